@@ -1,0 +1,101 @@
+//! Abstract resources: no table, but a union view over the root tables of their subtypes (facts 4.10).
+
+use super::merge::Merged;
+use super::names::{pascal, sql_schema, without_suffix};
+use super::{AbstractModel, ResourceModel, ViewColumn, paths};
+use crate::apischema::EffectiveSchema;
+use crate::plan::{ColumnType, IdentityElement, IdentitySource, ResourceIx};
+
+/// The abstract resources of all projects, ordered by key, their views still without columns.
+pub(crate) fn declare(schema: &EffectiveSchema) -> Vec<AbstractModel> {
+    let mut found = Vec::new();
+    for project in &schema.projects {
+        for (name, resource) in &project.schema.abstract_resources {
+            let same = |k: &&crate::apischema::ResourceKey| {
+                k.project_name == project.schema.project_name && &k.resource_name == name
+            };
+            let Some(key) = schema.resource_keys.iter().find(same) else { continue };
+            found.push(AbstractModel {
+                key: key.id,
+                project_name: project.schema.project_name.clone(),
+                resource_name: name.clone(),
+                identity_json_paths: resource.identity_json_paths.clone(),
+                schema: sql_schema(&project.schema.project_endpoint_name),
+                view: format!("{}_View", pascal(name)),
+                columns: Vec::new(),
+                column_of_path: Vec::new(),
+                subtypes: Vec::new(),
+            });
+        }
+    }
+    found.sort_by_key(|a| a.key);
+    found
+}
+
+/// Fills in the views: columns named after the abstract identity, fed by each subtype's root columns.
+pub(crate) fn resolve(
+    merged: &[Merged<'_>],
+    resources: &[ResourceModel],
+    abstracts: &mut [AbstractModel],
+    errors: &mut Vec<String>,
+) {
+    for target in abstracts {
+        let mut subtypes: Vec<usize> = (0..resources.len())
+            .filter(|ix| resources[*ix].identity.superclass.as_ref().is_some_and(|s| s.key == target.key))
+            .collect();
+        subtypes.sort_by(|a, b| merged[*a].base.resource_name.cmp(&merged[*b].base.resource_name));
+        for ix in subtypes {
+            let feeds = feed(target, &resources[ix], errors);
+            target.subtypes.push((ResourceIx(ix as u32), feeds));
+        }
+    }
+}
+
+/// Root columns of one subtype, one for each view column; the first subtype declares the columns.
+fn feed(target: &mut AbstractModel, subtype: &ResourceModel, errors: &mut Vec<String>) -> Vec<usize> {
+    let declare = target.subtypes.is_empty();
+    let mut feeds = vec![usize::MAX; target.columns.len()];
+    for (at, element) in subtype.identity.elements.iter().enumerate() {
+        let Some(path) = target.identity_json_paths.get(at) else { continue };
+        let (name, ty, column) = view_column(path, element, subtype);
+        let position = target.columns.iter().position(|c| c.name == name);
+        let position = match position {
+            Some(position) => position,
+            None if declare => {
+                target.columns.push(ViewColumn { name: name.clone(), ty });
+                feeds.push(usize::MAX);
+                target.columns.len() - 1
+            }
+            None => {
+                errors.push(format!(
+                    "{}.{}: {path} is not stored as in the other subtypes of {}",
+                    subtype.project_name, subtype.resource_name, target.resource_name
+                ));
+                continue;
+            }
+        };
+        feeds[position] = column;
+        if target.columns[position].ty == ColumnType::Int4 && ty == ColumnType::Int8 {
+            target.columns[position].ty = ty;
+        }
+        if declare {
+            target.column_of_path.push(position);
+        }
+    }
+    feeds
+}
+
+fn view_column(path: &str, element: &IdentityElement, subtype: &ResourceModel) -> (String, ColumnType, usize) {
+    let whole = |path: &str| paths::below(path, "$").into_iter().map(pascal).collect::<String>();
+    match element.source {
+        IdentitySource::Column { column } => (whole(path), element.ty, column),
+        IdentitySource::Descriptor { site } => {
+            let name = format!("{}_DescriptorId", without_suffix(&whole(path), "Descriptor"));
+            (name, ColumnType::Descriptor, subtype.descriptors[site].column)
+        }
+        IdentitySource::Reference { site, .. } => {
+            let name = format!("{}_DocumentId", without_suffix(&whole(paths::parent(path)), "Reference"));
+            (name, ColumnType::Document, subtype.references[site].column)
+        }
+    }
+}

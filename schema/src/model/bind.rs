@@ -1,0 +1,284 @@
+//! Bind pass: references and descriptors to their target types, identities to where their values are stored, and which
+//! identities can change.
+
+use super::merge::Merged;
+use super::{AbstractModel, ResourceModel, paths};
+use crate::plan::{ColumnType, IdentityElement, IdentityPlan, IdentitySource, ResourceIx, Superclass};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Binds everything; returns the resources in identity order.
+pub(crate) fn bind(
+    merged: &[Merged<'_>],
+    resources: &mut [ResourceModel],
+    abstracts: &[AbstractModel],
+    errors: &mut Vec<String>,
+) -> Vec<ResourceIx> {
+    bind_targets(merged, resources, abstracts, errors);
+    if !errors.is_empty() {
+        return Vec::new();
+    }
+    for (resource, from) in resources.iter_mut().zip(merged) {
+        bind_identity(resource, from, abstracts, errors);
+        bind_uniqueness_and_constraints(resource, from);
+    }
+    if !errors.is_empty() {
+        return Vec::new();
+    }
+    let depends = identity_dependencies(resources);
+    mark_changeable(resources, &depends);
+    identity_order(&depends, resources, errors)
+}
+
+fn bind_targets(
+    merged: &[Merged<'_>],
+    resources: &mut [ResourceModel],
+    abstracts: &[AbstractModel],
+    errors: &mut Vec<String>,
+) {
+    let mut targets: BTreeMap<(String, String), (i16, bool, Vec<String>)> = BTreeMap::new();
+    for resource in resources.iter() {
+        let base = merged.iter().find(|m| m.key == resource.key).map(|m| m.base.identity_json_paths.clone());
+        let name = (resource.project_name.clone(), resource.resource_name.clone());
+        targets.insert(name, (resource.key, false, base.unwrap_or_default()));
+    }
+    for target in abstracts {
+        let name = (target.project_name.clone(), target.resource_name.clone());
+        targets.insert(name, (target.key, true, target.identity_json_paths.clone()));
+    }
+    for (resource, from) in resources.iter_mut().zip(merged) {
+        let label = from.label();
+        for site in &mut resource.descriptors {
+            match targets.get(&(site.target_project.clone(), site.target_resource.clone())) {
+                Some((key, false, _)) => site.target_key = *key,
+                _ => errors.push(format!(
+                    "{label}: {}: descriptor type {}.{} does not exist",
+                    site.path, site.target_project, site.target_resource
+                )),
+            }
+        }
+        let identity: BTreeSet<&str> = from.base.identity_json_paths.iter().map(String::as_str).collect();
+        for site in &mut resource.references {
+            let Some((key, is_abstract, target_identity)) =
+                targets.get(&(site.target_project.clone(), site.target_resource.clone()))
+            else {
+                errors.push(format!(
+                    "{label}: {}: referenced type {}.{} does not exist",
+                    site.path, site.target_project, site.target_resource
+                ));
+                continue;
+            };
+            (site.target_key, site.target_abstract) = (*key, *is_abstract);
+            let in_identity = |name: &str| identity.contains(format!("{}.{name}", site.path).as_str());
+            site.is_identity_component = site.members.iter().any(|member| in_identity(&member.name));
+            for member in &mut site.members {
+                let path = &site.elements[member.position].0;
+                match target_identity.iter().position(|p| p == path) {
+                    Some(position) => member.position = position,
+                    None => errors.push(format!(
+                        "{label}: {}: identityJsonPath {path} is not in the identity of {}.{}",
+                        site.path, site.target_project, site.target_resource
+                    )),
+                }
+            }
+            if site.elements.len() != target_identity.len() {
+                errors.push(format!(
+                    "{label}: {}: names {} of the {} identity paths of {}.{}",
+                    site.path,
+                    site.elements.len(),
+                    target_identity.len(),
+                    site.target_project,
+                    site.target_resource
+                ));
+            }
+        }
+    }
+}
+
+fn bind_identity(
+    resource: &mut ResourceModel,
+    from: &Merged<'_>,
+    abstracts: &[AbstractModel],
+    errors: &mut Vec<String>,
+) {
+    let mut elements = Vec::new();
+    if resource.is_descriptor {
+        let source = IdentitySource::Column { column: 6 };
+        elements.push(IdentityElement {
+            path: "$.descriptor".to_owned(),
+            ty: ColumnType::Text,
+            lower_case: true,
+            source,
+        });
+    }
+    for path in &from.base.identity_json_paths {
+        if resource.is_descriptor {
+            continue;
+        }
+        match identity_element(resource, path) {
+            Some(element) => elements.push(element),
+            None => errors
+                .push(format!("{}: identityJsonPaths: {path} is no required value of the body's root", from.label())),
+        }
+    }
+    for element in &elements {
+        let column = match element.source {
+            IdentitySource::Column { column } => column,
+            IdentitySource::Descriptor { site } => resource.descriptors[site].column,
+            IdentitySource::Reference { site, .. } => resource.references[site].column,
+        };
+        resource.tables[0].columns[column].required = true;
+    }
+    for site in resource.references.iter_mut().filter(|site| site.is_identity_component) {
+        site.required = true;
+    }
+    let superclass = superclass(from, &elements, abstracts, errors);
+    resource.identity = IdentityPlan { elements, superclass };
+}
+
+fn identity_element(resource: &ResourceModel, path: &str) -> Option<IdentityElement> {
+    let element = |ty, lower_case, source| Some(IdentityElement { path: path.to_owned(), ty, lower_case, source });
+    if let Some(site) = resource.descriptors.iter().position(|s| s.path == path && s.table == 0) {
+        return element(ColumnType::Text, true, IdentitySource::Descriptor { site });
+    }
+    if let Some(site) = resource.references.iter().position(|s| s.path == paths::parent(path) && s.table == 0) {
+        let member = resource.references[site].members.iter().find(|m| m.name == paths::leaf(path))?;
+        let source = IdentitySource::Reference { site, position: member.position };
+        return element(member.ty, path.ends_with("Descriptor"), source);
+    }
+    let (table, column) = *resource.columns_by_path.get(path)?;
+    let ty = resource.tables[table].columns[column].ty;
+    (table == 0).then_some(IdentityElement {
+        path: path.to_owned(),
+        ty,
+        lower_case: path.ends_with("Descriptor"),
+        source: IdentitySource::Column { column },
+    })
+}
+
+fn superclass(
+    from: &Merged<'_>,
+    elements: &[IdentityElement],
+    abstracts: &[AbstractModel],
+    errors: &mut Vec<String>,
+) -> Option<Superclass> {
+    if !from.base.is_subclass {
+        return None;
+    }
+    let (project, name) =
+        (from.base.superclass_project_name.as_deref()?, from.base.superclass_resource_name.as_deref()?);
+    let Some(target) = abstracts.iter().find(|a| a.project_name == project && a.resource_name == name) else {
+        errors.push(format!("{}: superclass {project}.{name} is no abstract resource", from.label()));
+        return None;
+    };
+    let mut paths: Vec<String> = elements.iter().map(|e| e.path.clone()).collect();
+    if let (Some(path), [_]) = (&from.base.superclass_identity_json_path, elements) {
+        paths = vec![path.clone()];
+    }
+    if paths != target.identity_json_paths {
+        errors.push(format!(
+            "{}: its identity {paths:?} does not fit that of its superclass {project}.{name}: {:?}",
+            from.label(),
+            target.identity_json_paths
+        ));
+    }
+    let (project_name, resource_name) = (project.to_owned(), name.to_owned());
+    Some(Superclass { key: target.key, project_name, resource_name, paths })
+}
+
+/// For each resource: the resources that its identity takes values from (an abstract target: all its subtypes).
+fn identity_dependencies(resources: &[ResourceModel]) -> Vec<BTreeSet<usize>> {
+    let mut by_key: BTreeMap<i16, Vec<usize>> = BTreeMap::new();
+    for (ix, resource) in resources.iter().enumerate() {
+        by_key.entry(resource.key).or_default().push(ix);
+        if let Some(superclass) = &resource.identity.superclass {
+            by_key.entry(superclass.key).or_default().push(ix);
+        }
+    }
+    let sites =
+        |r: &ResourceModel| r.references.iter().filter(|s| s.is_identity_component).map(|s| s.target_key).collect();
+    let keys: Vec<BTreeSet<i16>> = resources.iter().map(sites).collect();
+    keys.iter().map(|keys| keys.iter().filter_map(|key| by_key.get(key)).flatten().copied().collect()).collect()
+}
+
+fn mark_changeable(resources: &mut [ResourceModel], depends: &[BTreeSet<usize>]) {
+    let mut changeable: Vec<bool> = resources.iter().map(|r| r.allow_identity_updates).collect();
+    loop {
+        let next: Vec<bool> =
+            depends.iter().zip(&changeable).map(|(on, own)| *own || on.iter().any(|ix| changeable[*ix])).collect();
+        if next == changeable {
+            break;
+        }
+        changeable = next;
+    }
+    let mut keys: BTreeSet<i16> = BTreeSet::new();
+    for (resource, changeable) in resources.iter_mut().zip(changeable) {
+        resource.changeable = changeable;
+        if changeable {
+            keys.insert(resource.key);
+            keys.extend(resource.identity.superclass.as_ref().map(|s| s.key));
+        }
+    }
+    for site in resources.iter_mut().flat_map(|r| r.references.iter_mut()) {
+        site.target_changeable = keys.contains(&site.target_key);
+    }
+}
+
+/// Every type after all that its identity depends on. A cycle is refused when the files are loaded; if one is left, it
+/// is reported here rather than looped over.
+fn identity_order(
+    depends: &[BTreeSet<usize>],
+    resources: &[ResourceModel],
+    errors: &mut Vec<String>,
+) -> Vec<ResourceIx> {
+    let mut order: Vec<usize> = Vec::new();
+    let mut placed = vec![false; depends.len()];
+    loop {
+        let ready: Vec<usize> =
+            (0..depends.len()).filter(|ix| !placed[*ix] && depends[*ix].iter().all(|on| placed[*on])).collect();
+        if ready.is_empty() {
+            break;
+        }
+        for ix in ready {
+            placed[ix] = true;
+            order.push(ix);
+        }
+    }
+    for (resource, _) in resources.iter().zip(&placed).filter(|(_, placed)| !**placed) {
+        errors.push(format!(
+            "{}.{}: its identity depends on itself through its references: break the cycle",
+            resource.project_name, resource.resource_name
+        ));
+    }
+    order.into_iter().map(|ix| ResourceIx(ix as u32)).collect()
+}
+
+/// Array uniqueness as the writer checks it: items of one array, tuples of member paths below them.
+fn bind_uniqueness_and_constraints(resource: &mut ResourceModel, from: &Merged<'_>) {
+    let mut found = BTreeMap::new();
+    for constraint in from.parts().flat_map(|part| &part.array_uniqueness_constraints) {
+        collect_uniqueness(constraint, None, &mut found);
+    }
+    resource.array_uniqueness =
+        found.into_iter().map(|((items, members), ())| crate::plan::ArrayUniqueness { items, members }).collect();
+}
+
+type Uniqueness = BTreeMap<(String, Vec<Vec<String>>), ()>;
+
+fn collect_uniqueness(constraint: &crate::apischema::RawArrayUniqueness, base: Option<&str>, found: &mut Uniqueness) {
+    let base = constraint.base_path.as_deref().or(base);
+    let whole = |path: &String| match (base, path.strip_prefix("$.")) {
+        (Some(base), Some(rest)) if !path.starts_with(base) => format!("{base}.{rest}"),
+        _ => path.clone(),
+    };
+    let paths: Vec<String> = constraint.paths.iter().map(whole).collect();
+    let scopes: BTreeSet<&str> = paths.iter().map(|path| paths::array_scope(path)).collect();
+    if let [scope] = scopes.into_iter().collect::<Vec<_>>()[..]
+        && scope != "$"
+    {
+        let member = |path: &String| paths::below(path, scope).into_iter().map(str::to_owned).collect::<Vec<_>>();
+        found.insert((scope.to_owned(), paths.iter().map(member).collect()), ());
+    }
+    for nested in &constraint.nested_constraints {
+        collect_uniqueness(nested, base, found);
+    }
+}

@@ -1,0 +1,113 @@
+//! How names are made: PascalCase, singular table segments, SQL schemas, and shortening (facts 4.2, 4.3, 4.8).
+
+use sha2::{Digest, Sha256};
+
+/// Longest identifier of PostgreSQL, in bytes.
+pub const POSTGRES_NAME_BYTES_MAX: usize = 63;
+
+/// PascalCase of one JSON segment: non-alphanumerics separate pieces and go, each piece starts upper-case.
+pub fn pascal(segment: &str) -> String {
+    let mut out = String::with_capacity(segment.len());
+    for piece in segment.split(|c: char| !c.is_ascii_alphanumeric()) {
+        let mut chars = piece.chars();
+        if let Some(first) = chars.next() {
+            out.push(first.to_ascii_uppercase());
+            out.push_str(chars.as_str());
+        }
+    }
+    out
+}
+
+/// Singular of a collection's name: `ies` → `y`; `ches`, `shes`, `xes`, `zes`, `ses` lose `es`; a final `s` goes, but
+/// not of `ss`; anything else stays. Irregular ones have an override in the schema.
+pub fn singular(plural: &str) -> String {
+    if let Some(stem) = plural.strip_suffix("ies") {
+        return format!("{stem}y");
+    }
+    if ["ches", "shes", "xes", "zes", "ses"].iter().any(|end| plural.ends_with(end)) {
+        return plural[..plural.len() - 2].to_owned();
+    }
+    match plural.strip_suffix('s') {
+        Some(stem) if !plural.ends_with("ss") => stem.to_owned(),
+        _ => plural.to_owned(),
+    }
+}
+
+/// SQL schema of a project: its endpoint in lower case, ASCII letters and digits only, `p` in front if it does not start
+/// with a letter.
+pub fn sql_schema(project_endpoint: &str) -> String {
+    let name: String =
+        project_endpoint.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("p{name}") }
+}
+
+/// Drops a final `Reference` or `Descriptor`, unless nothing would be left (`rules.md` 20).
+pub fn without_suffix<'a>(base: &'a str, suffix: &str) -> &'a str {
+    base.strip_suffix(suffix).filter(|rest| !rest.is_empty()).unwrap_or(base)
+}
+
+/// A name as an engine with this limit (in bytes) takes it: unchanged if it fits, else the first `limit - 11` bytes, never
+/// splitting a character, `_`, and ten hex digits of the full name's SHA-256.
+pub fn shorten(name: &str, limit: usize) -> String {
+    if name.len() <= limit {
+        return name.to_owned();
+    }
+    let mut cut = limit - 11;
+    while !name.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    let digest = Sha256::digest(name.as_bytes());
+    let hex: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}_{hex}", &name[..cut])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pascal_case_drops_what_is_no_letter_or_digit() {
+        assert_eq!(pascal("birthDate"), "BirthDate");
+        assert_eq!(pascal("cip-code_2x"), "CipCode2x");
+    }
+
+    #[test]
+    fn singular_follows_the_five_rules() {
+        let cases = [
+            ("addresses", "address"),
+            ("categories", "category"),
+            ("boxes", "box"),
+            ("periods", "period"),
+            ("class", "class"),
+        ];
+        for (plural, expected) in cases {
+            assert_eq!(singular(plural), expected, "{plural}");
+        }
+    }
+
+    #[test]
+    fn sql_schemas_start_with_a_letter() {
+        assert_eq!(sql_schema("ed-fi"), "edfi");
+        assert_eq!(sql_schema("2x"), "p2x");
+    }
+
+    #[test]
+    fn long_names_are_cut_and_hashed_to_the_published_vectors() {
+        let cases = [
+            (
+                "IX_SchoolAddressPhoneNumber_ParentCollectionItemId_School_DocumentId",
+                "IX_SchoolAddressPhoneNumber_ParentCollectionItemId_S_9002c7691c",
+            ),
+            (
+                "ThisIsAVeryLongFieldNameThatWillBeTruncatedByPostgreSQLAtSixtyThree",
+                "ThisIsAVeryLongFieldNameThatWillBeTruncatedByPostgre_026b941dbf",
+            ),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(shorten(name, POSTGRES_NAME_BYTES_MAX), expected);
+        }
+        let longer =
+            shorten("ThisIsAVeryLongFieldNameThatWillBeTruncatedByPostgreSQLAtSixtyThreeX", POSTGRES_NAME_BYTES_MAX);
+        assert!(longer.ends_with("_e2f35e760a"), "{longer}");
+    }
+}
