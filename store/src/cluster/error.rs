@@ -1,0 +1,120 @@
+//! Why a managed cluster could not be made, started or stopped, and what to do about it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// A managed cluster that does not run as it should.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClusterError {
+    /// No server binaries were found.
+    #[error(
+        "PostgreSQL's server programs (initdb, postgres) were not found in {searched}: install {package}, or name a database URL"
+    )]
+    NotInstalled {
+        /// Where was looked.
+        searched: String,
+        /// What to install.
+        package: String,
+    },
+    /// The data directory was made by another major version than those installed.
+    #[error("{} was made by PostgreSQL {major}, which is not installed: install postgresql-{major}", directory.display())]
+    OtherMajor {
+        /// The data directory.
+        directory: PathBuf,
+        /// The version that made it.
+        major: u32,
+    },
+    /// Running as root, and there is no account to run the server under.
+    #[error(
+        "PostgreSQL does not run as root, and neither account 'postgres' nor 'nobody' exists: create one, or run as another user"
+    )]
+    NoAccount,
+    /// The account of the server cannot reach the data directory.
+    #[error("account '{account}', which runs PostgreSQL, may not enter {}: choose a data directory elsewhere (below /var/lib for instance), or run as another user", blocked.display())]
+    NotEnterable {
+        /// The account.
+        account: String,
+        /// The directory that keeps it out.
+        blocked: PathBuf,
+    },
+    /// Another process owns the cluster.
+    #[error("the cluster in {} is in use by process {}: stop that one first, or choose another data directory", directory.display(), owner.map_or_else(|| "(unknown)".to_owned(), |pid| pid.to_string()))]
+    InUse {
+        /// The cluster's directory.
+        directory: PathBuf,
+        /// Who owns it, if it said so.
+        owner: Option<u32>,
+    },
+    /// The cluster is there and its password is not.
+    #[error("{} is missing, and the cluster beside it cannot be entered without: restore the file, or remove the whole directory and start anew", file.display())]
+    PasswordMissing {
+        /// The missing file.
+        file: PathBuf,
+    },
+    /// A setting that decides who can reach the server was given.
+    #[error("the server setting {name} is managed by Millstream and cannot be given")]
+    ReservedSetting {
+        /// Its name.
+        name: String,
+    },
+    /// Something else listens on the port.
+    #[error("port {port} on 127.0.0.1 is in use: choose another, or 0 for a free one")]
+    PortTaken {
+        /// The port.
+        port: u16,
+    },
+    /// `initdb` failed.
+    #[error("initdb failed ({status}):\n{output}")]
+    Init {
+        /// How it ended.
+        status: String,
+        /// What it said.
+        output: String,
+    },
+    /// The server ended while it was starting.
+    #[error("PostgreSQL ended while starting; its log says:\n{log}")]
+    NotStarted {
+        /// The end of its log.
+        log: String,
+    },
+    /// The server did not accept connections in time.
+    #[error("PostgreSQL did not accept connections in time ({reason}); its log says:\n{log}")]
+    NotReady {
+        /// The last failure to connect.
+        reason: String,
+        /// The end of its log.
+        log: String,
+    },
+    /// The server does not end.
+    #[error("PostgreSQL (process {pid}) did not stop, not even at once; its log says:\n{log}")]
+    NotStopped {
+        /// Its process id.
+        pid: u32,
+        /// The end of its log.
+        log: String,
+    },
+    /// A file or a process could not be worked with.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ClusterError {
+    pub(super) fn io(action: &'static str, path: impl AsRef<Path>, source: io::Error) -> Self {
+        Self::Io { action, path: path.as_ref().to_owned(), source }
+    }
+
+    pub(super) fn interrupted(error: tokio::task::JoinError) -> Self {
+        Self::io("run", "initdb", io::Error::other(error))
+    }
+}

@@ -1,0 +1,95 @@
+//! Making a new cluster.
+
+use std::{
+    fs::{self, OpenOptions, Permissions},
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::{
+    SUPERUSER,
+    account::{self, Account},
+    error::ClusterError,
+    layout::Layout,
+};
+
+/// One run of `initdb`.
+pub(super) struct Init {
+    pub(super) binaries: PathBuf,
+    pub(super) layout: Layout,
+    pub(super) account: Option<Account>,
+    pub(super) durable: bool,
+}
+
+impl Init {
+    /// Makes the cluster. It appears under its name only when it is complete; what a failed run left is removed.
+    pub(super) fn run(&self, password: &str) -> Result<(), ClusterError> {
+        let half_made = self.layout.half_made_data();
+        let password_file = self.layout.root().join("initdb.password");
+        remove_directory(&half_made)?;
+        fs::create_dir(&half_made).map_err(|source| ClusterError::io("create", &half_made, source))?;
+        fs::set_permissions(&half_made, Permissions::from_mode(0o700))
+            .and_then(|()| self.give(&half_made))
+            .map_err(|source| ClusterError::io("protect", &half_made, source))?;
+        let made = self
+            .write_password(&password_file, password)
+            .map_err(|source| ClusterError::io("write", &password_file, source))
+            .and_then(|()| self.initdb(&half_made, &password_file));
+        fs::remove_file(&password_file).map_err(|source| ClusterError::io("remove", &password_file, source))?;
+        if let Err(error) = made {
+            remove_directory(&half_made)?;
+            return Err(error);
+        }
+        let data = self.layout.data();
+        fs::rename(&half_made, &data).map_err(|source| ClusterError::io("put in place", &data, source))
+    }
+
+    fn initdb(&self, directory: &Path, password_file: &Path) -> Result<(), ClusterError> {
+        let program = self.binaries.join("initdb");
+        let mut command = Command::new(&program);
+        account::confine(&mut command, self.account.as_ref());
+        command.arg("-D").arg(directory).arg("--pwfile").arg(password_file).args([
+            "-U",
+            SUPERUSER,
+            "--auth=scram-sha-256",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        ]);
+        if !self.durable {
+            command.arg("--no-sync");
+        }
+        let output = command.output().map_err(|source| ClusterError::io("run", &program, source))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+        said.push_str(&String::from_utf8_lossy(&output.stderr));
+        Err(ClusterError::Init { status: output.status.to_string(), output: said.trim().to_owned() })
+    }
+
+    /// `initdb` reads the password from a file of its own account, which exists only while it runs.
+    fn write_password(&self, file: &Path, password: &str) -> io::Result<()> {
+        let mut handle = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(file)?;
+        handle.write_all(password.as_bytes())?;
+        self.give(file)
+    }
+
+    fn give(&self, path: &Path) -> io::Result<()> {
+        match &self.account {
+            Some(account) => chown(path, Some(account.uid), Some(account.gid)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn remove_directory(directory: &Path) -> Result<(), ClusterError> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(ClusterError::io("remove the half-made", directory, error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,146 @@
+//! A pool of connections, and single connections outside it.
+
+use std::{ops::Deref, sync::Arc, time::Duration};
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio::task::JoinHandle;
+use tokio_postgres::NoTls;
+
+use super::{
+    options::{ConnectOptions, SslMode},
+    tls,
+};
+use crate::error::{ErrorKind, StoreError};
+
+pub use deadpool_postgres::{Client, Transaction};
+
+/// How long a caller waits for a pooled connection before it is told that the server is overloaded.
+const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(30);
+
+/// How long connecting may take altogether. The driver's own limit ends when TCP is connected, and something that
+/// accepts and never answers would hold us for ever.
+const ESTABLISH: Duration = Duration::from_secs(15);
+
+/// A database that can be worked with: a pool of connections. Clones share the pool.
+///
+/// Statements prepared with `prepare_cached` are kept with their connection. A connection comes back to the pool as it
+/// is, without a reset (`RecyclingMethod::Fast`): whoever opens a transaction by hand, sets a session setting or takes
+/// a session-level lock ends it on every path. A [`Transaction`] that is dropped rolls back by itself.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool,
+    options: Arc<ConnectOptions>,
+}
+
+impl Database {
+    /// Builds a pool of at most `pool_size` connections and opens the first, so that a wrong address or password is
+    /// told here.
+    pub async fn connect(options: &ConnectOptions, pool_size: usize) -> Result<Self, StoreError> {
+        let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = if options.ssl_mode() == SslMode::Disable {
+            Manager::from_config(options.driver(), NoTls, manager_config)
+        } else {
+            Manager::from_config(options.driver(), tls::connector(options)?, manager_config)
+        };
+        let pool = Pool::builder(manager)
+            .max_size(pool_size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(WAIT_FOR_CONNECTION))
+            .create_timeout(Some(ESTABLISH))
+            .build()
+            .map_err(|error| StoreError::other(format!("the connection pool cannot be built: {error}")))?;
+        let database = Self { pool, options: Arc::new(options.clone()) };
+        drop(database.get().await?);
+        Ok(database)
+    }
+
+    /// A connection out of the pool; it goes back when dropped.
+    pub async fn get(&self) -> Result<Client, StoreError> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// What this database was connected with.
+    pub fn options(&self) -> &ConnectOptions {
+        &self.options
+    }
+
+    /// The pool itself, for its figures.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Closes the pool: idle connections at once, those in use when they come back. Later calls of
+    /// [`Database::get`] fail, on every clone.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("options", &self.options).field("pool", &self.pool.status()).finish()
+    }
+}
+
+/// One connection outside any pool; closed when dropped.
+#[derive(Debug)]
+pub struct Session {
+    client: tokio_postgres::Client,
+    connection: JoinHandle<()>,
+}
+
+impl Session {
+    /// Connects.
+    pub async fn open(options: &ConnectOptions) -> Result<Self, StoreError> {
+        Self::open_within(options, ESTABLISH).await
+    }
+
+    /// Connects, or gives up after `limit`.
+    pub async fn open_within(options: &ConnectOptions, limit: Duration) -> Result<Self, StoreError> {
+        let unanswered =
+            |_| StoreError::new(ErrorKind::ConnectionLost, format!("{options} did not answer within {limit:?}"));
+        tokio::time::timeout(limit, Self::establish(options)).await.map_err(unanswered)?
+    }
+
+    async fn establish(options: &ConnectOptions) -> Result<Self, StoreError> {
+        if options.ssl_mode() == SslMode::Disable {
+            let (client, connection) = options.driver().connect(NoTls).await?;
+            Ok(Self::drive(client, connection))
+        } else {
+            let (client, connection) = options.driver().connect(tls::connector(options)?).await?;
+            Ok(Self::drive(client, connection))
+        }
+    }
+
+    fn drive<F>(client: tokio_postgres::Client, connection: F) -> Self
+    where
+        F: Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
+    {
+        let connection = tokio::spawn(async move {
+            // Every statement in flight gets this error too: the log line only says when it happened.
+            if let Err(error) = connection.await {
+                tracing::debug!(error = %StoreError::from(error), "a database session ended");
+            }
+        });
+        Self { client, connection }
+    }
+
+    /// The client, for starting transactions.
+    pub fn client_mut(&mut self) -> &mut tokio_postgres::Client {
+        &mut self.client
+    }
+}
+
+impl Deref for Session {
+    type Target = tokio_postgres::Client;
+
+    fn deref(&self) -> &Self::Target {
+        &self.client
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}

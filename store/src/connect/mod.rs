@@ -1,0 +1,14 @@
+//! Reaching a PostgreSQL server: what to connect to, with which TLS, and a pool of connections to it.
+//!
+//! [`ConnectOptions`] is the one description of a database that the whole program shares: the pool is built from it,
+//! and the replication source takes host, port, user and password out of it. [`Database`] is a pool that is cheap to
+//! clone; [`Session`] is one connection outside any pool.
+
+mod database;
+mod options;
+mod parse;
+mod tls;
+
+pub use database::{Client, Database, Session, Transaction};
+pub use options::{ConnectOptions, Host, SslMode};
+pub use parse::InvalidOptions;

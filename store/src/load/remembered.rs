@@ -1,0 +1,134 @@
+//! A bounded memory of facts that never change once they are committed.
+
+use super::IdentityValues;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Descriptor URIs remembered by default.
+const DESCRIPTORS_MAX: usize = 20_000;
+
+/// Identities of unchangeable types remembered by default.
+const IDENTITIES_MAX: usize = 50_000;
+
+/// What composing remembers between batches. Share one behind an `Arc` for each database.
+///
+/// Only immutable facts are kept: the URI of a descriptor, and the identity of a document whose type cannot change it.
+/// DocumentIds are never used again, so no entry can become wrong.
+#[derive(Debug)]
+pub struct Caches {
+    /// DocumentId of a descriptor → its URI as stored.
+    pub(crate) descriptors: Remembered<Arc<str>>,
+    /// DocumentId → IdentityValues, for documents of unchangeable types only.
+    pub(crate) identities: Remembered<IdentityValues>,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Self::with_capacity(DESCRIPTORS_MAX, IDENTITIES_MAX)
+    }
+}
+
+impl Caches {
+    /// Caches that hold at most so many descriptors and identities.
+    pub fn with_capacity(descriptors: usize, identities: usize) -> Self {
+        Self { descriptors: Remembered::new(descriptors), identities: Remembered::new(identities) }
+    }
+
+    /// Forgets everything. To be called when the database behind the same address has become another one (restored to
+    /// an earlier time, failed over to a copy that lagged): only then can a DocumentId mean something else.
+    pub fn clear(&self) {
+        self.descriptors.clear();
+        self.identities.clear();
+    }
+}
+
+/// A map from DocumentId to an immutable value that holds at most `capacity` entries and forgets old ones.
+///
+/// Two generations: what was not asked for while a whole generation filled up is dropped. No clock, no list, and one
+/// short lock for a whole batch of lookups.
+#[derive(Debug)]
+pub(crate) struct Remembered<V> {
+    generation_max: usize,
+    generations: Mutex<Generations<V>>,
+}
+
+#[derive(Debug)]
+struct Generations<V> {
+    young: HashMap<i64, V>,
+    old: HashMap<i64, V>,
+}
+
+impl<V> Generations<V> {
+    fn insert(&mut self, id: i64, value: V, generation_max: usize) {
+        if self.young.len() >= generation_max && !self.young.contains_key(&id) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(id, value);
+    }
+}
+
+impl<V: Clone> Remembered<V> {
+    /// An empty memory of at most `capacity` entries.
+    pub(crate) fn new(capacity: usize) -> Self {
+        let generations = Generations { young: HashMap::new(), old: HashMap::new() };
+        Self { generation_max: (capacity / 2).max(1), generations: Mutex::new(generations) }
+    }
+
+    /// Moves what is remembered of `ids` into `found`, and returns the ids that are not.
+    pub(crate) fn take_known(&self, ids: impl IntoIterator<Item = i64>, found: &mut HashMap<i64, V>) -> Vec<i64> {
+        // Entries are immutable facts, so a panic elsewhere cannot have left a wrong one behind.
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unknown = Vec::new();
+        for id in ids {
+            if let Some(value) = generations.young.get(&id) {
+                found.insert(id, value.clone());
+            } else if let Some(value) = generations.old.remove(&id) {
+                found.insert(id, value.clone());
+                generations.insert(id, value, self.generation_max);
+            } else {
+                unknown.push(id);
+            }
+        }
+        unknown
+    }
+
+    fn clear(&self) {
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        *generations = Generations { young: HashMap::new(), old: HashMap::new() };
+    }
+
+    /// Remembers these entries.
+    pub(crate) fn remember<'v>(&self, entries: impl IntoIterator<Item = (i64, &'v V)>)
+    where
+        V: 'v,
+    {
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, value) in entries {
+            generations.insert(id, value.clone(), self.generation_max);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_no_more_than_its_capacity_and_keeps_what_is_asked_for() {
+        let memory = Remembered::new(10);
+        memory.remember([(7_i64, &"seven")]);
+        for id in 100_i64..200 {
+            memory.remember([(id, &"other")]);
+            let mut found = HashMap::new();
+            assert!(memory.take_known([7], &mut found).is_empty(), "7 is in use and was forgotten at {id}");
+            let generations = memory.generations.lock().unwrap();
+            let held = generations.young.len() + generations.old.len();
+            assert!(held <= 10, "{held} entries");
+        }
+        let mut found = HashMap::new();
+        assert_eq!(memory.take_known([100, 199], &mut found), vec![100], "the oldest is forgotten, the newest is not");
+        assert_eq!(found.get(&199), Some(&"other"));
+        memory.clear();
+        assert_eq!(memory.take_known([7, 199], &mut HashMap::new()), vec![7, 199]);
+    }
+}

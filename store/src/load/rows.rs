@@ -1,0 +1,199 @@
+//! The rows of a batch of documents, type by type and table by table, kept as they came from the server.
+
+use super::DocumentHead;
+use crate::error::{ErrorKind, StoreError};
+use deadpool_postgres::GenericClient;
+use futures::future::join_all;
+use millstream_schema::plan::{ColumnPlan, ColumnType, Mapping, ResourceIx, ResourcePlan, TablePlan};
+use std::collections::BTreeMap;
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, ToSql, Type};
+
+/// Rows of documents of any number of types.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) types: BTreeMap<ResourceIx, TypeRows>,
+}
+
+/// Rows of documents of one type.
+#[derive(Debug)]
+pub(crate) struct TypeRows {
+    /// The documents asked for, ascending, without repeats.
+    pub(crate) ids: Vec<i64>,
+    /// One a table, in the order of `ResourcePlan::tables`.
+    pub(crate) tables: Vec<TableRows>,
+}
+
+/// Rows of one table, ordered by key: document id, then ordinals.
+#[derive(Debug)]
+pub(crate) struct TableRows {
+    rows: Vec<Row>,
+    depth: usize,
+}
+
+/// Which tables of a type to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of them.
+    Whole,
+    /// The root table: all that an identity needs.
+    Root,
+}
+
+/// Reads the rows of these documents: one statement for each table of each type among them, all sent at once.
+/// Documents of unknown types have no rows.
+pub(crate) async fn load_batch<C: GenericClient>(
+    client: &C,
+    mapping: &Mapping,
+    documents: impl IntoIterator<Item = (i64, i16)>,
+    extent: Extent,
+) -> Result<Batch, StoreError> {
+    let mut ids: BTreeMap<ResourceIx, Vec<i64>> = BTreeMap::new();
+    for (id, key) in documents {
+        if let Some(ix) = mapping.by_key(key) {
+            ids.entry(ix).or_default().push(id);
+        }
+    }
+    for ids in ids.values_mut() {
+        ids.sort_unstable();
+        ids.dedup();
+    }
+    let statements = ids.iter().flat_map(|(ix, ids)| {
+        tables_of(mapping.resource(*ix), extent).iter().map(move |table| load_table(client, table, ids))
+    });
+    // Every answer is taken, the failed one too, so that none is left unread on the connection.
+    let mut answers = join_all(statements).await.into_iter();
+    let mut batch = Batch::default();
+    for (ix, ids) in &ids {
+        let count = tables_of(mapping.resource(*ix), extent).len();
+        let tables = answers.by_ref().take(count).collect::<Result<Vec<_>, _>>()?;
+        batch.types.insert(*ix, TypeRows { ids: ids.clone(), tables });
+    }
+    Ok(batch)
+}
+
+/// [`load_batch`] of whole documents.
+pub(crate) async fn load_documents<C: GenericClient>(
+    client: &C,
+    mapping: &Mapping,
+    heads: &[DocumentHead],
+) -> Result<Batch, StoreError> {
+    load_batch(client, mapping, heads.iter().map(|head| (head.document_id, head.key)), Extent::Whole).await
+}
+
+fn tables_of(resource: &ResourcePlan, extent: Extent) -> &[TablePlan] {
+    match extent {
+        Extent::Whole => &resource.tables,
+        Extent::Root => &resource.tables[..1.min(resource.tables.len())],
+    }
+}
+
+async fn load_table<C: GenericClient>(client: &C, plan: &TablePlan, ids: &[i64]) -> Result<TableRows, StoreError> {
+    let rows = query_cached(client, &plan.select_sql, &[&ids]).await?;
+    if let Some(first) = rows.first() {
+        check_types(plan, first)?;
+    }
+    Ok(TableRows { rows, depth: plan.depth })
+}
+
+/// Runs a statement that is prepared once for each connection.
+pub(crate) async fn query_cached<C: GenericClient>(
+    client: &C,
+    sql: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, StoreError> {
+    let statement = client.prepare_cached(sql).await?;
+    Ok(client.query(&statement, parameters).await?)
+}
+
+/// The result set must be what the plan says: from here on values are read as bytes.
+fn check_types(plan: &TablePlan, row: &Row) -> Result<(), StoreError> {
+    let keys = 1 + plan.depth;
+    let found = row.columns();
+    let key_fits = |at: usize, ty: &Type| *ty == if at == 0 { Type::INT8 } else { Type::INT4 };
+    let fits = found.len() == keys + plan.columns.len()
+        && found.iter().take(keys).enumerate().all(|(at, column)| key_fits(at, column.type_()))
+        && found.iter().skip(keys).zip(&plan.columns).all(|(column, plan)| column_fits(plan, column.type_()));
+    if fits {
+        return Ok(());
+    }
+    let types: Vec<String> = found.iter().map(|column| format!("{} {}", column.name(), column.type_())).collect();
+    let message = format!(
+        "{} does not have the columns that the compiled mapping expects, its answer has ({}): the database was provisioned \
+         for another schema",
+        plan.qualified,
+        types.join(", ")
+    );
+    Err(StoreError::new(ErrorKind::Schema { message: message.clone() }, message))
+}
+
+fn column_fits(plan: &ColumnPlan, ty: &Type) -> bool {
+    match plan.ty {
+        ColumnType::Text => [Type::VARCHAR, Type::TEXT].contains(ty),
+        ColumnType::Decimal { .. } => *ty == Type::TEXT,
+        ColumnType::Int4 => [Type::INT4, Type::INT2].contains(ty),
+        ColumnType::Int8 | ColumnType::Document | ColumnType::Descriptor => *ty == Type::INT8,
+        ColumnType::Bool => *ty == Type::BOOL,
+        ColumnType::Date => *ty == Type::DATE,
+        ColumnType::Time => *ty == Type::TIME,
+        ColumnType::Timestamp => *ty == Type::TIMESTAMPTZ,
+    }
+}
+
+/// A value as the server sent it, in PostgreSQL's binary format, whatever its type.
+struct Raw<'a>(Option<&'a [u8]>);
+
+impl<'a> FromSql<'a> for Raw<'a> {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(Some(raw)))
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(None))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+impl TypeRows {
+    /// All surrogate keys in one column of one table, NULLs left out. Nothing if the table was not read.
+    pub(crate) fn ids_in(&self, table: usize, column: usize) -> impl Iterator<Item = i64> {
+        self.tables
+            .get(table)
+            .into_iter()
+            .flat_map(move |rows| (0..rows.len()).filter_map(move |at| rows.id(at, column)))
+    }
+}
+
+impl TableRows {
+    /// Number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The document that row `at` belongs to. `None` past the end.
+    pub(crate) fn document_id(&self, at: usize) -> Option<i64> {
+        self.bytes(at, 0).and_then(|raw| Some(i64::from_be_bytes(raw.try_into().ok()?)))
+    }
+
+    /// Ordinal number `level` of row `at`, the outermost first.
+    pub(crate) fn ordinal(&self, at: usize, level: usize) -> Option<i32> {
+        self.bytes(at, 1 + level).and_then(|raw| Some(i32::from_be_bytes(raw.try_into().ok()?)))
+    }
+
+    /// The value of a column (an index into `TablePlan::columns`) of row `at`, in binary; `None` for NULL.
+    pub(crate) fn value(&self, at: usize, column: usize) -> Option<&[u8]> {
+        self.bytes(at, 1 + self.depth + column)
+    }
+
+    /// A surrogate key in a column of row `at`; `None` for NULL.
+    pub(crate) fn id(&self, at: usize, column: usize) -> Option<i64> {
+        self.value(at, column).and_then(|raw| Some(i64::from_be_bytes(raw.try_into().ok()?)))
+    }
+
+    fn bytes(&self, at: usize, column: usize) -> Option<&[u8]> {
+        self.rows.get(at)?.try_get::<_, Raw<'_>>(column).ok()?.0
+    }
+}

@@ -1,0 +1,112 @@
+//! Why a database could not be built, and what to do about it.
+
+use crate::error::StoreError;
+
+/// A database that was not built. It is as it was before.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProvisionError {
+    /// The server is too old.
+    #[error("the server is PostgreSQL {found}; Millstream needs {needed} or later")]
+    ServerTooOld {
+        /// Its major version.
+        found: i32,
+        /// The oldest that will do.
+        needed: i32,
+    },
+    /// The database was built for another set of ApiSchema files.
+    #[error(
+        "the database was built for effective schema {found}, these files are {wanted}: use the files it was built for, or another database"
+    )]
+    OtherSchema {
+        /// Hash in the database.
+        found: String,
+        /// Hash of the files.
+        wanted: String,
+    },
+    /// What is there is not what a built database holds.
+    #[error("the database cannot be used: {reason}. Restore it, or use an empty database")]
+    Damaged {
+        /// What is wrong.
+        reason: String,
+    },
+    /// One transaction makes more relations than the server can keep locks on.
+    #[error(
+        "making the tables takes about {needed} locks at once and the server has room for {available}: set max_locks_per_transaction = {setting} or more and restart it"
+    )]
+    TooFewLocks {
+        /// Locks that the script takes.
+        needed: u64,
+        /// Locks that all sessions together can hold.
+        available: u64,
+        /// The setting that will do.
+        setting: u64,
+    },
+    /// The role may not do it.
+    #[error(
+        "role {role} may not create schemas and publications in database {database}: as its owner, GRANT CREATE ON DATABASE \"{database}\" TO \"{role}\""
+    )]
+    MissingPrivilege {
+        /// The role.
+        role: String,
+        /// The database.
+        database: String,
+    },
+    /// Somebody else builds the same database and does not end.
+    #[error("another session has been building this database for a minute: wait for it, or end it")]
+    Busy,
+    /// A statement of the script failed.
+    #[error("the tables could not be made, near `{near}`")]
+    Ddl {
+        /// The line of the script.
+        near: String,
+        /// What the server said.
+        #[source]
+        source: StoreError,
+    },
+    /// The database could not be worked with.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ProvisionError {
+    /// The error of waiting for the other applier.
+    pub(super) fn waiting(error: StoreError) -> Self {
+        match error.kind() {
+            crate::error::ErrorKind::LockTimeout => Self::Busy,
+            _ => Self::Store(error),
+        }
+    }
+
+    /// The error of executing `script`, with the line that the server points at.
+    pub(super) fn ddl(script: &str, error: tokio_postgres::Error) -> Self {
+        use tokio_postgres::error::ErrorPosition;
+        let position = error.as_db_error().and_then(|db| match db.position() {
+            Some(ErrorPosition::Original(at)) => Some(*at as usize),
+            _ => None,
+        });
+        let near = position.map_or("", |at| line_at(script, at));
+        Self::Ddl { near: near.to_owned(), source: error.into() }
+    }
+}
+
+/// The line of `text` that holds its character number `at` (from 1, as PostgreSQL counts).
+fn line_at(text: &str, at: usize) -> &str {
+    let offset = text.char_indices().nth(at.saturating_sub(1)).map_or(text.len(), |(offset, _)| offset);
+    let start = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
+    text[start..].lines().next().unwrap_or_default().trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_characters_from_one() {
+        let text = "é one\n  two\nthree";
+        assert_eq!(line_at(text, 1), "é one");
+        assert_eq!(line_at(text, 9), "two");
+        assert_eq!(line_at(text, 13), "three");
+        assert_eq!(line_at(text, 99), "three");
+    }
+}

@@ -1,0 +1,149 @@
+//! Giving a database its tables, once, for one effective schema.
+//!
+//! A database is built for exactly one set of ApiSchema files and carries that set's fingerprint. [`apply`] builds it
+//! in one transaction, or finds it built already, or refuses; it never alters a table. [`check`] is what a server does
+//! at its start: it only looks. [`script`] is the same text that `apply` executes, for those who want to run it
+//! themselves.
+
+mod error;
+mod fingerprint;
+mod locks;
+mod script;
+mod server;
+
+use millstream_schema::apischema::EffectiveSchema;
+use tokio_postgres::Client;
+
+pub use error::ProvisionError;
+pub use fingerprint::Fingerprint;
+pub use locks::locks_needed;
+pub use script::{DMS_DDL, script};
+pub use server::ServerFacts;
+
+use crate::{connect::Database, error::StoreError};
+
+/// Name of the publication of the outbox.
+pub const PUBLICATION: &str = "millstream_outbox";
+
+/// Key of the advisory lock that keeps two appliers apart ("millstre" in ASCII).
+const APPLY_LOCK: i64 = 0x6d69_6c6c_7374_7265;
+
+/// What [`apply`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It made everything.
+    Created,
+    /// Everything was there, for the same schema.
+    AlreadyCurrent,
+}
+
+/// What a database was built for, compared with an effective schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaState {
+    /// For this one.
+    Current,
+    /// For none: it has no tables of ours.
+    Empty,
+    /// For another one.
+    Other {
+        /// Hash of the schema it was built for.
+        found: String,
+    },
+    /// It says for this one, or does not say, and what it holds contradicts that.
+    Damaged {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Builds the database for `schema`, or finds that it was built for it already. `resource_ddl` is the DDL of the
+/// resource tables (`millstream_schema::ddl::postgres`).
+///
+/// All of it is one transaction: after a failure the database is as it was.
+pub async fn apply(
+    database: &Database,
+    schema: &EffectiveSchema,
+    resource_ddl: &str,
+) -> Result<Applied, ProvisionError> {
+    let mut client = database.get().await?;
+    let transaction = client.transaction().await.map_err(StoreError::from)?;
+    let applied = build(transaction.client(), database, schema, resource_ddl).await?;
+    transaction.commit().await.map_err(StoreError::from)?;
+    Ok(applied)
+}
+
+/// Compares what the database was built for with `schema`, without changing anything.
+pub async fn check(database: &Database, schema: &EffectiveSchema) -> Result<SchemaState, StoreError> {
+    let client = database.get().await?;
+    state(&client, schema).await
+}
+
+/// What the database says of itself; `None` if it was not built by us.
+pub async fn fingerprint(database: &Database) -> Result<Option<Fingerprint>, StoreError> {
+    let client = database.get().await?;
+    fingerprint::read(&client).await
+}
+
+/// What the server is and allows, as far as this program cares.
+pub async fn server_facts(database: &Database) -> Result<ServerFacts, StoreError> {
+    let client = database.get().await?;
+    server::facts(&client).await
+}
+
+/// The work of [`apply`], inside its transaction.
+async fn build(
+    client: &Client,
+    database: &Database,
+    schema: &EffectiveSchema,
+    resource_ddl: &str,
+) -> Result<Applied, ProvisionError> {
+    let facts = server::facts(client).await?;
+    facts.check_version()?;
+    // Whoever else is at it may take a while; a broken one must not hold us for ever. The DDL itself may take longer
+    // than any statement of the daily work.
+    client
+        .batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'")
+        .await
+        .map_err(StoreError::from)?;
+    client
+        .execute("SELECT pg_advisory_xact_lock($1::int8)", &[&APPLY_LOCK])
+        .await
+        .map_err(|error| ProvisionError::waiting(StoreError::from(error)))?;
+    match state(client, schema).await? {
+        SchemaState::Current => return Ok(Applied::AlreadyCurrent),
+        SchemaState::Empty => {}
+        SchemaState::Other { found } => {
+            return Err(ProvisionError::OtherSchema { found, wanted: schema.hash.clone() });
+        }
+        SchemaState::Damaged { reason } => return Err(ProvisionError::Damaged { reason }),
+    }
+    facts.check_privileges(database.options())?;
+    let script = script(schema, resource_ddl);
+    facts.check_locks(locks_needed(&script))?;
+    server::drop_orphaned_publication(client).await?;
+    client.batch_execute(&script).await.map_err(|error| ProvisionError::ddl(&script, error))?;
+    if facts.wal_level != "logical" {
+        tracing::warn!(wal_level = facts.wal_level, "changes can be followed only with wal_level = logical");
+    }
+    Ok(Applied::Created)
+}
+
+async fn state(client: &Client, schema: &EffectiveSchema) -> Result<SchemaState, StoreError> {
+    let Some(found) = fingerprint::read(client).await? else {
+        return Ok(match fingerprint::foreign_relation(client).await? {
+            None => SchemaState::Empty,
+            Some(name) => SchemaState::Damaged {
+                reason: format!(
+                    "schema \"dms\" holds {name} but no fingerprint: it was not made by Millstream, or only in part"
+                ),
+            },
+        });
+    };
+    if found.effective_schema_hash != schema.hash {
+        return Ok(SchemaState::Other { found: found.effective_schema_hash });
+    }
+    Ok(match fingerprint::difference(client, &found, schema).await? {
+        None => SchemaState::Current,
+        Some(reason) => SchemaState::Damaged { reason },
+    })
+}

@@ -1,0 +1,104 @@
+//! One range of documents: what is read for it, and the checks in order.
+
+use super::report::{Difference, DifferenceKind, Report};
+use super::truth::Truth;
+use super::{bodies, edges, existence, identities};
+use crate::compose::{Composed, compose_loaded};
+use crate::error::StoreError;
+use crate::load::{Batch, Caches, DescriptorFound, DocumentHead, load_descriptors, load_documents, load_lookups};
+use deadpool_postgres::GenericClient;
+use millstream_schema::plan::{Mapping, ResourcePlan};
+use std::collections::HashMap;
+
+/// Documents, their rows, and what their rows say.
+pub(super) struct Range<'m> {
+    pub(super) mapping: &'m Mapping,
+    pub(super) heads: HashMap<i64, DocumentHead>,
+    pub(super) ids: Vec<i64>,
+    pub(super) batch: Batch,
+    /// Every descriptor that a row of the range points to.
+    pub(super) descriptors: HashMap<i64, DescriptorFound>,
+    composed: Vec<Composed>,
+}
+
+impl<'m> Range<'m> {
+    /// Reads everything that the checks compare against.
+    pub(super) async fn load<C: GenericClient>(
+        client: &C,
+        mapping: &'m Mapping,
+        heads: Vec<DocumentHead>,
+    ) -> Result<Self, StoreError> {
+        let batch = load_documents(client, mapping, &heads).await?;
+        // Fresh memory for each range: an audit trusts nothing that was read in another snapshot.
+        let lookups = load_lookups(client, mapping, &Caches::default(), &batch).await?;
+        let mut wanted = descriptor_ids(mapping, &batch);
+        wanted.sort_unstable();
+        wanted.dedup();
+        let descriptors = load_descriptors(client, &wanted).await?;
+        let ids = heads.iter().map(|head| head.document_id).collect();
+        let composed = compose_loaded(mapping, &batch, &lookups, heads.clone());
+        let heads = heads.into_iter().map(|head| (head.document_id, head)).collect();
+        Ok(Self { mapping, heads, ids, batch, descriptors, composed })
+    }
+
+    /// Runs every check.
+    pub(super) async fn check<C: GenericClient>(mut self, client: &C, report: &mut Report) -> Result<(), StoreError> {
+        report.documents += self.ids.len() as u64;
+        let tables = self.batch.types.values().flat_map(|rows| &rows.tables);
+        report.rows += tables.map(|table| table.len() as u64).sum::<u64>();
+        let composed = std::mem::take(&mut self.composed);
+        existence::check(client, &self, report).await?;
+        let truth = Truth::load(client, &self).await?;
+        identities::check(client, &self, &truth, report).await?;
+        edges::check(client, &self, report).await?;
+        bodies::check(client, &self, composed, report).await
+    }
+
+    /// The documents of the range whose type is known.
+    pub(super) fn known(&self) -> impl Iterator<Item = (&DocumentHead, &'m ResourcePlan)> {
+        self.ids.iter().filter_map(|id| {
+            let head = self.heads.get(id)?;
+            Some((head, self.mapping.resource(self.mapping.by_key(head.key)?)))
+        })
+    }
+
+    /// Writes a difference of one document of the range into the report.
+    pub(super) fn differs(
+        &self,
+        report: &mut Report,
+        kind: DifferenceKind,
+        document_id: i64,
+        expected: String,
+        found: String,
+    ) {
+        if let Some(head) = self.heads.get(&document_id) {
+            report.add(kind, difference(self.mapping, head, expected, found));
+        }
+    }
+}
+
+/// An example for the report.
+pub(super) fn difference(mapping: &Mapping, head: &DocumentHead, expected: String, found: String) -> Difference {
+    Difference { uuid: head.uuid, resource: type_name(mapping, head.key), expected, found }
+}
+
+/// Name of a type, or its key where the schema does not know it.
+pub(super) fn type_name(mapping: &Mapping, key: i16) -> String {
+    match mapping.by_key(key) {
+        Some(ix) => {
+            let plan = mapping.resource(ix);
+            format!("{}/{}", plan.project_endpoint, plan.resource_name)
+        }
+        None => format!("type {key}"),
+    }
+}
+
+fn descriptor_ids(mapping: &Mapping, batch: &Batch) -> Vec<i64> {
+    let mut ids = Vec::new();
+    for (ix, rows) in &batch.types {
+        for site in &mapping.resource(*ix).descriptors {
+            ids.extend(rows.ids_in(site.table, site.column));
+        }
+    }
+    ids
+}
