@@ -1,0 +1,246 @@
+//! How far a consumer has followed the outbox, kept in the database: from here it is read again if the slot or the
+//! queue's disk is lost.
+//!
+//! The watermark is a pair (S, L): a snapshot S, and L, the end of the WAL read after it. Every transaction that S sees
+//! has its commit record before L. So once everything up to L is durable here, everything that S sees is, and S may be
+//! stored: what it cannot see is what recovery has to replay. A largest outbox id or version would be no watermark, for
+//! ids and versions do not commit in order.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio_postgres::GenericClient;
+use tokio_postgres::types::{PgLsn, ToSql};
+use uuid::Uuid;
+
+use crate::source::SourceIdentity;
+use crate::{OutboxError, Position};
+
+/// A `pg_snapshot`, as text: which transactions it sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot(String);
+
+impl Snapshot {
+    /// A snapshot in PostgreSQL's spelling, `xmin:xmax:xip,…`. The database checks it when it is used.
+    #[must_use]
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The snapshot that sees exactly the transactions before `xid`.
+    #[must_use]
+    pub fn before_xid(xid: u64) -> Self {
+        // PostgreSQL knows no transaction below 3, and refuses a snapshot that begins at 0.
+        let xid = xid.max(3);
+        Self(format!("{xid}:{xid}:"))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A snapshot and an end of the WAL that was read after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watermark {
+    /// S.
+    pub snapshot: Snapshot,
+    /// L.
+    pub lsn: u64,
+}
+
+impl Watermark {
+    /// Reads one: S first, then L, each in a statement of its own.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn read<C: GenericClient + Sync>(client: &C) -> Result<Self, OutboxError> {
+        const ACTION: &str = "reading a recovery watermark";
+        let row = client.query_one("SELECT pg_current_snapshot()::text", &[]).await;
+        let snapshot = row.and_then(|row| row.try_get(0)).map_err(OutboxError::database(ACTION))?;
+        let row = client.query_one("SELECT pg_current_wal_insert_lsn()", &[]).await;
+        let lsn: PgLsn = row.and_then(|row| row.try_get(0)).map_err(OutboxError::database(ACTION))?;
+        Ok(Self { snapshot: Snapshot(snapshot), lsn: lsn.into() })
+    }
+}
+
+/// Which server, database and queue a row of `dms.ProjectionProgress` speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The server and its history; transaction ids mean nothing in another.
+    pub source: SourceIdentity,
+    /// `dms.EffectiveSchema."DatabaseUuid"`.
+    pub database: Uuid,
+    /// The epoch of the queue that made the position durable.
+    pub epoch: Uuid,
+}
+
+impl Origin {
+    /// Reads which server and database this is, for the queue with this epoch.
+    ///
+    /// # Errors
+    /// When the database refuses, or was never provisioned.
+    pub async fn read<C: GenericClient + Sync>(client: &C, epoch: Uuid) -> Result<Self, OutboxError> {
+        const ACTION: &str = "reading which database this is";
+        let source = SourceIdentity::read(client).await?;
+        let row = client.query_opt(r#"SELECT "DatabaseUuid" FROM "dms"."EffectiveSchema""#, &[]).await;
+        let row = row.map_err(OutboxError::database(ACTION))?.ok_or_else(|| {
+            OutboxError::State(r#"dms."EffectiveSchema" has no database uuid: apply the schema first"#.to_owned())
+        })?;
+        let database = row.try_get(0).map_err(OutboxError::database(ACTION))?;
+        Ok(Self { source, database, epoch })
+    }
+}
+
+/// A row of `dms.ProjectionProgress`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// How far the consumer's durable position was.
+    pub position: Position,
+    /// What recovery need not replay, if it was ever established.
+    pub watermark: Option<Watermark>,
+    /// Where position and watermark belong.
+    pub origin: Origin,
+}
+
+/// Reads a consumer's progress, `None` if it never stored any.
+///
+/// # Errors
+/// When the database refuses, or the row was written by something else.
+pub async fn load<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result<Option<Progress>, OutboxError> {
+    const ACTION: &str = "reading the progress of a consumer";
+    let row = client
+        .query_opt(
+            r#"
+SELECT "Position", "WatermarkSnapshot"::text, "WatermarkLsn", "SystemIdentifier", "Timeline", "DatabaseUuid", "Epoch"
+  FROM "dms"."ProjectionProgress" WHERE "Consumer" = $1::text"#,
+            &[&consumer],
+        )
+        .await
+        .map_err(OutboxError::database(ACTION))?;
+    let Some(row) = row else { return Ok(None) };
+    let field = |error| OutboxError::Database { action: ACTION, source: error };
+    let position: PgLsn = row.try_get(0).map_err(field)?;
+    let snapshot: Option<String> = row.try_get(1).map_err(field)?;
+    let lsn: Option<PgLsn> = row.try_get(2).map_err(field)?;
+    let source =
+        SourceIdentity { system_identifier: row.try_get(3).map_err(field)?, timeline: row.try_get(4).map_err(field)? };
+    Ok(Some(Progress {
+        position: Position::before(position.into()),
+        watermark: snapshot.zip(lsn).map(|(text, lsn)| Watermark { snapshot: Snapshot(text), lsn: lsn.into() }),
+        origin: Origin { source, database: row.try_get(5).map_err(field)?, epoch: row.try_get(6).map_err(field)? },
+    }))
+}
+
+/// Stores a consumer's progress. A watermark that is not known yet leaves the stored one, which stays true as long as the
+/// origin does; under another origin it is taken away.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn store<C: GenericClient + Sync>(
+    client: &C,
+    consumer: &str,
+    progress: &Progress,
+) -> Result<(), OutboxError> {
+    let Progress { position, watermark, origin } = progress;
+    let snapshot = watermark.as_ref().map(|watermark| watermark.snapshot.as_str());
+    let lsn = watermark.as_ref().map(|watermark| PgLsn::from(watermark.lsn));
+    let params: [&(dyn ToSql + Sync); 8] = [
+        &consumer,
+        &PgLsn::from(position.lsn),
+        &snapshot,
+        &lsn,
+        &origin.source.system_identifier,
+        &origin.source.timeline,
+        &origin.database,
+        &origin.epoch,
+    ];
+    client.execute(STORE_SQL, &params).await.map_err(OutboxError::database("storing the progress of a consumer"))?;
+    Ok(())
+}
+
+const STORE_SQL: &str = r#"
+INSERT INTO "dms"."ProjectionProgress" AS p ("Consumer", "Position", "WatermarkSnapshot", "WatermarkLsn",
+       "SystemIdentifier", "Timeline", "DatabaseUuid", "Epoch", "UpdatedAt")
+VALUES ($1::text, $2::pg_lsn, $3::text::pg_snapshot, $4::pg_lsn, $5::text, $6::int4, $7::uuid, $8::uuid, now())
+    ON CONFLICT ("Consumer") DO UPDATE SET
+       "Position" = excluded."Position",
+       "WatermarkSnapshot" = CASE WHEN excluded."WatermarkSnapshot" IS NOT NULL THEN excluded."WatermarkSnapshot"
+            WHEN (p."SystemIdentifier", p."Timeline", p."DatabaseUuid")
+               = (excluded."SystemIdentifier", excluded."Timeline", excluded."DatabaseUuid")
+            THEN p."WatermarkSnapshot" END,
+       "WatermarkLsn" = CASE WHEN excluded."WatermarkLsn" IS NOT NULL THEN excluded."WatermarkLsn"
+            WHEN (p."SystemIdentifier", p."Timeline", p."DatabaseUuid")
+               = (excluded."SystemIdentifier", excluded."Timeline", excluded."DatabaseUuid")
+            THEN p."WatermarkLsn" END,
+       "SystemIdentifier" = excluded."SystemIdentifier",
+       "Timeline" = excluded."Timeline",
+       "DatabaseUuid" = excluded."DatabaseUuid",
+       "Epoch" = excluded."Epoch",
+       "UpdatedAt" = excluded."UpdatedAt""#;
+
+/// Moves a consumer's stored progress on: reads a watermark, waits until it is covered, stores it, reads the next.
+#[derive(Debug)]
+pub struct ProgressKeeper {
+    consumer: String,
+    origin: Origin,
+    candidate: Option<Watermark>,
+}
+
+/// How often it is worth calling [`ProgressKeeper::advance`].
+pub const ADVANCE_INTERVAL: Duration = Duration::from_secs(5);
+
+impl ProgressKeeper {
+    /// A keeper of one consumer's row.
+    #[must_use]
+    pub fn new(consumer: impl Into<String>, origin: Origin) -> Self {
+        Self { consumer: consumer.into(), origin, candidate: None }
+    }
+
+    /// Call it now and then with the position that is durable, of a source whose positions are WAL positions. Stores the
+    /// candidate if it is covered, and makes a new one. Answers what was stored.
+    ///
+    /// # Errors
+    /// When the database refuses; the same call may be made again.
+    pub async fn advance<C: GenericClient + Sync>(
+        &mut self,
+        client: &C,
+        durable: Position,
+    ) -> Result<Option<Progress>, OutboxError> {
+        let covered = self.candidate.as_ref().is_some_and(|candidate| candidate.lsn <= durable.lsn);
+        let mut stored = None;
+        if covered {
+            let progress =
+                Progress { position: durable, watermark: self.candidate.clone(), origin: self.origin.clone() };
+            store(client, &self.consumer, &progress).await?;
+            stored = Some(progress);
+        }
+        if covered || self.candidate.is_none() {
+            self.candidate = Some(Watermark::read(client).await?);
+        }
+        Ok(stored)
+    }
+
+    /// As [`ProgressKeeper::advance`], for a polling source: its position itself says which transactions are covered.
+    ///
+    /// # Errors
+    /// When the database refuses; the same call may be made again.
+    pub async fn advance_polled<C: GenericClient + Sync>(
+        &self,
+        client: &C,
+        durable: Position,
+    ) -> Result<Progress, OutboxError> {
+        let watermark = Watermark { snapshot: Snapshot::before_xid(durable.lsn), lsn: durable.lsn };
+        let progress = Progress { position: durable, watermark: Some(watermark), origin: self.origin.clone() };
+        store(client, &self.consumer, &progress).await?;
+        Ok(progress)
+    }
+}

@@ -1,0 +1,393 @@
+//! The suite that every [`WorkQueue`] has to pass. A test calls [`run`] with a [`Fixture`] of its implementation.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use uuid::Uuid;
+
+use super::{QueueStats, SettleReport, Settled, Taken, Work, WorkQueue};
+use crate::clock::{Clock, ManualClock};
+use crate::{Change, ChangeKind, Position};
+
+/// How often a document may fail in the suite before it goes into quarantine.
+pub const ATTEMPTS_MAX: u32 = 3;
+
+/// How long anything in here may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Makes one queue, and opens it again after everybody has let go of it.
+pub trait Fixture {
+    /// Opens the queue, which lets a document fail [`ATTEMPTS_MAX`] times and reads the time from `clock`. The second
+    /// time it is the same queue, as after a restart.
+    fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Arc<dyn WorkQueue>>;
+}
+
+/// A queue under test.
+struct Bench<'a> {
+    fixture: &'a mut dyn Fixture,
+    clock: ManualClock,
+    queue: Arc<dyn WorkQueue>,
+}
+
+/// Runs the whole suite, each case on a new queue from `fixture`.
+///
+/// # Panics
+/// When the queue breaks a promise; the message says which.
+pub async fn run<F: Fixture>(mut fixture: impl FnMut() -> F) {
+    macro_rules! cases {
+        ($($case:ident),* $(,)?) => {$({
+            let mut fixture = fixture();
+            let clock = ManualClock::at(1_000_000);
+            let queue = fixture.open(clock.clone()).await;
+            let bench = Bench { fixture: &mut fixture, clock, queue };
+            let done = tokio::time::timeout(DEADLINE, $case(bench)).await;
+            assert!(done.is_ok(), concat!(stringify!($case), " did not end"));
+        })*};
+    }
+    cases!(
+        changes_of_one_document_are_one_entry,
+        the_oldest_goes_first_and_touches_get_their_share,
+        an_edit_raises_a_touch,
+        what_is_in_flight_is_not_taken_twice,
+        what_was_added_to_survives_its_acknowledgement,
+        an_older_redelivery_does_not_hold_up_an_acknowledgement,
+        a_retry_waits_and_counts_no_attempt,
+        what_remains_is_taken_again,
+        poison_goes_to_quarantine_and_holds_up_nothing,
+        a_newer_version_leaves_quarantine_by_itself,
+        an_operator_releases_and_discards,
+        positions_never_go_back_by_themselves,
+        a_restart_keeps_what_was_put_and_settled,
+        waiting_ends_when_work_arrives_or_falls_due,
+        many_takers_share_the_work_without_overlap,
+    );
+}
+
+/// A change of one kind, as work.
+#[must_use]
+pub fn work(kind: ChangeKind, document_id: i64, version: i64, now_ms: u64) -> Work {
+    let change = Change {
+        outbox_id: version,
+        xid: 10_000 + version as u64,
+        document_id,
+        document_uuid: Uuid::from_u128(document_id as u128),
+        resource_key: 7,
+        kind,
+        content_version: version,
+    };
+    Work::of(&change, now_ms)
+}
+
+impl Bench<'_> {
+    async fn put(&self, kind: ChangeKind, document_id: i64, version: i64) {
+        let work = work(kind, document_id, version, self.clock.now_ms());
+        self.queue.put(vec![work], None).await.expect("put");
+    }
+
+    async fn take(&self, max: usize) -> Vec<Taken> {
+        self.queue.take(max).await.expect("take")
+    }
+
+    async fn take_ids(&self, max: usize) -> Vec<i64> {
+        self.take(max).await.iter().map(|taken| taken.work.document_id).collect()
+    }
+
+    async fn take_one(&self) -> Taken {
+        let mut taken = self.take(1).await;
+        assert_eq!(taken.len(), 1, "there should be something to take");
+        taken.remove(0)
+    }
+
+    async fn settle(&self, taken: &Taken, settled: Settled) -> SettleReport {
+        self.queue.settle(vec![(taken.ticket, settled)]).await.expect("settle")
+    }
+
+    async fn stats(&self) -> QueueStats {
+        QueueStats { disk_bytes: 0, ..self.queue.stats().await.expect("stats") }
+    }
+
+    async fn reopen(&mut self) {
+        self.queue = Arc::new(super::MemoryQueue::new(Arc::new(self.clock.clone()), 1));
+        self.queue = self.fixture.open(self.clock.clone()).await;
+    }
+}
+
+const REMOVED: SettleReport = SettleReport { removed: 1, kept: 0, quarantined: 0, unknown: 0 };
+const KEPT: SettleReport = SettleReport { removed: 0, kept: 1, quarantined: 0, unknown: 0 };
+const QUARANTINED: SettleReport = SettleReport { removed: 0, kept: 0, quarantined: 1, unknown: 0 };
+
+async fn changes_of_one_document_are_one_entry(bench: Bench<'_>) {
+    bench.put(ChangeKind::Identity, 1, 10).await;
+    let first_ms = bench.clock.now_ms();
+    bench.clock.advance(50);
+    for version in 11..=110 {
+        bench.put(ChangeKind::Upsert, 1, version).await;
+    }
+    let stats = bench.stats().await;
+    assert_eq!((stats.depth, stats.oldest_age_ms), (1, 50));
+    let taken = bench.take_one().await;
+    assert_eq!((taken.work.version, taken.work.xid), (110, 10_110), "the newest version and its transaction");
+    assert_eq!(taken.work.first_enqueued_at_ms, first_ms, "the age of the oldest");
+    assert!(taken.work.cascade && taken.work.rebuild, "a rename keeps its cascade through later edits");
+    bench.put(ChangeKind::Delete, 1, 111).await;
+    assert_eq!(bench.settle(&taken, Settled::Done).await, KEPT);
+    let taken = bench.take_one().await;
+    assert!(taken.work.deleted && taken.work.cascade && !taken.work.rebuild, "a delete absorbs the rebuild");
+    assert_eq!(bench.settle(&taken, Settled::Done).await, REMOVED);
+    assert_eq!(bench.stats().await, QueueStats::default());
+}
+
+async fn the_oldest_goes_first_and_touches_get_their_share(bench: Bench<'_>) {
+    for document_id in 1..=4 {
+        bench.put(ChangeKind::Touch, document_id, document_id).await;
+        bench.clock.advance(1);
+    }
+    for document_id in 11..=18 {
+        bench.put(ChangeKind::Upsert, document_id, document_id).await;
+        bench.clock.advance(1);
+    }
+    let stats = bench.stats().await;
+    assert_eq!((stats.depth, stats.touches, stats.oldest_age_ms), (12, 4, 12));
+    assert_eq!(bench.take_ids(8).await, [11, 12, 13, 1, 14, 15, 16, 2]);
+    assert_eq!(bench.take_ids(8).await, [17, 18, 3, 4], "nothing is held back for lines that are empty");
+}
+
+async fn an_edit_raises_a_touch(bench: Bench<'_>) {
+    for document_id in 1..=3 {
+        bench.put(ChangeKind::Touch, document_id, document_id).await;
+    }
+    bench.clock.advance(5);
+    bench.put(ChangeKind::Upsert, 9, 9).await;
+    bench.put(ChangeKind::Upsert, 3, 10).await;
+    assert_eq!(bench.stats().await.touches, 2);
+    assert_eq!(bench.take_ids(3).await, [3, 9, 1], "it keeps its age among the direct edits");
+    bench.put(ChangeKind::Upsert, 1, 11).await;
+    assert_eq!(bench.stats().await.touches, 1, "also while it is in flight");
+}
+
+async fn what_is_in_flight_is_not_taken_twice(bench: Bench<'_>) {
+    bench.put(ChangeKind::Upsert, 1, 1).await;
+    let taken = bench.take_one().await;
+    assert_eq!(bench.take(10).await, []);
+    bench.put(ChangeKind::Upsert, 1, 2).await;
+    assert_eq!(bench.take(10).await, [], "not even when it is edited meanwhile");
+    assert_eq!((bench.stats().await.depth, bench.stats().await.in_flight), (1, 1));
+    bench.settle(&taken, Settled::Done).await;
+    let again = bench.take_one().await;
+    assert_eq!(again.work.version, 2);
+    assert_ne!(again.ticket, taken.ticket);
+    let unknown = SettleReport { unknown: 1, ..SettleReport::default() };
+    assert_eq!(bench.settle(&taken, Settled::Done).await, unknown, "an old ticket settles nothing");
+    assert_eq!(bench.settle(&again, Settled::Done).await, REMOVED);
+    assert_eq!(bench.settle(&again, Settled::Done).await, unknown);
+}
+
+async fn what_was_added_to_survives_its_acknowledgement(bench: Bench<'_>) {
+    let reports = [
+        Settled::Done,
+        Settled::RetryAt { not_before_ms: u64::MAX },
+        Settled::Quarantine { reason: "no".to_owned() },
+        Settled::Failed { not_before_ms: u64::MAX, reason: "no".to_owned() },
+        Settled::Remaining { rebuild: false, cascade: false, not_before_ms: 0 },
+    ];
+    for (document_id, settled) in (1..).zip(reports) {
+        bench.put(ChangeKind::Identity, document_id, 1).await;
+        let taken = bench.take_one().await;
+        bench.put(ChangeKind::Upsert, document_id, 2).await;
+        assert_eq!(bench.settle(&taken, settled).await, KEPT);
+        let taken = bench.take_one().await;
+        assert!(taken.work.version == 2 && taken.work.rebuild && taken.work.cascade && taken.work.attempts == 0);
+        bench.settle(&taken, Settled::Done).await;
+    }
+    // The same version asked for once more is a request to do it again, for instance a repair.
+    bench.put(ChangeKind::Upsert, 9, 1).await;
+    let taken = bench.take_one().await;
+    bench.put(ChangeKind::Upsert, 9, 1).await;
+    assert_eq!(bench.settle(&taken, Settled::Done).await, KEPT);
+}
+
+async fn an_older_redelivery_does_not_hold_up_an_acknowledgement(bench: Bench<'_>) {
+    bench.put(ChangeKind::Upsert, 1, 5).await;
+    let taken = bench.take_one().await;
+    bench.put(ChangeKind::Upsert, 1, 4).await;
+    assert_eq!(bench.settle(&taken, Settled::Done).await, REMOVED);
+    bench.put(ChangeKind::Upsert, 1, 5).await;
+    let taken = bench.take_one().await;
+    bench.put(ChangeKind::Identity, 1, 4).await;
+    assert_eq!(bench.settle(&taken, Settled::Done).await, KEPT, "an old cascade that was not known of is owed");
+    assert!(bench.take_one().await.work.cascade);
+}
+
+async fn a_retry_waits_and_counts_no_attempt(bench: Bench<'_>) {
+    bench.put(ChangeKind::Upsert, 1, 1).await;
+    bench.put(ChangeKind::Touch, 2, 2).await;
+    let due_ms = bench.clock.now_ms() + 100;
+    for taken in bench.take(2).await {
+        assert_eq!(bench.settle(&taken, Settled::RetryAt { not_before_ms: due_ms }).await, KEPT);
+    }
+    let stats = bench.stats().await;
+    assert_eq!((stats.depth, stats.delayed, stats.touches, stats.in_flight), (2, 2, 0, 0));
+    bench.clock.advance(99);
+    assert_eq!(bench.take(10).await, []);
+    assert_eq!(bench.stats().await.oldest_age_ms, 99, "waiting does not make it younger");
+    bench.put(ChangeKind::Upsert, 2, 3).await;
+    assert_eq!(bench.take_ids(10).await, [2], "a newer version does not wait for an older one's retry");
+    bench.clock.advance(1);
+    let taken = bench.take_one().await;
+    assert_eq!((taken.work.document_id, taken.work.attempts), (1, 0));
+    assert_eq!(bench.settle(&taken, Settled::RetryAt { not_before_ms: 0 }).await, KEPT);
+    assert_eq!(bench.take_ids(10).await, [1], "0 is at once");
+}
+
+async fn what_remains_is_taken_again(bench: Bench<'_>) {
+    bench.put(ChangeKind::Identity, 1, 1).await;
+    let taken = bench.take_one().await;
+    let cascade = Settled::Remaining { rebuild: false, cascade: true, not_before_ms: 0 };
+    assert_eq!(bench.settle(&taken, cascade).await, KEPT);
+    let taken = bench.take_one().await;
+    assert!(taken.work.cascade && !taken.work.rebuild);
+    let more_than_owed = Settled::Remaining { rebuild: true, cascade: false, not_before_ms: 0 };
+    assert_eq!(bench.settle(&taken, more_than_owed).await, REMOVED, "what is not owed does not remain");
+}
+
+async fn fail(bench: &Bench<'_>, times: u32) {
+    for attempt in 0..times {
+        let taken = bench.take_one().await;
+        assert_eq!(taken.work.attempts, attempt);
+        let reason = format!("attempt {attempt}");
+        let report = bench.settle(&taken, Settled::Failed { not_before_ms: 1, reason }).await;
+        assert_eq!(report, if attempt + 1 == ATTEMPTS_MAX { QUARANTINED } else { KEPT });
+        bench.clock.advance(10);
+    }
+}
+
+async fn poison_goes_to_quarantine_and_holds_up_nothing(mut bench: Bench<'_>) {
+    bench.put(ChangeKind::Identity, 1, 1).await;
+    let first_ms = bench.clock.now_ms();
+    fail(&bench, ATTEMPTS_MAX).await;
+    bench.put(ChangeKind::Upsert, 2, 2).await;
+    assert_eq!(bench.take_ids(10).await, [2]);
+    bench.put(ChangeKind::Upsert, 3, 3).await;
+    let taken = bench.take_one().await;
+    let long = "ü".repeat(10_000);
+    assert_eq!(bench.settle(&taken, Settled::Quarantine { reason: long }).await, QUARANTINED);
+    bench.put(ChangeKind::Upsert, 1, 1).await;
+    bench.reopen().await;
+    assert_eq!(bench.take_ids(10).await, [2], "the same version again and a restart change nothing about it");
+    let stats = bench.stats().await;
+    assert_eq!((stats.depth, stats.quarantined), (1, 2));
+    let listed = bench.queue.quarantined(None, 10).await.expect("list");
+    assert_eq!(listed.iter().map(|listed| listed.work.document_id).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!((listed[0].reason.as_str(), listed[0].work.attempts), ("attempt 2", ATTEMPTS_MAX));
+    assert_eq!((listed[0].first_failed_at_ms, listed[0].last_failed_at_ms), (first_ms, first_ms + 20));
+    assert!(listed[0].work.cascade && listed[1].reason.starts_with('ü') && listed[1].reason.len() < 10_000);
+    assert_eq!(bench.queue.quarantined(None, 1).await.expect("list"), listed[..1]);
+    assert_eq!(bench.queue.quarantined(Some(1), 10).await.expect("list"), listed[1..]);
+}
+
+async fn a_newer_version_leaves_quarantine_by_itself(bench: Bench<'_>) {
+    bench.put(ChangeKind::Identity, 1, 1).await;
+    fail(&bench, ATTEMPTS_MAX).await;
+    bench.put(ChangeKind::Upsert, 1, 2).await;
+    assert_eq!(bench.stats().await.quarantined, 0);
+    let taken = bench.take_one().await;
+    assert_eq!((taken.work.version, taken.work.attempts, taken.work.cascade), (2, 0, true));
+    bench.settle(&taken, Settled::RetryAt { not_before_ms: 0 }).await;
+    fail(&bench, ATTEMPTS_MAX).await;
+}
+
+async fn an_operator_releases_and_discards(bench: Bench<'_>) {
+    for document_id in 1..=3 {
+        bench.put(ChangeKind::Upsert, document_id, 1).await;
+        let taken = bench.take_one().await;
+        bench.settle(&taken, Settled::Quarantine { reason: "no".to_owned() }).await;
+    }
+    bench.put(ChangeKind::Upsert, 4, 1).await;
+    assert_eq!(bench.queue.release(vec![1, 2, 4, 5]).await.expect("release"), 2);
+    assert_eq!(bench.queue.discard(vec![3, 3, 4, 5]).await.expect("discard"), 1);
+    let taken = bench.take(10).await;
+    assert_eq!(taken.iter().map(|taken| taken.work.document_id).collect::<Vec<_>>(), [1, 2, 4]);
+    assert!(taken.iter().all(|taken| taken.work.attempts == 0));
+    assert_eq!(bench.stats().await.quarantined, 0);
+}
+
+async fn positions_never_go_back_by_themselves(mut bench: Bench<'_>) {
+    let put = async |bench: &Bench<'_>, position| bench.queue.put(vec![], Some(position)).await.expect("put");
+    assert_eq!(bench.queue.position().await.expect("position"), None);
+    put(&bench, Position::within(7, 3)).await;
+    put(&bench, Position::within(7, 2)).await;
+    put(&bench, Position::before(7)).await;
+    let epoch = bench.queue.epoch();
+    bench.reopen().await;
+    assert_eq!(bench.queue.position().await.expect("position"), Some(Position::within(7, 3)));
+    assert_eq!(bench.queue.epoch(), epoch, "the epoch lives as long as the queue");
+    bench.queue.reset_position(Position::before(5)).await.expect("reset");
+    bench.reopen().await;
+    assert_eq!(bench.queue.position().await.expect("position"), Some(Position::before(5)));
+}
+
+async fn a_restart_keeps_what_was_put_and_settled(mut bench: Bench<'_>) {
+    for document_id in -3..=6 {
+        bench.put(ChangeKind::Upsert, document_id, 1).await;
+        bench.clock.advance(1);
+    }
+    let taken = bench.take(6).await;
+    bench.settle(&taken[0], Settled::Done).await;
+    bench.settle(&taken[4], Settled::Done).await;
+    bench.settle(&taken[2], Settled::RetryAt { not_before_ms: bench.clock.now_ms() + 5 }).await;
+    bench.reopen().await;
+    let stats = bench.stats().await;
+    assert_eq!((stats.depth, stats.in_flight, stats.delayed), (8, 0, 1));
+    assert_eq!(bench.take_ids(10).await, [-2, 0, 2, 3, 4, 5, 6]);
+    bench.clock.advance(5);
+    assert_eq!(bench.take_ids(10).await, [-1]);
+}
+
+async fn waiting_ends_when_work_arrives_or_falls_due(bench: Bench<'_>) {
+    let pending = async |bench: &Bench<'_>| {
+        let mut ready = bench.queue.ready();
+        // Twice round the runtime is enough for anything that is there already.
+        tokio::time::timeout(Duration::from_millis(20), &mut ready).await.is_err()
+    };
+    assert!(pending(&bench).await);
+    let (ready, ()) = tokio::join!(bench.queue.ready(), bench.put(ChangeKind::Upsert, 1, 1));
+    ready.expect("ready");
+    let taken = bench.take_one().await;
+    assert!(pending(&bench).await, "what is in flight is not ready");
+    let due_ms = bench.clock.now_ms() + 500;
+    bench.settle(&taken, Settled::RetryAt { not_before_ms: due_ms }).await;
+    assert!(pending(&bench).await);
+    let (ready, ()) = tokio::join!(bench.queue.ready(), async { bench.clock.advance(500) });
+    ready.expect("ready");
+    assert_eq!(bench.take_ids(1).await, [1]);
+}
+
+async fn many_takers_share_the_work_without_overlap(bench: Bench<'_>) {
+    const DOCUMENTS: i64 = 5_000;
+    let now_ms = bench.clock.now_ms();
+    let putter = async {
+        for first in (1..=DOCUMENTS).step_by(100) {
+            let batch = (first..first + 100).map(|id| work(ChangeKind::Upsert, id, id, now_ms)).collect();
+            bench.queue.put(batch, Some(Position::before(first as u64))).await.expect("put");
+        }
+    };
+    let taker = async || {
+        let mut done = Vec::new();
+        while bench.queue.position().await.expect("position") < Some(Position::before(DOCUMENTS as u64 - 99))
+            || bench.stats().await.depth > 0
+        {
+            let taken = bench.take(37).await;
+            done.extend(taken.iter().map(|taken| taken.work.document_id));
+            let settled = taken.iter().map(|taken| (taken.ticket, Settled::Done)).collect();
+            bench.queue.settle(settled).await.expect("settle");
+            tokio::task::yield_now().await;
+        }
+        done
+    };
+    let ((), a, b, c) = tokio::join!(putter, taker(), taker(), taker());
+    let all: Vec<i64> = [a, b, c].concat();
+    assert_eq!(all.len() as i64, DOCUMENTS, "each document was taken once");
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len() as i64, DOCUMENTS);
+}

@@ -1,0 +1,151 @@
+//! The life of one entry: what adding to it and settling it change, and where it waits. Every queue moves its entries by
+//! these rules; they differ in how they keep them.
+
+use super::{Quarantined, SettleReport, Settled, Work};
+
+/// What is owed to a document, and how the attempts went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) work: Work,
+    pub(super) failure: Option<Failure>,
+    pub(super) quarantined: bool,
+}
+
+/// How attempts failed since the last newer version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) reason: String,
+    pub(super) first_ms: u64,
+    pub(super) last_ms: u64,
+}
+
+/// Reasons are for people; what is longer than this many bytes is cut.
+pub(super) const REASON_BYTES_MAX: usize = 4_096;
+
+/// The line in which an entry waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Line {
+    /// Somebody edited the document.
+    Direct,
+    /// A cascade touched it.
+    Touch,
+    /// It waits for a time, whoever changed it.
+    Delayed,
+    /// It waits for an operator or a newer version.
+    Quarantine,
+}
+
+/// Of four entries taken in a row, where each comes from if that line has one; else from the first that has.
+pub(super) const TURNS: [Line; 4] = [Line::Direct, Line::Direct, Line::Delayed, Line::Touch];
+
+/// The lines to take from, in order of preference.
+pub(super) const TAKEN_FROM: [Line; 3] = [Line::Direct, Line::Delayed, Line::Touch];
+
+/// A place in a line: the smaller goes first.
+pub(super) type Place = (Line, u64);
+
+/// What settling did to an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Removed,
+    Kept,
+    Quarantined,
+}
+
+impl SettleReport {
+    pub(super) const fn count(&mut self, fate: Fate) {
+        match fate {
+            Fate::Removed => self.removed += 1,
+            Fate::Kept => self.kept += 1,
+            Fate::Quarantined => self.quarantined += 1,
+        }
+    }
+}
+
+impl From<Entry> for Quarantined {
+    fn from(entry: Entry) -> Self {
+        let failure = entry.failure.unwrap_or(Failure { reason: String::new(), first_ms: 0, last_ms: 0 });
+        Self {
+            work: entry.work,
+            reason: failure.reason,
+            first_failed_at_ms: failure.first_ms,
+            last_failed_at_ms: failure.last_ms,
+        }
+    }
+}
+
+impl Entry {
+    pub(super) const fn new(work: Work) -> Self {
+        Self { work, failure: None, quarantined: false }
+    }
+
+    /// Where the entry waits, if it is not in flight. Ties are broken by the document id.
+    pub(super) const fn place(&self) -> Place {
+        if self.quarantined {
+            (Line::Quarantine, 0)
+        } else if self.work.not_before_ms > 0 {
+            (Line::Delayed, self.work.not_before_ms)
+        } else if self.work.low_priority {
+            (Line::Touch, self.work.first_enqueued_at_ms)
+        } else {
+            (Line::Direct, self.work.first_enqueued_at_ms)
+        }
+    }
+
+    /// Adds work that was put for the same document. Answers whether somebody who took the entry before may have missed
+    /// something: not for an older version that asks for nothing new, which is what a redelivery looks like.
+    pub(super) fn add(&mut self, work: &Work) -> bool {
+        let before = (self.work.version, self.work.deleted, self.work.rebuild, self.work.cascade);
+        self.work.absorb(work);
+        let after = (self.work.version, self.work.deleted, self.work.rebuild, self.work.cascade);
+        if after.0 > before.0 {
+            (self.quarantined, self.failure) = (false, None);
+        }
+        work.version >= before.0 || after != before
+    }
+
+    /// The entry was taken, and was added to before it was settled: whatever was done may not have been enough.
+    pub(super) const fn keep(&mut self) {
+        self.work.not_before_ms = 0;
+    }
+
+    /// What the taker reports, for an entry to which nothing was added meanwhile.
+    pub(super) fn settle(&mut self, settled: Settled, now_ms: u64, attempts_max: u32) -> Fate {
+        match settled {
+            Settled::Done => return Fate::Removed,
+            Settled::Remaining { rebuild, cascade, not_before_ms } => {
+                self.work.rebuild &= rebuild;
+                self.work.cascade &= cascade;
+                self.work.not_before_ms = not_before_ms;
+            }
+            Settled::RetryAt { not_before_ms } => self.work.not_before_ms = not_before_ms,
+            Settled::Failed { not_before_ms, reason } => {
+                self.fail(reason, now_ms);
+                self.work.not_before_ms = not_before_ms;
+                self.quarantined = self.work.attempts >= attempts_max;
+            }
+            Settled::Quarantine { reason } => {
+                self.fail(reason, now_ms);
+                self.quarantined = true;
+            }
+        }
+        match (self.quarantined, self.work.owes()) {
+            (_, false) => Fate::Removed,
+            (true, true) => Fate::Quarantined,
+            (false, true) => Fate::Kept,
+        }
+    }
+
+    /// An operator wants it tried again.
+    pub(super) fn release(&mut self) {
+        (self.quarantined, self.failure) = (false, None);
+        (self.work.attempts, self.work.not_before_ms) = (0, 0);
+    }
+
+    fn fail(&mut self, mut reason: String, now_ms: u64) {
+        reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+        let first_ms = self.failure.as_ref().map_or(now_ms, |failure| failure.first_ms);
+        self.failure = Some(Failure { reason, first_ms, last_ms: now_ms });
+        self.work.attempts = self.work.attempts.saturating_add(1);
+    }
+}

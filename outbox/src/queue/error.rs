@@ -1,0 +1,47 @@
+//! What can go wrong with a queue.
+
+use std::path::PathBuf;
+
+/// Why the queue did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// Another process, or another handle in this one, has the queue open.
+    #[error("the queue in {} is in use by another process: stop it, or use another data directory", path.display())]
+    InUse {
+        /// The queue's directory.
+        path: PathBuf,
+    },
+    /// The directory holds something that this version cannot read, and will not touch.
+    #[error("the queue in {} cannot be opened: {detail}", path.display())]
+    Format {
+        /// The queue's directory.
+        path: PathBuf,
+        /// What was found, what was expected, what to do.
+        detail: String,
+    },
+    /// The file system refused.
+    #[error("the queue in {} cannot be opened", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The store beneath failed. After a failed write nothing more is accepted: open the queue again, which restores
+    /// what was durable.
+    #[error("the queue's store failed while {action}: {detail}")]
+    Storage {
+        /// What was being done.
+        action: &'static str,
+        /// What the store says.
+        detail: String,
+    },
+    /// An entry cannot be read back.
+    #[error(
+        "the queue holds an entry that cannot be read: {0}; the queue's disk is damaged: run recovery with a new one"
+    )]
+    Corrupt(String),
+    /// The queue was closed.
+    #[error("the queue is closed")]
+    Closed,
+}

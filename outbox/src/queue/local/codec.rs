@@ -1,0 +1,246 @@
+//! Entries, keys and the book as bytes. A change here needs another [`FORMAT`].
+
+use uuid::Uuid;
+
+use crate::queue::entry::{Entry, Failure, Line};
+use crate::queue::{QueueError, Work};
+
+/// The content of the file `FORMAT`.
+pub(super) const FORMAT: &str = "millstream work queue, format 1\n";
+
+/// The stage before the cache.
+pub(super) const LANE: u16 = 0;
+
+/// Length of a key in `order`.
+const ORDER_KEY_BYTES: usize = 2 + 1 + 8 + 8;
+
+/// Flags of an entry.
+const DELETED: u8 = 1;
+const REBUILD: u8 = 2;
+const CASCADE: u8 = 4;
+const LOW_PRIORITY: u8 = 8;
+const QUARANTINED: u8 = 16;
+const FAILED: u8 = 32;
+
+impl Line {
+    /// The line's number on disk and in arrays.
+    pub(super) const fn number(self) -> usize {
+        match self {
+            Self::Direct => 0,
+            Self::Touch => 1,
+            Self::Delayed => 2,
+            Self::Quarantine => 3,
+        }
+    }
+}
+
+/// A row of a line: its order, then the document.
+pub(super) type Row = (u64, i64);
+
+/// The smallest row.
+pub(super) const FIRST_ROW: Row = (0, i64::MIN);
+
+/// Document ids sort as numbers, negative ones too.
+const fn sortable(document_id: i64) -> u64 {
+    (document_id as u64) ^ (1 << 63)
+}
+
+pub(super) fn work_key(document_id: i64) -> [u8; 10] {
+    let mut key = [0; 10];
+    key[..2].copy_from_slice(&LANE.to_be_bytes());
+    key[2..].copy_from_slice(&sortable(document_id).to_be_bytes());
+    key
+}
+
+pub(super) fn order_key(line: Line, (order, document_id): Row) -> [u8; ORDER_KEY_BYTES] {
+    let mut key = [0; ORDER_KEY_BYTES];
+    key[..2].copy_from_slice(&LANE.to_be_bytes());
+    key[2] = line.number() as u8;
+    key[3..11].copy_from_slice(&order.to_be_bytes());
+    key[11..].copy_from_slice(&sortable(document_id).to_be_bytes());
+    key
+}
+
+pub(super) fn order_row(key: &[u8]) -> Result<Row, QueueError> {
+    let mut bytes = Reader { bytes: key, what: "a row of a line" };
+    bytes.array::<3>()?;
+    let order = u64::from_be_bytes(bytes.array()?);
+    let document_id = (u64::from_be_bytes(bytes.array()?) ^ (1 << 63)) as i64;
+    bytes.end()?;
+    Ok((order, document_id))
+}
+
+pub(super) fn encode_entry(entry: &Entry) -> Vec<u8> {
+    let work = &entry.work;
+    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+    let flags = flag(work.deleted, DELETED)
+        | flag(work.rebuild, REBUILD)
+        | flag(work.cascade, CASCADE)
+        | flag(work.low_priority, LOW_PRIORITY)
+        | flag(entry.quarantined, QUARANTINED)
+        | flag(entry.failure.is_some(), FAILED);
+    let mut bytes = Vec::with_capacity(64);
+    bytes.push(flags);
+    bytes.extend_from_slice(work.document_uuid.as_bytes());
+    bytes.extend_from_slice(&work.resource_key.to_be_bytes());
+    bytes.extend_from_slice(&work.version.to_be_bytes());
+    bytes.extend_from_slice(&work.xid.to_be_bytes());
+    bytes.extend_from_slice(&work.attempts.to_be_bytes());
+    bytes.extend_from_slice(&work.first_enqueued_at_ms.to_be_bytes());
+    bytes.extend_from_slice(&work.not_before_ms.to_be_bytes());
+    if let Some(failure) = &entry.failure {
+        bytes.extend_from_slice(&failure.first_ms.to_be_bytes());
+        bytes.extend_from_slice(&failure.last_ms.to_be_bytes());
+        bytes.extend_from_slice(failure.reason.as_bytes());
+    }
+    bytes
+}
+
+pub(super) fn decode_entry(document_id: i64, bytes: &[u8]) -> Result<Entry, QueueError> {
+    let mut bytes = Reader { bytes, what: "an entry" };
+    let [flags] = bytes.array()?;
+    let work = Work {
+        document_id,
+        document_uuid: Uuid::from_bytes(bytes.array()?),
+        resource_key: i16::from_be_bytes(bytes.array()?),
+        version: i64::from_be_bytes(bytes.array()?),
+        xid: u64::from_be_bytes(bytes.array()?),
+        deleted: flags & DELETED != 0,
+        rebuild: flags & REBUILD != 0,
+        cascade: flags & CASCADE != 0,
+        low_priority: flags & LOW_PRIORITY != 0,
+        attempts: u32::from_be_bytes(bytes.array()?),
+        first_enqueued_at_ms: u64::from_be_bytes(bytes.array()?),
+        not_before_ms: u64::from_be_bytes(bytes.array()?),
+    };
+    let failure = if flags & FAILED == 0 {
+        bytes.end()?;
+        None
+    } else {
+        let (first_ms, last_ms) = (u64::from_be_bytes(bytes.array()?), u64::from_be_bytes(bytes.array()?));
+        let reason = str::from_utf8(bytes.bytes).map_err(|_| bytes.corrupt("a reason that is no text"))?;
+        Some(Failure { reason: reason.to_owned(), first_ms, last_ms })
+    };
+    Ok(Entry { work, failure, quarantined: flags & QUARANTINED != 0 })
+}
+
+/// How many entries each line has, and from where each line has to be walked after a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Book {
+    pub(super) counts: [u64; 4],
+    pub(super) heads: [Row; 4],
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self { counts: [0; 4], heads: [FIRST_ROW; 4] }
+    }
+}
+
+impl Book {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(4 * 8 + 4 * 16);
+        for count in self.counts {
+            bytes.extend_from_slice(&count.to_be_bytes());
+        }
+        for (order, document_id) in self.heads {
+            bytes.extend_from_slice(&order.to_be_bytes());
+            bytes.extend_from_slice(&document_id.to_be_bytes());
+        }
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, QueueError> {
+        let mut bytes = Reader { bytes, what: "the book" };
+        let mut book = Self::default();
+        for count in &mut book.counts {
+            *count = u64::from_be_bytes(bytes.array()?);
+        }
+        for head in &mut book.heads {
+            *head = (u64::from_be_bytes(bytes.array()?), i64::from_be_bytes(bytes.array()?));
+        }
+        bytes.end()?;
+        Ok(book)
+    }
+}
+
+/// Sixteen bytes of `meta`: a position or the epoch.
+pub(super) fn sixteen(bytes: &[u8]) -> Result<[u8; 16], QueueError> {
+    let mut bytes = Reader { bytes, what: "a position or the epoch" };
+    let array = bytes.array()?;
+    bytes.end()?;
+    Ok(array)
+}
+
+/// Takes bytes from the front.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    what: &'static str,
+}
+
+impl Reader<'_> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], QueueError> {
+        let (array, rest) = self.bytes.split_first_chunk().ok_or_else(|| self.corrupt("too short"))?;
+        self.bytes = rest;
+        Ok(*array)
+    }
+
+    fn end(&self) -> Result<(), QueueError> {
+        if self.bytes.is_empty() { Ok(()) } else { Err(self.corrupt("too long")) }
+    }
+
+    fn corrupt(&self, how: &str) -> QueueError {
+        QueueError::Corrupt(format!("{} is {how}", self.what))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(failure: Option<Failure>) -> Entry {
+        let work = Work {
+            document_id: -7,
+            document_uuid: Uuid::from_u128(9),
+            resource_key: -3,
+            version: 1 << 40,
+            xid: u64::MAX,
+            deleted: false,
+            rebuild: true,
+            cascade: true,
+            low_priority: true,
+            attempts: 3,
+            first_enqueued_at_ms: 11,
+            not_before_ms: 12,
+        };
+        Entry { work, quarantined: failure.is_some(), failure }
+    }
+
+    #[test]
+    fn entries_and_keys_read_back() {
+        let failure = Failure { reason: "no such column ü".to_owned(), first_ms: 1, last_ms: 2 };
+        for entry in [entry(None), entry(Some(failure))] {
+            assert_eq!(decode_entry(-7, &encode_entry(&entry)).ok(), Some(entry));
+        }
+        for row in [FIRST_ROW, (0, -1), (0, 0), (0, 1), (7, i64::MAX), (u64::MAX, 0)] {
+            assert_eq!(order_row(&order_key(Line::Delayed, row)).ok(), Some(row));
+        }
+    }
+
+    #[test]
+    fn keys_sort_as_rows_do() {
+        let rows = [FIRST_ROW, (0, -1), (0, 0), (0, 1), (0, i64::MAX), (1, -5), (u64::MAX, 0)];
+        assert!(rows.is_sorted());
+        assert!(rows.map(|row| order_key(Line::Direct, row)).is_sorted());
+        assert!(order_key(Line::Direct, (u64::MAX, i64::MAX)) < order_key(Line::Touch, FIRST_ROW));
+        assert!([-2, -1, 0, 1].map(work_key).is_sorted());
+    }
+
+    #[test]
+    fn damaged_bytes_are_named_not_guessed() {
+        let bytes = encode_entry(&entry(None));
+        assert!(decode_entry(1, &bytes[..bytes.len() - 1]).is_err());
+        assert!(decode_entry(1, &[bytes, vec![0]].concat()).is_err());
+        assert!(Book::decode(&[0; 5]).is_err());
+    }
+}

@@ -1,0 +1,188 @@
+//! The durable queue that work waits in between the source and the projector.
+//!
+//! One entry a document, whatever the number of its changes. An entry is in one of four places: ready (direct edits and
+//! touches apart), waiting for a time, in flight, or in quarantine. What was put is on disk before `put` returns; what
+//! was settled may be forgotten by a crash and is then done again, which is harmless because every write downstream is
+//! guarded by versions. Being in flight is never stored: after a restart everything that was not settled is ready again.
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod entry;
+mod error;
+mod local;
+mod memory;
+mod work;
+
+use futures::future::BoxFuture;
+use uuid::Uuid;
+
+pub use self::error::QueueError;
+pub use self::local::{LocalQueue, LocalQueueOptions};
+pub use self::memory::MemoryQueue;
+pub use self::work::Work;
+use crate::Position;
+
+/// A queue of work, one entry a document. All of it may be called from any task at any time.
+///
+/// No call is torn by a dropped future: either all of it happens or nothing, though the caller no longer learns which.
+pub trait WorkQueue: Send + Sync + 'static {
+    /// Adds work, and the source position that it brings us to, in one durable step: when this returns, a crash loses
+    /// neither. Obligations are added to an entry that is there already ([`Work::absorb`]). Putting the same again, or
+    /// something older, does no harm. The stored position never goes back. Without work it stores the position alone.
+    fn put(&self, work: Vec<Work>, position: Option<Position>) -> BoxFuture<'_, Result<(), QueueError>>;
+
+    /// Up to `max` entries that are ready and not in flight, which are in flight from now on, until they are settled.
+    /// Empty if there are none; [`WorkQueue::ready`] waits for one.
+    ///
+    /// The oldest first; direct edits before entries whose time has come and before touches, but of four entries taken
+    /// the second to last and the last are of those kinds if there are any.
+    fn take(&self, max: usize) -> BoxFuture<'_, Result<Vec<Taken>, QueueError>>;
+
+    /// Reports what became of entries that were taken. An entry to which something was added meanwhile stays, whole and
+    /// ready at once, whatever is reported.
+    fn settle(&self, settled: Vec<(Ticket, Settled)>) -> BoxFuture<'_, Result<SettleReport, QueueError>>;
+
+    /// Completes when there is, or just was, something to take. Cancellation safe. More than one waiter may wake up for
+    /// one entry.
+    fn ready(&self) -> BoxFuture<'_, Result<(), QueueError>>;
+
+    /// The position that was stored last, or `None` if none ever was.
+    fn position(&self) -> BoxFuture<'_, Result<Option<Position>, QueueError>>;
+
+    /// Stores `position` even if it lies before the stored one: after the source has changed its identity.
+    fn reset_position(&self, position: Position) -> BoxFuture<'_, Result<(), QueueError>>;
+
+    /// Made with the queue and kept for its life: another epoch means that everything in the old queue is gone.
+    fn epoch(&self) -> Uuid;
+
+    /// How much there is.
+    fn stats(&self) -> BoxFuture<'_, Result<QueueStats, QueueError>>;
+
+    /// Entries in quarantine, in order of their document ids, from after `after_document_id` on.
+    fn quarantined(
+        &self,
+        after_document_id: Option<i64>,
+        max: usize,
+    ) -> BoxFuture<'_, Result<Vec<Quarantined>, QueueError>>;
+
+    /// Makes entries ready again that are in quarantine, with their attempts forgotten. Answers how many there were.
+    fn release(&self, document_ids: Vec<i64>) -> BoxFuture<'_, Result<u64, QueueError>>;
+
+    /// Gives up what is owed to documents in quarantine. Answers how many there were.
+    fn discard(&self, document_ids: Vec<i64>) -> BoxFuture<'_, Result<u64, QueueError>>;
+}
+
+/// An entry that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// What to settle it with.
+    pub ticket: Ticket,
+    /// What is owed.
+    pub work: Work,
+}
+
+/// The right to settle one entry, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    pub(crate) document_id: i64,
+    pub(crate) take: u64,
+}
+
+impl Ticket {
+    /// A ticket of a queue that lives in another crate; `take` tells two takings of one document apart.
+    #[must_use]
+    pub const fn new(document_id: i64, take: u64) -> Self {
+        Self { document_id, take }
+    }
+
+    /// The document that was taken.
+    #[must_use]
+    pub const fn document_id(&self) -> i64 {
+        self.document_id
+    }
+
+    /// Which taking of the document this is.
+    #[must_use]
+    pub const fn take(&self) -> u64 {
+        self.take
+    }
+}
+
+/// What became of an entry that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// Nothing is owed any more.
+    Done,
+    /// Part of it was done: this is what is still owed (a delete stays owed until [`Settled::Done`]).
+    Remaining {
+        /// The body has still to be made.
+        rebuild: bool,
+        /// There may still be open cascades.
+        cascade: bool,
+        /// When to go on; 0 for at once.
+        not_before_ms: u64,
+    },
+    /// Nothing was wrong with the document: its commit was not visible yet, or the database was away. No attempt is
+    /// counted.
+    RetryAt {
+        /// When to try again.
+        not_before_ms: u64,
+    },
+    /// This document failed. The attempt is counted, and the last one that is allowed leads to quarantine.
+    Failed {
+        /// When to try again.
+        not_before_ms: u64,
+        /// What went wrong, for the operator.
+        reason: String,
+    },
+    /// This document cannot succeed: to quarantine at once.
+    Quarantine {
+        /// What went wrong, for the operator.
+        reason: String,
+    },
+}
+
+/// How many entries settling has changed in which way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SettleReport {
+    /// Gone: nothing is owed.
+    pub removed: u64,
+    /// Still there, to be taken again.
+    pub kept: u64,
+    /// Put into quarantine.
+    pub quarantined: u64,
+    /// Tickets that were settled before.
+    pub unknown: u64,
+}
+
+/// An entry that is not tried any more until an operator or a newer version of the document says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// What is owed.
+    pub work: Work,
+    /// What went wrong last.
+    pub reason: String,
+    /// When an attempt failed first since the last newer version.
+    pub first_failed_at_ms: u64,
+    /// When an attempt failed last.
+    pub last_failed_at_ms: u64,
+}
+
+/// How much waits in the queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    /// All entries but those in quarantine: ready, delayed and in flight.
+    pub depth: u64,
+    /// Those of them that are only touches and not delayed.
+    pub touches: u64,
+    /// Those of them that were taken and not settled.
+    pub in_flight: u64,
+    /// Those of them that were put off to a later time.
+    pub delayed: u64,
+    /// Entries in quarantine.
+    pub quarantined: u64,
+    /// How long ago the oldest obligation was put; of delayed entries only the first thousand are looked at.
+    pub oldest_age_ms: u64,
+    /// What the queue occupies on disk.
+    pub disk_bytes: u64,
+}

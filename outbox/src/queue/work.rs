@@ -1,0 +1,141 @@
+//! One entry of the queue: what is owed to one document.
+
+use uuid::Uuid;
+
+use crate::{Change, ChangeKind};
+
+/// What is owed to one document. Obligations are added up, never replaced (`absorb`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// The document; the key of the entry. It is never given to another document.
+    pub document_id: i64,
+    /// The document as clients name it.
+    pub document_uuid: Uuid,
+    /// `"ResourceKeyId"` of its resource type.
+    pub resource_key: i16,
+    /// The largest version that is known of; what is read has to be at least this.
+    pub version: i64,
+    /// The transaction that made that version; it has to be visible before anything is read.
+    pub xid: u64,
+    /// The document was deleted. Final, and absorbs `rebuild`.
+    pub deleted: bool,
+    /// Its body has to be made again.
+    pub rebuild: bool,
+    /// Its identity changed: there may be open cascades of this document to work off.
+    pub cascade: bool,
+    /// Nobody waits for it: it was only touched by a cascade.
+    pub low_priority: bool,
+    /// How many attempts have failed since the last newer version.
+    pub attempts: u32,
+    /// When the oldest obligation in here was put.
+    pub first_enqueued_at_ms: u64,
+    /// Not to be taken before this time; 0 for at once.
+    pub not_before_ms: u64,
+}
+
+impl Work {
+    /// The work that a change record asks for.
+    #[must_use]
+    pub fn of(change: &Change, now_ms: u64) -> Self {
+        let deleted = change.kind == ChangeKind::Delete;
+        Self {
+            document_id: change.document_id,
+            document_uuid: change.document_uuid,
+            resource_key: change.resource_key,
+            version: change.content_version,
+            xid: change.xid,
+            deleted,
+            rebuild: !deleted,
+            cascade: change.kind == ChangeKind::Identity,
+            low_priority: change.kind == ChangeKind::Touch,
+            attempts: 0,
+            first_enqueued_at_ms: now_ms,
+            not_before_ms: 0,
+        }
+    }
+
+    /// Whether the entry is still owed anything.
+    #[must_use]
+    pub const fn owes(&self) -> bool {
+        self.deleted || self.rebuild || self.cascade
+    }
+
+    /// Adds the obligations of `other`, which is about the same document and was put later, whatever its version.
+    ///
+    /// The larger version wins together with its transaction; a delete stays; a cascade stays; the age stays; one direct
+    /// edit makes the whole entry direct. A newer version forgets failed attempts and waiting: what failed before may
+    /// well succeed now.
+    pub fn absorb(&mut self, other: &Self) {
+        debug_assert_eq!(self.document_id, other.document_id);
+        if other.version > self.version {
+            self.version = other.version;
+            self.xid = other.xid;
+            self.attempts = 0;
+            self.not_before_ms = 0;
+        }
+        self.deleted |= other.deleted;
+        self.rebuild = (self.rebuild || other.rebuild) && !self.deleted;
+        self.cascade |= other.cascade;
+        self.low_priority &= other.low_priority;
+        self.first_enqueued_at_ms = self.first_enqueued_at_ms.min(other.first_enqueued_at_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work(kind: ChangeKind, version: i64) -> Work {
+        let change = Change {
+            outbox_id: version,
+            xid: 1_000 + version as u64,
+            document_id: 7,
+            document_uuid: Uuid::from_u128(7),
+            resource_key: 3,
+            kind,
+            content_version: version,
+        };
+        Work::of(&change, 10 * version as u64)
+    }
+
+    fn added(parts: &[(ChangeKind, i64)]) -> Work {
+        let mut parts = parts.iter().map(|&(kind, version)| work(kind, version));
+        let mut sum = parts.next().expect("a part");
+        for part in parts {
+            sum.absorb(&part);
+        }
+        sum
+    }
+
+    #[test]
+    fn an_edit_after_a_rename_keeps_the_cascade_and_the_age() {
+        let sum = added(&[(ChangeKind::Identity, 1), (ChangeKind::Upsert, 2)]);
+        assert_eq!((sum.version, sum.xid, sum.first_enqueued_at_ms), (2, 1_002, 10));
+        assert!(sum.cascade && sum.rebuild && !sum.deleted);
+    }
+
+    #[test]
+    fn a_delete_absorbs_the_rebuild_and_is_final() {
+        let sum = added(&[(ChangeKind::Identity, 1), (ChangeKind::Delete, 2), (ChangeKind::Upsert, 1)]);
+        assert!(sum.deleted && sum.cascade && !sum.rebuild);
+        assert_eq!((sum.version, sum.xid), (2, 1_002));
+    }
+
+    #[test]
+    fn a_direct_edit_raises_a_touch_and_a_touch_lowers_nothing() {
+        assert!(added(&[(ChangeKind::Touch, 1)]).low_priority);
+        assert!(!added(&[(ChangeKind::Touch, 1), (ChangeKind::Upsert, 2)]).low_priority);
+        assert!(!added(&[(ChangeKind::Upsert, 1), (ChangeKind::Touch, 2)]).low_priority);
+    }
+
+    #[test]
+    fn only_a_newer_version_forgives_failed_attempts() {
+        let mut failed = work(ChangeKind::Upsert, 5);
+        (failed.attempts, failed.not_before_ms) = (4, 900);
+        failed.absorb(&work(ChangeKind::Upsert, 5));
+        failed.absorb(&work(ChangeKind::Identity, 4));
+        assert_eq!((failed.attempts, failed.not_before_ms, failed.cascade), (4, 900, true));
+        failed.absorb(&work(ChangeKind::Upsert, 6));
+        assert_eq!((failed.attempts, failed.not_before_ms), (0, 0));
+    }
+}

@@ -1,0 +1,50 @@
+//! Which directories the queue opens, and which it leaves alone.
+
+use std::fs;
+
+use millstream_outbox::Position;
+use millstream_outbox::queue::{LocalQueue, LocalQueueOptions, QueueError, WorkQueue};
+
+async fn open(path: &std::path::Path) -> Result<LocalQueue, QueueError> {
+    LocalQueue::open(path, LocalQueueOptions::default()).await
+}
+
+#[tokio::test]
+async fn one_holder_at_a_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let queue = open(folder.path()).await.expect("opens");
+    let second = open(folder.path()).await;
+    assert!(matches!(second, Err(QueueError::InUse { path }) if path == folder.path()));
+    queue.close().await.expect("closes");
+    assert!(matches!(queue.position().await, Err(QueueError::Closed)));
+    assert!(matches!(queue.ready().await, Err(QueueError::Closed)));
+    let again = open(folder.path()).await.expect("opens once it is released");
+    assert_eq!(again.epoch(), queue.epoch());
+}
+
+#[tokio::test]
+async fn another_format_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    open(folder.path()).await.expect("opens").close().await.expect("closes");
+    let format = folder.path().join("FORMAT");
+    fs::write(&format, "millstream work queue, format 99\n").expect("written");
+    let refused = open(folder.path()).await.expect_err("refused").to_string();
+    assert!(refused.contains("format 99") && refused.contains("format 1"), "{refused}");
+    assert_eq!(fs::read_to_string(&format).expect("read"), "millstream work queue, format 99\n");
+}
+
+#[tokio::test]
+async fn a_directory_of_something_else_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("thesis.txt"), "all of it").expect("written");
+    assert!(matches!(open(folder.path()).await, Err(QueueError::Format { .. })));
+    assert_eq!(fs::read_dir(folder.path()).expect("read").count(), 1);
+}
+
+#[tokio::test]
+async fn a_crash_while_making_a_queue_is_no_obstacle() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("FORMAT.new"), "mill").expect("written");
+    let queue = open(folder.path()).await.expect("opens");
+    queue.put(vec![], Some(Position::before(1))).await.expect("put");
+}
