@@ -1,0 +1,149 @@
+//! Constraints that tie values of one body together: equality pairs, and tuples unique among the items of an array.
+
+use super::Findings;
+use millstream_schema::plan::{ArrayUniqueness, EqualityConstraint, ResourcePlan};
+use millstream_schema::referential::{canonical_number, lower_uri};
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// Checks a shaped and schema-valid body.
+pub(super) fn check(resource: &ResourcePlan, body: &Value, findings: &mut Findings) {
+    resource.equality_constraints.iter().for_each(|constraint| equality(constraint, body, findings));
+    for constraint in &resource.array_uniqueness {
+        let segments: Vec<&str> = segments(&constraint.items);
+        each_array(body, &segments, "$".to_owned(), &mut |path, items| unique(constraint, path, items, findings));
+    }
+}
+
+/// A value found by a path, with the array indexes on the way.
+struct Found<'v> {
+    indexes: Vec<(usize, usize)>,
+    value: &'v Value,
+}
+
+/// Where both paths run through the same array, items are compared with themselves; else every value with every other.
+fn equality(constraint: &EqualityConstraint, body: &Value, findings: &mut Findings) {
+    let (source, target) = (segments(&constraint.source), segments(&constraint.target));
+    let shared = source.iter().zip(&target).take_while(|(a, b)| a == b).count();
+    let (left, right) = (find(body, &source), find(body, &target));
+    for a in &left {
+        for b in &right {
+            let same_items = a.indexes.iter().zip(&b.indexes).all(|(x, y)| x.0 >= shared || y.0 >= shared || x == y);
+            if same_items && !equal(a.value, b.value) {
+                let message = format!(
+                    "All values supplied for '{}' must match: {} and {} differ.",
+                    constraint.source.rsplit('.').next().unwrap_or_default(),
+                    constraint.source,
+                    constraint.target
+                );
+                findings.add(&constraint.source, message.clone());
+                findings.add(&constraint.target, message);
+                return;
+            }
+        }
+    }
+}
+
+fn equal(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => canonical_number(a.as_str()) == canonical_number(b.as_str()),
+        (Value::String(a), Value::String(b)) => a == b || (a.contains('#') && lower_uri(a) == lower_uri(b)),
+        _ => a == b,
+    }
+}
+
+/// `$.a[*].b` → `["a", "[*]", "b"]`.
+fn segments(path: &str) -> Vec<&str> {
+    let names = path.trim_start_matches('$').split('.').filter(|segment| !segment.is_empty());
+    names
+        .flat_map(|name| match name.strip_suffix("[*]") {
+            Some(name) => vec![name, "[*]"],
+            None => vec![name],
+        })
+        .collect()
+}
+
+fn find<'v>(body: &'v Value, segments: &[&str]) -> Vec<Found<'v>> {
+    let mut found = vec![Found { indexes: Vec::new(), value: body }];
+    for (depth, segment) in segments.iter().enumerate() {
+        found = found
+            .into_iter()
+            .flat_map(|at| -> Vec<Found<'v>> {
+                let Found { indexes, value } = at;
+                match (*segment, value) {
+                    ("[*]", Value::Array(items)) => {
+                        let step = |(index, value)| {
+                            let mut indexes: Vec<(usize, usize)> = indexes.clone();
+                            indexes.push((depth, index));
+                            Found { indexes, value }
+                        };
+                        items.iter().enumerate().map(step).collect()
+                    }
+                    (name, Value::Object(members)) => {
+                        members.get(name).map(|value| Found { indexes, value }).into_iter().collect()
+                    }
+                    _ => Vec::new(),
+                }
+            })
+            .collect();
+    }
+    found
+}
+
+/// Calls `check` with every array that the segments (ending in `[*]`) lead to, and its concrete path.
+fn each_array(value: &Value, segments: &[&str], path: String, check: &mut impl FnMut(&str, &[Value])) {
+    match (segments, value) {
+        (["[*]"], Value::Array(items)) => check(&path, items),
+        (["[*]", rest @ ..], Value::Array(items)) => {
+            for (index, item) in items.iter().enumerate() {
+                each_array(item, rest, format!("{path}[{index}]"), check);
+            }
+        }
+        ([name, rest @ ..], Value::Object(members)) => {
+            if let Some(member) = members.get(*name) {
+                each_array(member, rest, format!("{path}.{name}"), check);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn unique(constraint: &ArrayUniqueness, path: &str, items: &[Value], findings: &mut Findings) {
+    let mut seen: HashMap<Vec<String>, usize> = HashMap::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let tuple: Vec<String> = constraint.members.iter().map(|member| key_of(item, member)).collect();
+        if tuple.iter().all(String::is_empty) {
+            continue;
+        }
+        if seen.insert(tuple, index).is_some() {
+            let name = path.rsplit('.').next().unwrap_or(path);
+            findings.add(
+                path,
+                format!(
+                    "The {} item of the {name} has the same identifying values as another item earlier in the list.",
+                    nth(index + 1)
+                ),
+            );
+        }
+    }
+}
+
+/// A comparable text of one member; absent ones are empty, descriptor URIs ignore case.
+fn key_of(item: &Value, member: &[String]) -> String {
+    match member.iter().try_fold(item, |at, name| at.get(name)) {
+        None => String::new(),
+        Some(Value::Number(number)) => canonical_number(number.as_str()).unwrap_or_else(|| number.to_string()),
+        Some(Value::String(text)) if member.last().is_some_and(|name| name.ends_with("Descriptor")) => lower_uri(text),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn nth(number: usize) -> String {
+    let suffix = match (number % 10, number % 100) {
+        (1, hundred) if hundred != 11 => "st",
+        (2, hundred) if hundred != 12 => "nd",
+        (3, hundred) if hundred != 13 => "rd",
+        _ => "th",
+    };
+    format!("{number}{suffix}")
+}

@@ -1,0 +1,266 @@
+//! Flatten: one walk of the body tree makes the rows of every table, with references still to be resolved.
+
+use super::{Findings, Scalar, scalar};
+use millstream_schema::plan::{
+    ColumnType, DescriptorSite, IdentitySource, Item, Node, Object, ReferenceSite, ResourcePlan,
+};
+use millstream_schema::referential::{descriptor_id, lower_uri, referential_id};
+use serde_json::Value;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// One cell of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Cell {
+    Null,
+    Value(Scalar),
+    /// The document or descriptor with this ReferentialId, still to be found: index into [`FlatDocument::targets`].
+    Target(usize),
+}
+
+/// One row: its ordinals, outermost first, and its value columns.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) ordinals: Vec<i32>,
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// A document or descriptor that the body refers to.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) referential_id: Uuid,
+    /// Concrete paths in the body: `$.benches[2].toolReference`.
+    pub(crate) paths: Vec<String>,
+    /// What was asked for, for messages: the type, and the URI of a descriptor.
+    pub(crate) type_name: String,
+    pub(crate) uri: Option<String>,
+    /// Some reference to it belongs to the identity of this document.
+    pub(crate) is_identity_component: bool,
+    /// Its type's identity can change.
+    pub(crate) is_changeable: bool,
+}
+
+/// A body as rows.
+#[derive(Debug)]
+pub(crate) struct FlatDocument {
+    /// Rows by table, in the order of `ResourcePlan::tables`; within a table in key order.
+    pub(crate) tables: Vec<Vec<Row>>,
+    /// Everything referred to, each once.
+    pub(crate) targets: Vec<Target>,
+    /// The document's own ReferentialId.
+    pub(crate) referential_id: Uuid,
+    /// Canonical identity values as the body gives them, in hash order.
+    pub(crate) identity_values: Vec<String>,
+}
+
+/// Flattens a shaped, schema-valid body. Findings are scalars out of range and incomplete references.
+pub(super) fn flatten(resource: &ResourcePlan, body: &Value, findings: &mut Findings) -> FlatDocument {
+    let mut walk = Walk {
+        resource,
+        tables: resource.tables.iter().map(|_| Vec::new()).collect(),
+        targets: Vec::new(),
+        by_id: HashMap::new(),
+        reference_values: vec![Vec::new(); resource.references.len()],
+        findings,
+    };
+    walk.row(0, &[]);
+    walk.object(&resource.body, body, &Place { ordinals: &[], path: "$" });
+    if resource.is_descriptor {
+        walk.descriptor_columns();
+    }
+    let identity_values = walk.identity_values(body);
+    let elements = resource.identity.elements.iter().zip(&identity_values);
+    let hashed: Vec<(&str, String)> = elements
+        .map(|(element, value)| {
+            (element.path.as_str(), if element.lower_case { lower_uri(value) } else { value.clone() })
+        })
+        .collect();
+    let pairs = hashed.iter().map(|(path, value)| (*path, value.as_str()));
+    let referential_id = referential_id(&resource.project_name, &resource.resource_name, pairs);
+    FlatDocument { tables: walk.tables, targets: walk.targets, referential_id, identity_values }
+}
+
+struct Walk<'p, 'f> {
+    resource: &'p ResourcePlan,
+    tables: Vec<Vec<Row>>,
+    targets: Vec<Target>,
+    by_id: HashMap<Uuid, usize>,
+    /// Canonical values of root-level references, in the order of their elements; empty where absent.
+    reference_values: Vec<Vec<String>>,
+    findings: &'f mut Findings,
+}
+
+/// Where the walk stands in the body.
+struct Place<'a> {
+    ordinals: &'a [i32],
+    path: &'a str,
+}
+
+impl Walk<'_, '_> {
+    fn row(&mut self, table: usize, ordinals: &[i32]) {
+        let cells = vec![Cell::Null; self.resource.tables[table].columns.len()];
+        self.tables[table].push(Row { ordinals: ordinals.to_vec(), cells });
+    }
+
+    /// Sets a cell of the row that was last added to a table.
+    fn set(&mut self, table: usize, column: usize, cell: Cell) {
+        if let Some(row) = self.tables[table].last_mut() {
+            row.cells[column] = cell;
+        }
+    }
+
+    fn object(&mut self, plan: &Object, value: &Value, place: &Place<'_>) {
+        for member in &plan.members {
+            if let Some(value) = value.get(&member.name) {
+                let path = format!("{}.{}", place.path, member.name);
+                self.node(&member.node, value, &Place { ordinals: place.ordinals, path: &path });
+            }
+        }
+    }
+
+    fn node(&mut self, node: &Node, value: &Value, place: &Place<'_>) {
+        match node {
+            Node::Scalar { table, column, ty } => match scalar::read(value, *ty) {
+                Ok(scalar) => self.set(*table, *column, Cell::Value(scalar)),
+                Err(reason) => self.findings.add(place.path, reason),
+            },
+            Node::Descriptor { site } => self.descriptor(*site, value, place),
+            Node::Reference { site } => self.reference(*site, value, place),
+            Node::Object(object) => self.object(object, value, place),
+            Node::Array(array) => {
+                for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+                    let path = format!("{}[{index}]", place.path);
+                    let Ok(ordinal) = i32::try_from(index) else { return };
+                    let ordinals: Vec<i32> = place.ordinals.iter().copied().chain([ordinal]).collect();
+                    self.row(array.table, &ordinals);
+                    let inner = Place { ordinals: &ordinals, path: &path };
+                    match &array.item {
+                        Item::Object(object) => self.object(object, item, &inner),
+                        Item::Bare(node) => self.node(node, item, &inner),
+                    }
+                }
+            }
+            Node::Extension(extension) => {
+                for project in &extension.projects {
+                    if let Some(content) = value.get(&project.endpoint) {
+                        self.row(project.table, place.ordinals);
+                        let path = format!("{}.{}", place.path, project.endpoint);
+                        self.object(&project.object, content, &Place { ordinals: place.ordinals, path: &path });
+                    }
+                }
+            }
+        }
+    }
+
+    fn descriptor(&mut self, site: usize, value: &Value, place: &Place<'_>) {
+        let DescriptorSite { table, column, target_project, target_resource, .. } = &self.resource.descriptors[site];
+        let uri = match scalar::read(value, ColumnType::Text) {
+            Ok(Scalar::Text(uri)) => uri,
+            Ok(_) => return,
+            Err(reason) => return self.findings.add(place.path, reason),
+        };
+        let target = Target {
+            referential_id: descriptor_id(target_project, target_resource, &uri),
+            paths: vec![place.path.to_owned()],
+            type_name: target_resource.clone(),
+            uri: Some(uri),
+            is_identity_component: false,
+            is_changeable: false,
+        };
+        let target = self.target(target);
+        self.set(*table, *column, Cell::Target(target));
+    }
+
+    fn reference(&mut self, site: usize, value: &Value, place: &Place<'_>) {
+        let plan: &ReferenceSite = &self.resource.references[site];
+        let mut members: Vec<String> = Vec::with_capacity(plan.members.len());
+        for member in &plan.members {
+            let path = format!("{}.{}", place.path, member.name);
+            let read = match value.get(&member.name) {
+                Some(value) => scalar::read(value, member.ty),
+                None => Err(format!("{} is required.", member.name)),
+            };
+            match read {
+                Ok(scalar) => members.push(scalar.canonical()),
+                Err(reason) => return self.findings.add(&path, reason),
+            }
+        }
+        let values: Vec<String> = plan.elements.iter().map(|(_, member)| members[*member].clone()).collect();
+        let hashed: Vec<String> =
+            plan.elements.iter().zip(&values).map(|((path, _), value)| hashed(path, value)).collect();
+        let pairs = plan.elements.iter().zip(&hashed).map(|((path, _), value)| (path.as_str(), value.as_str()));
+        let target = Target {
+            referential_id: referential_id(&plan.target_project, &plan.target_resource, pairs),
+            paths: vec![place.path.to_owned()],
+            type_name: plan.target_resource.clone(),
+            uri: None,
+            is_identity_component: plan.is_identity_component,
+            is_changeable: plan.target_changeable,
+        };
+        if place.ordinals.is_empty() {
+            self.reference_values[site] = members;
+        }
+        let target = self.target(target);
+        self.set(plan.table, plan.column, Cell::Target(target));
+    }
+
+    /// Each target once: a body with a thousand references to one school asks for it once.
+    fn target(&mut self, target: Target) -> usize {
+        if let Some(at) = self.by_id.get(&target.referential_id) {
+            let known = &mut self.targets[*at];
+            known.is_identity_component |= target.is_identity_component;
+            known.paths.extend(target.paths);
+            return *at;
+        }
+        self.by_id.insert(target.referential_id, self.targets.len());
+        self.targets.push(target);
+        self.targets.len() - 1
+    }
+
+    /// `Uri`, `UriLower` and `ResourceKeyId`, which no body has (see `DESCRIPTOR_COLUMNS`).
+    fn descriptor_columns(&mut self) {
+        let text = |cell: Option<&Cell>| match cell {
+            Some(Cell::Value(Scalar::Text(text))) => text.clone(),
+            _ => String::new(),
+        };
+        let Some(row) = self.tables[0].last_mut() else { return };
+        let uri = format!("{}#{}", text(row.cells.first()), text(row.cells.get(1)));
+        row.cells[7] = Cell::Value(Scalar::Text(lower_uri(&uri)));
+        row.cells[6] = Cell::Value(Scalar::Text(uri));
+        row.cells[8] = Cell::Value(Scalar::Int4(self.resource.key.into()));
+    }
+
+    fn identity_values(&mut self, body: &Value) -> Vec<String> {
+        let mut values = Vec::with_capacity(self.resource.identity.elements.len());
+        for element in &self.resource.identity.elements {
+            let value = match &element.source {
+                IdentitySource::Column { column } => match self.tables[0].last().map(|row| &row.cells[*column]) {
+                    Some(Cell::Value(scalar)) => Some(scalar.canonical()),
+                    _ => None,
+                },
+                IdentitySource::Descriptor { site } => {
+                    let path = &self.resource.descriptors[*site].path;
+                    path.trim_start_matches("$.")
+                        .split('.')
+                        .try_fold(body, |at, name| at.get(name))
+                        .and_then(|v| v.as_str())
+                        .map(str::to_owned)
+                }
+                IdentitySource::Reference { site, .. } => {
+                    let name = element.path.rsplit('.').next().unwrap_or_default();
+                    let member = self.resource.references[*site].members.iter().position(|member| member.name == name);
+                    member.and_then(|member| self.reference_values[*site].get(member).cloned())
+                }
+            };
+            if value.is_none() {
+                self.findings.add(&element.path, "Identity values are required.");
+            }
+            values.push(value.unwrap_or_default());
+        }
+        values
+    }
+}
+
+fn hashed(path: &str, value: &str) -> String {
+    if millstream_schema::referential::is_descriptor_path(path) { lower_uri(value) } else { value.to_owned() }
+}

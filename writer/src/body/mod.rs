@@ -1,0 +1,109 @@
+//! From bytes to rows: parse, coerce and prune, validate, flatten. Nothing here touches a database.
+
+mod constraints;
+mod flatten;
+mod parse;
+mod scalar;
+mod shape;
+mod validate;
+
+pub(crate) use flatten::{Cell, FlatDocument, Row, Target};
+pub(crate) use scalar::Scalar;
+pub use validate::Validators;
+
+use crate::error::WriteError;
+use millstream_schema::plan::ResourcePlan;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Problems of a body by JSON path, in the form that a problem document carries them.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(BTreeMap<String, Vec<String>>);
+
+impl Findings {
+    pub(crate) fn add(&mut self, path: &str, message: impl Into<String>) {
+        let messages = self.0.entry(path.to_owned()).or_default();
+        let message = message.into();
+        if !messages.contains(&message) {
+            messages.push(message);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn into_error(self) -> WriteError {
+        WriteError::Invalid { validation_errors: self.0, errors: Vec::new() }
+    }
+}
+
+/// What a body has to say about its `id` member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IdRule {
+    /// POST: there must be none.
+    Absent,
+    /// PUT: it must equal the id of the route.
+    Equal(uuid::Uuid),
+}
+
+/// Takes a body from bytes to rows with unresolved references, or says everything that is wrong with it.
+pub(crate) fn read(
+    resource: &ResourcePlan,
+    validators: &Validators,
+    bytes: &[u8],
+    id: IdRule,
+) -> Result<FlatDocument, WriteError> {
+    let mut object = parse::parse(bytes).map_err(|reason| WriteError::Malformed { errors: vec![reason] })?;
+    check_id(object.remove("id"), id)?;
+    let mut findings = Findings::default();
+    shape::shape(resource, &mut object, &mut findings);
+    let body = Value::Object(object);
+    validators.check(resource.key, &body, &mut findings);
+    if !findings.is_empty() {
+        return Err(findings.into_error());
+    }
+    constraints::check(resource, &body, &mut findings);
+    let flat = flatten::flatten(resource, &body, &mut findings);
+    if findings.is_empty() { Ok(flat) } else { Err(findings.into_error()) }
+}
+
+/// What a body would be stored as, without asking a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned {
+    /// The document's own ReferentialId.
+    pub referential_id: uuid::Uuid,
+    /// Rows over all tables.
+    pub rows: usize,
+    /// Distinct documents and descriptors referred to.
+    pub targets: usize,
+}
+
+/// Takes a POST body through everything that needs no database: parsing, coercion, pruning, validation, flattening. For
+/// tests, fuzzing and benchmarks.
+///
+/// # Errors
+/// What the body would be refused with.
+pub fn plan(resource: &ResourcePlan, validators: &Validators, bytes: &[u8]) -> Result<Planned, WriteError> {
+    let flat = read(resource, validators, bytes, IdRule::Absent)?;
+    let rows = flat.tables.iter().map(Vec::len).sum();
+    Ok(Planned { referential_id: flat.referential_id, rows, targets: flat.targets.len() })
+}
+
+fn check_id(id: Option<Value>, rule: IdRule) -> Result<(), WriteError> {
+    let refusal = |message: &str| {
+        let mut findings = Findings::default();
+        findings.add("$.id", message);
+        Err(findings.into_error())
+    };
+    match (rule, id) {
+        (IdRule::Absent, None) => Ok(()),
+        (IdRule::Absent, Some(_)) => {
+            refusal("Resource identifiers cannot be assigned by the client. The 'id' property should not be included.")
+        }
+        (IdRule::Equal(expected), Some(Value::String(id))) if uuid::Uuid::try_parse(&id).ok() == Some(expected) => {
+            Ok(())
+        }
+        (IdRule::Equal(_), _) => refusal("Request body id must match the id in the url."),
+    }
+}

@@ -1,0 +1,92 @@
+//! Why a write was refused. Each variant is one problem type of facts 6.7; nothing was written in any of them.
+
+use millstream_store::error::StoreError;
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+/// A refused or failed write.
+#[derive(Debug, Error)]
+pub enum WriteError {
+    /// 400 `bad-request`: the body is no JSON object.
+    #[error("the body could not be read")]
+    Malformed {
+        /// Reasons, for the client.
+        errors: Vec<String>,
+    },
+    /// 400 `bad-request:data-validation-failed`.
+    #[error("the body is not valid")]
+    Invalid {
+        /// Messages by JSON path.
+        validation_errors: BTreeMap<String, Vec<String>>,
+        /// Messages that belong to no path.
+        errors: Vec<String>,
+    },
+    /// 400 `bad-request:data-validation-failed:key-change-not-supported`.
+    #[error("the identity of this resource type cannot be changed")]
+    KeyChangeNotSupported {
+        /// For the client.
+        detail: String,
+    },
+    /// 400 `bad-request`: descriptor values that do not exist.
+    #[error("descriptor values do not exist")]
+    DescriptorNotFound {
+        /// Messages by JSON path.
+        validation_errors: BTreeMap<String, Vec<String>>,
+    },
+    /// 409 `data-conflict:unresolved-reference`.
+    #[error("referenced documents do not exist")]
+    UnresolvedReference {
+        /// One message a reference, naming path and type.
+        errors: Vec<String>,
+    },
+    /// 409 `identity-conflict`.
+    #[error("the identity is already taken")]
+    IdentityConflict {
+        /// For the client.
+        detail: String,
+    },
+    /// 409 `data-conflict:dependent-item-exists`.
+    #[error("other documents refer to this one")]
+    DependentItemExists {
+        /// Names of the referring resource types, in order.
+        resources: Vec<String>,
+    },
+    /// 409 `identity-conflict`: the rename is too large, or would break a document that depends on it (`rules.md` 12, 13).
+    #[error("the identity change was refused")]
+    RenameRefused {
+        /// For the client: the size, or the constraint and the first documents.
+        detail: String,
+    },
+    /// 404 `not-found`.
+    #[error("the document does not exist")]
+    NotFound,
+    /// 412 `optimistic-lock-failed`: If-Match names another version.
+    #[error("the document is at another version")]
+    PreconditionFailed,
+    /// 412 `precondition-failed:if-none-match`.
+    #[error("the document exists")]
+    IfNoneMatchFailed,
+    /// 500 `system`: concurrent writes kept getting in the way.
+    #[error("gave up after {attempts} attempts because of concurrent writes")]
+    Busy {
+        /// Attempts made.
+        attempts: u32,
+    },
+    /// 503 `service-unavailable`: the database cannot be used now.
+    #[error("the database is not available")]
+    Unavailable(#[source] StoreError),
+    /// 500 `system`: a defect, or a failure that no retry mends.
+    #[error("the write failed")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl WriteError {
+    /// Sorts a database failure that the writer has no better name for.
+    pub(crate) fn from_store(error: StoreError) -> Self {
+        if error.is_connection_lost() { Self::Unavailable(error) } else { Self::Internal(Box::new(error)) }
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::Internal(message.into().into())
+    }
+}

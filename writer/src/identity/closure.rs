@@ -1,0 +1,139 @@
+//! The identity closure, locked to a fixpoint (facts 7.5).
+
+use crate::attempt::AttemptError;
+use crate::error::WriteError;
+use crate::options::WriterOptions;
+use crate::transaction::{Pipeline, Session, params};
+use millstream_schema::plan::{Mapping, ResourceKeyId};
+use std::collections::{BTreeSet, HashMap};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+const LOCK_IDENTITIES: &str = r#"SELECT "DocumentId" FROM "dms"."IdentityLock" WHERE "DocumentId" = ANY($1::int8[]) ORDER BY "DocumentId" FOR UPDATE"#;
+const IDENTITY_PARENTS: &str = r#"SELECT DISTINCT e."ParentDocumentId" FROM unnest($1::int8[]) AS c(i) JOIN "dms"."ReferenceEdge" e ON e."ChildDocumentId" = c.i AND e."IsIdentityComponent""#;
+const LOCK_DOCUMENTS: &str = r#"SELECT "DocumentId", "DocumentUuid", "ResourceKeyId" FROM "dms"."Document" WHERE "DocumentId" = ANY($1::int8[]) ORDER BY "DocumentId" FOR NO KEY UPDATE"#;
+
+/// A document whose Document row this transaction holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LockedDocument {
+    pub(crate) document_id: i64,
+    pub(crate) uuid: Uuid,
+    pub(crate) key: ResourceKeyId,
+}
+
+/// Locks the identities of a document's closure, level by level; returns the whole closure. Nobody can add an identity
+/// edge into a locked level meanwhile: that takes a share lock on its child.
+pub(crate) async fn lock_identities(
+    session: &Session,
+    options: &WriterOptions,
+    seed: i64,
+) -> Result<BTreeSet<i64>, AttemptError> {
+    let mut ids = BTreeSet::new();
+    let mut level: Vec<i64> = vec![seed];
+    let mut depth = 0;
+    while !level.is_empty() {
+        let mut pipeline = session.pipeline()?;
+        let lock = pipeline.add(LOCK_IDENTITIES, params![level.clone()]);
+        let parents = pipeline.add(IDENTITY_PARENTS, params![level.clone()]);
+        let answers = pipeline.run().await?;
+        if answers[lock].len() != level.len() {
+            return Err(AttemptError::StartOver("a document of the closure was deleted meanwhile"));
+        }
+        ids.extend(level);
+        level = Vec::new();
+        for row in &answers[parents] {
+            let id = row.try_get(0)?;
+            if !ids.contains(&id) {
+                level.push(id);
+            }
+        }
+        level.sort_unstable();
+        depth += 1;
+        check_bounds(options, ids.len() + level.len(), depth, level.is_empty())?;
+    }
+    Ok(ids)
+}
+
+/// Adds the locks of the Document rows of a closure and of the referrers that are stamped with it: all in one statement
+/// and ascending, as everybody who locks more than one takes them. One renamer's referrer may be a member of another's
+/// closure, so in any other order, or partly after the rename lock, two renamers could wait for each other.
+pub(crate) fn add_document_locks(pipeline: &mut Pipeline<'_>, ids: &BTreeSet<i64>, stamped: &[i64]) -> usize {
+    let all: Vec<i64> = ids.iter().chain(stamped).copied().collect();
+    pipeline.add(LOCK_DOCUMENTS, params![all])
+}
+
+/// The answer of [`add_document_locks`]: the rows of the closure, and those of the referrers.
+pub(crate) fn read_documents(
+    rows: &[Row],
+    ids: &BTreeSet<i64>,
+) -> Result<(Vec<LockedDocument>, Vec<LockedDocument>), AttemptError> {
+    let mut documents = Vec::with_capacity(rows.len());
+    for row in rows {
+        documents.push(LockedDocument { document_id: row.try_get(0)?, uuid: row.try_get(1)?, key: row.try_get(2)? });
+    }
+    Ok(documents.into_iter().partition(|document| ids.contains(&document.document_id)))
+}
+
+/// A closure whose IdentityLock and Document rows this transaction holds. Members are in an order in which every
+/// document comes after all that its identity contains.
+#[derive(Debug)]
+pub(crate) struct Closure {
+    members: Vec<LockedDocument>,
+    ids: BTreeSet<i64>,
+}
+
+impl Closure {
+    /// The closure with these identities; `members` are its rows.
+    pub(crate) fn new(
+        mapping: &Mapping,
+        ids: BTreeSet<i64>,
+        mut members: Vec<LockedDocument>,
+    ) -> Result<Self, AttemptError> {
+        if members.len() != ids.len() {
+            return Err(AttemptError::StartOver("a document of the closure was deleted meanwhile"));
+        }
+        let ranks = mapping.identity_order.iter().enumerate();
+        let order: HashMap<ResourceKeyId, usize> = ranks.map(|(rank, ix)| (mapping.resource(*ix).key, rank)).collect();
+        members.sort_by_key(|member| (order.get(&member.key).copied(), member.document_id));
+        Ok(Self { members, ids })
+    }
+
+    /// Referenced before referring.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &LockedDocument> {
+        self.members.iter()
+    }
+
+    /// Ids in the order of [`Closure::members`].
+    pub(crate) fn ids(&self) -> Vec<i64> {
+        self.members.iter().map(|member| member.document_id).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(crate) fn contains(&self, document_id: i64) -> bool {
+        self.ids.contains(&document_id)
+    }
+}
+
+fn check_bounds(options: &WriterOptions, size: usize, depth: usize, complete: bool) -> Result<(), WriteError> {
+    let at_least = if complete { "" } else { "at least " };
+    if size > options.closure_max {
+        return Err(WriteError::RenameRefused {
+            detail: format!(
+                "This identity change would rewrite the identities of {at_least}{size} items; at most {} are allowed (identity.closure_max).",
+                options.closure_max
+            ),
+        });
+    }
+    if depth > options.closure_depth_max {
+        return Err(WriteError::RenameRefused {
+            detail: format!(
+                "This identity change reaches {depth} levels of dependent identities; at most {} are allowed (identity.closure_depth_max).",
+                options.closure_depth_max
+            ),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Rows as column arrays for one statement a table, and their hash.
+
+use crate::body::{Cell, FlatDocument, Row, Scalar};
+use crate::resolve::Binding;
+use crate::transaction::{Param, Pipeline, params};
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use millstream_schema::plan::{ColumnType, ResourcePlan, TablePlan};
+use sha2::{Digest, Sha256};
+
+/// A body whose targets were found, on its way into one document's rows.
+pub(crate) struct BoundDocument<'a> {
+    pub(crate) document_id: i64,
+    pub(crate) flat: &'a FlatDocument,
+    pub(crate) binding: &'a Binding,
+}
+
+/// Values of one column over many rows.
+enum Column {
+    Text(Vec<Option<String>>),
+    Int4(Vec<Option<i32>>),
+    Int8(Vec<Option<i64>>),
+    Bool(Vec<Option<bool>>),
+    Date(Vec<Option<Date>>),
+    Time(Vec<Option<Time>>),
+    Timestamp(Vec<Option<Timestamp>>),
+}
+
+impl Column {
+    fn new(ty: ColumnType, rows: usize) -> Self {
+        match ty {
+            ColumnType::Text | ColumnType::Decimal { .. } => Self::Text(Vec::with_capacity(rows)),
+            ColumnType::Int4 => Self::Int4(Vec::with_capacity(rows)),
+            ColumnType::Int8 | ColumnType::Document | ColumnType::Descriptor => Self::Int8(Vec::with_capacity(rows)),
+            ColumnType::Bool => Self::Bool(Vec::with_capacity(rows)),
+            ColumnType::Date => Self::Date(Vec::with_capacity(rows)),
+            ColumnType::Time => Self::Time(Vec::with_capacity(rows)),
+            ColumnType::Timestamp => Self::Timestamp(Vec::with_capacity(rows)),
+        }
+    }
+
+    fn push(&mut self, cell: &Cell, binding: &Binding) {
+        match (self, cell) {
+            (Self::Int8(values), Cell::Target(target)) => values.push(Some(binding.document_id(*target))),
+            (Self::Text(values), Cell::Value(Scalar::Text(text) | Scalar::Decimal(text))) => {
+                values.push(Some(text.clone()))
+            }
+            (Self::Int4(values), Cell::Value(Scalar::Int4(number))) => values.push(Some(*number)),
+            (Self::Int8(values), Cell::Value(Scalar::Int8(number))) => values.push(Some(*number)),
+            (Self::Bool(values), Cell::Value(Scalar::Bool(flag))) => values.push(Some(*flag)),
+            (Self::Date(values), Cell::Value(Scalar::Date(date))) => values.push(Some(*date)),
+            (Self::Time(values), Cell::Value(Scalar::Time(time))) => values.push(Some(*time)),
+            (Self::Timestamp(values), Cell::Value(Scalar::Timestamp(at))) => values.push(Some(*at)),
+            (column, _) => column.push_null(),
+        }
+    }
+
+    fn push_null(&mut self) {
+        match self {
+            Self::Text(values) => values.push(None),
+            Self::Int4(values) => values.push(None),
+            Self::Int8(values) => values.push(None),
+            Self::Bool(values) => values.push(None),
+            Self::Date(values) => values.push(None),
+            Self::Time(values) => values.push(None),
+            Self::Timestamp(values) => values.push(None),
+        }
+    }
+
+    fn into_param(self) -> Param {
+        match self {
+            Self::Text(values) => Box::new(values),
+            Self::Int4(values) => Box::new(values),
+            Self::Int8(values) => Box::new(values),
+            Self::Bool(values) => Box::new(values),
+            Self::Date(values) => Box::new(values),
+            Self::Time(values) => Box::new(values),
+            Self::Timestamp(values) => Box::new(values),
+        }
+    }
+}
+
+/// The parameters of `insert_sql` (and `update_sql`) of one table, for the rows of all documents together.
+fn params(table: &TablePlan, at: usize, documents: &[BoundDocument<'_>]) -> Option<Vec<Param>> {
+    let rows: usize = documents.iter().map(|document| document.flat.tables[at].len()).sum();
+    if rows == 0 {
+        return None;
+    }
+    let mut ids: Vec<i64> = Vec::with_capacity(rows);
+    let mut ordinals: Vec<Vec<i32>> = (0..table.depth).map(|_| Vec::with_capacity(rows)).collect();
+    let mut columns: Vec<Column> = table.columns.iter().map(|column| Column::new(column.ty, rows)).collect();
+    for document in documents {
+        for row in &document.flat.tables[at] {
+            ids.push(document.document_id);
+            ordinals.iter_mut().zip(&row.ordinals).for_each(|(column, ordinal)| column.push(*ordinal));
+            columns.iter_mut().zip(&row.cells).for_each(|(column, cell)| column.push(cell, document.binding));
+        }
+    }
+    let keys = std::iter::once(Box::new(ids) as Param).chain(ordinals.into_iter().map(|o| Box::new(o) as Param));
+    Some(keys.chain(columns.into_iter().map(Column::into_param)).collect())
+}
+
+/// Adds the inserts of new documents of one type: one statement for each table that gets rows.
+pub(crate) fn add_inserts(pipeline: &mut Pipeline<'_>, resource: &ResourcePlan, documents: &[BoundDocument<'_>]) {
+    for (at, table) in resource.tables.iter().enumerate() {
+        if let Some(params) = params(table, at, documents) {
+            pipeline.add(&*table.insert_sql, params);
+        }
+    }
+}
+
+/// Adds the replacement of existing documents of one type: the root row is updated, everything below is replaced.
+pub(crate) fn add_replacements(pipeline: &mut Pipeline<'_>, resource: &ResourcePlan, documents: &[BoundDocument<'_>]) {
+    let ids: Vec<i64> = documents.iter().map(|document| document.document_id).collect();
+    for table in resource.tables.iter().filter(|table| table.parent == Some(0)) {
+        pipeline.add(&*table.delete_sql, params![ids.clone()]);
+    }
+    for (at, table) in resource.tables.iter().enumerate() {
+        let Some(params) = params(table, at, documents) else { continue };
+        let sql = if at > 0 {
+            &table.insert_sql
+        } else if resource.is_descriptor {
+            // The URI is immutable; a difference in case is accepted and the stored casing stays (facts 6.9).
+            DESCRIPTOR_UPDATE
+        } else {
+            &table.update_sql
+        };
+        if !sql.is_empty() {
+            pipeline.add(sql, params);
+        }
+    }
+}
+
+const DESCRIPTOR_UPDATE: &str = r#"UPDATE "dms"."Descriptor" AS t SET "ShortDescription" = u.c2, "Description" = u.c3, "EffectiveBeginDate" = u.c4, "EffectiveEndDate" = u.c5 FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::date[], $7::date[], $8::text[], $9::text[], $10::int4[]) AS u(k0, c0, c1, c2, c3, c4, c5, c6, c7, c8) WHERE t."DocumentId" = u.k0"#;
+
+/// The hash of the resolved rows (`rules.md` 10): equal exactly if the stored rows would be. For descriptors the casing
+/// of the URI is left out: it is not written again.
+pub(crate) fn content_hash(resource: &ResourcePlan, flat: &FlatDocument, binding: &Binding) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    for (at, rows) in flat.tables.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+        hash.update((at as u32).to_be_bytes());
+        hash.update((rows.len() as u32).to_be_bytes());
+        for row in rows {
+            row.ordinals.iter().for_each(|ordinal| hash.update(ordinal.to_be_bytes()));
+            hash_cells(&mut hash, resource, row, binding);
+        }
+    }
+    hash.finalize().to_vec()
+}
+
+fn hash_cells(hash: &mut Sha256, resource: &ResourcePlan, row: &Row, binding: &Binding) {
+    let immutable = |column: usize| resource.is_descriptor && matches!(column, 0 | 1 | 6);
+    for (column, cell) in row.cells.iter().enumerate() {
+        match cell {
+            Cell::Value(_) if immutable(column) => hash.update([0]),
+            Cell::Null => hash.update([0]),
+            Cell::Target(target) => {
+                hash.update([1]);
+                hash.update(binding.document_id(*target).to_be_bytes());
+            }
+            Cell::Value(scalar) => {
+                let text = scalar.canonical();
+                hash.update([2]);
+                hash.update((text.len() as u32).to_be_bytes());
+                hash.update(text.as_bytes());
+            }
+        }
+    }
+}

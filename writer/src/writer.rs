@@ -1,0 +1,98 @@
+//! The writer's front door.
+
+use crate::attempt::final_error;
+use crate::body::{self, IdRule, Validators};
+use crate::delete::Delete;
+use crate::error::WriteError;
+use crate::options::WriterOptions;
+use crate::request::{Preconditions, Written};
+use crate::upsert::Upsert;
+use millstream_schema::plan::{Mapping, ResourceIx};
+use millstream_store::connect::Database;
+use millstream_store::retry::{RetryPolicy, with_retry};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Writes documents. Cheap to clone; every call takes a connection from the pool for its own duration.
+///
+/// A call that is dropped before it answers leaves no half-written document: its connection is closed and the server
+/// rolls back, unless the commit was already on its way.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    database: Database,
+    mapping: Arc<Mapping>,
+    validators: Arc<Validators>,
+    options: WriterOptions,
+    retry: RetryPolicy,
+}
+
+impl Writer {
+    /// A writer on a provisioned database.
+    ///
+    /// # Errors
+    /// A JSON schema of the mapping that does not compile, by resource.
+    pub fn new(database: Database, mapping: Arc<Mapping>, options: WriterOptions) -> Result<Self, String> {
+        let validators = Arc::new(Validators::compile(&mapping)?);
+        Ok(Self { database, mapping, validators, options, retry: RetryPolicy::default() })
+    }
+
+    /// Upsert by identity: creates the document, or makes the existing one what the body says.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; nothing was written then.
+    pub async fn post(&self, resource: ResourceIx, body: &[u8], when: &Preconditions) -> Result<Written, WriteError> {
+        self.upsert(resource, None, body, when).await
+    }
+
+    /// Makes the document with this id what the body says; its identity too, where the type allows that.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; nothing was written then. A document that does not exist is never created.
+    pub async fn put(
+        &self,
+        resource: ResourceIx,
+        id: Uuid,
+        body: &[u8],
+        when: &Preconditions,
+    ) -> Result<Written, WriteError> {
+        self.upsert(resource, Some(id), body, when).await
+    }
+
+    /// Deletes the document with this id, unless another refers to it.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; nothing was deleted then.
+    pub async fn delete(&self, resource: ResourceIx, id: Uuid, when: &Preconditions) -> Result<Written, WriteError> {
+        let delete = Delete {
+            database: &self.database,
+            mapping: &self.mapping,
+            resource: self.mapping.resource(resource),
+            uuid: id,
+            preconditions: when,
+        };
+        with_retry(&self.retry, "delete", |_| Box::pin(delete.attempt())).await.map_err(final_error)
+    }
+
+    async fn upsert(
+        &self,
+        resource: ResourceIx,
+        route: Option<Uuid>,
+        body: &[u8],
+        when: &Preconditions,
+    ) -> Result<Written, WriteError> {
+        let resource = self.mapping.resource(resource);
+        let id = route.map_or(IdRule::Absent, IdRule::Equal);
+        let flat = body::read(resource, &self.validators, body, id)?;
+        let upsert = Upsert {
+            database: &self.database,
+            mapping: &self.mapping,
+            options: &self.options,
+            resource,
+            flat: &flat,
+            route,
+            preconditions: when,
+        };
+        let operation = if route.is_some() { "put" } else { "post" };
+        with_retry(&self.retry, operation, |_| Box::pin(upsert.attempt())).await.map_err(final_error)
+    }
+}

@@ -1,0 +1,158 @@
+//! Bad input is normal input: mutated bodies go from parsing to rows without a panic, in bounded time, and to one answer.
+#![allow(clippy::print_stderr, reason = "tests say what they did")]
+
+use millstream_testkit::World;
+use millstream_writer::{Validators, WriteError, body};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Map, Value};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// Fewer cases than this in the budget means that something became far too slow.
+const CASES_MIN: u32 = 500;
+const BUDGET: Duration = Duration::from_secs(10);
+
+/// One damage: a place in the tree (by walking steps) and what to put there.
+#[derive(Debug, Clone)]
+enum Damage {
+    Replace(Vec<usize>, Value),
+    Remove(Vec<usize>),
+    Repeat(Vec<usize>),
+    Add(Vec<usize>, String, Value),
+}
+
+fn junk() -> impl Strategy<Value = Value> {
+    let number = |text: &str| serde_json::from_str::<Value>(text).expect("a JSON number");
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(Value::from),
+        Just(number("1e400")),
+        Just(number("-0.0")),
+        Just(number("123456789012345678901234567890.123456789")),
+        Just(number("5.0")),
+        Just(Value::from("nul\0inside")),
+        Just(Value::from(" padded ")),
+        Just(Value::from("2031-02-30")),
+        Just(Value::from("2/29/2032")),
+        Just(Value::from("uri://none.example/XDescriptor#İ")),
+        Just(Value::from("x".repeat(5_000))),
+        Just(Value::Array(vec![])),
+        Just(Value::Object(Map::new())),
+        ".{0,20}".prop_map(Value::from),
+        prop::collection::vec(any::<i32>().prop_map(Value::from), 1..4).prop_map(Value::Array),
+    ]
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let steps = || prop::collection::vec(0..12_usize, 1..5);
+    prop_oneof![
+        (steps(), junk()).prop_map(|(at, value)| Damage::Replace(at, value)),
+        steps().prop_map(Damage::Remove),
+        steps().prop_map(Damage::Repeat),
+        (steps(), "[a-z_]{1,8}", junk()).prop_map(|(at, name, value)| Damage::Add(at, name, value)),
+    ]
+}
+
+fn apply(value: &mut Value, damage: &Damage) {
+    let (steps, remove) = match damage {
+        Damage::Remove(steps) => (steps, true),
+        Damage::Replace(steps, _) | Damage::Repeat(steps) | Damage::Add(steps, ..) => (steps, false),
+    };
+    let Some((last, way)) = steps.split_last() else { return };
+    let mut at = value;
+    for step in way {
+        at = match at {
+            Value::Object(members) if !members.is_empty() => {
+                let index = step % members.len();
+                members.values_mut().nth(index).expect("within")
+            }
+            Value::Array(items) if !items.is_empty() => {
+                let index = step % items.len();
+                &mut items[index]
+            }
+            _ => return,
+        };
+    }
+    match (at, damage) {
+        (Value::Object(members), Damage::Add(_, name, junk)) => {
+            members.insert(name.clone(), junk.clone());
+        }
+        (Value::Object(members), _) if !members.is_empty() => {
+            let name = members.keys().nth(last % members.len()).expect("within").clone();
+            match damage {
+                Damage::Replace(_, junk) => members[&name] = junk.clone(),
+                _ if remove => {
+                    members.shift_remove(&name);
+                }
+                _ => {}
+            }
+        }
+        (Value::Array(items), _) if !items.is_empty() => {
+            let index = last % items.len();
+            match damage {
+                Damage::Replace(_, junk) => items[index] = junk.clone(),
+                Damage::Repeat(_) => items.push(items[index].clone()),
+                _ if remove => {
+                    items.remove(index);
+                }
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn mutated_bodies_are_refused_or_flattened_and_never_panic() {
+    let world = World::corpus().unwrap_or_else(World::fixtures);
+    let validators = Validators::compile(&world.mapping).expect("schemas compile");
+    let files = world.corpus.document_paths();
+    let bodies: Vec<(usize, Value)> = files
+        .iter()
+        .flat_map(|path| millstream_testkit::corpus::read(path).expect("readable"))
+        .map(|document| document.expect("a document"))
+        .step_by(if world.mapping.resources.len() > 100 { 17 } else { 1 })
+        .map(|document| {
+            let resource = world.mapping.route(&document.project, &document.resource).expect("a route");
+            (resource.0 as usize, serde_json::from_slice(document.body()).expect("JSON"))
+        })
+        .collect();
+    let (cases, accepted, started) = (Cell::new(0_u32), Cell::new(0_u32), Instant::now());
+    let mut runner = TestRunner::new(Config { cases: 200_000, failure_persistence: None, ..Config::default() });
+    let strategy = (
+        0..bodies.len(),
+        prop::collection::vec(damage(), 1..6),
+        prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+    );
+    runner
+        .run(&strategy, |(at, damages, flip)| {
+            if started.elapsed() > BUDGET {
+                return Ok(());
+            }
+            let (resource, original) = &bodies[at];
+            let mut body = original.clone();
+            damages.iter().for_each(|damage| apply(&mut body, damage));
+            let mut bytes = serde_json::to_vec(&body).expect("serialises");
+            if let Some((place, byte)) = flip {
+                let place = place.index(bytes.len());
+                bytes[place] = byte;
+            }
+            let resource = &world.mapping.resources[*resource];
+            let first = body::plan(resource, &validators, &bytes);
+            prop_assert!(
+                matches!(first, Ok(_) | Err(WriteError::Malformed { .. } | WriteError::Invalid { .. })),
+                "{first:?}"
+            );
+            let again = body::plan(resource, &validators, &bytes);
+            prop_assert_eq!(first.as_ref().ok(), again.as_ref().ok());
+            cases.set(cases.get() + 1);
+            accepted.set(accepted.get() + u32::from(first.is_ok()));
+            Ok(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+    eprintln!("{} mutated bodies, {} of them still valid, in {:?}", cases.get(), accepted.get(), started.elapsed());
+    assert!(cases.get() >= CASES_MIN, "only {} cases in {BUDGET:?}", cases.get());
+    assert!(accepted.get() > 0 && accepted.get() < cases.get(), "the mutations must reach both outcomes");
+}
