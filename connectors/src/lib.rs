@@ -1,0 +1,11 @@
+//! Where change records come from and where rebuilt documents go.
+//!
+//! What it is: implementations of traits that other crates own. Sources of change records
+//! ([`millstream_outbox::source::ChangeSource`]): [`logical`] replication from a slot, and [`poll`]ing for servers where
+//! replication is not granted.
+//!
+//! What it is not: it decides nothing about documents, and it does not know what is done with a change.
+
+pub mod logical;
+mod policy;
+pub mod poll;

@@ -1,0 +1,44 @@
+//! A transaction of any size streams through in bounded memory. Alone in its binary, for it looks at the whole process.
+
+use millstream_connectors::logical::{LogicalOptions, LogicalSource, ensure_slot};
+use millstream_outbox::source::{ChangeSource, SourceEvent};
+use millstream_testkit::World;
+
+const ROWS: i64 = 300_000;
+/// The rows above take several times as much, as messages and as changes.
+const GROWTH_MAX_KIB: u64 = 24 * 1024;
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_transaction_takes_no_memory_to_speak_of() {
+    let database = World::fixtures().database().await;
+    let options = database.options();
+    let password = String::from_utf8_lossy(options.password().unwrap_or_default()).into_owned();
+    let host = options.host().to_string();
+    let options = LogicalOptions::new(host, options.port(), options.user(), password, options.dbname(), "memory");
+    let origin = ensure_slot(&options).await.expect("a slot").position;
+    let sql = format!(
+        r#"INSERT INTO "dms"."Outbox" ("DocumentId", "DocumentUuid", "ResourceKeyId", "Kind", "ContentVersion")
+           SELECT n, gen_random_uuid(), 3, 'upsert', n FROM generate_series(1::bigint, {ROWS}) AS n"#
+    );
+    database.session().await.batch_execute(&sql).await.expect("written");
+    let before = resident_kib();
+    let mut source = LogicalSource::start(options, origin, None).expect("a source");
+    let mut next = 1;
+    while next <= ROWS {
+        if let SourceEvent::Changes(batch) = source.next().await.expect("an event") {
+            for change in batch.changes {
+                assert_eq!(change.document_id, next);
+                next += 1;
+            }
+        }
+    }
+    let growth = resident_kib() - before;
+    assert!(growth < GROWTH_MAX_KIB, "the peak grew by {growth} KiB");
+    Box::new(source).shutdown().await.expect("shut down");
+}
