@@ -1,0 +1,152 @@
+//! Once in a while, everything that has to be asked for: depth, ages, rates, open cascades.
+
+use crate::context::Context;
+use crate::error::ProjectorError;
+use crate::status::{
+    CascadeReport, ErrorReport, ProjectorStatus, QueueReport, RebuildReport, ResyncReport, SourceReport,
+};
+use millstream_outbox::queue::QueueStats;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const OPEN_CASCADES_SQL: &str = r#"
+SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min("OpenedAt")) * 1000, 0)::int8 FROM "dms"."Cascade""#;
+
+/// Holds that nobody looked at for so long are not waited for any more: a newer version has replaced their entry.
+const HOLD_EXPIRES_MS: u64 = 60_000;
+
+/// Measures until it is told to stop.
+///
+/// # Errors
+/// None: a measurement that fails is logged and made again.
+pub(crate) async fn measure(context: &Context, stop: &CancellationToken) -> Result<(), ProjectorError> {
+    let interval = context.options().gauge_interval;
+    let mut before = (context.now_ms(), context.figures.stored.get(), context.figures.changes.get());
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = context.deps.clock.sleep(interval) => {}
+        }
+        let now = (context.now_ms(), context.figures.stored.get(), context.figures.changes.get());
+        let elapsed_ms = now.0.saturating_sub(before.0).max(1);
+        context.figures.stored_per_s.set((now.1 - before.1) * 1_000 / elapsed_ms);
+        context.figures.changes_per_s.set((now.2 - before.2) * 1_000 / elapsed_ms);
+        before = now;
+
+        expire_holds(context, now.0);
+        if let Err(error) = queue_stats(context).await {
+            context.will_retry(&error, interval);
+        }
+        if let Err(error) = open_cascades(context).await {
+            context.will_retry(&error, interval);
+        }
+    }
+}
+
+fn expire_holds(context: &Context, now_ms: u64) {
+    let mut holds = context.holds();
+    holds.expire(now_ms, Duration::from_millis(HOLD_EXPIRES_MS));
+    context.figures.holds.set(holds.len() as u64);
+}
+
+async fn queue_stats(context: &Context) -> Result<QueueStats, ProjectorError> {
+    let stats = context.deps.queue.stats().await.map_err(ProjectorError::queue("reading the queue's figures"))?;
+    let figures = &context.figures;
+    figures.queue_depth.set(stats.depth);
+    figures.queue_oldest_ms.set(stats.oldest_age_ms);
+    figures.queue_bytes.set(stats.disk_bytes);
+    figures.quarantined.set(stats.quarantined);
+    Ok(stats)
+}
+
+async fn open_cascades(context: &Context) -> Result<(), ProjectorError> {
+    const ACTION: &str = "counting open cascades";
+    let client = context.deps.database.get().await.map_err(ProjectorError::database(ACTION))?;
+    let statement = client.prepare_cached(OPEN_CASCADES_SQL).await.map_err(ProjectorError::database(ACTION))?;
+    let row = client.query_one(&statement, &[]).await.map_err(ProjectorError::database(ACTION))?;
+    let open: i64 = row.try_get(0).map_err(ProjectorError::database(ACTION))?;
+    let age_ms: i64 = row.try_get(1).map_err(ProjectorError::database(ACTION))?;
+    context.figures.cascades_open.set(u64::try_from(open).unwrap_or(0));
+    context.figures.cascades_age_ms.set(u64::try_from(age_ms).unwrap_or(0));
+    Ok(())
+}
+
+/// Everything at once. The queue and the cascades are asked now; rates are those of the last interval.
+pub(crate) async fn status(context: &Context, fatal: Option<String>) -> Result<ProjectorStatus, ProjectorError> {
+    let stats = queue_stats(context).await?;
+    // An unreachable database must not hide the rest: the last count stands, and the error is shown.
+    if let Err(error) = open_cascades(context).await {
+        context.record(&error);
+    }
+    let figures = &context.figures;
+    Ok(ProjectorStatus {
+        source: source(context),
+        queue: queue(stats, figures.stored_per_s.get(), figures.changes_per_s.get()),
+        rebuild: RebuildReport {
+            stored: figures.stored.get(),
+            stored_per_s: figures.stored_per_s.get(),
+            repaired: figures.repaired.get(),
+            superseded: figures.superseded.get(),
+            gone: figures.gone.get(),
+            awaits_stamp: figures.awaits_stamp.get(),
+            held: figures.held.get(),
+            contradicted: figures.contradicted.get(),
+            holds: figures.holds.get(),
+            alarms: figures.alarms.get(),
+            failures: figures.failures.get(),
+            quarantines: figures.quarantines.get(),
+        },
+        cascade: CascadeReport {
+            open: figures.cascades_open.get(),
+            oldest_age_ms: figures.cascades_age_ms.get(),
+            pages: figures.pages.get(),
+            stamped: figures.stamped.get(),
+            finished: figures.cascades_finished.get(),
+            failures: figures.cascade_failures.get(),
+        },
+        resync: ResyncReport {
+            running: figures.resyncing.get() > 0,
+            compared: figures.compared.get(),
+            enqueued: figures.enqueued.get(),
+        },
+        last_error: context.mishap().map(|mishap| ErrorReport { at_ms: mishap.at_ms, text: mishap.text }),
+        fatal,
+    })
+}
+
+fn source(context: &Context) -> SourceReport {
+    let status = context.source_status();
+    let figures = &context.figures;
+    SourceReport {
+        connected: status.connected,
+        reconnects: status.reconnects,
+        failures: figures.source_failures.get(),
+        server_position: status.server_position.to_string(),
+        delivered: status.delivered.to_string(),
+        durable: context.durable.borrow().to_string(),
+        confirmed: status.confirmed.to_string(),
+        lag_bytes: figures.lag_bytes.get(),
+        changes: figures.changes.get(),
+        changes_per_s: figures.changes_per_s.get(),
+        last_error: status.last_error,
+    }
+}
+
+fn queue(stats: QueueStats, stored_per_s: u64, changes_per_s: u64) -> QueueReport {
+    let shrinks_by_s = stored_per_s.saturating_sub(changes_per_s);
+    let eta_ms = match (stats.depth, shrinks_by_s) {
+        (0, _) => Some(0),
+        (_, 0) => None,
+        (depth, by_s) => Some(depth.saturating_mul(1_000) / by_s),
+    };
+    QueueReport {
+        depth: stats.depth,
+        touches: stats.touches,
+        in_flight: stats.in_flight,
+        delayed: stats.delayed,
+        quarantined: stats.quarantined,
+        oldest_age_ms: stats.oldest_age_ms,
+        disk_bytes: stats.disk_bytes,
+        eta_ms,
+    }
+}

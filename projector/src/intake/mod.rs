@@ -1,0 +1,15 @@
+//! The intake: from the source of changes into the durable queue.
+//!
+//! `follow` opens the source where the queue left off and pumps; when the source stops it is opened again, with a
+//! growing delay. If there is no such place (first start, lost queue, lost slot), the source begins anew and a
+//! comparison of all documents is owed, which `keep` makes beside the stream. While nothing is owed, `keep` moves the
+//! recovery watermark (`rules.md` 8).
+
+mod follow;
+mod pump;
+mod source;
+mod standing;
+
+pub(crate) use follow::follow;
+pub use source::{Opened, PositionKind, SourceFactory, Start};
+pub(crate) use standing::{Standing, keep};

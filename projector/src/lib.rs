@@ -1,0 +1,50 @@
+//! From change records to cached bodies, and from renamed documents to those that embed them.
+//!
+//! What it is: the loops between the outbox and `dms.DocumentCache`.
+//! * The **intake** ([`intake`]) pulls change records from a source, makes them durable in the work queue, and only then
+//!   lets the source forget them (NO-LOSS). It knows where to begin after a restart, a lost queue or a lost slot.
+//! * The **rebuild** takes batches of documents out of the queue, reads each batch in one snapshot, composes the bodies
+//!   and stores them, newest version only (MONOTONIC). What the snapshot does not show yet is looked at again, what
+//!   cannot be composed is tried again and then quarantined, and nothing else waits for either (ISOLATED).
+//! * The **cascade** ([`cascade`]) works off what a rename left open: page by page it gives every document that embeds the
+//!   renamed one the version under which readers have been shown it already.
+//! * The **resynchronisation** finds out by comparison what the stream cannot tell ([`resync_page`]).
+//!
+//! [`Projector::start`] starts them all, [`ProjectorHandle`] owns them: `status`, `fatal`, `stop`.
+//!
+//! Where the state is: the queue holds what is owed, `dms.Cascade` how far each rename has come,
+//! `dms.ProjectionProgress` what need not be replayed. In memory there is only what may be forgotten, so a crash at any
+//! point costs repetition and nothing else, and two projectors at once do no harm.
+//!
+//! Order: for one document versions decide, not arrival. Across documents there is none to keep.
+//!
+//! What it is not: it knows no concrete source or sink, no HTTP and no writer, and composes nothing itself: bodies come
+//! from `millstream_store::compose`. What happens to a document after the cache is one function, `hand_on`, where the
+//! lanes of the sinks begin.
+
+mod backoff;
+pub mod cascade;
+mod context;
+mod error;
+mod figures;
+mod gauges;
+mod hand_on;
+mod holds;
+pub mod intake;
+pub mod metrics;
+mod options;
+mod projector;
+mod rebuild;
+mod resync;
+mod stage;
+mod status;
+
+pub use backoff::Backoff;
+pub use context::Deps;
+pub use error::ProjectorError;
+pub use intake::{Opened, PositionKind, SourceFactory, Start};
+pub use millstream_outbox::clock::{Clock, SystemClock};
+pub use options::ProjectorOptions;
+pub use projector::{Projector, ProjectorHandle, StopError};
+pub use resync::{ResyncPage, resync_page};
+pub use status::{CascadeReport, ErrorReport, ProjectorStatus, QueueReport, RebuildReport, ResyncReport, SourceReport};

@@ -1,0 +1,121 @@
+//! Names of everything this crate measures. Each number of [`crate::ProjectorStatus`] is one of these.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Change records put into the queue.
+pub const INTAKE_CHANGES: &str = "millstream_intake_changes_total";
+/// Change records put into the queue in the last second.
+pub const INTAKE_CHANGES_PER_S: &str = "millstream_intake_changes_per_s";
+/// Durable batches put into the queue.
+pub const INTAKE_BATCHES: &str = "millstream_intake_batches_total";
+/// Times the source failed and was opened again.
+pub const INTAKE_SOURCE_FAILURES: &str = "millstream_intake_source_failures_total";
+/// 1 while a source is connected.
+pub const INTAKE_CONNECTED: &str = "millstream_intake_connected";
+/// Bytes of WAL between the server's insert position and the confirmed position.
+pub const INTAKE_LAG_BYTES: &str = "millstream_intake_lag_bytes";
+/// Recovery watermarks stored.
+pub const INTAKE_WATERMARKS: &str = "millstream_intake_watermarks_total";
+
+/// Entries in the queue, taken ones included.
+pub const QUEUE_DEPTH: &str = "millstream_queue_depth";
+/// Age of the oldest entry in the queue.
+pub const QUEUE_OLDEST_AGE_MS: &str = "millstream_queue_oldest_age_ms";
+/// Bytes that the queue occupies on disk.
+pub const QUEUE_DISK_BYTES: &str = "millstream_queue_disk_bytes";
+/// Entries in quarantine.
+pub const QUEUE_QUARANTINED: &str = "millstream_queue_quarantined";
+
+/// Bodies written to the cache.
+pub const REBUILD_STORED: &str = "millstream_rebuild_stored_total";
+/// Damaged bodies overwritten at an equal version.
+pub const REBUILD_REPAIRED: &str = "millstream_rebuild_repaired_total";
+/// Bodies written to the cache in the last second.
+pub const REBUILD_STORED_PER_S: &str = "millstream_rebuild_stored_per_s";
+/// Bodies that a newer version overtook, or that were cached already.
+pub const REBUILD_SUPERSEDED: &str = "millstream_rebuild_superseded_total";
+/// Entries whose document is gone.
+pub const REBUILD_GONE: &str = "millstream_rebuild_gone_total";
+/// Entries left to the stamp of an open cascade.
+pub const REBUILD_AWAITS_STAMP: &str = "millstream_rebuild_awaits_stamp_total";
+/// Looks at an entry whose transaction was not visible yet.
+pub const REBUILD_HELD: &str = "millstream_rebuild_held_total";
+/// Looks at a document whose rows were older than its visible change record.
+pub const REBUILD_CONTRADICTED: &str = "millstream_rebuild_contradicted_total";
+/// Things being waited for now: transactions not visible, documents behind their change record.
+pub const REBUILD_HOLDS: &str = "millstream_rebuild_holds";
+/// Changes that did not become visible, or rows that stayed behind their change record, beyond the deadline.
+pub const REBUILD_ALARMS: &str = "millstream_rebuild_alarms_total";
+/// Failed attempts at single documents.
+pub const REBUILD_FAILURES: &str = "millstream_rebuild_failures_total";
+/// Documents put into quarantine.
+pub const REBUILD_QUARANTINES: &str = "millstream_rebuild_quarantines_total";
+/// Batches rebuilt.
+pub const REBUILD_BATCHES: &str = "millstream_rebuild_batches_total";
+/// Milliseconds that a batch took, from taking it to settling it.
+pub const REBUILD_BATCH_MS: &str = "millstream_rebuild_batch_ms";
+/// Milliseconds from the arrival of the oldest change that an entry owes to its body in the cache; touches not counted.
+pub const CACHE_LAG_MS: &str = "millstream_cache_lag_ms";
+
+/// Pages of referrers worked off.
+pub const CASCADE_PAGES: &str = "millstream_cascade_pages_total";
+/// Referrers stamped.
+pub const CASCADE_STAMPED: &str = "millstream_cascade_stamped_total";
+/// Cascades finished.
+pub const CASCADE_FINISHED: &str = "millstream_cascade_finished_total";
+/// Cascades open now.
+pub const CASCADE_OPEN: &str = "millstream_cascade_open";
+/// Age of the oldest open cascade.
+pub const CASCADE_OLDEST_AGE_MS: &str = "millstream_cascade_oldest_age_ms";
+/// Page transactions that failed for good and were started over.
+pub const CASCADE_FAILURES: &str = "millstream_cascade_failures_total";
+
+/// Documents that a resynchronisation compared.
+pub const RESYNC_COMPARED: &str = "millstream_resync_compared_total";
+/// Documents that it put into the queue.
+pub const RESYNC_ENQUEUED: &str = "millstream_resync_enqueued_total";
+/// 1 while a resynchronisation runs.
+pub const RESYNC_RUNNING: &str = "millstream_resync_running";
+
+/// Registers every description with the installed recorder. Harmless without one, and when repeated.
+pub fn describe() {
+    describe_counter!(INTAKE_CHANGES, Unit::Count, "Change records put into the queue");
+    describe_gauge!(INTAKE_CHANGES_PER_S, Unit::CountPerSecond, "Change records put into the queue");
+    describe_counter!(INTAKE_BATCHES, Unit::Count, "Durable batches put into the queue");
+    describe_counter!(INTAKE_SOURCE_FAILURES, Unit::Count, "Times the source failed and was opened again");
+    describe_gauge!(INTAKE_CONNECTED, "1 while a source is connected");
+    describe_gauge!(INTAKE_LAG_BYTES, Unit::Bytes, "WAL between the server's insert position and the confirmed one");
+    describe_counter!(INTAKE_WATERMARKS, Unit::Count, "Recovery watermarks stored");
+    describe_gauge!(QUEUE_DEPTH, Unit::Count, "Entries in the queue, taken ones included");
+    describe_gauge!(QUEUE_OLDEST_AGE_MS, Unit::Milliseconds, "Age of the oldest queue entry");
+    describe_gauge!(QUEUE_DISK_BYTES, Unit::Bytes, "Bytes of the queue on disk");
+    describe_gauge!(QUEUE_QUARANTINED, Unit::Count, "Entries in quarantine");
+    describe_counter!(REBUILD_STORED, Unit::Count, "Bodies written to the cache");
+    describe_counter!(REBUILD_REPAIRED, Unit::Count, "Damaged bodies overwritten at an equal version");
+    describe_gauge!(REBUILD_STORED_PER_S, Unit::CountPerSecond, "Bodies written to the cache");
+    describe_counter!(REBUILD_SUPERSEDED, Unit::Count, "Bodies overtaken by a newer version or cached already");
+    describe_counter!(REBUILD_GONE, Unit::Count, "Entries whose document is gone");
+    describe_counter!(REBUILD_AWAITS_STAMP, Unit::Count, "Entries left to the stamp of an open cascade");
+    describe_counter!(REBUILD_HELD, Unit::Count, "Looks at an entry whose transaction was not visible yet");
+    describe_counter!(
+        REBUILD_CONTRADICTED,
+        Unit::Count,
+        "Looks at rows that were older than their visible change record"
+    );
+    describe_gauge!(REBUILD_HOLDS, Unit::Count, "Transactions and documents being waited for");
+    describe_counter!(REBUILD_ALARMS, Unit::Count, "Waits beyond the visibility deadline");
+    describe_counter!(REBUILD_FAILURES, Unit::Count, "Failed attempts at single documents");
+    describe_counter!(REBUILD_QUARANTINES, Unit::Count, "Documents put into quarantine");
+    describe_counter!(REBUILD_BATCHES, Unit::Count, "Batches rebuilt");
+    describe_histogram!(REBUILD_BATCH_MS, Unit::Milliseconds, "Time a batch took");
+    describe_histogram!(CACHE_LAG_MS, Unit::Milliseconds, "Time from the arrival of a change to the cached body");
+    describe_counter!(CASCADE_PAGES, Unit::Count, "Pages of referrers worked off");
+    describe_counter!(CASCADE_STAMPED, Unit::Count, "Referrers stamped");
+    describe_counter!(CASCADE_FINISHED, Unit::Count, "Cascades finished");
+    describe_gauge!(CASCADE_OPEN, Unit::Count, "Cascades open now");
+    describe_gauge!(CASCADE_OLDEST_AGE_MS, Unit::Milliseconds, "Age of the oldest open cascade");
+    describe_counter!(CASCADE_FAILURES, Unit::Count, "Cascade pages that failed and were started over");
+    describe_counter!(RESYNC_COMPARED, Unit::Count, "Documents compared by a resynchronisation");
+    describe_counter!(RESYNC_ENQUEUED, Unit::Count, "Documents put into the queue by a resynchronisation");
+    describe_gauge!(RESYNC_RUNNING, "1 while a resynchronisation runs");
+}

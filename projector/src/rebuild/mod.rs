@@ -1,0 +1,264 @@
+//! The rebuild: from queue entries to rows of `dms.DocumentCache`.
+//!
+//! A batch is read in one snapshot ([`snapshot`]): whether each entry's transaction is visible, the documents' versions,
+//! their bodies. Each entry is judged by what that snapshot shows ([`judgement`]). Bodies are stored afterwards, outside
+//! the snapshot, by a statement that refuses whatever was overtaken meanwhile. An entry leaves the queue only when its
+//! fate is known; everything else is looked at again.
+//!
+//! Nothing waits for anything else: an entry that is not visible goes back alone, a document that cannot be composed or
+//! stored fails alone. If a statement fails because of some document's content, the batch is halved until that document
+//! stands by itself ([`blame`]).
+
+mod blame;
+mod judgement;
+mod snapshot;
+mod worker;
+
+pub(crate) use worker::work;
+
+use crate::context::{Awaited, Context};
+use crate::error::{ProjectorError, chain};
+use crate::hand_on::{Fate, hand_on};
+use blame::{Blame, blame};
+use judgement::Judgement;
+use millstream_outbox::queue::{Settled, Taken, Ticket};
+use millstream_store::cache::{self, CacheOutcome, CacheRow, SameVersion};
+use millstream_store::compose::Composed;
+use millstream_store::connect::Client;
+use millstream_store::error::{ErrorKind, StoreError};
+use snapshot::{Seen, Wanted};
+use std::collections::{HashMap, HashSet};
+
+/// How often a batch is stored again after a race for the first cached row of a document.
+const RACES_MAX: u32 = 3;
+
+type Settlements = Vec<(Ticket, Settled)>;
+
+/// What became of a batch. Every entry is settled exactly once.
+#[derive(Debug, Default)]
+pub(crate) struct Rebuilt {
+    pub(crate) settlements: Settlements,
+    /// Why part of it has to wait for the database.
+    pub(crate) outage: Option<ProjectorError>,
+}
+
+/// Rebuilds a batch. `outage_delay` is how long entries stay away if the database cannot be worked with.
+pub(crate) async fn rebuild(context: &Context, batch: Vec<Taken>, outage_delay: std::time::Duration) -> Rebuilt {
+    let mut rebuilt = Rebuilt::default();
+    let mut parts = vec![batch];
+    while let Some(mut part) = parts.pop() {
+        let error = match rebuild_together(context, &part).await {
+            Ok(settlements) => {
+                rebuilt.settlements.extend(settlements);
+                continue;
+            }
+            Err(error) => error,
+        };
+        match (blame(&error), part.len()) {
+            (Blame::Documents, 1) => rebuilt.settlements.push(failed(context, &part[0], chain(&error))),
+            (Blame::Documents, len) => {
+                parts.push(part.split_off(len / 2));
+                parts.push(part);
+            }
+            (Blame::Database, _) => {
+                // The rest would fail in the same way.
+                parts.push(part);
+                let not_before_ms = context.now_ms().saturating_add(outage_delay.as_millis() as u64);
+                let waiting = parts.drain(..).flatten();
+                rebuilt.settlements.extend(waiting.map(|taken| (taken.ticket, Settled::RetryAt { not_before_ms })));
+                rebuilt.outage = Some(error);
+            }
+        }
+    }
+    rebuilt
+}
+
+/// One snapshot, one upsert. An error says nothing about any single entry: none was settled.
+async fn rebuild_together(context: &Context, batch: &[Taken]) -> Result<Settlements, ProjectorError> {
+    let deps = &context.deps;
+    let wanted: Vec<Wanted> = batch
+        .iter()
+        .map(|Taken { work, .. }| Wanted {
+            document_id: work.document_id,
+            version: work.version,
+            xid: work.xid,
+            deleted: work.deleted,
+        })
+        .collect();
+    let seen = snapshot::read(&deps.database, &deps.mapping, &deps.caches, &wanted).await?;
+    let mut composed = store(context, &seen).await?;
+
+    let looks = Looks::at(context, batch, &seen.judgements);
+    let mut settlements = Vec::with_capacity(batch.len());
+    for (taken, judgement) in batch.iter().zip(&seen.judgements) {
+        settlements.push(match judgement {
+            Judgement::NotVisible | Judgement::Contradicted => looks.retry(taken, *judgement),
+            Judgement::Gone => {
+                context.figures.gone.add(1);
+                hand_on(taken, Fate::Gone)
+            }
+            Judgement::AwaitsStamp => {
+                context.figures.awaits_stamp.add(1);
+                hand_on(taken, Fate::AwaitsStamp)
+            }
+            Judgement::Compose => match composed.remove(&taken.work.document_id) {
+                Some(Ok(outcome)) => settle_stored(context, taken, outcome),
+                Some(Err(reason)) => failed(context, taken, reason),
+                None => failed(context, taken, "its body was not composed: the batch lost it".to_owned()),
+            },
+        });
+    }
+    announce_cascades(context, batch, &seen.judgements);
+    Ok(settlements)
+}
+
+/// Stores what was composed: document → outcome, or why it has no body.
+async fn store(context: &Context, seen: &Seen) -> Result<HashMap<i64, Result<CacheOutcome, String>>, ProjectorError> {
+    const ACTION: &str = "storing bodies in the cache";
+    let mut fates = HashMap::with_capacity(seen.composed.len());
+    let mut rows = Vec::with_capacity(seen.composed.len());
+    for Composed { head, body } in &seen.composed {
+        match body {
+            Ok(body) => rows.push(CacheRow { head, body }),
+            Err(error) => drop(fates.insert(head.document_id, Err(chain(error)))),
+        }
+    }
+    if rows.is_empty() {
+        return Ok(fates);
+    }
+    let client = context.deps.database.get().await.map_err(ProjectorError::database(ACTION))?;
+    let outcomes = upsert(&client, &rows).await.map_err(ProjectorError::database(ACTION))?;
+    fates.extend(rows.iter().zip(outcomes).map(|(row, outcome)| (row.head.document_id, Ok(outcome))));
+    Ok(fates)
+}
+
+/// Stores rows. Two projectors that store the first body of one document in the same moment can make one of them fail:
+/// `ON CONFLICT` watches the key only, and both had looked before either wrote. Done again, the loser finds the row.
+async fn upsert(client: &Client, rows: &[CacheRow<'_>]) -> Result<Vec<CacheOutcome>, StoreError> {
+    let mut races = 0;
+    loop {
+        // What was just composed is the truth: if the cache holds other bytes at this version, they are damaged.
+        match cache::upsert(client, rows, SameVersion::Repair).await {
+            Err(error) if matches!(error.kind(), ErrorKind::UniqueViolation { .. }) && races < RACES_MAX => races += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+fn settle_stored(context: &Context, taken: &Taken, outcome: CacheOutcome) -> (Ticket, Settled) {
+    let figures = &context.figures;
+    match outcome {
+        CacheOutcome::Stored => {
+            figures.stored.add(1);
+            // Touches and resynchronised documents wait for direct edits on purpose: they would tell another story.
+            if !taken.work.low_priority {
+                let lag_ms = context.now_ms().saturating_sub(taken.work.first_enqueued_at_ms);
+                metrics::histogram!(crate::metrics::CACHE_LAG_MS).record(lag_ms as f64);
+            }
+            hand_on(taken, Fate::Cached)
+        }
+        CacheOutcome::Repaired => {
+            figures.repaired.add(1);
+            let (document, version) = (taken.work.document_uuid, taken.work.version);
+            tracing::warn!(%document, version, "the cached body differed from the tables at its version: repaired");
+            hand_on(taken, Fate::Cached)
+        }
+        CacheOutcome::Unchanged => {
+            figures.superseded.add(1);
+            hand_on(taken, Fate::Cached)
+        }
+        CacheOutcome::Superseded | CacheOutcome::Differs => {
+            figures.superseded.add(1);
+            hand_on(taken, Fate::Superseded)
+        }
+    }
+}
+
+/// A failure that is this document's own: it is tried again later, and quarantined by the queue in the end.
+fn failed(context: &Context, taken: &Taken, reason: String) -> (Ticket, Settled) {
+    context.figures.failures.add(1);
+    let work = &taken.work;
+    let attempt = work.attempts.saturating_add(1);
+    let delay = context.options().poison_backoff.delay(attempt);
+    tracing::warn!(document = %work.document_uuid, version = work.version, attempt, reason, "a document failed");
+    let not_before_ms = context.now_ms().saturating_add(delay.as_millis() as u64);
+    (taken.ticket, Settled::Failed { not_before_ms, reason })
+}
+
+/// A rename's cascade row became visible with its transaction: whoever works cascades off can find it now.
+fn announce_cascades(context: &Context, batch: &[Taken], judgements: &[Judgement]) {
+    let visible = |judgement: &Judgement| *judgement != Judgement::NotVisible;
+    if batch.iter().zip(judgements).any(|(taken, judgement)| taken.work.cascade && visible(judgement)) {
+        // All who wait now; and, for who is just about to wait, a permit.
+        context.cascade_opened.notify_waiters();
+        context.cascade_opened.notify_one();
+    }
+}
+
+/// When to look again at what one batch could not see.
+struct Looks {
+    retries: HashMap<Awaited, u64>,
+}
+
+impl Looks {
+    /// Counts one look a transaction, however many of its documents are in the batch, and forgets what arrived.
+    fn at(context: &Context, batch: &[Taken], judgements: &[Judgement]) -> Self {
+        let now_ms = context.now_ms();
+        let mut missing = HashSet::new();
+        let mut retries = HashMap::new();
+        let mut holds = context.holds();
+        for (taken, judgement) in batch.iter().zip(judgements) {
+            let Some(awaited) = awaited(taken, *judgement) else {
+                if !holds.is_empty() {
+                    holds.arrived(&Awaited::Transaction(taken.work.xid));
+                    holds.arrived(&Awaited::Document(taken.work.document_id));
+                }
+                continue;
+            };
+            match awaited {
+                Awaited::Transaction(_) => context.figures.held.add(1),
+                Awaited::Document(_) => context.figures.contradicted.add(1),
+            }
+            if !missing.insert(awaited) {
+                continue;
+            }
+            let verdict = holds.still_missing(awaited, now_ms);
+            if verdict.alarm {
+                alarm(context, taken, awaited, verdict.waited);
+            }
+            retries.insert(awaited, now_ms.saturating_add(verdict.delay.as_millis() as u64));
+        }
+        context.figures.holds.set(holds.len() as u64);
+        Self { retries }
+    }
+
+    fn retry(&self, taken: &Taken, judgement: Judgement) -> (Ticket, Settled) {
+        let at = awaited(taken, judgement).and_then(|awaited| self.retries.get(&awaited)).copied();
+        (taken.ticket, Settled::RetryAt { not_before_ms: at.unwrap_or(0) })
+    }
+}
+
+fn awaited(taken: &Taken, judgement: Judgement) -> Option<Awaited> {
+    match judgement {
+        Judgement::NotVisible => Some(Awaited::Transaction(taken.work.xid)),
+        Judgement::Contradicted => Some(Awaited::Document(taken.work.document_id)),
+        _ => None,
+    }
+}
+
+fn alarm(context: &Context, taken: &Taken, awaited: Awaited, waited: std::time::Duration) {
+    context.figures.alarms.add(1);
+    let (document, version) = (taken.work.document_uuid, taken.work.version);
+    let waited_s = waited.as_secs();
+    match awaited {
+        Awaited::Transaction(xid) => tracing::error!(
+            %document, version, xid, waited_s,
+            "a commit was received but is still not visible: is synchronous replication waiting for a standby, or was \
+             the database restored from a backup (then resynchronise)?"
+        ),
+        Awaited::Document(_) => tracing::error!(
+            %document, version, waited_s,
+            "the rows of a document are older than its visible change record: run verify; after a restore resynchronise"
+        ),
+    }
+}

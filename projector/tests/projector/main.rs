@@ -1,0 +1,9 @@
+//! The projector on a real PostgreSQL. One binary, so that its modules share a cluster; each test has a database.
+
+mod cascade;
+mod intake;
+mod live;
+mod poison;
+mod support;
+mod versions;
+mod visibility;
