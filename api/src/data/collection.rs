@@ -1,0 +1,82 @@
+//! `/data/{project}/{endpoint}`: a collection.
+//!
+//! A page is a JSON array of the same bytes that each document has under its own address. `Total-Count` says how many
+//! documents match in all (`totalCount=true`); `Next-Page-Token`, given with every full page, is what `pageToken` takes
+//! to go on behind that page, at the same cost however far it is.
+
+use super::location::{base_url, location};
+use super::write::{self, Write};
+use super::{Address, JSON, Segments};
+use crate::edge::Admission;
+use crate::problem::Problem;
+use crate::request::{etag, preconditions, read_body, read_query};
+use crate::routes::Shared;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header, request};
+use axum::response::{IntoResponse, Response};
+use millstream_schema::plan::ResourceIx;
+use millstream_store::read::ReadDocument;
+use millstream_writer::Outcome;
+use std::sync::Arc;
+
+const METHODS: &str = "GET, HEAD, POST";
+const TOTAL_COUNT: HeaderName = HeaderName::from_static("total-count");
+const NEXT_PAGE_TOKEN: HeaderName = HeaderName::from_static("next-page-token");
+
+pub(crate) async fn collection(
+    State(api): State<Arc<Shared>>,
+    segments: Segments,
+    request: Request,
+) -> Result<Response, Problem> {
+    let address = Address::resolve(&api, segments)?;
+    let (head, body) = request.into_parts();
+    match head.method {
+        Method::GET | Method::HEAD => page(&api, address.resource, head.uri.query()).await,
+        Method::POST => post(&api, address.resource, &head, body).await,
+        _ => Err(Problem::method_not_allowed(METHODS)),
+    }
+}
+
+async fn page(api: &Shared, resource: ResourceIx, query: Option<&str>) -> Result<Response, Problem> {
+    let request = read_query(query, &api.options)?;
+    let page = api.reader.page(resource, &request).await?;
+    let mut response = Response::new(Body::from(array(&page.documents)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, JSON);
+    if let Some(total) = page.total {
+        headers.insert(TOTAL_COUNT, HeaderValue::from(total));
+    }
+    if let Some(token) = page.next_page_token.and_then(|token| HeaderValue::try_from(token).ok()) {
+        headers.insert(NEXT_PAGE_TOKEN, token);
+    }
+    Ok(response)
+}
+
+fn array(documents: &[ReadDocument]) -> Vec<u8> {
+    let bodies: usize = documents.iter().map(|document| document.body.len() + super::item::ENVELOPE_BYTES).sum();
+    let mut bytes = Vec::with_capacity(bodies + 2);
+    bytes.push(b'[');
+    for (at, document) in documents.iter().enumerate() {
+        if at > 0 {
+            bytes.push(b',');
+        }
+        document.append_to(&mut bytes);
+    }
+    bytes.push(b']');
+    bytes
+}
+
+async fn post(api: &Shared, resource: ResourceIx, head: &request::Parts, body: Body) -> Result<Response, Problem> {
+    let body = read_body(&head.headers, body, &api.options).await?;
+    let admission = head.extensions.get::<Arc<Admission>>().map(Arc::clone);
+    let conditions = preconditions(&head.headers);
+    let written = write::run(api, admission, resource, Write::Post { body }, conditions).await?;
+    let status = if written.outcome == Outcome::Created { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = (status, [(header::ETAG, etag(written.version))]).into_response();
+    let base_url = base_url(api, &head.headers, &head.uri);
+    if let Some(location) = location(&base_url, api.mapping.resource(resource), written.uuid) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}

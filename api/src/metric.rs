@@ -1,0 +1,50 @@
+//! Names of the metrics of the HTTP surface, and the labels that its requests are counted under.
+
+use axum::http::{Method, StatusCode};
+
+/// Counter: requests answered, by `route` (pattern), `method` and `status` (class; `gone` where the client hung up).
+pub const REQUESTS: &str = "millstream_http_requests_total";
+/// Histogram: seconds from the head of a request to the head of its answer, by `route` and `method`.
+pub const SECONDS: &str = "millstream_http_request_seconds";
+/// Gauge: requests being answered.
+pub const IN_FLIGHT: &str = "millstream_http_requests_in_flight";
+/// Gauge: open connections.
+pub const CONNECTIONS: &str = "millstream_http_connections";
+/// Counter: requests for data refused because too many were being worked on.
+pub const TURNED_AWAY: &str = "millstream_http_requests_turned_away_total";
+
+/// Describes them to the installed recorder.
+pub fn describe() {
+    metrics::describe_counter!(REQUESTS, "Requests answered, by route, method and class of status");
+    metrics::describe_histogram!(
+        SECONDS,
+        metrics::Unit::Seconds,
+        "Time from the head of a request to that of its answer"
+    );
+    metrics::describe_gauge!(IN_FLIGHT, "Requests being answered");
+    metrics::describe_gauge!(CONNECTIONS, "Open connections");
+    metrics::describe_counter!(TURNED_AWAY, "Requests refused because too many were being worked on");
+}
+
+/// A label of bounded variety: clients can send any method.
+pub(crate) fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}
+
+/// The class of a status.
+pub(crate) fn status_label(status: StatusCode) -> &'static str {
+    match status.as_u16() / 100 {
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        5 => "5xx",
+        _ => "other",
+    }
+}

@@ -1,0 +1,141 @@
+//! What the HTTP surface can be told.
+
+use axum::http::uri::{Authority, Scheme, Uri};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Limits of requests and answers.
+#[derive(Debug, Clone)]
+pub struct ApiOptions {
+    /// How clients reach this server, where that is not what their `Host` header says. Links start with it.
+    pub public_url: Option<PublicUrl>,
+    /// Largest request body; a larger one is refused with 413.
+    pub body_max_bytes: usize,
+    /// Time in which a body must have arrived; after it the client gets 408.
+    pub body_timeout: Duration,
+    /// Time in which a request must be answered; after it the client gets 503. A write goes on.
+    pub request_timeout: Duration,
+    /// Requests for data worked on at a time; beyond it the client gets 503 with `Retry-After`.
+    pub requests_max: usize,
+    /// Documents of a page if the client does not say.
+    pub limit_default: u32,
+    /// Documents of a page at most.
+    pub limit_max: u32,
+}
+
+impl Default for ApiOptions {
+    /// 4 MiB bodies in 30 s, answers in 60 s, 256 requests at a time, pages of 25 and at most 500 documents.
+    fn default() -> Self {
+        Self {
+            public_url: None,
+            body_max_bytes: 4 * 1024 * 1024,
+            body_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(60),
+            requests_max: 256,
+            limit_default: 25,
+            limit_max: 500,
+        }
+    }
+}
+
+/// Limits of connections.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// Connections open at a time; further ones wait in the kernel's queue.
+    pub connections_max: usize,
+    /// Time in which the head of a request must have arrived, counted from when the connection became ready for it:
+    /// a connection that is kept alive is closed after it.
+    pub head_timeout: Duration,
+    /// Largest head of a request; a larger one is refused with 431. At least 8 KiB.
+    pub head_max_bytes: usize,
+    /// How long a shutdown waits for requests that are being answered.
+    pub drain_deadline: Duration,
+}
+
+impl Default for ServerOptions {
+    /// 1,024 connections, heads of 64 KiB in 60 s, 25 s to drain.
+    fn default() -> Self {
+        Self {
+            connections_max: 1024,
+            head_timeout: Duration::from_secs(60),
+            head_max_bytes: 64 * 1024,
+            drain_deadline: Duration::from_secs(25),
+        }
+    }
+}
+
+/// An absolute URL that links start with, without a slash at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl(String);
+
+/// A text that cannot be a [`PublicUrl`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' is no base URL: give http:// or https://, a host, and perhaps a path, without query or fragment")]
+pub struct PublicUrlError {
+    text: String,
+}
+
+impl PublicUrl {
+    /// What a client that sends this `Host` header reached. `None` if it is no host.
+    pub(crate) fn of_host(host: &str) -> Option<Self> {
+        let authority = Authority::from_str(host).ok()?;
+        (!authority.host().is_empty() && !host.contains('@')).then(|| Self(format!("http://{authority}")))
+    }
+
+    /// The URL as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = PublicUrlError;
+
+    fn from_str(text: &str) -> Result<Self, PublicUrlError> {
+        let error = || PublicUrlError { text: text.to_owned() };
+        let uri: Uri = text.parse().map_err(|_| error())?;
+        let is_web = uri.scheme() == Some(&Scheme::HTTP) || uri.scheme() == Some(&Scheme::HTTPS);
+        let has_host = uri.authority().is_some_and(|authority| !authority.host().is_empty());
+        let has_more = uri.query().is_some() || text.contains(['#', '@']);
+        if !is_web || !has_host || has_more {
+            return Err(error());
+        }
+        Ok(Self(text.trim_end_matches('/').to_owned()))
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_url_is_scheme_host_and_path() {
+        for (text, expected) in [
+            ("http://localhost:8080", "http://localhost:8080"),
+            ("https://edfi.example.org/api/", "https://edfi.example.org/api"),
+            ("https://[::1]:8080", "https://[::1]:8080"),
+        ] {
+            assert_eq!(text.parse::<PublicUrl>().unwrap().as_str(), expected);
+        }
+        for wrong in
+            ["", "localhost:8080", "/data", "ftp://host", "http://", "http://h?x=1", "http://h/#a", "http://u:p@h"]
+        {
+            assert!(wrong.parse::<PublicUrl>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_host_header_is_taken_only_if_it_is_a_host() {
+        assert_eq!(PublicUrl::of_host("localhost:8080").unwrap().as_str(), "http://localhost:8080");
+        for wrong in ["", "a b", "host/path", "user@host", "h\u{e9}"] {
+            assert_eq!(PublicUrl::of_host(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The kinds of problem: status, type and title (facts 6.7).
+
+use axum::http::StatusCode;
+
+/// What every type starts with.
+const PREFIX: &str = "urn:ed-fi:api:";
+
+/// A kind of problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProblemKind {
+    /// 400: the request cannot be understood, names a query field that is none, or a descriptor that does not exist.
+    BadRequest,
+    /// 400: the body breaks the schema or a constraint of its type.
+    DataValidationFailed,
+    /// 400: the identity of this type cannot be changed.
+    KeyChangeNotSupported,
+    /// 400: a query parameter has a value that it cannot have.
+    ParameterValidationFailed,
+    /// 404: nothing has this address.
+    NotFound,
+    /// 405: the address does not take this method; `Allow` says which it takes.
+    MethodNotAllowed,
+    /// 408: the body did not arrive in time.
+    RequestTimeout,
+    /// 409: referenced documents do not exist.
+    UnresolvedReference,
+    /// 409: another document has this identity, or the change of an identity cannot be carried through.
+    IdentityConflict,
+    /// 409: other documents refer to this one.
+    DependentItemExists,
+    /// 412: `If-Match` names another version.
+    OptimisticLockFailed,
+    /// 412: `If-None-Match` names this version.
+    IfNoneMatchFailed,
+    /// 413: the body is larger than the limit.
+    ContentTooLarge,
+    /// 415: the body is no JSON, or is encoded.
+    UnsupportedMediaType,
+    /// 500: a defect, or concurrent writes that kept getting in each other's way.
+    System,
+    /// 503: too much to do, shutting down, or the database cannot be reached.
+    ServiceUnavailable,
+    /// 503: the database does not have the tables of this schema.
+    DatabaseNotProvisioned,
+}
+
+impl ProblemKind {
+    /// Every kind.
+    pub const ALL: [Self; 17] = [
+        Self::BadRequest,
+        Self::DataValidationFailed,
+        Self::KeyChangeNotSupported,
+        Self::ParameterValidationFailed,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::UnresolvedReference,
+        Self::IdentityConflict,
+        Self::DependentItemExists,
+        Self::OptimisticLockFailed,
+        Self::IfNoneMatchFailed,
+        Self::ContentTooLarge,
+        Self::UnsupportedMediaType,
+        Self::System,
+        Self::ServiceUnavailable,
+        Self::DatabaseNotProvisioned,
+    ];
+
+    const fn row(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request", "Bad Request"),
+            Self::DataValidationFailed => {
+                (StatusCode::BAD_REQUEST, "bad-request:data-validation-failed", "Data Validation Failed")
+            }
+            Self::KeyChangeNotSupported => (
+                StatusCode::BAD_REQUEST,
+                "bad-request:data-validation-failed:key-change-not-supported",
+                "Key Change Not Supported",
+            ),
+            Self::ParameterValidationFailed => {
+                (StatusCode::BAD_REQUEST, "bad-request:parameter-validation-failed", "Parameter Validation Failed")
+            }
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not Found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method Not Allowed"),
+            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request Timeout"),
+            Self::UnresolvedReference => {
+                (StatusCode::CONFLICT, "data-conflict:unresolved-reference", "Unresolved Reference")
+            }
+            Self::IdentityConflict => (StatusCode::CONFLICT, "identity-conflict", "Identifying Values Are Not Unique"),
+            Self::DependentItemExists => {
+                (StatusCode::CONFLICT, "data-conflict:dependent-item-exists", "Dependent Item Exists")
+            }
+            Self::OptimisticLockFailed => {
+                (StatusCode::PRECONDITION_FAILED, "optimistic-lock-failed", "Optimistic Lock Failed")
+            }
+            Self::IfNoneMatchFailed => {
+                (StatusCode::PRECONDITION_FAILED, "precondition-failed:if-none-match", "Precondition Failed")
+            }
+            Self::ContentTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "content-too-large", "Content Too Large"),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported Media Type")
+            }
+            Self::System => (StatusCode::INTERNAL_SERVER_ERROR, "system", "System Error"),
+            Self::ServiceUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "service-unavailable", "Service Unavailable"),
+            Self::DatabaseNotProvisioned => {
+                (StatusCode::SERVICE_UNAVAILABLE, "database-not-provisioned", "Database Not Provisioned")
+            }
+        }
+    }
+
+    /// HTTP status.
+    pub const fn status(self) -> StatusCode {
+        self.row().0
+    }
+
+    /// Type, without what all types start with.
+    pub const fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// Type, in full.
+    pub fn urn(self) -> String {
+        format!("{PREFIX}{}", self.name())
+    }
+
+    /// Title.
+    pub const fn title(self) -> &'static str {
+        self.row().2
+    }
+}

@@ -1,0 +1,10 @@
+//! Reading what a client sent: conditions, media type, body, query parameters.
+
+mod body;
+mod conditions;
+mod media;
+mod parameters;
+
+pub(crate) use body::read_body;
+pub(crate) use conditions::{etag, preconditions};
+pub(crate) use parameters::read_query;

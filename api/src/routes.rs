@@ -1,0 +1,85 @@
+//! The routes, and what they share.
+
+use crate::backend::{DocumentReader, DocumentWriter};
+use crate::data::{collection, item};
+use crate::edge;
+use crate::options::ApiOptions;
+use crate::problem::Problem;
+use crate::status::{self, MetricsText, Probe};
+use axum::Router;
+use axum::middleware;
+use axum::routing::{any, get};
+use millstream_schema::plan::Mapping;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+/// What an [`Api`] is made of.
+pub struct ApiParts {
+    /// The compiled schema.
+    pub mapping: Arc<Mapping>,
+    /// Answers reads.
+    pub reader: Arc<dyn DocumentReader>,
+    /// Carries out writes.
+    pub writer: Arc<dyn DocumentWriter>,
+    /// Says whether the process can do its work (`/health/ready`).
+    pub probe: Probe,
+    /// Renders the metrics (`/metrics`).
+    pub metrics: MetricsText,
+}
+
+/// What all routes share. Clones are handles to the same.
+#[derive(Clone)]
+pub struct Api(pub(crate) Arc<Shared>);
+
+/// What the handlers get.
+pub(crate) struct Shared {
+    pub(crate) mapping: Arc<Mapping>,
+    pub(crate) reader: Arc<dyn DocumentReader>,
+    pub(crate) writer: Arc<dyn DocumentWriter>,
+    pub(crate) probe: Probe,
+    pub(crate) metrics: MetricsText,
+    pub(crate) options: ApiOptions,
+    /// Places for requests that are worked on.
+    pub(crate) admissions: Arc<Semaphore>,
+    /// Writes under way, whether or not their clients wait for them.
+    pub(crate) writes: TaskTracker,
+}
+
+impl Api {
+    /// Puts the parts together.
+    pub fn new(parts: ApiParts, options: ApiOptions) -> Self {
+        let admissions = Arc::new(Semaphore::new(options.requests_max.min(Semaphore::MAX_PERMITS)));
+        let ApiParts { mapping, reader, writer, probe, metrics } = parts;
+        Self(Arc::new(Shared {
+            mapping,
+            reader,
+            writer,
+            probe,
+            metrics,
+            options,
+            admissions,
+            writes: TaskTracker::new(),
+        }))
+    }
+}
+
+/// All routes over `api`. To have writes finish before the process ends, serve them with [`crate::serve`].
+pub fn router(api: Api) -> Router {
+    // A slash at the end changes nothing.
+    let data = Router::new()
+        .route("/data/{project}/{endpoint}", any(collection))
+        .route("/data/{project}/{endpoint}/", any(collection))
+        .route("/data/{project}/{endpoint}/{id}", any(item))
+        .route("/data/{project}/{endpoint}/{id}/", any(item));
+    Router::new()
+        .merge(data)
+        .route("/", get(status::root))
+        .route("/health", get(status::live))
+        .route("/health/ready", get(status::readiness))
+        .route("/metrics", get(status::metrics))
+        .fallback(|| std::future::ready(Problem::no_such_endpoint()))
+        .method_not_allowed_fallback(|| std::future::ready(Problem::method_not_allowed("GET, HEAD")))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api.0), edge::guard))
+        .with_state(api.0)
+}

@@ -1,0 +1,8 @@
+//! The HTTP surface on a real database: documents in, documents out, pages, every query field.
+
+mod cached;
+mod documents;
+mod pages;
+mod queries;
+mod real_schema;
+mod site;
