@@ -1,0 +1,61 @@
+//! A provisioned database with its schema: what most tests start from.
+
+use std::sync::{Arc, OnceLock};
+
+use millstream_schema::apischema::{self, EffectiveSchema};
+use millstream_schema::plan::{self, Mapping};
+use millstream_schema::{ddl, model};
+
+use crate::corpus::{self, Corpus};
+use crate::database::TestDatabase;
+
+/// A set of ApiSchema files, loaded and compiled once a process.
+#[derive(Debug)]
+pub struct World {
+    /// Name of the database template.
+    name: &'static str,
+    /// Where the files and documents are.
+    pub corpus: Corpus,
+    /// The loaded files.
+    pub schema: EffectiveSchema,
+    /// Their compiled mapping.
+    pub mapping: Arc<Mapping>,
+    /// Their DDL.
+    pub ddl: String,
+}
+
+impl World {
+    /// The small schema of this repository.
+    pub fn fixtures() -> &'static Self {
+        static WORLD: OnceLock<World> = OnceLock::new();
+        WORLD.get_or_init(|| Self::load("fixtures", corpus::fixtures()))
+    }
+
+    /// The whole real schema, where the corpus is at hand; says so where it is not.
+    pub fn corpus() -> Option<&'static Self> {
+        static WORLD: OnceLock<Option<World>> = OnceLock::new();
+        let world = WORLD.get_or_init(|| corpus::find().map(|corpus| Self::load("corpus", corpus)));
+        if world.is_none() {
+            #[allow(clippy::print_stderr)] // tests report on stderr
+            {
+                eprintln!("skipped: no corpus beside the repository, and MILLSTREAM_CORPUS names none");
+            }
+        }
+        world.as_ref()
+    }
+
+    fn load(name: &'static str, corpus: Corpus) -> Self {
+        let schema = apischema::load(&corpus.schema_paths()).unwrap_or_else(|errors| panic!("{errors}"));
+        let model = model::derive(&schema).unwrap_or_else(|errors| panic!("{errors}"));
+        let mapping = Arc::new(plan::compile(&schema, &model));
+        Self { name, corpus, ddl: ddl::postgres(&model), schema, mapping }
+    }
+
+    /// A fresh database provisioned for this schema, without documents.
+    pub async fn database(&'static self) -> TestDatabase {
+        TestDatabase::from_template(self.name, |database| async move {
+            millstream_store::provision::apply(&database, &self.schema, &self.ddl).await.map(|_| ())
+        })
+        .await
+    }
+}
