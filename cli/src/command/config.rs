@@ -1,0 +1,20 @@
+//! `millstream config`: what is in force, and what there is.
+
+use super::Outcome;
+use crate::{
+    args::ConfigAction,
+    config::{Settings, reference, show},
+    exit::Exit,
+    failure::Failure,
+};
+use std::io::Write;
+
+/// Prints the values in force, or the reference.
+pub fn run(action: &ConfigAction, settings: &Settings, out: &mut dyn Write) -> Outcome {
+    let text = match action {
+        ConfigAction::Show => show(settings),
+        ConfigAction::Reference => reference(),
+    };
+    out.write_all(text.as_bytes()).map_err(Failure::failed)?;
+    Ok(Exit::Done)
+}

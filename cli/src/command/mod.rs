@@ -1,0 +1,13 @@
+//! The commands. Each takes what it needs, writes what it has to say to `out`, and answers how it ended.
+
+pub mod config;
+pub mod ddl;
+pub mod load;
+pub mod schema;
+pub mod status;
+pub mod verify;
+
+use crate::{exit::Exit, failure::Failure};
+
+/// How a command ended.
+pub type Outcome = Result<Exit, Failure>;

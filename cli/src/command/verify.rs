@@ -1,0 +1,198 @@
+//! `millstream verify`: recompute from rows, compare with what is stored, and say how many differences there are.
+//!
+//! With a process running on the data folder, its queue and cascades are given time to be worked off first; what is
+//! found behind while there is time left is looked at again, so that live writes do not count as lag.
+
+use super::Outcome;
+use crate::{
+    catch_up::CatchUp,
+    compiled::Compiled,
+    config::Config,
+    control::{self, ControlError},
+    database::Server,
+    exit::Exit,
+    failure::Failure,
+    load::grouped,
+};
+use millstream_store::{
+    connect::Database,
+    provision::{self, SchemaState},
+    verify::{Difference, Report, VerifyOptions, verify},
+};
+use serde_json::{Value, json};
+use std::{
+    fmt::Write as _,
+    io::Write,
+    time::{Duration, Instant},
+};
+
+/// Connections that an audit needs.
+const CONNECTIONS: usize = 2;
+/// Pause between two looks at a process that is still working.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Examples shown of each kind.
+const EXAMPLES_SHOWN: usize = 3;
+
+/// Audits; 0 only if nothing is wrong and nothing is behind, 3 if something is only behind.
+pub async fn run(
+    compiled: Compiled,
+    config: &Config,
+    wait: Duration,
+    json: bool,
+    out: &mut (dyn Write + Send),
+) -> Outcome {
+    let server = Server::shared(config).await?;
+    let outcome = audit(&server, &compiled, config, wait).await;
+    let closed = server.close(config.shutdown_deadline).await;
+    let (report, took) = outcome?;
+    closed?;
+    if !json {
+        out.write_all(described(&report, took).as_bytes()).map_err(Failure::failed)?;
+        tell_differences(&report, out)?;
+        return Ok(exit(&report));
+    }
+    writeln!(out, "{:#}", as_json(&report, took)).map_err(Failure::failed)?;
+    Ok(exit(&report))
+}
+
+/// How a report ends the command.
+pub fn exit(report: &Report) -> Exit {
+    match (report.difference_count(), report.behind) {
+        (0, 0) => Exit::Done,
+        (0, _) => Exit::Behind,
+        _ => Exit::Failed,
+    }
+}
+
+/// Waits for the process of this data folder, if there is one, and audits; says how long the last audit took.
+pub(crate) async fn audit(
+    server: &Server,
+    compiled: &Compiled,
+    config: &Config,
+    wait: Duration,
+) -> Result<(Report, Duration), Failure> {
+    let database = server.connect(CONNECTIONS).await?;
+    match provision::check(&database, &compiled.schema).await.map_err(Failure::failed)? {
+        SchemaState::Current => {}
+        SchemaState::Empty => {
+            return Err(Failure::failed(format!("{} holds no documents: it is empty", server.options)));
+        }
+        SchemaState::Other { found } => {
+            let wanted = &compiled.schema.hash;
+            return Err(Failure::failed(format!(
+                "{} was built for effective schema {found}, these files are {wanted}: name the files it was built for",
+                server.options
+            )));
+        }
+        SchemaState::Damaged { reason } => {
+            return Err(Failure::failed(format!("{} is damaged: {reason}", server.options)));
+        }
+    }
+    let until = Instant::now() + wait;
+    loop {
+        let live = wait_until_caught_up(config, until).await?;
+        let started = Instant::now();
+        let report = look(&database, compiled).await?;
+        if live && exit(&report) == Exit::Behind && Instant::now() < until {
+            continue;
+        }
+        database.close();
+        return Ok((report, started.elapsed()));
+    }
+}
+
+async fn look(database: &Database, compiled: &Compiled) -> Result<Report, Failure> {
+    let mut told = Instant::now();
+    let mut progress = |report: &Report| {
+        if told.elapsed() >= Duration::from_secs(5) {
+            told = Instant::now();
+            tracing::info!(documents = report.documents, differences = report.difference_count(), "verifying");
+        }
+    };
+    let options = VerifyOptions::default();
+    verify(database, &compiled.mapping, &options, &mut progress).await.map_err(Failure::failed)
+}
+
+/// Waits for the process of this data folder, if there is one; says whether there is. A process that is not done in time
+/// is not an error: what it has not done shows in the report.
+async fn wait_until_caught_up(config: &Config, until: Instant) -> Result<bool, Failure> {
+    let mut catch_up = CatchUp::default();
+    loop {
+        match control::ask(&config.data_dir).await {
+            Ok(status) if catch_up.is_done(&status) => return Ok(true),
+            Ok(_) if Instant::now() < until => tokio::time::sleep(LOOK_AGAIN).await,
+            Ok(status) => {
+                let waiting = status.pointer("/projector/queue/depth").cloned().unwrap_or(Value::Null);
+                tracing::warn!(%waiting, "the running Millstream has not worked everything off in time");
+                return Ok(true);
+            }
+            Err(ControlError::NotRunning(_)) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn described(report: &Report, took: Duration) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    _ = writeln!(
+        text,
+        "{} documents, {} rows, in {:.1} s",
+        grouped(report.documents),
+        grouped(report.rows),
+        took.as_secs_f64()
+    );
+    text
+}
+
+/// What is wrong, by kind with examples. The last line is the number of differences.
+pub(crate) fn tell_differences(report: &Report, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
+    let mut text = String::new();
+    for (kind, found) in &report.differences {
+        // Writing to a string cannot fail.
+        _ = writeln!(text, "{kind}: {}", grouped(found.count));
+        examples(&mut text, &found.examples);
+    }
+    if report.behind > 0 {
+        _ = writeln!(text, "behind: {}", grouped(report.behind));
+        examples(&mut text, &report.behind_examples);
+    }
+    _ = writeln!(text, "differences: {}", report.difference_count());
+    out.write_all(text.as_bytes()).map_err(Failure::failed)
+}
+
+fn examples(text: &mut String, examples: &[Difference]) {
+    for example in examples.iter().take(EXAMPLES_SHOWN) {
+        _ = writeln!(text, "    {} {}", example.resource, example.uuid);
+        _ = writeln!(text, "      expected {}", example.expected);
+        _ = writeln!(text, "      found    {}", example.found);
+    }
+}
+
+fn as_json(report: &Report, took: Duration) -> Value {
+    let example = |example: &Difference| {
+        json!({
+            "id": example.uuid.simple().to_string(),
+            "resource": example.resource,
+            "expected": example.expected,
+            "found": example.found,
+        })
+    };
+    let kinds: Vec<Value> = report
+        .differences
+        .iter()
+        .map(|(kind, found)| {
+            let examples: Vec<Value> = found.examples.iter().map(example).collect();
+            json!({"kind": kind.name(), "count": found.count, "examples": examples})
+        })
+        .collect();
+    json!({
+        "documents": report.documents,
+        "rows": report.rows,
+        "took_ms": took.as_millis() as u64,
+        "differences": report.difference_count(),
+        "kinds": kinds,
+        "behind": report.behind,
+        "behind_examples": report.behind_examples.iter().map(example).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,164 @@
+//! From text to typed values. Problems are collected, each under the name by which its user knows the key.
+
+use super::{
+    error::ConfigErrors,
+    key::{Key, Kind},
+    secret::Secret,
+    settings::Settings,
+};
+use millstream_api::PublicUrl;
+use millstream_store::connect::ConnectOptions;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+use tracing_subscriber::EnvFilter;
+
+/// Longest name that PostgreSQL keeps whole, in bytes.
+const IDENTIFIER_MAX_BYTES: usize = 63;
+
+/// Types settings and collects what is wrong with them. A wrong value is replaced by a harmless one until
+/// [`Check::conclude`] refuses the whole.
+pub(super) struct Check<'a> {
+    settings: &'a Settings,
+    errors: Vec<String>,
+}
+
+impl<'a> Check<'a> {
+    pub(super) fn new(settings: &'a Settings) -> Self {
+        Self { settings, errors: Vec::new() }
+    }
+
+    pub(super) fn conclude<T>(self, value: T) -> Result<T, ConfigErrors> {
+        if self.errors.is_empty() { Ok(value) } else { Err(ConfigErrors(self.errors)) }
+    }
+
+    /// The text of a key, and the key itself.
+    fn text(&self, name: &str) -> Option<(&'static Key, String)> {
+        let key = Key::named(name)?;
+        let value = self.settings.get(key)?.values.last()?;
+        Some((key, value.clone()))
+    }
+
+    fn refuse(&mut self, key: &Key, value: &str, problem: &str) {
+        let called = self.settings.get(key).map_or_else(|| key.name.to_owned(), |s| Settings::called(key, &s.origin));
+        let shown = if key.is_secret() { Secret::new(value).to_string() } else { value.to_owned() };
+        self.errors.push(format!("{called} is '{shown}': {problem}"));
+    }
+
+    pub(super) fn path(&mut self, name: &str) -> PathBuf {
+        self.optional_path(name).unwrap_or_default()
+    }
+
+    pub(super) fn optional_path(&mut self, name: &str) -> Option<PathBuf> {
+        let (key, text) = self.text(name)?;
+        if text.is_empty() {
+            self.refuse(key, &text, "it must name a file or a folder");
+        }
+        Some(PathBuf::from(text))
+    }
+
+    pub(super) fn paths(&mut self, name: &str) -> Vec<PathBuf> {
+        let setting = Key::named(name).and_then(|key| Some((key, self.settings.get(key)?)));
+        let Some((key, setting)) = setting else { return Vec::new() };
+        if setting.values.iter().any(String::is_empty) {
+            let joined = setting.values.join(":");
+            self.refuse(key, &joined, "one of its parts is empty");
+        }
+        setting.values.iter().map(PathBuf::from).collect()
+    }
+
+    /// A number within the bounds of its key. The bounds keep it within `T` too.
+    pub(super) fn number<T: TryFrom<u64> + Default>(&mut self, name: &str) -> T {
+        let Some((key, text)) = self.text(name) else { return T::default() };
+        let Kind::Number { min, max } = key.kind else { return T::default() };
+        let number = text.replace('_', "").parse::<u64>().ok().filter(|number| (min..=max).contains(number));
+        let typed = number.and_then(|number| T::try_from(number).ok());
+        typed.unwrap_or_else(|| {
+            self.refuse(key, &text, &format!("it must be a whole number from {min} to {max}"));
+            T::default()
+        })
+    }
+
+    pub(super) fn millis(&mut self, name: &str) -> Duration {
+        Duration::from_millis(self.number(name))
+    }
+
+    pub(super) fn choice(&mut self, name: &str) -> String {
+        let Some((key, text)) = self.text(name) else { return String::new() };
+        if let Kind::Choice(words) = key.kind
+            && !words.contains(&text.as_str())
+        {
+            self.refuse(key, &text, &format!("it must be one of: {}", words.join(", ")));
+        }
+        text
+    }
+
+    /// A name that goes unquoted over the replication protocol.
+    pub(super) fn identifier(&mut self, name: &str) -> String {
+        let Some((key, text)) = self.text(name) else { return String::new() };
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if text.is_empty() || text.len() > IDENTIFIER_MAX_BYTES || !text.chars().all(plain) {
+            self.refuse(key, &text, "it must be 1 to 63 characters out of a-z, 0-9 and _");
+        }
+        text
+    }
+
+    pub(super) fn public_url(&mut self, name: &str) -> Option<PublicUrl> {
+        let (key, text) = self.text(name)?;
+        match PublicUrl::from_str(&text) {
+            Ok(url) => Some(url),
+            Err(problem) => {
+                self.refuse(key, &text, &problem.to_string());
+                None
+            }
+        }
+    }
+
+    pub(super) fn database_url(&mut self, name: &str) -> Option<ConnectOptions> {
+        let (key, text) = self.text(name)?;
+        match ConnectOptions::from_str(&text) {
+            Ok(options) => Some(options),
+            Err(problem) => {
+                self.refuse(key, &text, &problem.to_string());
+                None
+            }
+        }
+    }
+
+    /// An address that only this machine can reach: there are no credentials yet that could protect another.
+    pub(super) fn loopback(&mut self, name: &str) -> SocketAddr {
+        let harmless = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let Some((key, text)) = self.text(name) else { return harmless };
+        let named = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        match named.as_deref().unwrap_or(&text).parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() => address,
+            Ok(address) => {
+                self.refuse(
+                    key,
+                    &text,
+                    &format!(
+                        "Millstream listens on loopback only, because it has no credentials to check yet: use 127.0.0.1:{} \
+                         and put a proxy that authenticates in front of it",
+                        address.port()
+                    ),
+                );
+                harmless
+            }
+            Err(_) => {
+                self.refuse(key, &text, "it must be an address and a port, like 127.0.0.1:8080");
+                harmless
+            }
+        }
+    }
+
+    pub(super) fn log_filter(&mut self, name: &str) -> String {
+        let Some((key, text)) = self.text(name) else { return String::new() };
+        if let Err(problem) = EnvFilter::try_new(&text) {
+            self.refuse(key, &text, &format!("it is no log filter: {problem}"));
+        }
+        text
+    }
+}

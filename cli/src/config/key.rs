@@ -1,0 +1,206 @@
+//! The one table of everything that can be configured: flags, environment variables, file keys, defaults and the
+//! reference in `docs/configuration.md` all come from it.
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A file or a folder.
+    Path,
+    /// Several of them: a list in a file, `:` between them in the environment, a repeated flag.
+    Paths,
+    /// Address and port.
+    Address,
+    /// A PostgreSQL connection string; it may hold a password.
+    DatabaseUrl,
+    /// An http or https URL.
+    Url,
+    /// A name of an object in PostgreSQL.
+    Identifier,
+    /// A whole number between these bounds.
+    Number {
+        /// The smallest that is accepted.
+        min: u64,
+        /// The largest that is accepted.
+        max: u64,
+    },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A filter of log messages: a level, or `target=level` pairs.
+    LogFilter,
+}
+
+/// One thing that can be configured.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name in the file, dots for tables: `api.listen`.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// The value without any configuration; `None` where `unset` says what happens then.
+    pub default: Option<&'static str>,
+    /// What happens without a value, for those without a default.
+    pub unset: &'static str,
+    /// What it does, in one sentence.
+    pub help: &'static str,
+}
+
+impl Key {
+    /// The flag without its dashes: `api-listen`.
+    pub fn flag(&self) -> String {
+        self.name.replace(['.', '_'], "-")
+    }
+
+    /// The environment variable: `MILLSTREAM_API_LISTEN`.
+    pub fn env(&self) -> String {
+        format!("MILLSTREAM_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// Whether its value is masked when shown.
+    pub fn is_secret(&self) -> bool {
+        self.kind == Kind::DatabaseUrl
+    }
+
+    /// The key with this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
+    Key { name, kind, default: Some(default), unset: "", help }
+}
+
+const fn optional(name: &'static str, kind: Kind, unset: &'static str, help: &'static str) -> Key {
+    Key { name, kind, default: None, unset, help }
+}
+
+const fn number(min: u64, max: u64) -> Kind {
+    Kind::Number { min, max }
+}
+
+/// Every key, in the order of the reference.
+pub const KEYS: &[Key] = &[
+    optional(
+        "schema",
+        Kind::Paths,
+        "required by most commands",
+        "ApiSchema files, or folders of them: one core project and any extensions.",
+    ),
+    key(
+        "data_dir",
+        Kind::Path,
+        "data",
+        "Folder for everything that Millstream keeps on this machine: its own PostgreSQL cluster, the durable queue, the control socket.",
+    ),
+    optional(
+        "database.url",
+        Kind::DatabaseUrl,
+        "a PostgreSQL cluster of its own in `data_dir`",
+        "The database: `postgres://user:password@host:5432/name?sslmode=verify-full`.",
+    ),
+    key(
+        "database.pool_size",
+        number(8, 1_000),
+        "32",
+        "Connections to the database at most; the replication connection comes on top.",
+    ),
+    key(
+        "database.managed_port",
+        number(0, 65_535),
+        "0",
+        "Port on 127.0.0.1 of the managed cluster; 0 picks a free one and keeps it.",
+    ),
+    key("source.slot", Kind::Identifier, "millstream", "Name of the replication slot."),
+    key(
+        "source.publication",
+        Kind::Identifier,
+        "millstream_outbox",
+        "Name of the publication of the outbox, for a database that somebody else provisioned under another name.",
+    ),
+    optional("queue.dir", Kind::Path, "`queue` in `data_dir`", "Folder of the durable queue."),
+    key("queue.cache_mib", number(1, 65_536), "16", "Memory of the durable queue for blocks read from disk, in MiB."),
+    key("queue.attempts_max", number(1, 1_000), "10", "Failed attempts at one document after which it is quarantined."),
+    key(
+        "outbox.keep_hours",
+        number(1, 87_600),
+        "72",
+        "Change records are kept at least so long, and longer while a copy may need them.",
+    ),
+    key(
+        "api.listen",
+        Kind::Address,
+        "127.0.0.1:8080",
+        "Address and port of the HTTP API: loopback only; port 0 picks a free one.",
+    ),
+    optional(
+        "api.public_url",
+        Kind::Url,
+        "taken from each request",
+        "How clients reach the API, where a proxy hides it: links start with it.",
+    ),
+    key(
+        "api.body_limit_bytes",
+        number(1_024, 1_073_741_824),
+        "4194304",
+        "Largest request body; a larger one is answered with 413.",
+    ),
+    key("api.request_timeout_ms", number(100, 3_600_000), "60000", "A request that takes longer is answered with 503."),
+    key(
+        "api.requests_max",
+        number(1, 100_000),
+        "256",
+        "Requests worked on at a time; further ones are answered with 503.",
+    ),
+    key("api.connections_max", number(1, 100_000), "1024", "Open connections; further ones wait."),
+    key("api.page_limit", number(1, 100_000), "25", "Documents of a page if a query does not say."),
+    key("api.page_limit_max", number(1, 100_000), "500", "Largest `limit` of a query."),
+    key(
+        "identity.closure_max",
+        number(1, 100_000_000),
+        "100000",
+        "Documents whose identity one rename may change; a larger one is answered with 409.",
+    ),
+    key(
+        "identity.closure_depth_max",
+        number(1, 1_000),
+        "16",
+        "Levels of references that a changed identity may travel through.",
+    ),
+    key(
+        "cascade.strict_max",
+        number(0, 10_000_000),
+        "1000",
+        "Referrers outside that closure which a rename brings up to date in its own transaction; more are left to the projector.",
+    ),
+    key("cascade.page", number(1, 100_000), "500", "Referrers that one transaction of a cascade looks at."),
+    key("cascade.workers", number(1, 64), "2", "Cascades worked off at the same time."),
+    key("projector.batch", number(1, 10_000), "200", "Documents that one rebuild reads in one snapshot."),
+    key("projector.workers", number(1, 64), "2", "Rebuild batches in flight."),
+    key(
+        "shutdown.deadline_ms",
+        number(0, 3_600_000),
+        "25000",
+        "Time that a stop waits for requests and work in flight.",
+    ),
+    key("log.level", Kind::LogFilter, "info", "`error`, `warn`, `info`, `debug`, `trace`, or `target=level` pairs."),
+    key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines on stderr are written."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_keys_share_a_flag_or_a_variable() {
+        assert_eq!(KEYS.iter().map(Key::flag).collect::<BTreeSet<_>>().len(), KEYS.len());
+        assert_eq!(KEYS.iter().map(Key::env).collect::<BTreeSet<_>>().len(), KEYS.len());
+    }
+
+    #[test]
+    fn names_become_flags_and_variables() {
+        let key = Key::named("api.body_limit_bytes").expect("the key exists");
+        assert_eq!(key.flag(), "api-body-limit-bytes");
+        assert_eq!(key.env(), "MILLSTREAM_API_BODY_LIMIT_BYTES");
+    }
+}

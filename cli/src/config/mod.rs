@@ -1,0 +1,197 @@
+//! Configuration: flags over environment over file over defaults, resolved once into one typed value.
+//!
+//! [`key::KEYS`] is the table of everything that can be set. [`Settings`] says which text is in force for each key and
+//! where it came from; [`Config`] is the same, typed and checked. Commands get a [`Config`] and never look at the
+//! environment themselves.
+
+mod check;
+mod error;
+mod file;
+pub mod key;
+mod secret;
+mod settings;
+mod show;
+
+pub use error::ConfigErrors;
+pub use secret::Secret;
+pub use settings::{DEFAULT_FILE, Environment, FILE_VARIABLE, Flags, Origin, Setting, Settings};
+pub use show::{reference, show};
+
+use millstream_api::PublicUrl;
+use millstream_store::connect::ConnectOptions;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Everything that is configured, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// ApiSchema files and folders of them.
+    pub schema: Vec<PathBuf>,
+    /// Folder for everything kept on this machine.
+    pub data_dir: PathBuf,
+    /// The database.
+    pub database: Database,
+    /// Where changes come from.
+    pub source: Source,
+    /// The durable queue.
+    pub queue: Queue,
+    /// How long change records are kept.
+    pub outbox_keep: Duration,
+    /// The HTTP API.
+    pub api: Api,
+    /// Bounds of renames.
+    pub renames: Renames,
+    /// The projector.
+    pub projector: Projector,
+    /// How long a stop may take.
+    pub shutdown_deadline: Duration,
+    /// Log lines.
+    pub log: Log,
+}
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// Where it is; none means a managed cluster under the data folder. Its `Debug` masks the password.
+    pub url: Option<ConnectOptions>,
+    /// Pooled connections at most.
+    pub pool_size: usize,
+    /// Port of the managed cluster, 0 for a free one.
+    pub managed_port: u16,
+}
+
+/// Where changes come from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Name of the replication slot.
+    pub slot: String,
+    /// Name of the publication.
+    pub publication: String,
+}
+
+/// The durable queue.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Memory for caching.
+    pub cache_bytes: u64,
+    /// Failed attempts at one document before quarantine.
+    pub attempts_max: u32,
+}
+
+/// The HTTP API.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// Where it listens: always loopback.
+    pub listen: SocketAddr,
+    /// How clients reach it.
+    pub public_url: Option<PublicUrl>,
+    /// Largest request body.
+    pub body_limit_bytes: usize,
+    /// Longest request.
+    pub request_timeout: Duration,
+    /// Requests worked on at a time.
+    pub requests_max: usize,
+    /// Open connections.
+    pub connections_max: usize,
+    /// `limit` of a query that gives none.
+    pub page_limit: u32,
+    /// Largest `limit` of a query.
+    pub page_limit_max: u32,
+}
+
+/// Bounds of renames.
+#[derive(Debug, Clone)]
+pub struct Renames {
+    /// Documents in one identity closure at most.
+    pub closure_max: usize,
+    /// Levels of it at most.
+    pub closure_depth_max: usize,
+    /// Referrers outside it that the rename stamps itself.
+    pub strict_max: usize,
+}
+
+/// The projector.
+#[derive(Debug, Clone)]
+pub struct Projector {
+    /// Documents of one rebuild.
+    pub batch: usize,
+    /// Rebuilds in flight.
+    pub workers: usize,
+    /// Referrers that one transaction of a cascade looks at.
+    pub cascade_page: usize,
+    /// Cascades at the same time.
+    pub cascade_workers: usize,
+}
+
+/// Log lines.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// The filter.
+    pub filter: String,
+    /// Whether lines are JSON objects.
+    pub json: bool,
+}
+
+impl Config {
+    /// Types and checks what is in force, naming every problem at once.
+    pub fn resolve(settings: &Settings) -> Result<Self, ConfigErrors> {
+        let mut check = check::Check::new(settings);
+        let data_dir = check.path("data_dir");
+        let queue_dir = check.optional_path("queue.dir").unwrap_or_else(|| data_dir.join("queue"));
+        let config = Self {
+            schema: check.paths("schema"),
+            data_dir,
+            database: Database {
+                url: check.database_url("database.url"),
+                pool_size: check.number("database.pool_size"),
+                managed_port: check.number("database.managed_port"),
+            },
+            source: Source {
+                slot: check.identifier("source.slot"),
+                publication: check.identifier("source.publication"),
+            },
+            outbox_keep: Duration::from_secs(check.number::<u64>("outbox.keep_hours") * 3_600),
+            queue: Queue {
+                dir: queue_dir,
+                cache_bytes: check.number::<u64>("queue.cache_mib") * 1024 * 1024,
+                attempts_max: check.number("queue.attempts_max"),
+            },
+            api: Api {
+                listen: check.loopback("api.listen"),
+                public_url: check.public_url("api.public_url"),
+                body_limit_bytes: check.number("api.body_limit_bytes"),
+                request_timeout: check.millis("api.request_timeout_ms"),
+                requests_max: check.number("api.requests_max"),
+                connections_max: check.number("api.connections_max"),
+                page_limit: check.number("api.page_limit"),
+                page_limit_max: check.number("api.page_limit_max"),
+            },
+            renames: Renames {
+                closure_max: check.number("identity.closure_max"),
+                closure_depth_max: check.number("identity.closure_depth_max"),
+                strict_max: check.number("cascade.strict_max"),
+            },
+            projector: Projector {
+                batch: check.number("projector.batch"),
+                workers: check.number("projector.workers"),
+                cascade_page: check.number("cascade.page"),
+                cascade_workers: check.number("cascade.workers"),
+            },
+            shutdown_deadline: check.millis("shutdown.deadline_ms"),
+            log: Log { filter: check.log_filter("log.level"), json: check.choice("log.format") == "json" },
+        };
+        check.conclude(config)
+    }
+
+    /// The schema files, or what to do when none is named.
+    pub fn schema_files(&self) -> Result<&[PathBuf], ConfigErrors> {
+        if self.schema.is_empty() {
+            return Err(ConfigErrors::one(
+                "no ApiSchema file is named: give --schema FILE for the core project and each extension, \
+                 set MILLSTREAM_SCHEMA, or put schema = [\"…\"] into the configuration file",
+            ));
+        }
+        Ok(&self.schema)
+    }
+}

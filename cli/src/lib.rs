@@ -1,0 +1,98 @@
+//! The one binary, `millstream`: configuration, wiring, commands, exit codes.
+//!
+//! What it is: the place where the other crates meet. It resolves the configuration once ([`config`]), starts and stops
+//! the parts in order ([`up`]), talks to people (progress bars, tables, exit codes), and nothing else.
+//!
+//! What it is not: it decides nothing about documents. Whatever a test of behaviour would want to call lives in one of
+//! the crates below.
+
+pub mod args;
+pub mod catch_up;
+pub mod command;
+pub mod compiled;
+pub mod config;
+pub mod control;
+pub mod database;
+pub mod demo;
+pub mod exit;
+pub mod failure;
+pub mod load;
+pub mod signal;
+pub mod telemetry;
+pub mod up;
+
+use args::{Action, Arguments, ConfigAction, DdlAction, SchemaAction};
+use clap::Parser;
+use command::Outcome;
+use compiled::Compiled;
+use config::{Config, Environment, Settings};
+use exit::Exit;
+use failure::Failure;
+use std::{ffi::OsString, io::Write, time::Duration};
+
+/// Runs one command line and says how it ended. Everything that went wrong has been printed to stderr by then.
+pub fn run(line: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments = match Arguments::try_parse_from(line) {
+        Ok(arguments) => arguments,
+        Err(answer) => {
+            // Help and version come this way too; where they cannot be printed there is nobody to tell.
+            _ = answer.print();
+            return if answer.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    match execute(arguments) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            _ = writeln!(std::io::stderr(), "millstream: {failure}");
+            failure.exit()
+        }
+    }
+}
+
+fn execute(arguments: Arguments) -> Outcome {
+    let environment: Environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let settings = Settings::gather(arguments.config.as_deref(), &environment, arguments.settings.0);
+    let settings = settings.map_err(Failure::usage)?;
+    let mut out = std::io::stdout();
+    // What is in force can be shown even if it cannot be used.
+    if let Action::Config(action @ ConfigAction::Reference) = &arguments.command {
+        return command::config::run(action, &settings, &mut out);
+    }
+    let config = Config::resolve(&settings).map_err(Failure::usage)?;
+    if let Action::Config(action) = &arguments.command {
+        return command::config::run(action, &settings, &mut out);
+    }
+    telemetry::log(&config.log);
+    // Two providers of cryptography are compiled in: without a choice the first TLS connection would panic.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("the provider of cryptography was chosen before");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
+    let outcome = runtime.block_on(perform(arguments.command, config, &mut out));
+    // What still blocks a thread, such as a read from a terminal, holds nothing up.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn perform(action: Action, config: Config, out: &mut (dyn Write + Send)) -> Outcome {
+    match action {
+        Action::Up => Box::pin(up::run(config, out)).await,
+        Action::Load(load) => Box::pin(command::load::run(load, &config, out)).await,
+        Action::Status { json } => command::status::run(json, &config, out).await,
+        Action::Verify { json, wait_s } => {
+            let wait = Duration::from_secs(wait_s);
+            Box::pin(command::verify::run(compile(&config)?, &config, wait, json, out)).await
+        }
+        Action::Ddl(DdlAction::Emit) => command::ddl::emit(&compile(&config)?, out),
+        Action::Ddl(DdlAction::Apply) => Box::pin(command::ddl::apply(&compile(&config)?, &config, out)).await,
+        Action::Schema(SchemaAction::Check) => command::schema::check(&compile(&config)?, out),
+        Action::Config(_) => Ok(Exit::Done),
+        Action::Demo(demo) => Box::pin(demo::run(demo, out)).await,
+    }
+}
+
+fn compile(config: &Config) -> Result<Compiled, Failure> {
+    Compiled::from_files(config.schema_files().map_err(Failure::usage)?)
+}

@@ -1,0 +1,113 @@
+//! How far a load is: a bar on a terminal, a line now and then elsewhere.
+
+use super::{account::grouped, seconds, source::Input};
+use crate::args::ProgressStyle;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
+use std::{
+    io::{IsTerminal, Write},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Pause between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Shows how far a load is, by the bytes read of its inputs.
+#[derive(Debug)]
+pub struct Progress {
+    bytes_read: Arc<AtomicU64>,
+    answered: AtomicU64,
+    bytes_total: Option<u64>,
+    started: Instant,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    Bar(ProgressBar),
+    Lines { last: Mutex<Instant> },
+    None,
+}
+
+impl Progress {
+    /// Progress over these inputs. Without a known size there is no percentage and no time left.
+    pub fn new(style: ProgressStyle, inputs: &[Input]) -> Self {
+        let sizes: Option<Vec<u64>> = inputs.iter().map(Input::size_bytes).collect();
+        let bytes_total = sizes.map(|sizes| sizes.iter().sum()).filter(|total| *total > 0);
+        let form = match style {
+            ProgressStyle::Auto if std::io::stderr().is_terminal() => Form::Bar(bar(bytes_total)),
+            ProgressStyle::Auto | ProgressStyle::Lines => Form::Lines { last: Mutex::new(Instant::now()) },
+            ProgressStyle::None => Form::None,
+        };
+        Self { bytes_read: Arc::default(), answered: AtomicU64::new(0), bytes_total, started: Instant::now(), form }
+    }
+
+    pub(super) fn bytes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.bytes_read)
+    }
+
+    /// Lines answered so far.
+    pub fn lines(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn answered(&self, answered: u64, refused: u64) {
+        self.answered.store(answered, Ordering::Relaxed);
+        let rate = answered as f64 / seconds(self.started.elapsed());
+        match &self.form {
+            Form::Bar(bar) => {
+                bar.set_position(self.bytes_read.load(Ordering::Relaxed));
+                bar.set_message(format!("{} documents, {rate:.0}/s, {} refused", grouped(answered), grouped(refused)));
+            }
+            Form::Lines { last } => {
+                let Ok(mut last) = last.lock() else { return };
+                if last.elapsed() >= LINE_EVERY {
+                    *last = Instant::now();
+                    let line = format!(
+                        "{} documents, {rate:.0}/s, {} refused{}\n",
+                        grouped(answered),
+                        grouped(refused),
+                        self.left()
+                    );
+                    // Progress that cannot be shown is no reason to stop a load.
+                    _ = std::io::stderr().write_all(line.as_bytes());
+                }
+            }
+            Form::None => {}
+        }
+    }
+
+    /// Percentage and time left, from the bytes read so far.
+    fn left(&self) -> String {
+        let read = self.bytes_read.load(Ordering::Relaxed);
+        match self.bytes_total {
+            Some(total) if read > 0 => {
+                let share = (read as f64 / total as f64).min(1.0);
+                let left = seconds(self.started.elapsed()) * (1.0 - share) / share;
+                format!(", {:.0} %, about {left:.0} s left", share * 100.0)
+            }
+            _ => String::new(),
+        }
+    }
+
+    pub(super) fn finish(&self) {
+        if let Form::Bar(bar) = &self.form {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(bytes_total: Option<u64>) -> ProgressBar {
+    let (bar, template) = match bytes_total {
+        Some(total) => (ProgressBar::new(total), "{bar:30} {percent:>3} %  {msg}  {eta} left"),
+        None => (ProgressBar::new_spinner(), "{spinner} {msg}"),
+    };
+    bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+    match BarStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

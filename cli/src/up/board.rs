@@ -1,0 +1,164 @@
+//! What a running process says about itself: its status, and whether it is ready. The board is there before anything
+//! has started and until everything has stopped, so that somebody who asks is always answered.
+
+use crate::{control::StatusSource, failure::Failure};
+use futures::future::BoxFuture;
+use millstream_api::{Check, Probe};
+use millstream_projector::ProjectorHandle;
+use millstream_store::{connect::Database, error::StoreError};
+use serde_json::{Value, json};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::RwLock;
+
+/// A status waits so long for the database at most.
+const WAL_POSITION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What there is to say about a process that has started.
+#[derive(Debug)]
+pub(super) struct About {
+    /// Where this process listens.
+    pub(super) address: String,
+    /// What clients are told.
+    pub(super) url: String,
+    pub(super) effective_schema_hash: String,
+    pub(super) managed: bool,
+    pub(super) database: Database,
+    pub(super) started: Instant,
+    pub(super) projector: ProjectorHandle,
+}
+
+/// Where it is said. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Board {
+    about: Arc<RwLock<Option<About>>>,
+}
+
+impl Board {
+    /// Everything has started.
+    pub(super) async fn publish(&self, about: About) {
+        *self.about.write().await = Some(about);
+    }
+
+    /// Everything is about to stop.
+    pub(super) async fn take(&self) -> Option<About> {
+        self.about.write().await.take()
+    }
+
+    /// Completes when the projector has given up, and says why. Cancellation safe.
+    pub(super) async fn fatal(&self) -> String {
+        match self.about.read().await.as_ref() {
+            Some(about) => about.projector.fatal().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// For the control socket.
+    pub(super) fn status_source(&self) -> StatusSource {
+        let board = self.clone();
+        Arc::new(move || {
+            let board = board.clone();
+            Box::pin(async move { board.status().await })
+        })
+    }
+
+    /// For `/health/ready`.
+    pub(super) fn probe(&self) -> Probe {
+        let board = self.clone();
+        Arc::new(move || -> BoxFuture<'static, Vec<Check>> {
+            let board = board.clone();
+            Box::pin(async move { board.checks().await })
+        })
+    }
+
+    async fn status(&self) -> Value {
+        let mut status = json!({
+            "pid": std::process::id(),
+            "version": env!("CARGO_PKG_VERSION"),
+            "state": "starting or stopping",
+        });
+        if let (Some(about), Some(status)) = (self.about.read().await.as_ref(), status.as_object_mut()) {
+            status.insert("state".to_owned(), json!("running"));
+            status.extend(about.members().await);
+        }
+        status
+    }
+
+    async fn checks(&self) -> Vec<Check> {
+        match self.about.read().await.as_ref() {
+            Some(about) => vec![about.database_check().await, about.projector_check().await],
+            None => vec![check("process", Some("the process is starting or stopping"))],
+        }
+    }
+}
+
+impl About {
+    async fn members(&self) -> serde_json::Map<String, Value> {
+        let pool = self.database.pool().status();
+        let projector = match self.projector.status().await {
+            Ok(status) => serde_json::to_value(status).unwrap_or_default(),
+            Err(error) => json!({"error": Failure::failed(error).to_string()}),
+        };
+        let members = [
+            ("address", json!(self.address)),
+            ("url", json!(self.url)),
+            ("effective_schema_hash", json!(self.effective_schema_hash)),
+            ("uptime_ms", json!(self.started.elapsed().as_millis() as u64)),
+            (
+                "database",
+                json!({
+                    "address": self.database.options().to_string(),
+                    "managed": self.managed,
+                    "connections": pool.size,
+                    "connections_max": pool.max_size,
+                    "connections_idle": pool.available,
+                    "waiting": pool.waiting,
+                    // Read last: what the projector said before it is covered by it.
+                    "wal_position": self.wal_position().await,
+                }),
+            ),
+            ("projector", projector),
+        ];
+        members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// How far the server's log is on disk; none if the server does not answer soon.
+    async fn wal_position(&self) -> Option<String> {
+        let asked = async {
+            let client = self.database.get().await.ok()?;
+            let row = client.query_one("SELECT pg_current_wal_flush_lsn()::text", &[]).await.ok()?;
+            row.try_get(0).ok()
+        };
+        tokio::time::timeout(WAL_POSITION_TIMEOUT, asked).await.ok().flatten()
+    }
+
+    async fn database_check(&self) -> Check {
+        let asked = async {
+            let client = self.database.get().await?;
+            client.batch_execute("SELECT").await.map_err(StoreError::from)
+        };
+        match asked.await {
+            Ok(()) => check("database", None),
+            Err(error) => {
+                tracing::warn!(error = %Failure::failed(error), "the database does not answer");
+                check("database", Some("the database does not answer: see the log"))
+            }
+        }
+    }
+
+    /// Answers are right without the projector, only slower: a source that is away makes nobody unready, a projector
+    /// that has given up does.
+    async fn projector_check(&self) -> Check {
+        match self.projector.status().await {
+            Ok(status) if status.fatal.is_none() => check("projector", None),
+            Ok(_) => check("projector", Some("the projector has stopped: see the log")),
+            Err(_) => check("projector", Some("the queue does not answer: see the log")),
+        }
+    }
+}
+
+fn check(name: &'static str, problem: Option<&str>) -> Check {
+    Check { name, ok: problem.is_none(), detail: problem.map(str::to_owned) }
+}

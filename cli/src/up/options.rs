@@ -1,0 +1,82 @@
+//! What the configuration means for each part.
+
+use crate::config::Config;
+use millstream_api::{ApiOptions, ServerOptions};
+use millstream_outbox::queue::LocalQueueOptions;
+use millstream_projector::ProjectorOptions;
+use millstream_writer::WriterOptions;
+
+pub(super) fn writer(config: &Config) -> WriterOptions {
+    WriterOptions {
+        closure_max: config.renames.closure_max,
+        closure_depth_max: config.renames.closure_depth_max,
+        strict_max: config.renames.strict_max,
+    }
+}
+
+pub(super) fn queue(config: &Config) -> LocalQueueOptions {
+    LocalQueueOptions {
+        attempts_max: config.queue.attempts_max,
+        cache_bytes: config.queue.cache_bytes,
+        ..LocalQueueOptions::default()
+    }
+}
+
+pub(super) fn projector(config: &Config) -> ProjectorOptions {
+    ProjectorOptions {
+        rebuild_batch_max: config.projector.batch,
+        rebuild_workers: config.projector.workers,
+        cascade_page: config.projector.cascade_page,
+        cascade_workers: config.projector.cascade_workers,
+        ..ProjectorOptions::default()
+    }
+}
+
+pub(super) fn api(config: &Config) -> ApiOptions {
+    ApiOptions {
+        public_url: config.api.public_url.clone(),
+        body_max_bytes: config.api.body_limit_bytes,
+        request_timeout: config.api.request_timeout,
+        requests_max: config.api.requests_max,
+        limit_default: config.api.page_limit,
+        limit_max: config.api.page_limit_max,
+        ..ApiOptions::default()
+    }
+}
+
+/// Half of the time of a stop is the API's; the projector and the database share the rest.
+pub(super) fn server(config: &Config) -> ServerOptions {
+    ServerOptions {
+        connections_max: config.api.connections_max,
+        drain_deadline: config.shutdown_deadline / 2,
+        ..ServerOptions::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    /// The reference promises these defaults, so they must be those that the parts were measured with.
+    #[test]
+    fn without_configuration_each_part_has_its_own_defaults() {
+        let settings = Settings::gather(None, &Vec::new(), Vec::new()).expect("defaults are valid");
+        let config = Config::resolve(&settings).expect("defaults are valid");
+        assert_eq!(writer(&config), WriterOptions::default());
+        let (queue, usual) = (queue(&config), LocalQueueOptions::default());
+        assert_eq!((queue.cache_bytes, queue.attempts_max), (usual.cache_bytes, usual.attempts_max));
+        let (api, usual) = (api(&config), ApiOptions::default());
+        assert_eq!(
+            (api.body_max_bytes, api.request_timeout, api.requests_max, api.limit_default, api.limit_max),
+            (usual.body_max_bytes, usual.request_timeout, usual.requests_max, usual.limit_default, usual.limit_max)
+        );
+        assert_eq!(server(&config).connections_max, ServerOptions::default().connections_max);
+        let (projector, usual) = (projector(&config), ProjectorOptions::default());
+        assert_eq!(
+            (projector.rebuild_batch_max, projector.rebuild_workers),
+            (usual.rebuild_batch_max, usual.rebuild_workers)
+        );
+        assert_eq!((projector.cascade_page, projector.cascade_workers), (usual.cascade_page, usual.cascade_workers));
+    }
+}

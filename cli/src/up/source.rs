@@ -1,0 +1,91 @@
+//! The logical replication source as the projector opens it.
+
+use futures::future::BoxFuture;
+use millstream_connectors::logical::{
+    LogicalOptions, LogicalSource, TlsMode, TlsOptions, drop_slot, ensure_slot, slot_status,
+};
+use millstream_outbox::{
+    Position,
+    source::{SourceError, SourceIdentity},
+};
+use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
+use millstream_store::connect::{ConnectOptions, SslMode};
+
+/// Opens the slot, making it where there is none.
+#[derive(Debug)]
+pub(super) struct SlotFactory {
+    options: LogicalOptions,
+}
+
+impl SlotFactory {
+    /// A factory for this slot and publication of this database.
+    pub(super) fn new(database: &ConnectOptions, slot: &str, publication: &str) -> Self {
+        let password = database.password().map(String::from_utf8_lossy).unwrap_or_default();
+        let mut options = LogicalOptions::new(
+            database.host().to_string(),
+            database.port(),
+            database.user(),
+            password,
+            database.dbname(),
+            slot,
+        );
+        publication.clone_into(&mut options.publication);
+        options.tls = TlsOptions {
+            mode: match database.ssl_mode() {
+                SslMode::Disable => TlsMode::Disable,
+                SslMode::Prefer => TlsMode::Prefer,
+                SslMode::Require => TlsMode::Require,
+                SslMode::VerifyFull => TlsMode::VerifyFull,
+            },
+            ca_file: database.ssl_root_cert().map(ToOwned::to_owned),
+            ..TlsOptions::default()
+        };
+        Self { options }
+    }
+
+    /// Goes on after `position`, if the slot still has everything that follows it.
+    async fn go_on(&self, position: Position, identity: SourceIdentity) -> Result<Opened, SourceError> {
+        let what = format!("slot {}", self.options.slot);
+        match slot_status(&self.options).await? {
+            None => return Err(SourceError::Lost { what, detail: "it does not exist".to_owned() }),
+            Some(slot) if slot.wal_status == "lost" => {
+                let detail = "the server has removed the log behind it (max_slot_wal_keep_size)".to_owned();
+                return Err(SourceError::Lost { what, detail });
+            }
+            Some(slot) if slot.confirmed > position => {
+                return Err(SourceError::Gap { stored: position, resumes: slot.confirmed });
+            }
+            Some(_) => {}
+        }
+        self.start(position, identity)
+    }
+
+    /// Begins with the slot as it is, or with a new one in place of one that cannot be streamed from.
+    async fn anew(&self) -> Result<Opened, SourceError> {
+        let slot = match ensure_slot(&self.options).await {
+            Err(SourceError::Lost { what, detail }) => {
+                tracing::warn!(what, detail, "making the slot anew");
+                drop_slot(&self.options).await?;
+                ensure_slot(&self.options).await?
+            }
+            slot => slot?,
+        };
+        self.start(slot.position, slot.identity)
+    }
+
+    fn start(&self, position: Position, identity: SourceIdentity) -> Result<Opened, SourceError> {
+        let source = LogicalSource::start(self.options.clone(), position, Some(identity))?;
+        Ok(Opened { source: Box::new(source), position, kind: PositionKind::Wal })
+    }
+}
+
+impl SourceFactory for SlotFactory {
+    fn open(&self, start: Start) -> BoxFuture<'_, Result<Opened, SourceError>> {
+        Box::pin(async move {
+            match start {
+                Start::After { position, identity } => self.go_on(position, identity).await,
+                Start::Anew => self.anew().await,
+            }
+        })
+    }
+}

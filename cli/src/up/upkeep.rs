@@ -1,0 +1,58 @@
+//! What a running process does now and then: partitions of the outbox are made ahead and dropped behind, and the
+//! recorder of metrics forgets what is old.
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use millstream_outbox::{
+    OutboxError, progress,
+    retention::{ensure_partitions, prune},
+};
+use millstream_store::connect::Database;
+use std::time::{Duration, SystemTime};
+use tokio_util::sync::CancellationToken;
+
+/// Pause between two looks at the outbox.
+const OUTBOX_EVERY: Duration = Duration::from_secs(60);
+/// Pause between two rounds of the recorder.
+const METRICS_EVERY: Duration = Duration::from_secs(5);
+/// Partitions of the outbox kept ready beyond the current one.
+const PARTITIONS_AHEAD: u32 = 2;
+
+/// Keeps the outbox in partitions, until stopped. Trouble is logged and tried again at the next turn.
+pub(super) async fn outbox(database: Database, consumer: String, keep: Duration, stop: CancellationToken) {
+    loop {
+        if let Err(error) = outbox_once(&database, &consumer, keep).await {
+            tracing::warn!(error = %crate::failure::Failure::failed(error), "the outbox could not be kept in order this time");
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(OUTBOX_EVERY)).await.is_none() {
+            return;
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum UpkeepError {
+    #[error("no connection")]
+    Connection(#[source] millstream_store::error::StoreError),
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+}
+
+async fn outbox_once(database: &Database, consumer: &str, keep: Duration) -> Result<(), UpkeepError> {
+    let mut client = database.get().await.map_err(UpkeepError::Connection)?;
+    let made = ensure_partitions(&mut client, PARTITIONS_AHEAD).await?;
+    let progress = progress::load(&**client, consumer).await?;
+    let watermark = progress.and_then(|progress| progress.watermark).map(|watermark| watermark.snapshot);
+    let cutoff = SystemTime::now().checked_sub(keep).unwrap_or(SystemTime::UNIX_EPOCH);
+    let pruned = prune(&mut client, cutoff, watermark.as_ref()).await?;
+    if !made.is_empty() || !pruned.dropped.is_empty() || pruned.deleted > 0 {
+        tracing::info!(?made, dropped = ?pruned.dropped, deleted = pruned.deleted, "kept the outbox in order");
+    }
+    Ok(())
+}
+
+/// Lets the recorder work off what was observed, until stopped.
+pub(super) async fn metrics(recorder: PrometheusHandle, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(METRICS_EVERY)).await.is_some() {
+        recorder.run_upkeep();
+    }
+}

@@ -1,0 +1,134 @@
+//! Configuration: precedence, refusals, masked secrets, and the reference in `docs/`.
+
+use millstream_cli::config::{Config, Environment, Flags, Settings, key::Key, reference, show};
+use std::{fs, path::Path};
+
+fn flags(pairs: &[(&str, &str)]) -> Flags {
+    let key = |name| Key::named(name).expect("the key exists");
+    pairs.iter().map(|(name, value)| (key(name), vec![(*value).to_owned()])).collect()
+}
+
+fn environment(pairs: &[(&str, &str)]) -> Environment {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn resolve(file: Option<&Path>, variables: &[(&str, &str)], set: &[(&str, &str)]) -> Result<Config, String> {
+    let settings = Settings::gather(file, &environment(variables), flags(set)).map_err(|errors| errors.to_string())?;
+    Config::resolve(&settings).map_err(|errors| errors.to_string())
+}
+
+fn file(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().join("m.toml");
+    fs::write(&path, text).expect("a file can be written");
+    (folder, path)
+}
+
+#[test]
+fn flags_win_over_environment_over_file_over_defaults() {
+    let (_folder, path) = file("[projector]\nbatch = 11\nworkers = 3\n[queue]\nattempts_max = 5\n");
+    let config = resolve(
+        Some(&path),
+        &[("MILLSTREAM_PROJECTOR_BATCH", "12"), ("MILLSTREAM_PROJECTOR_WORKERS", "4")],
+        &[("projector.batch", "13")],
+    )
+    .expect("it is valid");
+    assert_eq!(config.projector.batch, 13, "the flag wins");
+    assert_eq!(config.projector.workers, 4, "the environment wins over the file");
+    assert_eq!(config.queue.attempts_max, 5, "the file wins over the default");
+    assert_eq!(config.api.page_limit_max, 500, "the default is left");
+}
+
+#[test]
+fn show_says_where_each_value_came_from_and_masks_secrets() {
+    let (_folder, path) = file("data_dir = 'here'\n[database]\nurl = 'postgres://u:hunter2@db.example.org/edfi'\n");
+    let settings = Settings::gather(
+        Some(&path),
+        &environment(&[("MILLSTREAM_LOG_LEVEL", "warn")]),
+        flags(&[("cascade.page", "7")]),
+    )
+    .expect("it is valid");
+    let shown = show(&settings);
+    let line = |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(line("database.url").contains("u:***@db.example.org:5432/edfi"), "{shown}");
+    assert!(line("database.url").contains("m.toml:3"), "{shown}");
+    assert!(line("log.level").ends_with("environment"), "{shown}");
+    assert!(line("cascade.page").ends_with("flag"), "{shown}");
+    assert!(line("api.listen").ends_with("default"), "{shown}");
+    let config = Config::resolve(&settings).expect("it is valid");
+    assert!(!format!("{config:?} {settings:?}").contains("hunter2"), "Debug masks the password");
+}
+
+#[test]
+fn a_wrong_database_url_is_refused_without_repeating_it() {
+    let error = resolve(None, &[("MILLSTREAM_DATABASE_URL", "postgres://u:hunter2@host:notaport/db")], &[])
+        .expect_err("bad port");
+    assert!(error.contains("MILLSTREAM_DATABASE_URL is '***'"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn unknown_variables_are_refused_but_not_those_of_others() {
+    let error = resolve(None, &[("MILLSTREAM_API_LISTNE", "x")], &[]).expect_err("no such key");
+    assert!(error.contains("MILLSTREAM_API_LISTNE"), "{error}");
+    let others = [
+        ("MILLSTREAM_SERVICE_HOST", "10.0.0.1"),
+        ("MILLSTREAM_PORT", "tcp://10.0.0.1:80"),
+        ("MILLSTREAM_CORPUS", "/x"),
+        ("PATH", "/bin"),
+    ];
+    resolve(None, &others, &[]).expect("none of them is meant for us");
+}
+
+#[test]
+fn only_loopback_may_be_listened_on() {
+    for address in ["0.0.0.0:8080", "10.1.2.3:80", "[::]:8080"] {
+        let error = resolve(None, &[], &[("api.listen", address)]).expect_err("not loopback");
+        assert!(error.contains("--api-listen") && error.contains("loopback only"), "{error}");
+    }
+    for address in ["127.0.0.1:0", "[::1]:8080", "localhost:8080"] {
+        resolve(None, &[], &[("api.listen", address)]).expect("loopback");
+    }
+}
+
+#[test]
+fn every_problem_is_named_at_once() {
+    let error = resolve(
+        None,
+        &[("MILLSTREAM_CASCADE_PAGE", "0")],
+        &[("log.level", "=["), ("source.slot", "Bad-Name"), ("projector.batch", "many")],
+    )
+    .expect_err("four are wrong");
+    for part in [
+        "MILLSTREAM_CASCADE_PAGE is '0'",
+        "--log-level",
+        "--source-slot",
+        "--projector-batch is 'many': it must be a whole number from 1",
+    ] {
+        assert!(error.contains(part), "{part} is missing in: {error}");
+    }
+}
+
+#[test]
+fn a_file_that_was_named_has_to_exist() {
+    let error = resolve(Some(Path::new("/nowhere/m.toml")), &[], &[]).expect_err("there is none");
+    assert!(error.contains("/nowhere/m.toml"), "{error}");
+}
+
+#[test]
+fn the_reference_in_docs_is_that_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let text = fs::read_to_string(&path).expect("docs/configuration.md can be read");
+    assert!(text.contains(&reference()), "run `millstream config reference` and paste it into docs/configuration.md");
+}
+
+#[test]
+fn the_exit_codes_in_docs_are_those_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/commands.md");
+    let text = fs::read_to_string(&path).expect("docs/commands.md can be read");
+    for exit in millstream_cli::exit::Exit::ALL {
+        let row = format!("| {} | `{exit:?}` |", exit.code());
+        assert!(text.contains(&row), "docs/commands.md lacks the row {row}");
+    }
+}

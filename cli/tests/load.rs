@@ -1,0 +1,219 @@
+//! `load` against a scripted HTTP server: every line is accounted for, in any order of answers.
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path as UrlPath, State},
+    http::StatusCode,
+    routing::post,
+};
+use flate2::{Compression, write::GzEncoder};
+use millstream_cli::{
+    args::ProgressStyle,
+    load::{Input, LoadPlan, Loaded, Patience, Progress, load},
+};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// What the scripted server remembers.
+#[derive(Default)]
+struct Server {
+    /// Values of `n` that were accepted.
+    accepted: Mutex<BTreeSet<i64>>,
+    /// Requests so far.
+    requests: Mutex<u64>,
+    /// Woken at each request.
+    request: Notify,
+    /// Answers 503 to so many requests first.
+    away: Mutex<u64>,
+}
+
+type Answer = (StatusCode, String);
+
+fn problem(status: StatusCode, kind: &str, detail: &str) -> Answer {
+    (status, serde_json::json!({"type": format!("urn:ed-fi:api:{kind}"), "detail": detail, "errors": []}).to_string())
+}
+
+/// Bodies say what to do: {"n": 1}, {"n": 2, "needs": 1}, {"n": 3, "bad": true}.
+async fn answer(State(server): State<Arc<Server>>, UrlPath((_, _)): UrlPath<(String, String)>, body: Bytes) -> Answer {
+    *server.requests.lock().expect("not poisoned") += 1;
+    server.request.notify_waiters();
+    {
+        let mut away = server.away.lock().expect("not poisoned");
+        if *away > 0 {
+            *away -= 1;
+            return problem(StatusCode::SERVICE_UNAVAILABLE, "service-unavailable", "starting");
+        }
+    }
+    let body: serde_json::Value = serde_json::from_slice(&body).expect("load posts JSON");
+    let n = body["n"].as_i64().expect("each body has a number");
+    if body["bad"] == true {
+        return problem(StatusCode::BAD_REQUEST, "bad-request:data-validation-failed", "n is bad");
+    }
+    if let Some(needed) = body["needs"].as_i64()
+        && !server.accepted.lock().expect("not poisoned").contains(&needed)
+    {
+        return problem(StatusCode::CONFLICT, "data-conflict:unresolved-reference", "what it needs is not there");
+    }
+    // One that others need is slow, so that they overtake it.
+    while body["slow"] == true && *server.requests.lock().expect("not poisoned") < 8 {
+        server.request.notified().await;
+    }
+    let is_new = server.accepted.lock().expect("not poisoned").insert(n);
+    (if is_new { StatusCode::CREATED } else { StatusCode::OK }, String::new())
+}
+
+struct Running {
+    server: Arc<Server>,
+    url: reqwest::Url,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(server: Server) -> Running {
+    let server = Arc::new(server);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let url = format!("http://{}/", listener.local_addr().expect("it is bound")).parse().expect("it is a URL");
+    let router = Router::new().route("/data/{project}/{resource}", post(answer)).with_state(Arc::clone(&server));
+    let task = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
+    Running { server, url, task }
+}
+
+fn lines(bodies: impl IntoIterator<Item = String>) -> String {
+    bodies
+        .into_iter()
+        .map(|body| format!("{{\"resource\":\"things\",\"project\":\"ed-fi\",\"body\":{body}}}\n"))
+        .collect()
+}
+
+struct Files {
+    folder: tempfile::TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder can be made") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Input {
+        fs::write(self.path(name), bytes).expect("a file can be written");
+        Input::File(self.path(name))
+    }
+}
+
+async fn run(running: &Running, inputs: Vec<Input>, refused: Option<PathBuf>, patience: Duration) -> Loaded {
+    let progress = Progress::new(ProgressStyle::None, &inputs);
+    let plan = LoadPlan {
+        inputs,
+        url: running.url.clone(),
+        connections: 8,
+        patience: Patience(patience),
+        refused,
+        lines_max: None,
+    };
+    load(plan, &progress, CancellationToken::new()).await.expect("the load can start")
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_line_that_overtook_what_it_refers_to_is_not_refused() {
+    let running = serve(Server::default()).await;
+    let files = Files::new();
+    let mut bodies = vec![r#"{"n":0,"slow":true}"#.to_owned()];
+    bodies.extend((1..40).map(|n| format!("{{\"n\":{n},\"needs\":{}}}", n - 1)));
+    let loaded = run(&running, vec![files.write("a.jsonl", lines(bodies).as_bytes())], None, PATIENCE).await;
+    assert_eq!((loaded.account.created, loaded.account.refused()), (40, 0), "{}", loaded.account);
+    assert!(loaded.account.put_off > 0, "the script makes lines overtake each other");
+    assert!(loaded.is_complete());
+}
+
+#[tokio::test]
+async fn refusals_are_counted_by_kind_and_can_be_loaded_again() {
+    let running = serve(Server::default()).await;
+    let files = Files::new();
+    let mut text = lines((0..10).map(|n| format!("{{\"n\":{n},\"bad\":{}}}", n % 5 == 0)));
+    text.push_str("this is no line\n\n");
+    text.push_str(&lines([r#"{"n":77,"needs":99}"#.to_owned()]));
+    let refused = files.path("refused.jsonl");
+    let loaded = run(&running, vec![files.write("a.jsonl", text.as_bytes())], Some(refused.clone()), PATIENCE).await;
+    let account = &loaded.account;
+    assert_eq!((account.created, account.refused(), account.answered()), (8, 4, 12), "{account}");
+    let count =
+        |status, kind: &str| account.refusals.get(&(status, kind.to_owned())).map_or(0, |refusal| refusal.count);
+    assert_eq!(count(400, "bad-request:data-validation-failed"), 2, "{account}");
+    assert_eq!(count(409, "data-conflict:unresolved-reference"), 1, "{account}");
+    assert_eq!(count(0, ""), 1, "{account}");
+    assert!(account.to_string().contains("a.jsonl:13 things: what it needs is not there"), "{account}");
+    assert!(!loaded.is_complete());
+
+    running.server.accepted.lock().expect("not poisoned").insert(99);
+    let again = run(&running, vec![Input::File(refused)], None, PATIENCE).await;
+    assert_eq!((again.account.created, again.account.refused()), (1, 3), "{}", again.account);
+}
+
+#[tokio::test]
+async fn gzip_is_known_by_its_content_and_a_second_load_creates_nothing() {
+    let running = serve(Server::default()).await;
+    let files = Files::new();
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(lines((0..500).map(|n| format!("{{\"n\":{n}}}"))).as_bytes()).expect("it fits in memory");
+    let input = files.write("no-telling-name", &packed.finish().expect("it can be packed"));
+    let first = run(&running, vec![input.clone()], None, PATIENCE).await;
+    assert_eq!((first.account.created, first.account.existing), (500, 0), "{}", first.account);
+    let second = run(&running, vec![input], None, PATIENCE).await;
+    assert_eq!((second.account.created, second.account.existing), (0, 500), "{}", second.account);
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_for_a_while_is_waited_for() {
+    let running = serve(Server { away: Mutex::new(20), ..Server::default() }).await;
+    let files = Files::new();
+    let input = files.write("a.jsonl", lines((0..30).map(|n| format!("{{\"n\":{n}}}"))).as_bytes());
+    let loaded = run(&running, vec![input], None, PATIENCE).await;
+    assert_eq!((loaded.account.created, loaded.account.refused()), (30, 0), "{}", loaded.account);
+}
+
+#[tokio::test]
+async fn a_server_that_stays_away_ends_the_load_with_the_line_that_waited() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound")).parse().expect("it is a URL");
+    drop(listener);
+    let running = Running { server: Arc::default(), url, task: tokio::spawn(async {}) };
+    let files = Files::new();
+    let input = files.write("a.jsonl", lines((0..3).map(|n| format!("{{\"n\":{n}}}"))).as_bytes());
+    let loaded = run(&running, vec![input], None, Duration::from_millis(120)).await;
+    let stopped = loaded.stopped.expect("it gave up").to_string();
+    assert!(stopped.contains("a.jsonl:") && stopped.contains("gave up"), "{stopped}");
+    assert_eq!(loaded.account.answered(), 0);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_told_with_the_lines_before_it_loaded() {
+    let running = serve(Server::default()).await;
+    let files = Files::new();
+    let mut packed = GzEncoder::new(Vec::new(), Compression::none());
+    packed.write_all(lines((0..200).map(|n| format!("{{\"n\":{n}}}"))).as_bytes()).expect("it fits in memory");
+    let mut bytes = packed.finish().expect("it can be packed");
+    bytes.truncate(bytes.len() / 2);
+    let loaded = run(&running, vec![files.write("a.gz", &bytes)], None, PATIENCE).await;
+    assert!(loaded.stopped.is_some() && !loaded.is_complete());
+    assert!(loaded.account.created > 0 && loaded.account.created < 200, "{}", loaded.account);
+}

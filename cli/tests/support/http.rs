@@ -1,0 +1,116 @@
+//! A client of the HTTP API, as far as these tests need one.
+
+use bytes::Bytes;
+use reqwest::{Method, RequestBuilder, header};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// The version in `ETag`.
+    pub(crate) etag: Option<i64>,
+    /// The id at the end of `Location`.
+    pub(crate) id: Option<Uuid>,
+    /// `Next-Page-Token`.
+    pub(crate) next_page: Option<String>,
+    /// `Total-Count`.
+    pub(crate) total: Option<u64>,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+    }
+
+    /// Whether a write was accepted.
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// Talks to one address over kept-alive connections. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Http {
+    base: String,
+    client: reqwest::Client,
+}
+
+impl Http {
+    /// A client of `http://127.0.0.1:8080`, say.
+    pub(crate) fn new(base: impl Into<String>) -> Self {
+        let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().expect("an HTTP client");
+        Self { base: base.into(), client }
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}/data/{path}", self.base))
+    }
+
+    /// `GET /data/{path}`.
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        answered(self.try_get(path).await)
+    }
+
+    /// The same; an error if no answer came.
+    pub(crate) async fn try_get(&self, path: &str) -> Result<Reply, reqwest::Error> {
+        reply(self.request(Method::GET, path)).await
+    }
+
+    /// `GET` with `If-None-Match`.
+    pub(crate) async fn get_if_none_match(&self, path: &str, etag: i64) -> Reply {
+        answered(reply(self.request(Method::GET, path).header(header::IF_NONE_MATCH, format!("\"{etag}\""))).await)
+    }
+
+    /// `POST /data/{path}`.
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Reply {
+        answered(self.try_post(path, body).await)
+    }
+
+    /// The same; an error if no answer came.
+    pub(crate) async fn try_post(&self, path: &str, body: impl Into<Bytes>) -> Result<Reply, reqwest::Error> {
+        reply(with_json(self.request(Method::POST, path), body)).await
+    }
+
+    /// `PUT /data/{path}`.
+    pub(crate) async fn put(&self, path: &str, body: impl Into<Bytes>) -> Reply {
+        answered(self.try_put(path, body).await)
+    }
+
+    /// The same; an error if no answer came.
+    pub(crate) async fn try_put(&self, path: &str, body: impl Into<Bytes>) -> Result<Reply, reqwest::Error> {
+        reply(with_json(self.request(Method::PUT, path), body)).await
+    }
+
+    /// `DELETE /data/{path}`; an error if no answer came.
+    pub(crate) async fn try_delete(&self, path: &str) -> Result<Reply, reqwest::Error> {
+        reply(self.request(Method::DELETE, path)).await
+    }
+
+    /// Whether `/health/ready` says so.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let answer = self.client.get(format!("{}/health/ready", self.base)).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+}
+
+fn with_json(request: RequestBuilder, body: impl Into<Bytes>) -> RequestBuilder {
+    request.header(header::CONTENT_TYPE, "application/json").body(body.into())
+}
+
+fn answered(reply: Result<Reply, reqwest::Error>) -> Reply {
+    reply.unwrap_or_else(|error| panic!("no answer: {error:?}"))
+}
+
+async fn reply(request: RequestBuilder) -> Result<Reply, reqwest::Error> {
+    let response = request.send().await?;
+    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let etag = text("etag").and_then(|tag| tag.trim_matches('"').parse().ok());
+    let id = text("location").and_then(|at| at.rsplit('/').next()?.parse().ok());
+    let (next_page, total) = (text("next-page-token"), text("total-count").and_then(|total| total.parse().ok()));
+    let status = response.status().as_u16();
+    Ok(Reply { status, etag, id, next_page, total, body: response.bytes().await? })
+}

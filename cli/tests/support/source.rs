@@ -1,0 +1,36 @@
+//! The replication slot of a test database, as the projector opens it.
+
+use futures::future::BoxFuture;
+use millstream_connectors::logical::{LogicalOptions, LogicalSource, ensure_slot};
+use millstream_outbox::source::SourceError;
+use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
+use millstream_store::connect::ConnectOptions;
+
+/// Opens one slot.
+pub(crate) struct Slot(LogicalOptions);
+
+impl Slot {
+    /// The slot with this name in a test cluster.
+    pub(crate) fn named(name: &str, database: &ConnectOptions) -> Self {
+        let password = database.password().map(String::from_utf8_lossy).unwrap_or_default();
+        let (host, port, user, dbname) = (database.host(), database.port(), database.user(), database.dbname());
+        Self(LogicalOptions::new(host.to_string(), port, user, password, dbname, name))
+    }
+}
+
+impl SourceFactory for Slot {
+    fn open(&self, start: Start) -> BoxFuture<'_, Result<Opened, SourceError>> {
+        Box::pin(async move {
+            let slot = ensure_slot(&self.0).await?;
+            let (position, identity) = match start {
+                Start::After { position, identity } if slot.position <= position => (position, identity),
+                Start::After { position, .. } => {
+                    return Err(SourceError::Gap { stored: position, resumes: slot.position });
+                }
+                Start::Anew => (slot.position, slot.identity),
+            };
+            let source = LogicalSource::start(self.0.clone(), position, Some(identity))?;
+            Ok(Opened { source: Box::new(source), position, kind: PositionKind::Wal })
+        })
+    }
+}
