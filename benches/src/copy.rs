@@ -1,0 +1,99 @@
+//! The limit of writing and reading: the same rows by binary COPY, into and out of the same tables.
+
+use crate::setup::{Failure, Setup};
+use bytes::Bytes;
+use futures::{SinkExt, TryStreamExt, pin_mut};
+use millstream_store::connect::{ConnectOptions, Session};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// `dms` tables that a write fills, in foreign key order.
+const SHARED: [(&str, &str); 6] = [
+    ("\"dms\".\"Document\"", "DocumentId"),
+    ("\"dms\".\"ReferentialIdentity\"", "DocumentId"),
+    ("\"dms\".\"IdentityLock\"", "DocumentId"),
+    ("\"dms\".\"Descriptor\"", "DocumentId"),
+    ("\"dms\".\"ReferenceEdge\"", "ParentDocumentId"),
+    ("\"dms\".\"Outbox\"", "DocumentId"),
+];
+
+/// One table's rows as COPY BINARY gave them.
+pub(crate) struct TableRows {
+    table: String,
+    columns: String,
+    chunks: Vec<Bytes>,
+}
+
+/// All tables with the column that names the document, in foreign key order: the documents after the base are of few
+/// types, so the order in which these first occur is one in which every row finds what it refers to.
+fn tables(setup: &Setup) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> =
+        SHARED.iter().map(|(table, key)| ((*table).to_owned(), (*key).to_owned())).collect();
+    let mapping = &setup.world.mapping;
+    let mut seen = BTreeSet::new();
+    for document in &setup.more {
+        let Some(ix) = mapping.route(&document.project, &document.resource).filter(|ix| seen.insert(*ix)) else {
+            continue;
+        };
+        let resource = mapping.resource(ix);
+        if !resource.is_descriptor {
+            all.extend(resource.tables.iter().map(|table| (table.qualified.clone(), table.key_columns[0].clone())));
+        }
+    }
+    all
+}
+
+/// Reads the rows of all documents above an id out of every table that has any.
+pub(crate) async fn out(setup: &Setup, from: &ConnectOptions, above: i64) -> Result<Vec<TableRows>, Failure> {
+    let session = Session::open(from).await?;
+    let mut found = Vec::new();
+    for (table, key) in tables(setup) {
+        let columns = columns_of(&session, &table).await?;
+        let sql = format!("COPY (SELECT {columns} FROM {table} WHERE \"{key}\" > {above}) TO STDOUT BINARY");
+        let stream = session.copy_out(&sql).await?;
+        let chunks: Vec<Bytes> = stream.try_collect().await?;
+        found.push(TableRows { table, columns, chunks });
+    }
+    Ok(found)
+}
+
+/// Column list of a table, without those that the database generates.
+async fn columns_of(session: &Session, table: &str) -> Result<String, Failure> {
+    let sql = "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+        WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped AND attidentity = ''";
+    Ok(session.query_one(sql, &[&table]).await?.get(0))
+}
+
+/// Writes the rows into a fresh copy, one transaction, constraints and indexes in force; how long that took.
+pub(crate) async fn into(rows: &[TableRows], database: &ConnectOptions) -> Result<Duration, Failure> {
+    let session = Session::open(database).await?;
+    let started = Instant::now();
+    session.batch_execute("BEGIN").await?;
+    for table in ordered(rows) {
+        let sql = format!("COPY {} ({}) FROM STDIN BINARY", table.table, table.columns);
+        let sink = session.copy_in::<_, Bytes>(&sql).await?;
+        pin_mut!(sink);
+        for chunk in &table.chunks {
+            sink.feed(chunk.clone()).await?;
+        }
+        sink.finish().await?;
+    }
+    session.batch_execute("COMMIT").await?;
+    Ok(started.elapsed())
+}
+
+/// Tables that have rows: an empty COPY is a header of 19 bytes and a trailer of two.
+fn ordered(rows: &[TableRows]) -> impl Iterator<Item = &TableRows> {
+    rows.iter().filter(|table| table.chunks.iter().map(Bytes::len).sum::<usize>() > 21)
+}
+
+/// Reads the whole of some tables and throws the bytes away; how long that took.
+pub(crate) async fn drain(session: &Session, tables: &[String]) -> Result<Duration, Failure> {
+    let started = Instant::now();
+    for table in tables {
+        let stream = session.copy_out(&format!("COPY {table} TO STDOUT BINARY")).await?;
+        pin_mut!(stream);
+        while stream.try_next().await?.is_some() {}
+    }
+    Ok(started.elapsed())
+}

@@ -1,0 +1,67 @@
+//! Documents per second in over HTTP, beside binary COPY of the same rows.
+
+use crate::setup::{Failure, Setup};
+use crate::up::{Up, binary};
+use crate::{copy, table};
+use millstream_store::connect::Session;
+use std::process::Stdio;
+use std::time::Instant;
+use tokio::process::Command;
+
+const CONNECTIONS: [u16; 3] = [1, 8, 32];
+
+pub(crate) async fn measure(setup: &Setup, rounds: usize, documents: usize) -> Result<(), Failure> {
+    let (file, count) = setup.write_more(documents)?;
+    let mut rates: Vec<Vec<f64>> = vec![Vec::new(); CONNECTIONS.len()];
+    let mut limits = Vec::new();
+    for round in 0..rounds {
+        for (at, connections) in CONNECTIONS.iter().enumerate() {
+            let name = format!("ingest_{round}_{connections}");
+            let database = setup.copy(&name).await?;
+            let above = last_document(&database).await?;
+            let up = Up::start(&database, setup).await?;
+            let started = Instant::now();
+            let status = Command::new(binary()?)
+                .args(["load", "--progress", "none", "--url", &format!("http://{}", up.address)])
+                .args(["--connections", &connections.to_string()])
+                .arg(&file)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .await?;
+            rates[at].push(count as f64 / started.elapsed().as_secs_f64());
+            if !status.success() {
+                return Err(format!("millstream load refused documents ({status})").into());
+            }
+            up.stop().await?;
+            if at == 0 {
+                let rows = copy::out(setup, &database, above).await?;
+                let limit = setup.copy("ingest_limit").await?;
+                limits.push(count as f64 / copy::into(&rows, &limit).await?.as_secs_f64());
+                setup.remove("ingest_limit").await?;
+            }
+            setup.remove(&name).await?;
+        }
+    }
+    let limit = table::median(&limits);
+    let rows: Vec<Vec<String>> = CONNECTIONS
+        .iter()
+        .zip(&rates)
+        .map(|(connections, rates)| {
+            let rate = table::median(rates);
+            vec![connections.to_string(), format!("{rate:.0}"), format!("{limit:.0}"), format!("{:.3}", rate / limit)]
+        })
+        .collect();
+    table::print(
+        &format!("in over HTTP: {count} documents, one request each, committed durably"),
+        &["connections", "documents/s", "limit: binary COPY of the same rows, one transaction", "ratio"],
+        &rows,
+    );
+    Ok(())
+}
+
+async fn last_document(database: &millstream_store::connect::ConnectOptions) -> Result<i64, Failure> {
+    let session = Session::open(database).await?;
+    Ok(session.query_one("SELECT max(\"DocumentId\") FROM \"dms\".\"Document\"", &[]).await?.get(0))
+}

@@ -1,0 +1,57 @@
+//! Measures Millstream beside the physical limit of each job, in one run.
+//!
+//! What it is: `make bench`. It starts a private, durable PostgreSQL cluster and the release binary `millstream up`
+//! beside itself, runs each job in rounds that alternate with its limit, and prints medians and ratios as plain tables.
+//! What it is not: a test. Nothing is asserted; ratios are printed.
+//!
+//! `bench [--rounds N] [--documents N]`: rounds of each comparison (default 5, odd is best), documents of an ingest
+//! round (default 4,000). The corpus is taken where it is found, else the small schema of the repository.
+#![allow(clippy::print_stdout)] // tables on standard output are what it is for
+
+mod copy;
+mod ingest;
+mod lag;
+mod reads;
+mod rebuild;
+mod setup;
+mod table;
+mod up;
+
+use setup::Setup;
+use std::process::ExitCode;
+
+fn argument(name: &str, default: usize) -> usize {
+    let mut arguments = std::env::args().skip_while(|argument| argument != name).skip(1);
+    arguments.next().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let chain = std::iter::successors(Some(&*error as &dyn std::error::Error), |error| error.source());
+            println!("bench: {}", chain.map(ToString::to_string).collect::<Vec<_>>().join(": "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), setup::Failure> {
+    let (rounds, documents) = (argument("--rounds", 5), argument("--documents", 4_000));
+    let setup = Setup::make().await?;
+    println!("{} · {} base documents · {rounds} rounds · medians", setup.describe(), setup.base_documents);
+    ingest::measure(&setup, rounds, documents).await?;
+    rebuild::measure(&setup, rounds).await?;
+    let world = setup.copy("lag").await?;
+    let up = up::Up::start(&world, &setup).await?;
+    let at_rest = up.resident_mib()?;
+    reads::measure(&setup, &up, &world, rounds).await?;
+    lag::measure(&setup, &up, &world).await?;
+    table::print(
+        "resident memory of `millstream up`, PostgreSQL not counted",
+        &["at rest, MiB", "after load and reads, MiB"],
+        &[vec![format!("{at_rest:.0}"), format!("{:.0}", up.resident_mib()?)]],
+    );
+    up.stop().await
+}

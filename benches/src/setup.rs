@@ -1,0 +1,143 @@
+//! The cluster, the template database with the base documents, and copies of it.
+
+use futures::stream::{self, StreamExt};
+use millstream_store::connect::{ConnectOptions, Database, Session};
+use millstream_testkit::corpus::{self, Document};
+use millstream_testkit::{TestCluster, World};
+use millstream_writer::{Preconditions, Writer, WriterOptions};
+use std::path::PathBuf;
+
+/// Anything that keeps the benchmark from going on.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Posts in flight while the template is filled.
+const FILL_WIDTH: usize = 16;
+const TEMPLATE: &str = "bench_template";
+
+pub(crate) struct Setup {
+    pub(crate) cluster: TestCluster,
+    pub(crate) world: &'static World,
+    pub(crate) base_documents: usize,
+    /// Documents that come after the base, closed under references in any prefix.
+    pub(crate) more: Vec<Document>,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Setup {
+    /// Starts the cluster and fills the template.
+    pub(crate) async fn make() -> Result<Self, Failure> {
+        let mut options = TestCluster::durable_options();
+        for (name, value) in [("shared_buffers", "1GB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "30min")] {
+            options.settings.insert(name.to_owned(), value.to_owned());
+        }
+        let cluster = TestCluster::start(options).await;
+        let (world, base, more) = match World::corpus() {
+            Some(world) => {
+                let base = world.corpus.documents()?.collect::<Result<Vec<_>, _>>()?;
+                (world, base, world.corpus.volume()?.collect::<Result<Vec<_>, _>>()?)
+            }
+            None => {
+                let world = World::fixtures();
+                let all = world
+                    .corpus
+                    .document_paths()
+                    .iter()
+                    .map(|path| corpus::read(path))
+                    .collect::<Result<Vec<_>, _>>()?;
+                let mut base = all.into_iter().flatten().collect::<Result<Vec<_>, _>>()?;
+                let more = base.split_off(base.len() / 2);
+                (world, base, more)
+            }
+        };
+        let setup = Self {
+            cluster,
+            world,
+            base_documents: base.len(),
+            more,
+            folder: tempfile::Builder::new().prefix("millstream-bench").tempdir()?,
+        };
+        setup.fill(base).await?;
+        Ok(setup)
+    }
+
+    pub(crate) fn describe(&self) -> &'static str {
+        if self.world.mapping.resources.len() > 100 {
+            "corpus: DS 5.2 + TPDM + Sample"
+        } else {
+            "fixtures of the repository"
+        }
+    }
+
+    async fn fill(&self, base: Vec<Document>) -> Result<(), Failure> {
+        self.admin().await?.batch_execute(&format!("CREATE DATABASE \"{TEMPLATE}\" TEMPLATE template0")).await?;
+        let database = Database::connect(&self.options(TEMPLATE), FILL_WIDTH).await?;
+        millstream_store::provision::apply(&database, &self.world.schema, &self.world.ddl).await?;
+        let writer =
+            Writer::new(database.clone(), std::sync::Arc::clone(&self.world.mapping), WriterOptions::default())?;
+        let (mut rest, always) = (base.as_slice(), Preconditions::default());
+        while let Some(first) = rest.first() {
+            let (run, later) = rest.split_at(rest.iter().take_while(|d| d.resource == first.resource).count());
+            let resource =
+                self.world.mapping.route(&first.project, &first.resource).ok_or("a document of an unknown type")?;
+            let mut failed = stream::iter(run)
+                .map(|document| writer.post(resource, document.body(), &always))
+                .buffered(FILL_WIDTH)
+                .enumerate()
+                .filter_map(|(at, answer)| async move { answer.is_err().then_some(at) })
+                .collect::<Vec<_>>()
+                .await;
+            // Types that refer to themselves stand in dependency order: what overtook its parent comes again.
+            failed.sort_unstable();
+            for at in failed {
+                writer.post(resource, run[at].body(), &always).await?;
+            }
+            rest = later;
+        }
+        drop(writer);
+        let client = database.get().await?;
+        client.batch_execute("VACUUM ANALYZE").await?;
+        drop(client);
+        database.close();
+        Ok(())
+    }
+
+    /// A fresh copy of the template.
+    pub(crate) async fn copy(&self, name: &str) -> Result<ConnectOptions, Failure> {
+        let session = self.admin().await?;
+        session.batch_execute(&format!("CREATE DATABASE \"{name}\" TEMPLATE \"{TEMPLATE}\"")).await?;
+        session.batch_execute("CHECKPOINT").await?;
+        Ok(self.options(name))
+    }
+
+    /// Removes a copy and its slots.
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), Failure> {
+        let session = self.admin().await?;
+        millstream_testkit::slots::drop_all(&session, name).await;
+        session.batch_execute(&format!("DROP DATABASE \"{name}\" WITH (FORCE)")).await?;
+        Ok(())
+    }
+
+    fn options(&self, name: &str) -> ConnectOptions {
+        self.cluster.connect_options(name)
+    }
+
+    async fn admin(&self) -> Result<Session, Failure> {
+        Ok(Session::open(&self.cluster.connect_options("postgres")).await?)
+    }
+
+    /// Writes the first documents after the base as a JSON Lines file for `millstream load`.
+    pub(crate) fn write_more(&self, count: usize) -> Result<(PathBuf, usize), Failure> {
+        let path = self.folder.path().join(format!("more-{count}.jsonl"));
+        let documents = &self.more[..count.min(self.more.len())];
+        let mut text = Vec::new();
+        for document in documents {
+            let head = serde_json::json!({"project": document.project, "resource": document.resource}).to_string();
+            text.extend_from_slice(head.trim_end_matches('}').as_bytes());
+            text.extend_from_slice(b",\"body\":");
+            text.extend_from_slice(document.body());
+            text.extend_from_slice(b"}\n");
+        }
+        std::fs::write(&path, text)?;
+        Ok((path, documents.len()))
+    }
+}

@@ -1,0 +1,89 @@
+//! The product under test: the release binary beside this one, as a process of its own.
+
+use crate::setup::{Failure, Setup};
+use millstream_store::connect::{ConnectOptions, Host};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+
+const START_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running `millstream up`; killed when dropped.
+pub(crate) struct Up {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    _data: tempfile::TempDir,
+}
+
+/// The binary of the same build as this one.
+pub(crate) fn binary() -> Result<PathBuf, Failure> {
+    let path = std::env::current_exe()?.with_file_name("millstream");
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(format!("{} is missing: run `make bench`, which builds it", path.display()).into())
+    }
+}
+
+/// The database as a URL, for the environment of the child: never on a command line, where every user could read it.
+fn url(options: &ConnectOptions) -> Result<String, Failure> {
+    let Host::Tcp(host) = options.host() else { return Err("the bench cluster listens on TCP".into()) };
+    let password = String::from_utf8(options.password().unwrap_or_default().to_vec())?;
+    Ok(format!("postgres://{}:{password}@{host}:{}/{}", options.user(), options.port(), options.dbname()))
+}
+
+impl Up {
+    /// Starts it and waits until it is ready.
+    pub(crate) async fn start(database: &ConnectOptions, setup: &Setup) -> Result<Self, Failure> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let data = tempfile::Builder::new().prefix("millstream-bench-up").tempdir()?;
+        let schema: Vec<String> = setup.world.corpus.schema_paths().iter().map(|p| p.display().to_string()).collect();
+        let log = std::fs::File::create(setup.folder.path().join("up.log"))?;
+        let child = Command::new(binary()?)
+            .arg("up")
+            .env("MILLSTREAM_SCHEMA", schema.join(":"))
+            .env("MILLSTREAM_DATABASE_URL", url(database)?)
+            .env("MILLSTREAM_DATA_DIR", data.path())
+            .env("MILLSTREAM_API_LISTEN", address.to_string())
+            .env("MILLSTREAM_LOG_LEVEL", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()?;
+        let mut up = Self { child, address, _data: data };
+        let started = Instant::now();
+        loop {
+            if let Some(status) = up.child.try_wait()? {
+                let log = std::fs::read_to_string(setup.folder.path().join("up.log"))?;
+                return Err(format!("millstream up ended with {status}:\n{log}").into());
+            }
+            if crate::reads::status_of(address, "/health/ready").await.is_ok_and(|status| status == 200) {
+                return Ok(up);
+            }
+            if started.elapsed() > START_DEADLINE {
+                return Err("millstream up was not ready in time".into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Resident memory.
+    pub(crate) fn resident_mib(&self) -> Result<f64, Failure> {
+        let pid = self.child.id().ok_or("millstream up has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
+        let kib: f64 = line.split_whitespace().nth(1).ok_or("no VmRSS value")?.parse()?;
+        Ok(kib / 1024.0)
+    }
+
+    /// Stops it as an operator would.
+    pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+        let pid = self.child.id().ok_or("millstream up has ended")?;
+        Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
+        let status = self.child.wait().await?;
+        if status.success() { Ok(()) } else { Err(format!("millstream up ended with {status}").into()) }
+    }
+}
