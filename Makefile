@@ -1,0 +1,30 @@
+# Millstream: the commands a developer needs. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help install demo test lint bench torture audit
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: ## install what is missing (PostgreSQL server, build tools, Rust), nothing twice
+	@scripts/install
+
+demo: install ## build, load, rename, kill -9, restart, verify: the whole product in a few minutes
+	@scripts/demo
+
+test: install ## run every test; the last line is the account
+	@scripts/test
+
+lint: install ## rustfmt, clippy, docs, crate edges, tidiness: warnings are errors
+	@scripts/lint
+
+bench: install ## measure throughput, lag and memory beside their limits, from one run
+	@scripts/bench
+
+torture: install ## kill the process, the backends and the cluster again and again, then verify
+	@scripts/torture
+
+audit: install ## licences, bans and sources of every dependency (builds cargo-deny once)
+	@scripts/audit
