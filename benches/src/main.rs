@@ -14,6 +14,7 @@ mod lag;
 mod reads;
 mod rebuild;
 mod setup;
+mod startup;
 mod table;
 mod up;
 
@@ -44,6 +45,7 @@ async fn run() -> Result<(), setup::Failure> {
     ingest::measure(&setup, rounds, documents).await?;
     rebuild::measure(&setup, rounds).await?;
     let world = setup.copy("lag").await?;
+    startup::measure(&setup, &world, rounds).await?;
     let up = up::Up::start(&world, &setup).await?;
     let at_rest = up.resident_mib()?;
     reads::measure(&setup, &up, &world, rounds).await?;

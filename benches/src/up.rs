@@ -14,6 +14,8 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Up {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// From the start of the process until it said that it is ready.
+    pub(crate) ready_after: Duration,
     _data: tempfile::TempDir,
 }
 
@@ -41,6 +43,7 @@ impl Up {
         let data = tempfile::Builder::new().prefix("millstream-bench-up").tempdir()?;
         let schema: Vec<String> = setup.world.corpus.schema_paths().iter().map(|p| p.display().to_string()).collect();
         let log = std::fs::File::create(setup.folder.path().join("up.log"))?;
+        let started = Instant::now();
         let child = Command::new(binary()?)
             .arg("up")
             .env("MILLSTREAM_SCHEMA", schema.join(":"))
@@ -53,20 +56,20 @@ impl Up {
             .stderr(log)
             .kill_on_drop(true)
             .spawn()?;
-        let mut up = Self { child, address, _data: data };
-        let started = Instant::now();
+        let mut up = Self { child, address, ready_after: Duration::ZERO, _data: data };
         loop {
             if let Some(status) = up.child.try_wait()? {
                 let log = std::fs::read_to_string(setup.folder.path().join("up.log"))?;
                 return Err(format!("millstream up ended with {status}:\n{log}").into());
             }
             if crate::reads::status_of(address, "/health/ready").await.is_ok_and(|status| status == 200) {
+                up.ready_after = started.elapsed();
                 return Ok(up);
             }
             if started.elapsed() > START_DEADLINE {
                 return Err("millstream up was not ready in time".into());
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

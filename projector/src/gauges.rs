@@ -72,7 +72,11 @@ async fn open_cascades(context: &Context) -> Result<(), ProjectorError> {
 }
 
 /// Everything at once. The queue and the cascades are asked now; rates are those of the last interval.
+///
+/// In the order of the flow: what the source had made durable by then is counted in the queue's depth, or done. Asked the
+/// other way round, a change that arrives in between would be neither.
 pub(crate) async fn status(context: &Context, fatal: Option<String>) -> Result<ProjectorStatus, ProjectorError> {
+    let source = source(context);
     let stats = queue_stats(context).await?;
     // An unreachable database must not hide the rest: the last count stands, and the error is shown.
     if let Err(error) = open_cascades(context).await {
@@ -80,7 +84,7 @@ pub(crate) async fn status(context: &Context, fatal: Option<String>) -> Result<P
     }
     let figures = &context.figures;
     Ok(ProjectorStatus {
-        source: source(context),
+        source,
         queue: queue(stats, figures.stored_per_s.get(), figures.changes_per_s.get()),
         rebuild: RebuildReport {
             stored: figures.stored.get(),

@@ -24,6 +24,11 @@ use nix::{
 };
 use tokio::sync::OnceCell;
 
+use crate::wait::wait_until;
+
+/// How long a killed server may take to end.
+const GONE_WITHIN: Duration = Duration::from_secs(30);
+
 /// Waits for end-of-file, then quits whatever server runs in the folder `$1` and removes the folder.
 const WATCHDOG: &str = r#"
 read -r _
@@ -114,9 +119,12 @@ impl TestCluster {
 
     /// Kills the server as a power cut would and starts it again, on the same port; it recovers from its log.
     pub async fn crash_and_restart(&mut self) {
-        let managed = self.managed.take().expect("the test cluster is running");
+        let mut managed = self.managed.take().expect("the test cluster is running");
         let pid = Pid::from_raw(managed.pid().cast_signed());
         kill(pid, Signal::SIGKILL).expect("the server can be killed");
+        // Until it has been waited for, its process id is in use, and a new server takes that for the old one.
+        wait_until("the killed server to end", GONE_WITHIN, || std::future::ready(managed.exit_reason().is_some()))
+            .await;
         drop(managed);
         self.start_again().await;
     }

@@ -107,26 +107,30 @@ impl Running {
     }
 
     /// Waits until everything that was committed before this call has been handed out by the slot, taken out of the
-    /// queue and settled, and no cascade is open. Says nothing about whether the cache is right.
+    /// queue and settled, and everything that its cascades did as well. Says nothing about whether the cache is right.
     pub(crate) async fn settle(&self) -> Duration {
         let started = Instant::now();
-        // A transaction of its own that is flushed when this returns: everything before it is, too.
-        let sql = "SELECT pg_logical_emit_message(true, 'millstream test', '')::text";
-        let mark: Result<Position, PositionParseError> = self.value::<String>(sql).await.parse();
-        let mark = mark.expect("an LSN");
         let epoch = self.follower.as_ref().expect("somebody follows").queue.epoch();
         // Until then a comparison of all documents with the cache is owed.
         let followed = format!(r#"SELECT EXISTS (SELECT FROM "dms"."ProjectionProgress" WHERE "Epoch" = '{epoch}')"#);
         wait_until("the stream to be relied on", PATIENCE, || self.value(&followed)).await;
-        wait_until("the line to come to rest", PATIENCE, || async {
-            let status = self.status().await;
-            assert_eq!(status.fatal, None, "{status:#?}");
-            assert_eq!((status.queue.quarantined, status.rebuild.alarms), (0, 0), "{status:#?}");
-            let durable: Position = status.source.durable.parse().expect("a position");
-            durable >= mark && status.queue.depth == 0 && status.cascade.open == 0 && !status.resync.running
-        })
-        .await;
+        // A cascade's stamps are changes of their own: the mark has to be set when no cascade is open any more.
+        wait_until("nothing to wait", PATIENCE, || self.is_quiet(Position::ZERO)).await;
+        // A transaction of its own that is flushed when this returns: everything before it is, too.
+        let sql = "SELECT pg_logical_emit_message(true, 'millstream test', '')::text";
+        let mark: Result<Position, PositionParseError> = self.value::<String>(sql).await.parse();
+        let mark = mark.expect("an LSN");
+        wait_until("the line to come to rest", PATIENCE, || self.is_quiet(mark)).await;
         started.elapsed()
+    }
+
+    /// Everything up to `mark` is taken in, and nothing waits.
+    async fn is_quiet(&self, mark: Position) -> bool {
+        let status = self.status().await;
+        assert_eq!(status.fatal, None, "{status:#?}");
+        assert_eq!((status.queue.quarantined, status.rebuild.alarms), (0, 0), "{status:#?}");
+        let durable: Position = status.source.durable.parse().expect("a position");
+        durable >= mark && status.queue.depth == 0 && status.cascade.open == 0 && !status.resync.running
     }
 
     /// Recomputes identities, edges and bodies from the rows; fails unless all of them agree and nothing is behind.

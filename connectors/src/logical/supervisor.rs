@@ -212,16 +212,14 @@ impl Supervisor {
                 }
                 permit = events.reserve(), if assembler.has_event() => {
                     let Ok(permit) = permit else { return Ended::Deserted };
-                    permit.send(Ok(assembler.take_event()));
-                    self.handed_out(assembler.accepted(), metrics.last_wal_end());
+                    self.hand_out(permit, assembler, metrics.last_wal_end());
                     silent_at = Instant::now() + silence_max;
                 }
                 () = sleep_until(next_idle), if assembler.has_idle() && !assembler.has_event() => {
                     next_idle = Instant::now() + self.options.idle_interval;
                     // A consumer that is busy has no use for it now.
                     if let Ok(permit) = events.try_reserve() {
-                        permit.send(Ok(assembler.take_event()));
-                        self.handed_out(assembler.accepted(), metrics.last_wal_end());
+                        self.hand_out(permit, assembler, metrics.last_wal_end());
                     }
                 }
                 () = sleep_until(silent_at), if !full => return Ended::Silent,
@@ -235,12 +233,21 @@ impl Supervisor {
         self.status.update(|status| status.confirmed = position);
     }
 
-    fn handed_out(&self, delivered: Position, wal_end: Lsn) {
+    /// The status first: whoever has the event finds it in the status too.
+    fn hand_out(
+        &self,
+        permit: mpsc::Permit<'_, Result<SourceEvent, SourceError>>,
+        assembler: &mut Assembler,
+        wal_end: Lsn,
+    ) {
+        let event = assembler.take_event();
+        let delivered = assembler.accepted();
         let server = Position::before(wal_end.0).max(delivered);
         self.status.update(|status| {
             status.delivered = delivered;
             status.server_position = server;
         });
+        permit.send(Ok(event));
     }
 
     /// Stopping the client throws away an acknowledgement that was not sent yet, so it is waited for.

@@ -50,7 +50,8 @@ async fn changes_come_as_they_were_written(mut bed: Bed) {
     consumer.read(6).await;
     assert_eq!(consumer.changes[5].document_id, 8, "it follows what is written later");
     let status = consumer.source.status();
-    assert!(status.connected && status.delivered == consumer.position && status.last_error.is_none());
+    // An idle event may have been handed out after the last change.
+    assert!(status.connected && status.delivered >= consumer.position && status.last_error.is_none(), "{status:?}");
 }
 
 async fn late_commits_are_not_lost(mut bed: Bed) {

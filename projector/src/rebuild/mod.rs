@@ -24,13 +24,8 @@ use judgement::Judgement;
 use millstream_outbox::queue::{Settled, Taken, Ticket};
 use millstream_store::cache::{self, CacheOutcome, CacheRow, SameVersion};
 use millstream_store::compose::Composed;
-use millstream_store::connect::Client;
-use millstream_store::error::{ErrorKind, StoreError};
 use snapshot::{Seen, Wanted};
 use std::collections::{HashMap, HashSet};
-
-/// How often a batch is stored again after a race for the first cached row of a document.
-const RACES_MAX: u32 = 3;
 
 type Settlements = Vec<(Ticket, Settled)>;
 
@@ -127,22 +122,11 @@ async fn store(context: &Context, seen: &Seen) -> Result<HashMap<i64, Result<Cac
         return Ok(fates);
     }
     let client = context.deps.database.get().await.map_err(ProjectorError::database(ACTION))?;
-    let outcomes = upsert(&client, &rows).await.map_err(ProjectorError::database(ACTION))?;
+    // What was just composed is the truth: if the cache holds other bytes at this version, they are damaged.
+    let outcomes =
+        cache::upsert(&client, &rows, SameVersion::Repair).await.map_err(ProjectorError::database(ACTION))?;
     fates.extend(rows.iter().zip(outcomes).map(|(row, outcome)| (row.head.document_id, Ok(outcome))));
     Ok(fates)
-}
-
-/// Stores rows. Two projectors that store the first body of one document in the same moment can make one of them fail:
-/// `ON CONFLICT` watches the key only, and both had looked before either wrote. Done again, the loser finds the row.
-async fn upsert(client: &Client, rows: &[CacheRow<'_>]) -> Result<Vec<CacheOutcome>, StoreError> {
-    let mut races = 0;
-    loop {
-        // What was just composed is the truth: if the cache holds other bytes at this version, they are damaged.
-        match cache::upsert(client, rows, SameVersion::Repair).await {
-            Err(error) if matches!(error.kind(), ErrorKind::UniqueViolation { .. }) && races < RACES_MAX => races += 1,
-            outcome => return outcome,
-        }
-    }
 }
 
 fn settle_stored(context: &Context, taken: &Taken, outcome: CacheOutcome) -> (Ticket, Settled) {

@@ -2,10 +2,12 @@
 //!
 //! One statement stores a whole batch. It joins `dms.Document` on DocumentId and ContentVersion under a key-share lock,
 //! so a body that was overtaken meanwhile does not join and is not stored, and a document cannot be deleted between the
-//! check and the write. Run it at `READ COMMITTED`, as a statement of its own or within a transaction.
+//! check and the write. Run it at `READ COMMITTED`, as a statement of its own: within a transaction, two sessions that
+//! store the same new document at the same moment can end one of them with a unique violation, which as a statement of
+//! its own is tried again here.
 
 use crate::compose::body_hash;
-use crate::error::StoreError;
+use crate::error::{ErrorKind, StoreError};
 use crate::load::{DocumentHead, query_cached};
 use bytes::BytesMut;
 use deadpool_postgres::GenericClient;
@@ -13,8 +15,12 @@ use jiff::Timestamp;
 use std::collections::HashMap;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
-/// How often a batch is tried again because rows vanished from the cache while it was stored.
+/// How often a batch is tried again because rows vanished from the cache while it was stored, or came into it.
 const ATTEMPTS_MAX: u32 = 4;
+
+/// `ON CONFLICT` arbitrates over the primary key alone. Of two sessions that store the same new document at the same
+/// time, the second can pass that check and still meet the first in this index.
+const UUID_CONSTRAINT: &str = "UX_DocumentCache_DocumentUuid";
 
 /// A body to store, under the version of the snapshot that it was composed in.
 #[derive(Debug, Clone, Copy)]
@@ -101,12 +107,19 @@ pub async fn upsert<C: GenericClient>(
     let mut outcomes = vec![CacheOutcome::Superseded; rows.len()];
     let mut open = newest_of_each(rows);
     let hashes: HashMap<usize, [u8; 16]> = open.iter().map(|at| (*at, body_hash(rows[*at].body))).collect();
+    let mut collision = None;
     for _ in 0..ATTEMPTS_MAX {
         if open.is_empty() {
             return Ok(outcomes);
         }
-        let batch = Columns::of(rows, &open, &hashes);
-        let stored = batch.store(client, same_version).await?;
+        let stored = match Columns::of(rows, &open, &hashes).store(client, same_version).await {
+            Ok(stored) => stored,
+            Err(error) if is_collision(&error) => {
+                collision = Some(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         open.retain(|at| match stored.get(&rows[*at].head.document_id) {
             Some(repaired) => {
                 outcomes[*at] = if *repaired { CacheOutcome::Repaired } else { CacheOutcome::Stored };
@@ -126,10 +139,16 @@ pub async fn upsert<C: GenericClient>(
             None => true,
         });
     }
-    Err(StoreError::other(format!(
-        "{} rows vanished from dms.DocumentCache while they were being stored: something else is emptying the cache",
-        open.len()
-    )))
+    Err(collision.unwrap_or_else(|| {
+        StoreError::other(format!(
+            "{} rows vanished from dms.DocumentCache while they were being stored: something else is emptying the cache",
+            open.len()
+        ))
+    }))
+}
+
+fn is_collision(error: &StoreError) -> bool {
+    matches!(error.kind(), ErrorKind::UniqueViolation { constraint } if constraint == UUID_CONSTRAINT)
 }
 
 /// Indexes of what may be stored, ascending by document: locks are taken in one order by everybody.
