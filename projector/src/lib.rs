@@ -36,6 +36,7 @@ mod options;
 mod projector;
 mod rebuild;
 mod resync;
+pub mod sink;
 mod stage;
 mod status;
 

@@ -98,7 +98,7 @@ impl Loaded {
 pub async fn load(plan: LoadPlan, progress: &Progress, stop: CancellationToken) -> Result<Loaded, LoadError> {
     let refused = plan.refused.map(RefusedFile::create).transpose()?;
     let poster = Poster::new(plan.url, plan.connections, plan.patience).map_err(LoadError::Client)?;
-    let (reader, lines) = source::start(plan.inputs, plan.lines_max, progress.bytes());
+    let (reader, lines) = source::start(plan.inputs, plan.lines_max, progress.ahead());
     let mut dispatcher = Dispatcher::new(poster, plan.connections, refused, progress);
     let outcome = dispatcher.run(lines, &stop).await;
     let account = dispatcher.into_account()?;

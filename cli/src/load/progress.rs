@@ -1,6 +1,10 @@
 //! How far a load is: a bar on a terminal, a line now and then elsewhere.
 
-use super::{account::grouped, seconds, source::Input};
+use super::{
+    account::grouped,
+    seconds,
+    source::{Input, ReadAhead},
+};
 use crate::args::ProgressStyle;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
 use std::{
@@ -15,10 +19,10 @@ use std::{
 /// Pause between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Shows how far a load is, by the bytes read of its inputs.
+/// Shows how far a load is, by the bytes of its inputs.
 #[derive(Debug)]
 pub struct Progress {
-    bytes_read: Arc<AtomicU64>,
+    ahead: Arc<ReadAhead>,
     answered: AtomicU64,
     bytes_total: Option<u64>,
     started: Instant,
@@ -42,11 +46,11 @@ impl Progress {
             ProgressStyle::Auto | ProgressStyle::Lines => Form::Lines { last: Mutex::new(Instant::now()) },
             ProgressStyle::None => Form::None,
         };
-        Self { bytes_read: Arc::default(), answered: AtomicU64::new(0), bytes_total, started: Instant::now(), form }
+        Self { ahead: Arc::default(), answered: AtomicU64::new(0), bytes_total, started: Instant::now(), form }
     }
 
-    pub(super) fn bytes(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.bytes_read)
+    pub(super) fn ahead(&self) -> Arc<ReadAhead> {
+        Arc::clone(&self.ahead)
     }
 
     /// Lines answered so far.
@@ -59,7 +63,7 @@ impl Progress {
         let rate = answered as f64 / seconds(self.started.elapsed());
         match &self.form {
             Form::Bar(bar) => {
-                bar.set_position(self.bytes_read.load(Ordering::Relaxed));
+                bar.set_position(self.bytes_answered() as u64);
                 bar.set_message(format!("{} documents, {rate:.0}/s, {} refused", grouped(answered), grouped(refused)));
             }
             Form::Lines { last } => {
@@ -80,12 +84,17 @@ impl Progress {
         }
     }
 
-    /// Percentage and time left, from the bytes read so far.
+    /// About how many bytes the answered lines take: thousands of lines may be read that nobody has posted yet.
+    fn bytes_answered(&self) -> f64 {
+        let (bytes, lines) = (self.ahead.bytes.load(Ordering::Relaxed), self.ahead.lines.load(Ordering::Relaxed));
+        bytes as f64 * (self.lines() as f64 / lines.max(1) as f64).min(1.0)
+    }
+
+    /// Percentage and time left.
     fn left(&self) -> String {
-        let read = self.bytes_read.load(Ordering::Relaxed);
         match self.bytes_total {
-            Some(total) if read > 0 => {
-                let share = (read as f64 / total as f64).min(1.0);
+            Some(total) if self.bytes_answered() > 0.0 => {
+                let share = (self.bytes_answered() / total as f64).min(1.0);
                 let left = seconds(self.started.elapsed()) * (1.0 - share) / share;
                 format!(", {:.0} %, about {left:.0} s left", share * 100.0)
             }

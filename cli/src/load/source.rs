@@ -75,6 +75,13 @@ impl SourceError {
     }
 }
 
+/// How far the inputs are read, which runs ahead of what is answered.
+#[derive(Debug, Default)]
+pub(super) struct ReadAhead {
+    pub(super) bytes: Arc<AtomicU64>,
+    pub(super) lines: AtomicU64,
+}
+
 /// What comes out of an input.
 pub(crate) type FromInput = Result<Line, BadLine>;
 
@@ -82,12 +89,13 @@ pub(crate) type FromInput = Result<Line, BadLine>;
 pub(super) fn start(
     inputs: Vec<Input>,
     lines_max: Option<usize>,
-    bytes_read: Arc<AtomicU64>,
+    ahead: Arc<ReadAhead>,
 ) -> (JoinHandle<Result<(), SourceError>>, mpsc::Receiver<FromInput>) {
     let (sender, receiver) = mpsc::channel(LINES_AHEAD);
     let reader = tokio::task::spawn_blocking(move || {
         for input in &inputs {
-            for line in Lines::open(input, Arc::clone(&bytes_read))?.take(lines_max.unwrap_or(usize::MAX)) {
+            for line in Lines::open(input, Arc::clone(&ahead.bytes))?.take(lines_max.unwrap_or(usize::MAX)) {
+                ahead.lines.fetch_add(1, Ordering::Relaxed);
                 // Nobody listens any more: the load has stopped.
                 if sender.blocking_send(line?).is_err() {
                     return Ok(());

@@ -1,0 +1,127 @@
+//! The plainest sink: a map. What the others are measured by.
+
+use super::{Content, Delivery, DocumentKey, Held, Limits, Outcome, Scan, Sink, SinkError};
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt, ready};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Entries that one step of a scan hands out.
+const PAGE: usize = 100;
+
+/// A sink in memory. Remembers deletes for ever.
+#[derive(Debug, Default)]
+pub struct MemorySink {
+    held: Mutex<BTreeMap<Uuid, (i64, Content)>>,
+}
+
+impl MemorySink {
+    fn held(&self) -> MutexGuard<'_, BTreeMap<Uuid, (i64, Content)>> {
+        // Nothing panics while it holds the lock.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put_one(&self, delivery: &Delivery) -> Outcome {
+        let mut held = self.held();
+        match held.get(&delivery.key.uuid) {
+            Some((version, _)) if *version > delivery.version => Outcome::Superseded,
+            Some((version, content)) if *version == delivery.version && !delivery.repair => {
+                // The same again is done; anything else at one version is what `repair` is for.
+                if *content == delivery.content { Outcome::Done } else { Outcome::Superseded }
+            }
+            _ => {
+                held.insert(delivery.key.uuid, (delivery.version, delivery.content.clone()));
+                Outcome::Done
+            }
+        }
+    }
+}
+
+impl Sink for MemorySink {
+    fn describe(&self) -> String {
+        "a map in memory".to_owned()
+    }
+
+    fn prepare(&self) -> BoxFuture<'_, Result<(), SinkError>> {
+        ready(Ok(())).boxed()
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            batch_documents_max: 100,
+            batch_bytes_max: 1 << 20,
+            in_flight_max: 4,
+            request_life_max: Duration::ZERO,
+            delete_memory: Duration::MAX,
+            guards_versions: true,
+        }
+    }
+
+    fn put<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Vec<Outcome>> {
+        ready(deliveries.iter().map(|delivery| self.put_one(delivery)).collect()).boxed()
+    }
+
+    fn fetch<'a>(&'a self, keys: &'a [DocumentKey]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, SinkError>> {
+        let held = self.held();
+        let documents = keys.iter().map(|key| match held.get(&key.uuid) {
+            Some((_, Content::Document(json))) => Some(json.clone()),
+            _ => None,
+        });
+        ready(Ok(documents.collect())).boxed()
+    }
+
+    fn scan(&self) -> BoxFuture<'_, Result<Box<dyn Scan>, SinkError>> {
+        let held = self.held().clone().into_iter().map(|(uuid, (version, content))| Held {
+            uuid,
+            version: Some(version),
+            content,
+        });
+        let scan: Box<dyn Scan> = Box::new(Walk(held.collect::<Vec<_>>().into_iter()));
+        ready(Ok(scan)).boxed()
+    }
+}
+
+struct Walk(std::vec::IntoIter<Held>);
+
+impl Scan for Walk {
+    fn next(&mut self) -> BoxFuture<'_, Result<Vec<Held>, SinkError>> {
+        ready(Ok(self.0.by_ref().take(PAGE).collect())).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conformance::{Fixture, run};
+    use super::*;
+    use std::sync::Arc;
+
+    #[derive(Default)]
+    struct Map(Arc<MemorySink>);
+
+    impl Fixture for Map {
+        fn open(&mut self) -> BoxFuture<'_, Arc<dyn Sink>> {
+            self.0 = Arc::default();
+            self.reopen()
+        }
+
+        fn reopen(&mut self) -> BoxFuture<'_, Arc<dyn Sink>> {
+            let sink: Arc<dyn Sink> = Arc::<MemorySink>::clone(&self.0);
+            ready(sink).boxed()
+        }
+
+        fn resource_keys(&self) -> [i16; 2] {
+            [1, 2]
+        }
+
+        fn document(&self, key: DocumentKey, version: i64, text: &str) -> Bytes {
+            Bytes::from(format!("{{\"id\":\"{}\",\"_etag\":\"{version}\",\"text\":\"{text}\"}}", key.uuid))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_reference_passes_its_own_suite() {
+        run(&mut Map::default()).await;
+    }
+}
