@@ -56,6 +56,8 @@ pub enum CacheOutcome {
     Differs,
 }
 
+/// The ids stand beside the join once more, and the cached row is looked up by itself, so that the primary keys are used
+/// even if the plan was made while the tables were empty: a hash join would read all of `dms.Document` for each batch.
 const STORE_SQL: &str = r#"WITH incoming AS (
   SELECT * FROM unnest($1::int8[], $2::int8[], $3::timestamptz[], $4::text[], $5::bytea[])
     AS u("DocumentId", "ContentVersion", "LastModifiedAt", "Body", "BodyHash")
@@ -64,10 +66,12 @@ const STORE_SQL: &str = r#"WITH incoming AS (
          coalesce(c."ContentVersion" = u."ContentVersion", false) AS "Repair"
     FROM incoming u
     JOIN "dms"."Document" d ON d."DocumentId" = u."DocumentId" AND d."ContentVersion" = u."ContentVersion"
-    LEFT JOIN "dms"."DocumentCache" c ON c."DocumentId" = u."DocumentId"
-   WHERE c."DocumentId" IS NULL OR c."ContentVersion" < u."ContentVersion"
-      OR ($6::bool AND c."ContentVersion" = u."ContentVersion"
-          AND (c."BodyHash" IS DISTINCT FROM u."BodyHash" OR c."Body" IS DISTINCT FROM u."Body"))
+    LEFT JOIN LATERAL (SELECT k."DocumentId", k."ContentVersion", k."BodyHash", k."Body"
+                         FROM "dms"."DocumentCache" k WHERE k."DocumentId" = d."DocumentId" LIMIT 1) c ON true
+   WHERE d."DocumentId" = ANY((SELECT $1::int8[])::int8[])
+     AND (c."DocumentId" IS NULL OR c."ContentVersion" < u."ContentVersion"
+          OR ($6::bool AND c."ContentVersion" = u."ContentVersion"
+              AND (c."BodyHash" IS DISTINCT FROM u."BodyHash" OR c."Body" IS DISTINCT FROM u."Body")))
    ORDER BY d."DocumentId"
      FOR KEY SHARE OF d
 ), stored AS (

@@ -55,8 +55,11 @@ pub(crate) fn head_of(row: &Row, at: usize) -> Result<DocumentHead, StoreError> 
 }
 
 /// The heads of these documents, ordered by DocumentId. Documents that do not exist are missing from the answer.
+///
+/// The sub-select hides the length of the array from the planner, which would plan anew for each.
 pub async fn heads_by_id<C: GenericClient>(client: &C, ids: &[i64]) -> Result<Vec<DocumentHead>, StoreError> {
-    static SQL: LazyLock<String> = LazyLock::new(|| select_heads(r#"d."DocumentId" = ANY($1::int8[])"#, ""));
+    static SQL: LazyLock<String> =
+        LazyLock::new(|| select_heads(r#"d."DocumentId" = ANY((SELECT $1::int8[])::int8[])"#, ""));
     read_heads(&query_cached(client, &SQL, &[&ids]).await?)
 }
 

@@ -10,10 +10,11 @@ use std::sync::Arc;
 /// Canonical texts of a document's identity, in `identityJsonPaths` order.
 pub(crate) type IdentityValues = Arc<[Box<str>]>;
 
-/// The row of the document's own type; its alias under an abstract type repeats the values.
+/// The row of the document's own type; its alias under an abstract type repeats the values. The sub-select hides the
+/// length of the array from the planner, which would plan anew for each.
 const IDENTITIES_SQL: &str = r#"SELECT i."DocumentId", i."IdentityValues"
   FROM "dms"."ReferentialIdentity" i
- WHERE i."DocumentId" = ANY($1::int8[]) AND i."ResourceKeyId" <> ALL($2::int2[])"#;
+ WHERE i."DocumentId" = ANY((SELECT $1::int8[])::int8[]) AND i."ResourceKeyId" <> ALL($2::int2[])"#;
 
 /// Reads the identities of these documents. A document without one, or with a damaged one, is missing from the answer:
 /// whoever refers to it cannot be composed, all others can.
