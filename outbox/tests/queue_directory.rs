@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use millstream_outbox::Position;
-use millstream_outbox::queue::{LocalQueue, LocalQueueOptions, QueueError, WorkQueue};
+use millstream_outbox::queue::conformance::work;
+use millstream_outbox::queue::{Lanes, LocalQueue, LocalQueueOptions, QueueError, Settled, WorkQueue};
+use millstream_outbox::{ChangeKind, Position};
 
 async fn open(path: &std::path::Path) -> Result<LocalQueue, QueueError> {
     LocalQueue::open(path, LocalQueueOptions::default()).await
@@ -29,8 +30,26 @@ async fn another_format_is_refused_and_left_alone() {
     let format = folder.path().join("FORMAT");
     fs::write(&format, "millstream work queue, format 99\n").expect("written");
     let refused = open(folder.path()).await.expect_err("refused").to_string();
-    assert!(refused.contains("format 99") && refused.contains("format 1"), "{refused}");
+    assert!(refused.contains("format 99") && refused.contains("format 2"), "{refused}");
     assert_eq!(fs::read_to_string(&format).expect("read"), "millstream work queue, format 99\n");
+}
+
+/// Before there were lanes the stage was written as it is today (a test of the bytes says so), under another format.
+#[tokio::test]
+async fn a_queue_from_before_there_were_lanes_is_taken_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let queue = open(folder.path()).await.expect("opens");
+    queue.put(vec![work(ChangeKind::Upsert, 1, 1, 1)], Some(Position::before(7))).await.expect("put");
+    queue.close().await.expect("closes");
+    let format = folder.path().join("FORMAT");
+    fs::write(&format, "millstream work queue, format 1\n").expect("written");
+    let again = open(folder.path()).await.expect("opens");
+    assert_eq!(fs::read_to_string(&format).expect("read"), "millstream work queue, format 2\n");
+    assert_eq!((again.epoch(), again.position().await.expect("position")), (queue.epoch(), Some(Position::before(7))));
+    let lane = again.add_lane("kafka").await.expect("a lane");
+    let taken = again.take(1).await.expect("take").remove(0);
+    again.settle(vec![(taken.ticket, Settled::Deliver { version: 1, deleted: false })]).await.expect("settle");
+    assert_eq!(lane.stats().await.expect("stats").depth, 1);
 }
 
 #[tokio::test]

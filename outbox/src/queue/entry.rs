@@ -52,6 +52,33 @@ pub(super) enum Fate {
     Quarantined,
 }
 
+/// A taking of an entry that was not settled yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taking {
+    /// Tells it from other takings of the same document.
+    pub(super) take: u64,
+    /// Something was added since: when the oldest of it was put.
+    pub(super) added_at_ms: Option<u64>,
+}
+
+impl Taking {
+    pub(super) const fn new(take: u64) -> Self {
+        Self { take, added_at_ms: None }
+    }
+
+    /// Something that the taker may have missed was put at `put_at_ms`.
+    pub(super) fn added(&mut self, put_at_ms: u64) {
+        self.added_at_ms = Some(self.added_at_ms.map_or(put_at_ms, |oldest_ms| oldest_ms.min(put_at_ms)));
+    }
+}
+
+/// What settling did to an entry, and what every lane gets for it.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) fate: Fate,
+    pub(super) delivery: Option<Work>,
+}
+
 impl SettleReport {
     pub(super) const fn count(&mut self, fate: Fate) {
         match fate {
@@ -104,15 +131,34 @@ impl Entry {
         work.version >= before.0 || after != before
     }
 
-    /// The entry was taken, and was added to before it was settled: whatever was done may not have been enough.
-    pub(super) const fn keep(&mut self) {
-        self.work.not_before_ms = 0;
+    /// What the taker reports. If something was added meanwhile, what was done may not have been enough; it was
+    /// delivered all the same, or a document that is edited all the time would reach no sink.
+    pub(super) fn settle(&mut self, taking: Taking, settled: Settled, now_ms: u64, attempts_max: u32) -> Outcome {
+        let delivery = match settled {
+            Settled::Deliver { version, deleted } => Some(self.work.delivery(version, deleted)),
+            _ => None,
+        };
+        let fate = match taking.added_at_ms {
+            Some(added_at_ms) => self.keep(&settled, added_at_ms),
+            None => self.end(settled, now_ms, attempts_max),
+        };
+        Outcome { fate, delivery }
     }
 
-    /// What the taker reports, for an entry to which nothing was added meanwhile.
-    pub(super) fn settle(&mut self, settled: Settled, now_ms: u64, attempts_max: u32) -> Fate {
+    /// The entry was added to before it was settled, and stays. What was owed before may be done, and then the entry is
+    /// only as old as what was added.
+    fn keep(&mut self, settled: &Settled, added_at_ms: u64) -> Fate {
+        self.work.not_before_ms = 0;
+        if matches!(settled, Settled::Done | Settled::Deliver { .. }) {
+            self.work.first_enqueued_at_ms = added_at_ms;
+        }
+        Fate::Kept
+    }
+
+    /// Nothing was added meanwhile.
+    fn end(&mut self, settled: Settled, now_ms: u64, attempts_max: u32) -> Fate {
         match settled {
-            Settled::Done => return Fate::Removed,
+            Settled::Done | Settled::Deliver { .. } => return Fate::Removed,
             Settled::Remaining { rebuild, cascade, not_before_ms } => {
                 self.work.rebuild &= rebuild;
                 self.work.cascade &= cascade;

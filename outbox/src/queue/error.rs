@@ -41,6 +41,34 @@ pub enum QueueError {
         "the queue holds an entry that cannot be read: {0}; the queue's disk is damaged: run recovery with a new one"
     )]
     Corrupt(String),
+    /// A lane was to be added under a name that cannot be one.
+    #[error("{name:?} cannot be the name of a lane: use 1 to {} of a-z, 0-9 and -", super::lanes::NAME_BYTES_MAX)]
+    LaneName {
+        /// The name.
+        name: String,
+    },
+    /// The lane was removed, or was never added.
+    #[error("the queue has no lane {name:?}: add it first; if it was removed, all it held is gone")]
+    NoLane {
+        /// The name it has, or had.
+        name: String,
+    },
+    /// So many lanes were added in the queue's life that no number is left.
+    #[error("no lane can be added to this queue any more: start a new one in an empty directory and run recovery")]
+    LanesUsedUp,
+    /// A note under this key, or of this size, cannot be kept.
+    #[error(
+        "the note {key:?} of {bytes} bytes cannot be kept: its key has to be 1 to {} of a-z, 0-9 and -, and it may have \
+         {} bytes",
+        super::lanes::NAME_BYTES_MAX,
+        super::lanes::NOTE_BYTES_MAX
+    )]
+    Note {
+        /// The note's key.
+        key: String,
+        /// The note's size.
+        bytes: usize,
+    },
     /// The queue was closed.
     #[error("the queue is closed")]
     Closed,

@@ -4,11 +4,15 @@
 //! touches apart), waiting for a time, in flight, or in quarantine. What was put is on disk before `put` returns; what
 //! was settled may be forgotten by a crash and is then done again, which is harmless because every write downstream is
 //! guarded by versions. Being in flight is never stored: after a restart everything that was not settled is ready again.
+//!
+//! A queue has a stage, from which documents are rebuilt, and may have [`Lanes`]: one for each sink that wants the rebuilt
+//! documents, each a [`WorkQueue`] of its own. [`Settled::Deliver`] moves an entry from the stage into all of them.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod entry;
 mod error;
+mod lanes;
 mod local;
 mod memory;
 mod work;
@@ -17,6 +21,7 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 
 pub use self::error::QueueError;
+pub use self::lanes::{LaneInfo, Lanes, NOTE_BYTES_MAX};
 pub use self::local::{LocalQueue, LocalQueueOptions};
 pub use self::memory::MemoryQueue;
 pub use self::work::Work;
@@ -38,15 +43,17 @@ pub trait WorkQueue: Send + Sync + 'static {
     /// the second to last and the last are of those kinds if there are any.
     fn take(&self, max: usize) -> BoxFuture<'_, Result<Vec<Taken>, QueueError>>;
 
-    /// Reports what became of entries that were taken. An entry to which something was added meanwhile stays, whole and
-    /// ready at once, whatever is reported.
+    /// Reports what became of entries that were taken. An entry to which something was added meanwhile stays, with all its
+    /// obligations and ready at once, whatever is reported; after [`Settled::Done`] and [`Settled::Deliver`] it is only
+    /// as old as what was added.
     fn settle(&self, settled: Vec<(Ticket, Settled)>) -> BoxFuture<'_, Result<SettleReport, QueueError>>;
 
     /// Completes when there is, or just was, something to take. Cancellation safe. More than one waiter may wake up for
     /// one entry.
     fn ready(&self) -> BoxFuture<'_, Result<(), QueueError>>;
 
-    /// The position that was stored last, or `None` if none ever was.
+    /// The position that was stored last, or `None` if none ever was. A lane has a position of its own, for those who put
+    /// into it (a backfill keeps its place there); what the stage delivers does not move it.
     fn position(&self) -> BoxFuture<'_, Result<Option<Position>, QueueError>>;
 
     /// Stores `position` even if it lies before the stored one: after the source has changed its identity.
@@ -113,6 +120,15 @@ impl Ticket {
 pub enum Settled {
     /// Nothing is owed any more.
     Done,
+    /// Nothing is owed any more here, and an entry for the document is added to every lane in the same atomic step
+    /// ([`Work::delivery`], [`Work::absorb`]), also if this one stays because something was added to it. As with every
+    /// settlement a crash may forget it, but never one half of it. Without lanes, and in a lane, it is [`Settled::Done`].
+    Deliver {
+        /// The version whose body was made, or that of the delete.
+        version: i64,
+        /// The document was deleted.
+        deleted: bool,
+    },
     /// Part of it was done: this is what is still owed (a delete stays owed until [`Settled::Done`]).
     Remaining {
         /// The body has still to be made.
@@ -183,6 +199,6 @@ pub struct QueueStats {
     pub quarantined: u64,
     /// How long ago the oldest obligation was put; of delayed entries only the first thousand are looked at.
     pub oldest_age_ms: u64,
-    /// What the queue occupies on disk.
+    /// What the queue occupies on disk, all lanes included; 0 for a lane, which lives on the disk of its queue.
     pub disk_bytes: u64,
 }

@@ -15,7 +15,8 @@ pub struct Work {
     pub resource_key: i16,
     /// The largest version that is known of; what is read has to be at least this.
     pub version: i64,
-    /// The transaction that made that version; it has to be visible before anything is read.
+    /// The transaction that made that version; it has to be visible before anything is read. 0 in a sink's lane, where
+    /// nothing is read that was not read before.
     pub xid: u64,
     /// The document was deleted. Final, and absorbs `rebuild`.
     pub deleted: bool,
@@ -58,6 +59,28 @@ impl Work {
     #[must_use]
     pub const fn owes(&self) -> bool {
         self.deleted || self.rebuild || self.cascade
+    }
+
+    /// What is owed to a sink once the document's body of `version` was made, or its delete was seen.
+    ///
+    /// The lane's entry is as old as the change that led to it, so that lag is measured end to end. There is nothing
+    /// left to wait for and to cascade: the version was read, hence no transaction.
+    #[must_use]
+    pub const fn delivery(&self, version: i64, deleted: bool) -> Self {
+        Self {
+            document_id: self.document_id,
+            document_uuid: self.document_uuid,
+            resource_key: self.resource_key,
+            version,
+            xid: 0,
+            deleted,
+            rebuild: !deleted,
+            cascade: false,
+            low_priority: self.low_priority,
+            attempts: 0,
+            first_enqueued_at_ms: self.first_enqueued_at_ms,
+            not_before_ms: 0,
+        }
     }
 
     /// Adds the obligations of `other`, which is about the same document and was put later, whatever its version.

@@ -1,7 +1,5 @@
 //! The queue as its users hold it: sends commands to the owner thread and waits for the answers.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -11,12 +9,18 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use super::codec::FORMAT;
-use super::owner::{Command, Owner, Reply};
-use super::store::{Readiness, Size, Store};
+use super::codec::STAGE;
+use super::disk::Size;
+use super::format;
+use super::lane::Readiness;
+use super::owner::{Command, EntriesCommand, Granted, LanesCommand, Owner, Reply};
+use super::store::Store;
 use crate::Position;
 use crate::clock::{Clock, SystemClock};
-use crate::queue::{Quarantined, QueueError, QueueStats, SettleReport, Settled, Taken, Ticket, Work, WorkQueue};
+use crate::queue::lanes::{check_name, check_note, no_lane};
+use crate::queue::{
+    LaneInfo, Lanes, Quarantined, QueueError, QueueStats, SettleReport, Settled, Taken, Ticket, Work, WorkQueue,
+};
 
 /// How many commands may wait for the owner before callers have to.
 const COMMANDS_MAX: usize = 1_024;
@@ -24,7 +28,7 @@ const COMMANDS_MAX: usize = 1_024;
 /// What can be chosen when a queue is opened.
 #[derive(Debug, Clone)]
 pub struct LocalQueueOptions {
-    /// After how many failed attempts a document goes into quarantine.
+    /// After how many failed attempts a document goes into quarantine, in the stage and in each lane.
     pub attempts_max: u32,
     /// Memory for blocks read from disk.
     pub cache_bytes: u64,
@@ -48,15 +52,24 @@ impl Default for LocalQueueOptions {
     }
 }
 
-/// A queue in a directory of its own, for one process at a time.
+/// A queue in a directory of its own, for one process at a time: the stage, which is opened, or one of its lanes.
 ///
-/// Dropping it waits for its thread, which takes as long as a write does; [`LocalQueue::close`] waits without blocking.
+/// The directory is held until the stage and all lanes are dropped, or until [`LocalQueue::close`]. Dropping the last of
+/// them waits for their thread, which takes as long as a write does; closing waits without blocking.
 #[derive(Debug)]
 pub struct LocalQueue {
-    commands: Option<mpsc::Sender<Command>>,
-    readiness: watch::Receiver<Readiness>,
-    clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
+    number: u16,
+    name: String,
     epoch: Uuid,
+    readiness: watch::Receiver<Readiness>,
+}
+
+/// What the stage and its lanes have in common.
+#[derive(Debug)]
+struct Shared {
+    commands: Option<mpsc::Sender<Command>>,
+    clock: Arc<dyn Clock>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -84,16 +97,17 @@ impl LocalQueue {
         };
         let thread = thread::Builder::new().name("work-queue".to_owned()).spawn(owner).map_err(io)?;
         let epoch = opening.await.map_err(|_| QueueError::Closed)??;
-        Ok(Self { commands: Some(commands), readiness, clock, epoch, thread: Mutex::new(Some(thread)) })
+        let shared = Arc::new(Shared { commands: Some(commands), clock, thread: Mutex::new(Some(thread)) });
+        Ok(Self { shared, number: STAGE, name: String::new(), epoch, readiness })
     }
 
-    /// Stops accepting calls, flushes everything to disk and releases the directory.
+    /// Stops accepting calls, of the lanes too, flushes everything to disk and releases the directory.
     ///
     /// # Errors
     /// When the last flush failed: what was settled last may be done again.
     pub async fn close(&self) -> Result<(), QueueError> {
-        self.ask(|reply| Command::Close { reply }).await?;
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.shared.ask(|reply| Command::Close { reply }).await?;
+        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The thread has dropped the store before it answered; all that is left to it is to return.
         if thread.is_some_and(|thread| thread.join().is_err()) {
             return Err(QueueError::Storage { action: "closing", detail: "its thread panicked".to_owned() });
@@ -101,35 +115,60 @@ impl LocalQueue {
         Ok(())
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, QueueError> {
-        let (reply, answer) = oneshot::channel();
-        let commands = self.commands.as_ref().ok_or(QueueError::Closed)?;
-        commands.send(command(reply)).await.map_err(|_| QueueError::Closed)?;
-        answer.await.map_err(|_| QueueError::Closed)?
+    /// The lane that was granted under a name.
+    fn named(&self, name: &str, Granted { number, epoch, readiness }: Granted) -> Arc<dyn WorkQueue> {
+        Arc::new(Self { shared: Arc::clone(&self.shared), number, name: name.to_owned(), epoch, readiness })
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> EntriesCommand) -> Result<T, QueueError> {
+        self.shared.ask(|reply| Command::Entries(self.number, command(reply))).await
+    }
+
+    async fn ask_lanes<T>(&self, command: impl FnOnce(Reply<T>) -> LanesCommand) -> Result<T, QueueError> {
+        self.shared.ask(|reply| Command::Lanes(command(reply))).await
     }
 
     async fn wait_until_ready(&self) -> Result<(), QueueError> {
         let mut readiness = self.readiness.clone();
         loop {
             let Readiness { now, due_ms } = *readiness.borrow_and_update();
-            let now_ms = self.clock.now_ms();
+            // After this lane's end what it said last means nothing.
+            readiness.has_changed().map_err(|_| self.gone())?;
+            let now_ms = self.shared.clock.now_ms();
             match due_ms {
                 _ if now => return Ok(()),
                 Some(due_ms) if due_ms <= now_ms => return Ok(()),
                 Some(due_ms) => {
-                    let due = self.clock.sleep(Duration::from_millis(due_ms - now_ms));
+                    let due = self.shared.clock.sleep(Duration::from_millis(due_ms - now_ms));
                     tokio::select! {
-                        changed = readiness.changed() => changed.map_err(|_| QueueError::Closed)?,
+                        changed = readiness.changed() => changed.map_err(|_| self.gone())?,
                         () = due => {}
                     }
                 }
-                None => readiness.changed().await.map_err(|_| QueueError::Closed)?,
+                None => readiness.changed().await.map_err(|_| self.gone())?,
             }
+        }
+    }
+
+    /// Why nobody says any more whether there is something to take.
+    fn gone(&self) -> QueueError {
+        match &self.shared.commands {
+            Some(commands) if !commands.is_closed() && self.number != STAGE => no_lane(&self.name),
+            _ => QueueError::Closed,
         }
     }
 }
 
-impl Drop for LocalQueue {
+impl Shared {
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, QueueError> {
+        let (reply, answer) = oneshot::channel();
+        let commands = self.commands.as_ref().ok_or(QueueError::Closed)?;
+        commands.send(command(reply)).await.map_err(|_| QueueError::Closed)?;
+        answer.await.map_err(|_| QueueError::Closed)?
+    }
+}
+
+impl Drop for Shared {
     fn drop(&mut self) {
         drop(self.commands.take());
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
@@ -141,15 +180,15 @@ impl Drop for LocalQueue {
 
 impl WorkQueue for LocalQueue {
     fn put(&self, work: Vec<Work>, position: Option<Position>) -> BoxFuture<'_, Result<(), QueueError>> {
-        Box::pin(self.ask(move |reply| Command::Put { work, position, reply }))
+        Box::pin(self.ask(move |reply| EntriesCommand::Put { work, position, reply }))
     }
 
     fn take(&self, max: usize) -> BoxFuture<'_, Result<Vec<Taken>, QueueError>> {
-        Box::pin(self.ask(move |reply| Command::Take { max, reply }))
+        Box::pin(self.ask(move |reply| EntriesCommand::Take { max, reply }))
     }
 
     fn settle(&self, settled: Vec<(Ticket, Settled)>) -> BoxFuture<'_, Result<SettleReport, QueueError>> {
-        Box::pin(self.ask(move |reply| Command::Settle { settled, reply }))
+        Box::pin(self.ask(move |reply| EntriesCommand::Settle { settled, reply }))
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), QueueError>> {
@@ -157,11 +196,11 @@ impl WorkQueue for LocalQueue {
     }
 
     fn position(&self) -> BoxFuture<'_, Result<Option<Position>, QueueError>> {
-        Box::pin(self.ask(|reply| Command::Position { reply }))
+        Box::pin(self.ask(|reply| EntriesCommand::Position { reply }))
     }
 
     fn reset_position(&self, position: Position) -> BoxFuture<'_, Result<(), QueueError>> {
-        Box::pin(self.ask(move |reply| Command::ResetPosition { position, reply }))
+        Box::pin(self.ask(move |reply| EntriesCommand::ResetPosition { position, reply }))
     }
 
     fn epoch(&self) -> Uuid {
@@ -169,25 +208,72 @@ impl WorkQueue for LocalQueue {
     }
 
     fn stats(&self) -> BoxFuture<'_, Result<QueueStats, QueueError>> {
-        Box::pin(self.ask(|reply| Command::Stats { reply }))
+        Box::pin(self.ask(|reply| EntriesCommand::Stats { reply }))
     }
 
     fn quarantined(&self, after: Option<i64>, max: usize) -> BoxFuture<'_, Result<Vec<Quarantined>, QueueError>> {
-        Box::pin(self.ask(move |reply| Command::Quarantined { after, max, reply }))
+        Box::pin(self.ask(move |reply| EntriesCommand::Quarantined { after, max, reply }))
     }
 
     fn release(&self, document_ids: Vec<i64>) -> BoxFuture<'_, Result<u64, QueueError>> {
-        Box::pin(self.ask(move |reply| Command::LeaveQuarantine { document_ids, again: true, reply }))
+        Box::pin(self.ask(move |reply| EntriesCommand::LeaveQuarantine { document_ids, again: true, reply }))
     }
 
     fn discard(&self, document_ids: Vec<i64>) -> BoxFuture<'_, Result<u64, QueueError>> {
-        Box::pin(self.ask(move |reply| Command::LeaveQuarantine { document_ids, again: false, reply }))
+        Box::pin(self.ask(move |reply| EntriesCommand::LeaveQuarantine { document_ids, again: false, reply }))
+    }
+}
+
+impl Lanes for LocalQueue {
+    fn add_lane<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn WorkQueue>, QueueError>> {
+        Box::pin(async move {
+            check_name(name)?;
+            let granted = self.ask_lanes(|reply| LanesCommand::Add { name: name.to_owned(), reply }).await?;
+            Ok(self.named(name, granted))
+        })
+    }
+
+    fn remove_lane<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<bool, QueueError>> {
+        Box::pin(self.ask_lanes(|reply| LanesCommand::Remove { name: name.to_owned(), reply }))
+    }
+
+    fn lane<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Arc<dyn WorkQueue>>, QueueError>> {
+        Box::pin(async move {
+            let granted = self.ask_lanes(|reply| LanesCommand::Lane { name: name.to_owned(), reply }).await?;
+            Ok(granted.map(|granted| self.named(name, granted)))
+        })
+    }
+
+    fn lanes(&self) -> BoxFuture<'_, Result<Vec<LaneInfo>, QueueError>> {
+        Box::pin(self.ask_lanes(|reply| LanesCommand::List { reply }))
+    }
+
+    fn set_paused<'a>(&'a self, name: &'a str, paused: bool) -> BoxFuture<'a, Result<(), QueueError>> {
+        Box::pin(self.ask_lanes(move |reply| LanesCommand::SetPaused { name: name.to_owned(), paused, reply }))
+    }
+
+    fn set_note<'a>(
+        &'a self,
+        name: &'a str,
+        key: &'a str,
+        note: Option<Vec<u8>>,
+    ) -> BoxFuture<'a, Result<(), QueueError>> {
+        Box::pin(async move {
+            check_note(key, note.as_ref())?;
+            let (name, key) = (name.to_owned(), key.to_owned());
+            self.ask_lanes(|reply| LanesCommand::SetNote { name, key, note, reply }).await
+        })
+    }
+
+    fn note<'a>(&'a self, name: &'a str, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, QueueError>> {
+        let (name, key) = (name.to_owned(), key.to_owned());
+        Box::pin(self.ask_lanes(|reply| LanesCommand::Note { name, key, reply }))
     }
 }
 
 /// Checks the format, then opens the store in a directory below, so that nothing but `FORMAT` is ours to explain.
 fn open_store(path: &Path, options: &LocalQueueOptions) -> Result<Store, QueueError> {
-    check_format(path)?;
+    format::check(path)?;
     let size = Size {
         cache_bytes: options.cache_bytes,
         journal_bytes: options.journal_bytes.max(64 << 20),
@@ -197,39 +283,4 @@ fn open_store(path: &Path, options: &LocalQueueOptions) -> Result<Store, QueueEr
         Err(QueueError::InUse { .. }) => Err(QueueError::InUse { path: path.to_owned() }),
         opened => opened,
     }
-}
-
-fn check_format(path: &Path) -> Result<(), QueueError> {
-    let io = |source| QueueError::Io { path: path.to_owned(), source };
-    fs::create_dir_all(path).map_err(io)?;
-    match fs::read(path.join("FORMAT")) {
-        Ok(format) if format == FORMAT.as_bytes() => Ok(()),
-        Ok(format) => {
-            let found = String::from_utf8_lossy(&format[..format.len().min(80)]).trim().to_owned();
-            let expected = FORMAT.trim();
-            let detail = format!(
-                "FORMAT says {found:?}, this version reads {expected:?}: use the version that wrote it, or start with an \
-                 empty directory and run recovery"
-            );
-            Err(QueueError::Format { path: path.to_owned(), detail })
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if fs::read_dir(path).map_err(io)?.any(|entry| entry.is_ok_and(|entry| entry.file_name() != "FORMAT.new")) {
-                let detail = "the directory is not empty and has no file FORMAT, so it is no queue: name another one";
-                return Err(QueueError::Format { path: path.to_owned(), detail: detail.to_owned() });
-            }
-            write_format(path).map_err(io)
-        }
-        Err(error) => Err(io(error)),
-    }
-}
-
-/// Appears whole or not at all, and before anything else.
-fn write_format(path: &Path) -> io::Result<()> {
-    let draft = path.join("FORMAT.new");
-    let mut file = File::create(&draft)?;
-    file.write_all(FORMAT.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(draft, path.join("FORMAT"))?;
-    File::open(path)?.sync_all()
 }

@@ -1,21 +1,23 @@
-//! What the store can say of itself: whether there is work, how much, and what stands in quarantine.
+//! What a lane can say of itself: whether there is work, how much, and what stands in quarantine.
 
-use super::{Readiness, Store, missing, next, storage};
+use super::{Lane, Readiness, next};
 use crate::queue::entry::Line;
-use crate::queue::local::codec::{self, FIRST_ROW, Row};
+use crate::queue::local::codec::{self, FIRST_ROW, Row, STAGE};
+use crate::queue::local::disk::{Disk, storage};
 use crate::queue::{Quarantined, QueueError, QueueStats};
 
 /// Of delayed entries, at most this many are looked at for the oldest age.
 const DELAYED_LOOKED_AT: usize = 1_000;
 
-impl Store {
+impl Lane {
     /// Whether there is something to take, or when there will be; everything has to be committed.
-    pub(in crate::queue::local) fn readiness(&self, now_ms: u64) -> Result<Readiness, QueueError> {
-        let waiting = |line: Line| self.waiting(line) > 0;
+    pub(in crate::queue::local) fn readiness(&self, disk: &Disk, now_ms: u64) -> Result<Readiness, QueueError> {
+        let waiting = |line: Line| !self.paused && self.waiting(line) > 0;
         if waiting(Line::Direct) || waiting(Line::Touch) {
             return Ok(Readiness { now: true, due_ms: None });
         }
-        let due_ms = if waiting(Line::Delayed) { self.first_waiting(Line::Delayed)?.map(|row| row.0) } else { None };
+        let due_ms =
+            if waiting(Line::Delayed) { self.first_waiting(disk, Line::Delayed)?.map(|row| row.0) } else { None };
         Ok(Readiness { now: due_ms.is_some_and(|due_ms| due_ms <= now_ms), due_ms })
     }
 
@@ -24,12 +26,12 @@ impl Store {
         self.book.counts[line.number()].saturating_sub(self.walks[line.number()].in_flight() as u64)
     }
 
-    fn first_waiting(&self, line: Line) -> Result<Option<Row>, QueueError> {
+    fn first_waiting(&self, disk: &Disk, line: Line) -> Result<Option<Row>, QueueError> {
         let walk = &self.walks[line.number()];
         if let Some(row) = walk.returned().next() {
             return Ok(Some(row));
         }
-        for guard in self.rows(line, walk.cursor()) {
+        for guard in disk.rows(self.number, line, walk.cursor()) {
             let row = codec::order_row(&guard.key().map_err(storage("reading"))?)?;
             if !walk.is_in_flight(row) {
                 return Ok(Some(row));
@@ -39,18 +41,19 @@ impl Store {
     }
 
     /// How much there is; everything has to be committed.
-    pub(in crate::queue::local) fn stats(&self, now_ms: u64) -> Result<QueueStats, QueueError> {
+    pub(in crate::queue::local) fn stats(&self, disk: &Disk, now_ms: u64) -> Result<QueueStats, QueueError> {
         let count = |line: Line| self.book.counts[line.number()];
         let mut oldest_ms = now_ms;
         for line in [Line::Direct, Line::Touch] {
-            let firsts = [self.first_waiting(line)?, self.walks[line.number()].first_in_flight()];
+            let firsts = [self.first_waiting(disk, line)?, self.walks[line.number()].first_in_flight()];
             for (first_enqueued_at_ms, _) in firsts.into_iter().flatten() {
                 oldest_ms = oldest_ms.min(first_enqueued_at_ms);
             }
         }
-        for guard in self.rows(Line::Delayed, self.walks[Line::Delayed.number()].head()).take(DELAYED_LOOKED_AT) {
+        let delayed = disk.rows(self.number, Line::Delayed, self.walks[Line::Delayed.number()].head());
+        for guard in delayed.take(DELAYED_LOOKED_AT) {
             let (_, document_id) = codec::order_row(&guard.key().map_err(storage("reading"))?)?;
-            let entry = self.load(document_id)?.ok_or_else(|| missing(document_id))?;
+            let entry = self.load(disk, document_id)?.ok_or_else(|| self.missing(document_id))?;
             oldest_ms = oldest_ms.min(entry.work.first_enqueued_at_ms);
         }
         Ok(QueueStats {
@@ -60,13 +63,14 @@ impl Store {
             delayed: count(Line::Delayed),
             quarantined: count(Line::Quarantine),
             oldest_age_ms: now_ms.saturating_sub(oldest_ms),
-            disk_bytes: self.db.disk_space().map_err(storage("measuring"))?,
+            disk_bytes: if self.number == STAGE { disk.bytes()? } else { 0 },
         })
     }
 
     /// Entries in quarantine; everything has to be committed.
     pub(in crate::queue::local) fn quarantined(
         &self,
+        disk: &Disk,
         after: Option<i64>,
         max: usize,
     ) -> Result<Vec<Quarantined>, QueueError> {
@@ -75,9 +79,9 @@ impl Store {
             Some(after) => next((0, after)),
         };
         let mut listed = Vec::new();
-        for guard in self.rows(Line::Quarantine, from).take(max) {
+        for guard in disk.rows(self.number, Line::Quarantine, from).take(max) {
             let (_, document_id) = codec::order_row(&guard.key().map_err(storage("reading"))?)?;
-            listed.push(self.load(document_id)?.ok_or_else(|| missing(document_id))?.into());
+            listed.push(self.load(disk, document_id)?.ok_or_else(|| self.missing(document_id))?.into());
         }
         Ok(listed)
     }

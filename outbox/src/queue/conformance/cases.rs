@@ -1,124 +1,14 @@
-//! The suite that every [`WorkQueue`] has to pass. A test calls [`run`] with a [`Fixture`] of its implementation.
+//! What every queue promises, one case each.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use uuid::Uuid;
+use super::{ATTEMPTS_MAX, Bench, KEPT, QUARANTINED, REMOVED, work};
+use crate::clock::Clock;
+use crate::queue::{QueueStats, SettleReport, Settled};
+use crate::{ChangeKind, Position};
 
-use super::{QueueStats, SettleReport, Settled, Taken, Work, WorkQueue};
-use crate::clock::{Clock, ManualClock};
-use crate::{Change, ChangeKind, Position};
-
-/// How often a document may fail in the suite before it goes into quarantine.
-pub const ATTEMPTS_MAX: u32 = 3;
-
-/// How long anything in here may take.
-const DEADLINE: Duration = Duration::from_secs(20);
-
-/// Makes one queue, and opens it again after everybody has let go of it.
-pub trait Fixture {
-    /// Opens the queue, which lets a document fail [`ATTEMPTS_MAX`] times and reads the time from `clock`. The second
-    /// time it is the same queue, as after a restart.
-    fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Arc<dyn WorkQueue>>;
-}
-
-/// A queue under test.
-struct Bench<'a> {
-    fixture: &'a mut dyn Fixture,
-    clock: ManualClock,
-    queue: Arc<dyn WorkQueue>,
-}
-
-/// Runs the whole suite, each case on a new queue from `fixture`.
-///
-/// # Panics
-/// When the queue breaks a promise; the message says which.
-pub async fn run<F: Fixture>(mut fixture: impl FnMut() -> F) {
-    macro_rules! cases {
-        ($($case:ident),* $(,)?) => {$({
-            let mut fixture = fixture();
-            let clock = ManualClock::at(1_000_000);
-            let queue = fixture.open(clock.clone()).await;
-            let bench = Bench { fixture: &mut fixture, clock, queue };
-            let done = tokio::time::timeout(DEADLINE, $case(bench)).await;
-            assert!(done.is_ok(), concat!(stringify!($case), " did not end"));
-        })*};
-    }
-    cases!(
-        changes_of_one_document_are_one_entry,
-        the_oldest_goes_first_and_touches_get_their_share,
-        an_edit_raises_a_touch,
-        what_is_in_flight_is_not_taken_twice,
-        what_was_added_to_survives_its_acknowledgement,
-        an_older_redelivery_does_not_hold_up_an_acknowledgement,
-        a_retry_waits_and_counts_no_attempt,
-        what_remains_is_taken_again,
-        poison_goes_to_quarantine_and_holds_up_nothing,
-        a_newer_version_leaves_quarantine_by_itself,
-        an_operator_releases_and_discards,
-        positions_never_go_back_by_themselves,
-        a_restart_keeps_what_was_put_and_settled,
-        waiting_ends_when_work_arrives_or_falls_due,
-        many_takers_share_the_work_without_overlap,
-    );
-}
-
-/// A change of one kind, as work.
-#[must_use]
-pub fn work(kind: ChangeKind, document_id: i64, version: i64, now_ms: u64) -> Work {
-    let change = Change {
-        outbox_id: version,
-        xid: 10_000 + version as u64,
-        document_id,
-        document_uuid: Uuid::from_u128(document_id as u128),
-        resource_key: 7,
-        kind,
-        content_version: version,
-    };
-    Work::of(&change, now_ms)
-}
-
-impl Bench<'_> {
-    async fn put(&self, kind: ChangeKind, document_id: i64, version: i64) {
-        let work = work(kind, document_id, version, self.clock.now_ms());
-        self.queue.put(vec![work], None).await.expect("put");
-    }
-
-    async fn take(&self, max: usize) -> Vec<Taken> {
-        self.queue.take(max).await.expect("take")
-    }
-
-    async fn take_ids(&self, max: usize) -> Vec<i64> {
-        self.take(max).await.iter().map(|taken| taken.work.document_id).collect()
-    }
-
-    async fn take_one(&self) -> Taken {
-        let mut taken = self.take(1).await;
-        assert_eq!(taken.len(), 1, "there should be something to take");
-        taken.remove(0)
-    }
-
-    async fn settle(&self, taken: &Taken, settled: Settled) -> SettleReport {
-        self.queue.settle(vec![(taken.ticket, settled)]).await.expect("settle")
-    }
-
-    async fn stats(&self) -> QueueStats {
-        QueueStats { disk_bytes: 0, ..self.queue.stats().await.expect("stats") }
-    }
-
-    async fn reopen(&mut self) {
-        self.queue = Arc::new(super::MemoryQueue::new(Arc::new(self.clock.clone()), 1));
-        self.queue = self.fixture.open(self.clock.clone()).await;
-    }
-}
-
-const REMOVED: SettleReport = SettleReport { removed: 1, kept: 0, quarantined: 0, unknown: 0 };
-const KEPT: SettleReport = SettleReport { removed: 0, kept: 1, quarantined: 0, unknown: 0 };
-const QUARANTINED: SettleReport = SettleReport { removed: 0, kept: 0, quarantined: 1, unknown: 0 };
-
-async fn changes_of_one_document_are_one_entry(bench: Bench<'_>) {
+pub(super) async fn changes_of_one_document_are_one_entry(bench: Bench<'_>) {
     bench.put(ChangeKind::Identity, 1, 10).await;
     let first_ms = bench.clock.now_ms();
     bench.clock.advance(50);
@@ -139,7 +29,7 @@ async fn changes_of_one_document_are_one_entry(bench: Bench<'_>) {
     assert_eq!(bench.stats().await, QueueStats::default());
 }
 
-async fn the_oldest_goes_first_and_touches_get_their_share(bench: Bench<'_>) {
+pub(super) async fn the_oldest_goes_first_and_touches_get_their_share(bench: Bench<'_>) {
     for document_id in 1..=4 {
         bench.put(ChangeKind::Touch, document_id, document_id).await;
         bench.clock.advance(1);
@@ -154,7 +44,7 @@ async fn the_oldest_goes_first_and_touches_get_their_share(bench: Bench<'_>) {
     assert_eq!(bench.take_ids(8).await, [17, 18, 3, 4], "nothing is held back for lines that are empty");
 }
 
-async fn an_edit_raises_a_touch(bench: Bench<'_>) {
+pub(super) async fn an_edit_raises_a_touch(bench: Bench<'_>) {
     for document_id in 1..=3 {
         bench.put(ChangeKind::Touch, document_id, document_id).await;
     }
@@ -167,7 +57,7 @@ async fn an_edit_raises_a_touch(bench: Bench<'_>) {
     assert_eq!(bench.stats().await.touches, 1, "also while it is in flight");
 }
 
-async fn what_is_in_flight_is_not_taken_twice(bench: Bench<'_>) {
+pub(super) async fn what_is_in_flight_is_not_taken_twice(bench: Bench<'_>) {
     bench.put(ChangeKind::Upsert, 1, 1).await;
     let taken = bench.take_one().await;
     assert_eq!(bench.take(10).await, []);
@@ -184,7 +74,7 @@ async fn what_is_in_flight_is_not_taken_twice(bench: Bench<'_>) {
     assert_eq!(bench.settle(&again, Settled::Done).await, unknown);
 }
 
-async fn what_was_added_to_survives_its_acknowledgement(bench: Bench<'_>) {
+pub(super) async fn what_was_added_to_survives_its_acknowledgement(bench: Bench<'_>) {
     let reports = [
         Settled::Done,
         Settled::RetryAt { not_before_ms: u64::MAX },
@@ -208,7 +98,29 @@ async fn what_was_added_to_survives_its_acknowledgement(bench: Bench<'_>) {
     assert_eq!(bench.settle(&taken, Settled::Done).await, KEPT);
 }
 
-async fn an_older_redelivery_does_not_hold_up_an_acknowledgement(bench: Bench<'_>) {
+pub(super) async fn what_is_done_does_not_age_what_was_added(bench: Bench<'_>) {
+    bench.put(ChangeKind::Upsert, 1, 1).await;
+    bench.put(ChangeKind::Upsert, 2, 1).await;
+    for version in 2..=5 {
+        bench.clock.advance(100);
+        let taken = bench.take(2).await;
+        for document_id in [1, 2] {
+            bench.put(ChangeKind::Upsert, document_id, version).await;
+            bench.clock.advance(7);
+            bench.put(ChangeKind::Upsert, document_id, version).await;
+        }
+        for taken in &taken {
+            let tried = Settled::RetryAt { not_before_ms: u64::MAX };
+            let settled = if taken.work.document_id == 1 { Settled::Done } else { tried };
+            assert_eq!(bench.settle(taken, settled).await, KEPT);
+        }
+    }
+    let taken = bench.take(2).await;
+    let ages = taken.iter().map(|taken| (taken.work.document_id, 1_000_456 - taken.work.first_enqueued_at_ms));
+    assert_eq!(ages.collect::<Vec<_>>(), [(2, 456), (1, 14)], "a document that is edited all the time is not late");
+}
+
+pub(super) async fn an_older_redelivery_does_not_hold_up_an_acknowledgement(bench: Bench<'_>) {
     bench.put(ChangeKind::Upsert, 1, 5).await;
     let taken = bench.take_one().await;
     bench.put(ChangeKind::Upsert, 1, 4).await;
@@ -220,7 +132,7 @@ async fn an_older_redelivery_does_not_hold_up_an_acknowledgement(bench: Bench<'_
     assert!(bench.take_one().await.work.cascade);
 }
 
-async fn a_retry_waits_and_counts_no_attempt(bench: Bench<'_>) {
+pub(super) async fn a_retry_waits_and_counts_no_attempt(bench: Bench<'_>) {
     bench.put(ChangeKind::Upsert, 1, 1).await;
     bench.put(ChangeKind::Touch, 2, 2).await;
     let due_ms = bench.clock.now_ms() + 100;
@@ -241,7 +153,7 @@ async fn a_retry_waits_and_counts_no_attempt(bench: Bench<'_>) {
     assert_eq!(bench.take_ids(10).await, [1], "0 is at once");
 }
 
-async fn what_remains_is_taken_again(bench: Bench<'_>) {
+pub(super) async fn what_remains_is_taken_again(bench: Bench<'_>) {
     bench.put(ChangeKind::Identity, 1, 1).await;
     let taken = bench.take_one().await;
     let cascade = Settled::Remaining { rebuild: false, cascade: true, not_before_ms: 0 };
@@ -263,7 +175,7 @@ async fn fail(bench: &Bench<'_>, times: u32) {
     }
 }
 
-async fn poison_goes_to_quarantine_and_holds_up_nothing(mut bench: Bench<'_>) {
+pub(super) async fn poison_goes_to_quarantine_and_holds_up_nothing(mut bench: Bench<'_>) {
     bench.put(ChangeKind::Identity, 1, 1).await;
     let first_ms = bench.clock.now_ms();
     fail(&bench, ATTEMPTS_MAX).await;
@@ -287,7 +199,7 @@ async fn poison_goes_to_quarantine_and_holds_up_nothing(mut bench: Bench<'_>) {
     assert_eq!(bench.queue.quarantined(Some(1), 10).await.expect("list"), listed[1..]);
 }
 
-async fn a_newer_version_leaves_quarantine_by_itself(bench: Bench<'_>) {
+pub(super) async fn a_newer_version_leaves_quarantine_by_itself(bench: Bench<'_>) {
     bench.put(ChangeKind::Identity, 1, 1).await;
     fail(&bench, ATTEMPTS_MAX).await;
     bench.put(ChangeKind::Upsert, 1, 2).await;
@@ -298,7 +210,7 @@ async fn a_newer_version_leaves_quarantine_by_itself(bench: Bench<'_>) {
     fail(&bench, ATTEMPTS_MAX).await;
 }
 
-async fn an_operator_releases_and_discards(bench: Bench<'_>) {
+pub(super) async fn an_operator_releases_and_discards(bench: Bench<'_>) {
     for document_id in 1..=3 {
         bench.put(ChangeKind::Upsert, document_id, 1).await;
         let taken = bench.take_one().await;
@@ -313,7 +225,7 @@ async fn an_operator_releases_and_discards(bench: Bench<'_>) {
     assert_eq!(bench.stats().await.quarantined, 0);
 }
 
-async fn positions_never_go_back_by_themselves(mut bench: Bench<'_>) {
+pub(super) async fn positions_never_go_back_by_themselves(mut bench: Bench<'_>) {
     let put = async |bench: &Bench<'_>, position| bench.queue.put(vec![], Some(position)).await.expect("put");
     assert_eq!(bench.queue.position().await.expect("position"), None);
     put(&bench, Position::within(7, 3)).await;
@@ -328,7 +240,7 @@ async fn positions_never_go_back_by_themselves(mut bench: Bench<'_>) {
     assert_eq!(bench.queue.position().await.expect("position"), Some(Position::before(5)));
 }
 
-async fn a_restart_keeps_what_was_put_and_settled(mut bench: Bench<'_>) {
+pub(super) async fn a_restart_keeps_what_was_put_and_settled(mut bench: Bench<'_>) {
     for document_id in -3..=6 {
         bench.put(ChangeKind::Upsert, document_id, 1).await;
         bench.clock.advance(1);
@@ -345,7 +257,7 @@ async fn a_restart_keeps_what_was_put_and_settled(mut bench: Bench<'_>) {
     assert_eq!(bench.take_ids(10).await, [-1]);
 }
 
-async fn waiting_ends_when_work_arrives_or_falls_due(bench: Bench<'_>) {
+pub(super) async fn waiting_ends_when_work_arrives_or_falls_due(bench: Bench<'_>) {
     let pending = async |bench: &Bench<'_>| {
         let mut ready = bench.queue.ready();
         // Twice round the runtime is enough for anything that is there already.
@@ -364,7 +276,7 @@ async fn waiting_ends_when_work_arrives_or_falls_due(bench: Bench<'_>) {
     assert_eq!(bench.take_ids(1).await, [1]);
 }
 
-async fn many_takers_share_the_work_without_overlap(bench: Bench<'_>) {
+pub(super) async fn many_takers_share_the_work_without_overlap(bench: Bench<'_>) {
     const DOCUMENTS: i64 = 5_000;
     let now_ms = bench.clock.now_ms();
     let putter = async {

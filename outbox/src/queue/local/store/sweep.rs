@@ -1,0 +1,90 @@
+//! Clearing away what removed lanes held, in steps that hold up nobody for long.
+
+use fjall::Keyspace;
+
+use super::Store;
+use crate::queue::QueueError;
+use crate::queue::local::codec;
+use crate::queue::local::disk::{Disk, storage};
+
+/// How many keys a step removes, which takes about a millisecond.
+const STEP_KEYS: usize = 512;
+
+/// The clearing of one lane. Where it stands is kept in memory only: after a restart it walks once more over what it
+/// removed before.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    lane: u16,
+    room: Room,
+    /// The last key that was removed from the room.
+    after: Option<Vec<u8>>,
+}
+
+/// What is cleared, one after the other. The record that says "removed" stands in the last one.
+#[derive(Debug, Clone, Copy)]
+enum Room {
+    Work,
+    Order,
+    Meta,
+}
+
+impl Sweep {
+    pub(super) const fn of(lane: u16) -> Self {
+        Self { lane, room: Room::Work, after: None }
+    }
+
+    /// Removes some keys; answers whether nothing is left.
+    fn step(&mut self, disk: &Disk) -> Result<bool, QueueError> {
+        let lane = self.lane.to_be_bytes();
+        let cleared = match self.room {
+            Room::Work => self.clear(disk, &disk.work, &lane)?,
+            Room::Order => self.clear(disk, &disk.order, &lane)?,
+            Room::Meta => self.clear(disk, &disk.meta, &codec::lane_prefix(self.lane))?,
+        };
+        match (cleared, self.room) {
+            (false, _) => return Ok(false),
+            (true, Room::Work) => (self.room, self.after) = (Room::Order, None),
+            (true, Room::Order) => (self.room, self.after) = (Room::Meta, None),
+            (true, Room::Meta) => return Ok(true),
+        }
+        Ok(false)
+    }
+
+    /// Removes some keys that begin with `prefix`; answers whether there were no more.
+    fn clear(&mut self, disk: &Disk, keyspace: &Keyspace, prefix: &[u8]) -> Result<bool, QueueError> {
+        let from = self.after.clone().unwrap_or_else(|| prefix.to_vec());
+        let mut batch = disk.batch(false);
+        let mut last = None;
+        for guard in keyspace.range(from..).take(STEP_KEYS) {
+            let key = guard.key().map_err(storage("reading"))?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            last = Some(key.to_vec());
+            batch.remove(keyspace, key);
+        }
+        if last.is_none() {
+            return Ok(true);
+        }
+        self.after = last;
+        batch.commit().map_err(storage("clearing a removed lane"))?;
+        Ok(false)
+    }
+}
+
+impl Store {
+    /// Whether a removed lane has still to be cleared away.
+    pub(in crate::queue::local) const fn is_sweeping(&self) -> bool {
+        !self.sweeps.is_empty()
+    }
+
+    /// Clears some of it away. What a crash forgets is done again.
+    pub(in crate::queue::local) fn sweep(&mut self) -> Result<(), QueueError> {
+        if let Some(sweep) = self.sweeps.last_mut()
+            && sweep.step(&self.disk)?
+        {
+            self.sweeps.pop();
+        }
+        Ok(())
+    }
+}
