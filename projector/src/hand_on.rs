@@ -1,17 +1,19 @@
 //! What happens to an entry after its document's fate in the cache is known.
 //!
-//! Today that is the end of the entry. The lanes of the sinks begin here: an entry whose body was stored, or whose
-//! document is gone, moves into one lane a sink in the same durable step that removes it from the cache stage, and this
-//! function is where that step belongs. What it must not pass on are the other fates: a body below the effective version
-//! belongs to nobody (`rules.md` 5), and a superseded one is followed by its successor.
+//! An entry whose body the cache holds, or whose document is gone, moves into the lanes of the sinks in the same durable
+//! step that ends it here. The other fates are nobody else's business: a body below the effective version belongs to no
+//! copy (`rules.md` 5), and a superseded one is followed by its successor.
 
 use millstream_outbox::queue::{Settled, Taken, Ticket};
 
 /// What became of a document in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// The cache holds this body now, or held it already.
-    Cached,
+    /// The cache holds the body of this version now, or held it already.
+    Cached {
+        /// The version that the body was composed at.
+        version: i64,
+    },
     /// The document is gone, its cached row with it.
     Gone,
     /// A newer version is there or on its way.
@@ -22,7 +24,11 @@ pub(crate) enum Fate {
 
 /// Settles an entry whose document has met its fate.
 pub(crate) fn hand_on(taken: &Taken, fate: Fate) -> (Ticket, Settled) {
-    match fate {
-        Fate::Cached | Fate::Gone | Fate::Superseded | Fate::AwaitsStamp => (taken.ticket, Settled::Done),
-    }
+    let settled = match fate {
+        Fate::Cached { version } => Settled::Deliver { version, deleted: false },
+        // The delete has a version of its own, which the ledger of tombstones knows.
+        Fate::Gone => Settled::Deliver { version: taken.work.version, deleted: true },
+        Fate::Superseded | Fate::AwaitsStamp => Settled::Done,
+    };
+    (taken.ticket, settled)
 }

@@ -25,6 +25,7 @@
 mod backoff;
 pub mod cascade;
 mod context;
+pub mod delivery;
 mod error;
 mod figures;
 mod gauges;

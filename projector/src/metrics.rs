@@ -77,8 +77,34 @@ pub const RESYNC_ENQUEUED: &str = "millstream_resync_enqueued_total";
 /// 1 while a resynchronisation runs.
 pub const RESYNC_RUNNING: &str = "millstream_resync_running";
 
+/// Entries in a sink's lane, taken ones included.
+pub const LANE_DEPTH: &str = "millstream_lane_depth";
+/// Age of the oldest entry in a lane, from the arrival of its change.
+pub const LANE_OLDEST_AGE_MS: &str = "millstream_lane_oldest_age_ms";
+/// Entries in a lane's quarantine.
+pub const LANE_QUARANTINED: &str = "millstream_lane_quarantined";
+/// Deliveries that the sink confirmed.
+pub const LANE_DELIVERED: &str = "millstream_lane_delivered_total";
+/// Deliveries that the sink confirmed in the last second.
+pub const LANE_DELIVERED_PER_S: &str = "millstream_lane_delivered_per_s";
+/// Deliveries that the sink had already, or something newer.
+pub const LANE_SUPERSEDED: &str = "millstream_lane_superseded_total";
+/// Deliveries that had to be made again, by cause.
+pub const LANE_RETRIED: &str = "millstream_lane_retried_total";
+/// Deliveries that the sink refused.
+pub const LANE_REJECTED: &str = "millstream_lane_rejected_total";
+/// Documents put into a lane's quarantine.
+pub const LANE_QUARANTINES: &str = "millstream_lane_quarantines_total";
+/// Requests that may be under way to the sink at the same time.
+pub const LANE_CONCURRENCY: &str = "millstream_lane_concurrency";
+/// Requests under way to the sink.
+pub const LANE_REQUESTS: &str = "millstream_lane_requests";
+/// Milliseconds from the arrival of a change to its confirmed delivery; touches not counted.
+pub const LANE_LAG_MS: &str = "millstream_lane_lag_ms";
+
 /// Registers every description with the installed recorder. Harmless without one, and when repeated.
 pub fn describe() {
+    describe_lanes();
     describe_counter!(INTAKE_CHANGES, Unit::Count, "Change records put into the queue");
     describe_gauge!(INTAKE_CHANGES_PER_S, Unit::CountPerSecond, "Change records put into the queue");
     describe_counter!(INTAKE_BATCHES, Unit::Count, "Durable batches put into the queue");
@@ -118,4 +144,19 @@ pub fn describe() {
     describe_counter!(RESYNC_COMPARED, Unit::Count, "Documents compared by a resynchronisation");
     describe_counter!(RESYNC_ENQUEUED, Unit::Count, "Documents put into the queue by a resynchronisation");
     describe_gauge!(RESYNC_RUNNING, "1 while a resynchronisation runs");
+}
+
+fn describe_lanes() {
+    describe_gauge!(LANE_DEPTH, Unit::Count, "Entries in a sink's lane, taken ones included");
+    describe_gauge!(LANE_OLDEST_AGE_MS, Unit::Milliseconds, "Age of the oldest entry in a lane");
+    describe_gauge!(LANE_QUARANTINED, Unit::Count, "Entries in a lane's quarantine");
+    describe_counter!(LANE_DELIVERED, Unit::Count, "Deliveries that the sink confirmed");
+    describe_gauge!(LANE_DELIVERED_PER_S, Unit::CountPerSecond, "Deliveries that the sink confirmed");
+    describe_counter!(LANE_SUPERSEDED, Unit::Count, "Deliveries that the sink had already, or something newer");
+    describe_counter!(LANE_RETRIED, Unit::Count, "Deliveries that had to be made again");
+    describe_counter!(LANE_REJECTED, Unit::Count, "Deliveries that the sink refused");
+    describe_counter!(LANE_QUARANTINES, Unit::Count, "Documents put into a lane's quarantine");
+    describe_gauge!(LANE_CONCURRENCY, Unit::Count, "Requests that may be under way at the same time");
+    describe_gauge!(LANE_REQUESTS, Unit::Count, "Requests under way");
+    describe_histogram!(LANE_LAG_MS, Unit::Milliseconds, "Time from the arrival of a change to its confirmed delivery");
 }

@@ -97,7 +97,7 @@ async fn rebuild_together(context: &Context, batch: &[Taken]) -> Result<Settleme
                 hand_on(taken, Fate::AwaitsStamp)
             }
             Judgement::Compose => match composed.remove(&taken.work.document_id) {
-                Some(Ok(outcome)) => settle_stored(context, taken, outcome),
+                Some(Ok((version, outcome))) => settle_stored(context, taken, version, outcome),
                 Some(Err(reason)) => failed(context, taken, reason),
                 None => failed(context, taken, "its body was not composed: the batch lost it".to_owned()),
             },
@@ -107,8 +107,11 @@ async fn rebuild_together(context: &Context, batch: &[Taken]) -> Result<Settleme
     Ok(settlements)
 }
 
-/// Stores what was composed: document → outcome, or why it has no body.
-async fn store(context: &Context, seen: &Seen) -> Result<HashMap<i64, Result<CacheOutcome, String>>, ProjectorError> {
+/// A version and what became of its body, or why there is none.
+type Stored = Result<(i64, CacheOutcome), String>;
+
+/// Stores what was composed, by document.
+async fn store(context: &Context, seen: &Seen) -> Result<HashMap<i64, Stored>, ProjectorError> {
     const ACTION: &str = "storing bodies in the cache";
     let mut fates = HashMap::with_capacity(seen.composed.len());
     let mut rows = Vec::with_capacity(seen.composed.len());
@@ -125,11 +128,12 @@ async fn store(context: &Context, seen: &Seen) -> Result<HashMap<i64, Result<Cac
     // What was just composed is the truth: if the cache holds other bytes at this version, they are damaged.
     let outcomes =
         cache::upsert(&client, &rows, SameVersion::Repair).await.map_err(ProjectorError::database(ACTION))?;
-    fates.extend(rows.iter().zip(outcomes).map(|(row, outcome)| (row.head.document_id, Ok(outcome))));
+    let stored = |(row, outcome): (&CacheRow<'_>, _)| (row.head.document_id, Ok((row.head.content_version, outcome)));
+    fates.extend(rows.iter().zip(outcomes).map(stored));
     Ok(fates)
 }
 
-fn settle_stored(context: &Context, taken: &Taken, outcome: CacheOutcome) -> (Ticket, Settled) {
+fn settle_stored(context: &Context, taken: &Taken, version: i64, outcome: CacheOutcome) -> (Ticket, Settled) {
     let figures = &context.figures;
     match outcome {
         CacheOutcome::Stored => {
@@ -139,17 +143,17 @@ fn settle_stored(context: &Context, taken: &Taken, outcome: CacheOutcome) -> (Ti
                 let lag_ms = context.now_ms().saturating_sub(taken.work.first_enqueued_at_ms);
                 metrics::histogram!(crate::metrics::CACHE_LAG_MS).record(lag_ms as f64);
             }
-            hand_on(taken, Fate::Cached)
+            hand_on(taken, Fate::Cached { version })
         }
         CacheOutcome::Repaired => {
             figures.repaired.add(1);
-            let (document, version) = (taken.work.document_uuid, taken.work.version);
+            let document = taken.work.document_uuid;
             tracing::warn!(%document, version, "the cached body differed from the tables at its version: repaired");
-            hand_on(taken, Fate::Cached)
+            hand_on(taken, Fate::Cached { version })
         }
         CacheOutcome::Unchanged => {
             figures.superseded.add(1);
-            hand_on(taken, Fate::Cached)
+            hand_on(taken, Fate::Cached { version })
         }
         CacheOutcome::Superseded | CacheOutcome::Differs => {
             figures.superseded.add(1);

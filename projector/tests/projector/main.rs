@@ -1,6 +1,7 @@
 //! The projector on a real PostgreSQL. One binary, so that its modules share a cluster; each test has a database.
 
 mod cascade;
+mod delivery;
 mod intake;
 mod live;
 mod poison;

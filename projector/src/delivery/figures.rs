@@ -1,0 +1,192 @@
+//! What is counted of one lane: each number once, for the metrics and for `status` alike.
+
+use super::Shared;
+use super::round::{Found, Round};
+use crate::error::ProjectorError;
+use crate::metrics as names;
+use crate::sink::{Outcome, RetryCause};
+use crate::status::ErrorReport;
+use serde::Serialize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use tokio_util::sync::CancellationToken;
+
+/// How one sink is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LaneReport {
+    /// Name of the lane.
+    pub name: String,
+    /// What the sink is and where.
+    pub sink: String,
+    /// Entries that wait, those in quarantine not counted.
+    pub depth: u64,
+    /// Those of them being delivered.
+    pub in_flight: u64,
+    /// Those of them that wait for their time.
+    pub delayed: u64,
+    /// Entries in quarantine.
+    pub quarantined: u64,
+    /// Age of the oldest entry, from the arrival of its change.
+    pub oldest_age_ms: u64,
+    /// Deliveries that the sink confirmed, since the start.
+    pub delivered: u64,
+    /// The same, in the last second.
+    pub delivered_per_s: u64,
+    /// Deliveries that the sink had already, or something newer.
+    pub superseded: u64,
+    /// Deliveries that had to be made again.
+    pub retried: u64,
+    /// Deliveries that the sink refused.
+    pub rejected: u64,
+    /// Requests that may be under way at the same time.
+    pub concurrency: u64,
+    /// Requests under way.
+    pub requests: u64,
+    /// Milliseconds until the lane is empty at the rate of the last second; none if it does not get shorter.
+    pub eta_ms: Option<u64>,
+    /// The last thing that went wrong since the start.
+    pub last_error: Option<ErrorReport>,
+    /// Why nothing can be delivered any more, if so.
+    pub fatal: Option<String>,
+}
+
+/// Counters and levels of one lane.
+#[derive(Debug)]
+pub(crate) struct LaneFigures {
+    lane: String,
+    delivered: AtomicU64,
+    superseded: AtomicU64,
+    retried: AtomicU64,
+    rejected: AtomicU64,
+    delivered_per_s: AtomicU64,
+    concurrency: AtomicU64,
+    requests: AtomicU64,
+    last_error: Mutex<Option<ErrorReport>>,
+}
+
+impl LaneFigures {
+    pub(super) fn new(lane: &str) -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            lane: lane.to_owned(),
+            delivered: zero(),
+            superseded: zero(),
+            retried: zero(),
+            rejected: zero(),
+            delivered_per_s: zero(),
+            concurrency: zero(),
+            requests: zero(),
+            last_error: Mutex::default(),
+        }
+    }
+
+    fn count(&self, counter: &AtomicU64, name: &'static str) {
+        counter.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!(name, "lane" => self.lane.clone()).increment(1);
+    }
+
+    fn level(&self, level: &AtomicU64, name: &'static str, value: u64) {
+        level.store(value, Ordering::Relaxed);
+        metrics::gauge!(name, "lane" => self.lane.clone()).set(value as f64);
+    }
+
+    pub(super) fn in_flight(&self, requests: usize, allowed: usize) {
+        self.level(&self.requests, names::LANE_REQUESTS, requests as u64);
+        self.level(&self.concurrency, names::LANE_CONCURRENCY, allowed as u64);
+    }
+
+    pub(super) fn complained(&self, at_ms: u64, text: String) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(ErrorReport { at_ms, text });
+    }
+
+    pub(super) fn settled(&self, round: &Round, quarantined: u64, now_ms: u64) {
+        for attempt in &round.attempts {
+            match &attempt.found {
+                Found::Answered { outcome: Outcome::Done, .. } => {
+                    self.count(&self.delivered, names::LANE_DELIVERED);
+                    if !attempt.taken.work.low_priority {
+                        let lag_ms = now_ms.saturating_sub(attempt.taken.work.first_enqueued_at_ms);
+                        metrics::histogram!(names::LANE_LAG_MS, "lane" => self.lane.clone()).record(lag_ms as f64);
+                    }
+                }
+                Found::Answered { outcome: Outcome::Superseded, .. } => {
+                    self.count(&self.superseded, names::LANE_SUPERSEDED);
+                }
+                Found::Answered { outcome: Outcome::Rejected { .. }, .. } => {
+                    self.count(&self.rejected, names::LANE_REJECTED);
+                }
+                Found::Answered { outcome: Outcome::Retry { cause, .. }, .. } => self.count_retry(*cause),
+                Found::Uncached | Found::Unread => self.count(&self.retried, names::LANE_RETRIED),
+            }
+        }
+        if quarantined > 0 {
+            metrics::counter!(names::LANE_QUARANTINES, "lane" => self.lane.clone()).increment(quarantined);
+        }
+    }
+
+    fn count_retry(&self, cause: RetryCause) {
+        self.retried.fetch_add(1, Ordering::Relaxed);
+        let cause = match cause {
+            RetryCause::Throttled => "throttled",
+            RetryCause::Unavailable => "unavailable",
+            RetryCause::Unanswered => "unanswered",
+            RetryCause::Failed => "failed",
+        };
+        metrics::counter!(names::LANE_RETRIED, "lane" => self.lane.clone(), "cause" => cause).increment(1);
+    }
+}
+
+/// Measures rates and depths until it is told to stop.
+pub(super) async fn measure(shared: &Shared, stop: &CancellationToken) -> Result<(), ProjectorError> {
+    let figures = &shared.figures;
+    let mut before = (shared.now_ms(), 0);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = shared.deps.clock.sleep(shared.deps.options.gauge_interval) => {}
+        }
+        let now = (shared.now_ms(), figures.delivered.load(Ordering::Relaxed));
+        let per_s = (now.1 - before.1) * 1_000 / now.0.saturating_sub(before.0).max(1);
+        figures.level(&figures.delivered_per_s, names::LANE_DELIVERED_PER_S, per_s);
+        before = now;
+        // The lane may have been removed: the courier itself notices.
+        if let Ok(stats) = shared.deps.lane.stats().await {
+            let gauge = |name: &'static str, value: u64| {
+                metrics::gauge!(name, "lane" => figures.lane.clone()).set(value as f64)
+            };
+            gauge(names::LANE_DEPTH, stats.depth);
+            gauge(names::LANE_OLDEST_AGE_MS, stats.oldest_age_ms);
+            gauge(names::LANE_QUARANTINED, stats.quarantined);
+        }
+    }
+}
+
+pub(super) async fn report(shared: &Shared, fatal: Option<String>) -> Result<LaneReport, ProjectorError> {
+    let stats = shared.deps.lane.stats().await.map_err(ProjectorError::queue("reading a lane's figures"))?;
+    let figures = &shared.figures;
+    let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let eta_ms = match (stats.depth, get(&figures.delivered_per_s)) {
+        (0, _) => Some(0),
+        (_, 0) => None,
+        (depth, per_s) => Some(depth.saturating_mul(1_000) / per_s),
+    };
+    Ok(LaneReport {
+        name: shared.deps.name.clone(),
+        sink: shared.deps.sink.describe(),
+        depth: stats.depth,
+        in_flight: stats.in_flight,
+        delayed: stats.delayed,
+        quarantined: stats.quarantined,
+        oldest_age_ms: stats.oldest_age_ms,
+        delivered: get(&figures.delivered),
+        delivered_per_s: get(&figures.delivered_per_s),
+        superseded: get(&figures.superseded),
+        retried: get(&figures.retried),
+        rejected: get(&figures.rejected),
+        concurrency: get(&figures.concurrency),
+        requests: get(&figures.requests),
+        eta_ms,
+        last_error: figures.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        fatal,
+    })
+}

@@ -1,0 +1,177 @@
+//! The delivery: from a sink's lane in the durable queue to the sink, at the sink's own pace.
+//!
+//! What it is: a [`Courier`] for each sink, which knows of no other sink. It takes entries out of its lane, reads what the
+//! cache holds of them now, puts that, and settles each entry by its own answer. A sink that is away costs its lane at
+//! most one entry a document, and nobody else anything (ISOLATED); a document that the sink refuses waits, then goes into
+//! the lane's quarantine, alone.
+//!
+//! What it is not: it makes no bodies and decides no versions. What is delivered stood in `dms.DocumentCache`, or in
+//! `dms.Tombstone`.
+
+mod figures;
+mod judge;
+mod load;
+mod pace;
+mod round;
+mod worker;
+
+pub use figures::LaneReport;
+
+use crate::backoff::Backoff;
+use crate::error::ProjectorError;
+use crate::projector::StopError;
+use crate::sink::Sink;
+use crate::stage::{Fatal, Stage};
+use figures::LaneFigures;
+use millstream_outbox::clock::Clock;
+use millstream_outbox::queue::WorkQueue;
+use millstream_store::connect::Database;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What a courier is made of.
+#[derive(Clone)]
+pub struct CourierDeps {
+    /// Name of the lane, for `status`, metrics and logs.
+    pub name: String,
+    /// Where deliveries wait.
+    pub lane: Arc<dyn WorkQueue>,
+    /// Where they go.
+    pub sink: Arc<dyn Sink>,
+    /// Where their bodies are.
+    pub database: Database,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Settings.
+    pub options: CourierOptions,
+}
+
+impl fmt::Debug for CourierDeps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CourierDeps")
+            .field("name", &self.name)
+            .field("sink", &self.sink.describe())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What can be chosen for a courier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CourierOptions {
+    /// Pause before a document that failed is tried again.
+    pub poison_backoff: Backoff,
+    /// Pause while the sink or the database is away, or the sink asks for less.
+    pub outage_backoff: Backoff,
+    /// Pause before a document is looked for again that is neither cached nor deleted yet.
+    pub uncached_pause: Duration,
+    /// How often rates are measured.
+    pub gauge_interval: Duration,
+}
+
+impl Default for CourierOptions {
+    fn default() -> Self {
+        let ms = Duration::from_millis;
+        Self {
+            poison_backoff: Backoff { base: ms(1_000), ceiling: ms(300_000) },
+            outage_backoff: Backoff { base: ms(100), ceiling: ms(10_000) },
+            uncached_pause: ms(250),
+            gauge_interval: ms(1_000),
+        }
+    }
+}
+
+/// What the tasks of one courier share.
+pub(crate) struct Shared {
+    pub(crate) deps: CourierDeps,
+    pub(crate) figures: LaneFigures,
+}
+
+impl Shared {
+    fn now_ms(&self) -> u64 {
+        self.deps.clock.now_ms()
+    }
+
+    fn after_ms(&self, delay: Duration) -> u64 {
+        self.now_ms().saturating_add(delay.as_millis() as u64)
+    }
+}
+
+/// Starts couriers.
+#[derive(Debug)]
+pub struct Courier;
+
+/// A courier that runs. Dropping it ends its tasks at their next await, which loses nothing: what was not settled is
+/// delivered again. [`CourierHandle::stop`] ends it in good order.
+pub struct CourierHandle {
+    shared: Arc<Shared>,
+    stage: Stage,
+    fatal: watch::Receiver<Option<Arc<str>>>,
+}
+
+impl Courier {
+    /// Starts delivering and returns at once. Must be called within a tokio runtime. A sink that is away is tried again
+    /// for as long as it takes.
+    #[must_use]
+    pub fn start(deps: CourierDeps) -> CourierHandle {
+        let figures = LaneFigures::new(&deps.name);
+        let shared = Arc::new(Shared { deps, figures });
+        let fatal = Fatal::new();
+        let mut stage = Stage::new("delivery", &fatal);
+        let (task, stop) = (Arc::clone(&shared), stage.stop.clone());
+        stage.spawn(async move { worker::deliver(&task, &stop).await });
+        let (task, stop) = (Arc::clone(&shared), stage.stop.clone());
+        stage.spawn(async move { figures::measure(&task, &stop).await });
+        CourierHandle { shared, stage, fatal: fatal.subscribe() }
+    }
+}
+
+impl CourierHandle {
+    /// How it is doing, asked now.
+    ///
+    /// # Errors
+    /// When the lane does not answer.
+    pub async fn status(&self) -> Result<LaneReport, ProjectorError> {
+        let fatal = self.fatal.borrow().as_deref().map(str::to_owned);
+        figures::report(&self.shared, fatal).await
+    }
+
+    /// Completes when the courier can no longer do its work (its lane is gone), and says why. Never completes otherwise.
+    /// Cancellation safe.
+    pub async fn fatal(&self) -> String {
+        let mut fatal = self.fatal.clone();
+        match fatal.wait_for(Option::is_some).await {
+            Ok(reason) => reason.as_deref().unwrap_or_default().to_owned(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Takes nothing more, waits for what is under way, and ends.
+    ///
+    /// # Errors
+    /// When `deadline` passes first. The tasks are cut off then; what they had in hand is delivered again.
+    pub async fn stop(self, deadline: Duration) -> Result<(), StopError> {
+        let late = self.shared.deps.clock.sleep(deadline);
+        tokio::select! {
+            () = self.stage.drain() => Ok(()),
+            () = late => {
+                self.stage.abort();
+                self.stage.drain().await;
+                Err(StopError { stage: self.stage.name })
+            }
+        }
+    }
+}
+
+impl Drop for CourierHandle {
+    fn drop(&mut self) {
+        self.stage.abort();
+    }
+}
+
+impl fmt::Debug for CourierHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CourierHandle").field("deps", &self.shared.deps).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,177 @@
+//! The courier's loop: as many rounds at the same time as the sink bears, each entry settled by its own answer.
+
+use super::Shared;
+use super::judge::{Answer, Patience, Unanswered};
+use super::pace::Pace;
+use super::round::{Attempt, Found, Round, deliver as deliver_batch};
+use crate::error::{ProjectorError, chain};
+use crate::sink::{Outcome, RetryCause};
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use millstream_outbox::queue::{Settled, Taken, Ticket};
+use tokio_util::sync::CancellationToken;
+
+const TAKING: &str = "taking deliveries from a lane";
+const SETTLING: &str = "settling deliveries in a lane";
+
+/// Rounds under way.
+type Rounds<'a> = FuturesUnordered<BoxFuture<'a, Round>>;
+
+struct Worker<'a> {
+    shared: &'a Shared,
+    pace: Pace,
+    unanswered: Unanswered,
+    patience: Patience,
+    /// Rounds in a row that could not reach the sink, or that it asked to be spared.
+    outages: u32,
+    /// The sink was prepared since it was reached last.
+    prepared: bool,
+}
+
+/// Delivers until it is told to stop; then it waits for what is under way.
+///
+/// # Errors
+/// Only when the lane fails, which a removed lane does: everything else is tried again.
+pub(super) async fn deliver(shared: &Shared, stop: &CancellationToken) -> Result<(), ProjectorError> {
+    let (options, limits) = (&shared.deps.options, shared.deps.sink.limits());
+    let patience = Patience {
+        poison: options.poison_backoff,
+        outage: options.outage_backoff,
+        request_life_max: limits.request_life_max,
+    };
+    let pace = Pace::new(limits.in_flight_max);
+    let mut worker = Worker { shared, pace, unanswered: Unanswered::default(), patience, outages: 0, prepared: false };
+    worker.run(limits.batch_documents_max.max(1), stop).await
+}
+
+impl<'a> Worker<'a> {
+    async fn run(&mut self, batch_max: usize, stop: &CancellationToken) -> Result<(), ProjectorError> {
+        let lane = &self.shared.deps.lane;
+        let mut rounds: Rounds<'a> = FuturesUnordered::new();
+        loop {
+            if !self.prepared && rounds.is_empty() {
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = self.prepare() => {}
+                }
+            }
+            while self.prepared && !stop.is_cancelled() && rounds.len() < self.pace.allowed() {
+                let batch = lane.take(batch_max).await.map_err(ProjectorError::queue(TAKING))?;
+                if batch.is_empty() {
+                    break;
+                }
+                self.begin(batch, &mut rounds);
+            }
+            if stop.is_cancelled() && rounds.is_empty() {
+                return Ok(());
+            }
+            self.shared.figures.in_flight(rounds.len(), self.pace.allowed());
+            let has_room = self.prepared && !stop.is_cancelled() && rounds.len() < self.pace.allowed();
+            tokio::select! {
+                Some(round) = rounds.next() => self.settle(round).await?,
+                ready = lane.ready(), if has_room => ready.map_err(ProjectorError::queue("waiting for deliveries"))?,
+                () = stop.cancelled(), if !stop.is_cancelled() => {}
+            }
+        }
+    }
+
+    /// Makes the sink ready, however long that takes.
+    async fn prepare(&mut self) {
+        let (deps, figures) = (&self.shared.deps, &self.shared.figures);
+        loop {
+            let error = match deps.sink.prepare().await {
+                Ok(()) => break,
+                Err(error) => error,
+            };
+            self.outages = self.outages.saturating_add(1);
+            let (pause, problem) = (self.patience.outage.delay(self.outages), chain(&error));
+            let pause_ms = pause.as_millis() as u64;
+            tracing::warn!(lane = deps.name, problem, pause_ms, "the sink cannot be delivered to yet: trying again");
+            figures.complained(self.shared.now_ms(), problem);
+            deps.clock.sleep(pause).await;
+        }
+        self.prepared = true;
+    }
+
+    /// Starts the rounds of a batch: one for all, and one for each whose last request was not answered.
+    fn begin(&self, batch: Vec<Taken>, rounds: &mut Rounds<'a>) {
+        let shared = self.shared;
+        let (suspects, batch): (Vec<Taken>, Vec<Taken>) =
+            batch.into_iter().partition(|taken| self.unanswered.contains(taken.work.document_id));
+        if !batch.is_empty() {
+            rounds.push(Box::pin(async move {
+                let alone = batch.len() == 1;
+                deliver_batch(shared, batch, alone).await
+            }));
+        }
+        for suspect in suspects {
+            rounds.push(Box::pin(async move { deliver_batch(shared, vec![suspect], true).await }));
+        }
+    }
+
+    async fn settle(&mut self, round: Round) -> Result<(), ProjectorError> {
+        let (lane, figures) = (&self.shared.deps.lane, &self.shared.figures);
+        let now_ms = self.shared.now_ms();
+        self.learn(&round, now_ms);
+        let settlements: Vec<(Ticket, Settled)> =
+            round.attempts.iter().map(|attempt| (attempt.taken.ticket, self.judge(attempt, now_ms))).collect();
+        let report = lane.settle(settlements).await.map_err(ProjectorError::queue(SETTLING))?;
+        figures.settled(&round, report.quarantined, now_ms);
+        if let Some(error) = &round.outage {
+            let problem = chain(error);
+            tracing::warn!(
+                lane = self.shared.deps.name,
+                problem,
+                "the bodies to deliver could not be read: trying again"
+            );
+            figures.complained(now_ms, problem);
+        }
+        Ok(())
+    }
+
+    /// What the round says about the sink as a whole.
+    fn learn(&mut self, round: &Round, now_ms: u64) {
+        if let Some(complaint) = round.complaint() {
+            self.shared.figures.complained(now_ms, complaint.to_owned());
+        }
+        if round.met(RetryCause::Unavailable) {
+            self.outages = self.outages.saturating_add(1);
+            self.pace.lost();
+            // What it needs may be gone too.
+            self.prepared = false;
+        } else if round.met(RetryCause::Throttled) || round.met(RetryCause::Unanswered) {
+            self.outages = self.outages.saturating_add(1);
+            self.pace.was_too_much();
+        } else if round.outage.is_none() {
+            self.outages = 0;
+            self.pace.went_well();
+        }
+    }
+
+    fn judge(&mut self, attempt: &Attempt, now_ms: u64) -> Settled {
+        let options = &self.shared.deps.options;
+        let Attempt { taken, found, alone } = attempt;
+        match found {
+            Found::Answered { deleted, bytes, outcome } => {
+                let (sized, outages) = (with_size(outcome, *bytes), self.outages);
+                let answer = Answer { taken, deleted: *deleted, alone: *alone, outcome: &sized, outages, now_ms };
+                self.unanswered.settle(answer, &self.patience)
+            }
+            Found::Uncached => Settled::RetryAt { not_before_ms: self.shared.after_ms(options.uncached_pause) },
+            Found::Unread => {
+                Settled::RetryAt { not_before_ms: self.shared.after_ms(options.outage_backoff.delay(self.outages + 1)) }
+            }
+        }
+    }
+}
+
+/// Whoever looks at a document in quarantine wants to know how large it was.
+fn with_size(outcome: &Outcome, bytes: usize) -> Outcome {
+    match outcome {
+        Outcome::Rejected { reason } => Outcome::Rejected { reason: format!("{reason} ({bytes} bytes)") },
+        Outcome::Retry { cause: RetryCause::Failed, reason } => {
+            Outcome::retry(RetryCause::Failed, format!("{reason} ({bytes} bytes)"))
+        }
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,299 @@
+//! From lanes to sinks: what the sinks hold in the end is what the cache holds, whatever they answer on the way.
+
+use super::support::{Bed, PATIENCE, PolledSource, enrolment, period};
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt};
+use millstream_outbox::clock::SystemClock;
+use millstream_outbox::queue::{Lanes, MemoryQueue, WorkQueue};
+use millstream_projector::delivery::{Courier, CourierDeps, CourierHandle, CourierOptions};
+use millstream_projector::sink::{
+    Content, Delivery, DocumentKey, Limits, MemorySink, Outcome, RetryCause, Scan, Sink, SinkError,
+};
+use millstream_projector::{Backoff, Projector, ProjectorHandle};
+use millstream_testkit::wait_until;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A sink that answers as it is told, and otherwise as the map behind it does.
+#[derive(Default)]
+struct Moody {
+    map: MemorySink,
+    mood: Mutex<Mood>,
+    puts: Mutex<Vec<usize>>,
+}
+
+#[derive(Default)]
+struct Mood {
+    /// Nothing can be reached.
+    away: bool,
+    /// The next requests are carried out and not answered.
+    silent: usize,
+    /// The next requests are answered with 429.
+    busy: usize,
+    /// Documents that are refused, by a text in their body.
+    hated: Option<String>,
+}
+
+impl Moody {
+    fn set(&self, change: impl FnOnce(&mut Mood)) {
+        change(&mut self.mood.lock().expect("nobody panics with the lock"));
+    }
+
+    /// The answer that the mood gives instead of the map's.
+    fn answer(&self, delivery: &Delivery) -> Option<Outcome> {
+        let mood = self.mood.lock().expect("nobody panics with the lock");
+        let hated = mood.hated.as_ref().filter(|text| match &delivery.content {
+            Content::Document(json) => String::from_utf8_lossy(json).contains(*text),
+            Content::Deleted => false,
+        });
+        match hated {
+            _ if mood.away => Some(Outcome::retry(RetryCause::Unavailable, "away")),
+            _ if mood.busy > 0 => Some(Outcome::retry(RetryCause::Throttled, "429")),
+            Some(text) => Some(Outcome::Rejected { reason: format!("{text} is not welcome") }),
+            None => None,
+        }
+    }
+}
+
+impl Sink for Moody {
+    fn describe(&self) -> String {
+        "a moody map".to_owned()
+    }
+
+    fn prepare(&self) -> BoxFuture<'_, Result<(), SinkError>> {
+        self.map.prepare()
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { request_life_max: Duration::from_millis(200), ..self.map.limits() }
+    }
+
+    fn put<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Vec<Outcome>> {
+        async move {
+            self.puts.lock().expect("nobody panics with the lock").push(deliveries.len());
+            let mut outcomes = Vec::with_capacity(deliveries.len());
+            for delivery in deliveries {
+                outcomes.push(match self.answer(delivery) {
+                    Some(outcome) => outcome,
+                    None => self.map.put(std::slice::from_ref(delivery)).await.remove(0),
+                });
+            }
+            let mut mood = self.mood.lock().expect("nobody panics with the lock");
+            if mood.silent > 0 {
+                mood.silent -= 1;
+                outcomes.fill(Outcome::retry(RetryCause::Unanswered, "no answer"));
+            }
+            mood.busy = mood.busy.saturating_sub(1);
+            outcomes
+        }
+        .boxed()
+    }
+
+    fn fetch<'a>(&'a self, keys: &'a [DocumentKey]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, SinkError>> {
+        self.map.fetch(keys)
+    }
+
+    fn scan(&self) -> BoxFuture<'_, Result<Box<dyn Scan>, SinkError>> {
+        self.map.scan()
+    }
+}
+
+/// A bed with a queue that has lanes.
+struct Town {
+    bed: Bed,
+    queue: Arc<MemoryQueue>,
+    projector: ProjectorHandle,
+}
+
+impl Town {
+    async fn new() -> Self {
+        let bed = Bed::new().await;
+        let queue = bed.queue();
+        let stage = Arc::<MemoryQueue>::clone(&queue) as Arc<dyn WorkQueue>;
+        let projector = Projector::start(bed.deps(stage, PolledSource::factory(bed.db())));
+        Self { bed, queue, projector }
+    }
+
+    async fn lane(&self, name: &str) -> Arc<dyn WorkQueue> {
+        self.queue.add_lane(name).await.expect("a lane")
+    }
+
+    async fn courier(&self, name: &str, sink: Arc<dyn Sink>) -> CourierHandle {
+        let ms = Duration::from_millis;
+        Courier::start(CourierDeps {
+            name: name.to_owned(),
+            lane: self.lane(name).await,
+            sink,
+            database: self.bed.db().clone(),
+            clock: Arc::new(SystemClock),
+            options: CourierOptions {
+                poison_backoff: Backoff { base: ms(5), ceiling: ms(20) },
+                outage_backoff: Backoff { base: ms(5), ceiling: ms(20) },
+                uncached_pause: ms(5),
+                ..CourierOptions::default()
+            },
+        })
+    }
+
+    /// What the cache holds, as a GET would show it.
+    async fn cached(&self) -> BTreeMap<Uuid, i64> {
+        let client = self.bed.db().get().await.expect("a connection");
+        let sql = r#"SELECT "DocumentUuid", "ContentVersion" FROM "dms"."DocumentCache""#;
+        client.query(sql, &[]).await.expect("rows").iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    async fn wait_equal(&self, sink: &dyn Sink) {
+        self.bed.wait_converged().await;
+        wait_until("the sink to hold what the cache holds", PATIENCE, || async {
+            held(sink).await == self.cached().await
+        })
+        .await;
+    }
+}
+
+/// Documents that a sink holds, with the version in their etag.
+async fn held(sink: &dyn Sink) -> BTreeMap<Uuid, i64> {
+    let mut scan = sink.scan().await.expect("a scan");
+    let mut held = HashMap::new();
+    loop {
+        let page = scan.next().await.expect("a page");
+        if page.is_empty() {
+            return held.into_iter().collect();
+        }
+        for one in page {
+            match &one.content {
+                Content::Document(json) => {
+                    let body: serde_json::Value = serde_json::from_slice(json).expect("JSON");
+                    assert_eq!(body["id"], one.uuid.to_string());
+                    assert_eq!(body["_etag"], one.version.expect("a version").to_string());
+                    held.insert(one.uuid, one.version.expect("a version"));
+                }
+                Content::Deleted => drop(held.remove(&one.uuid)),
+            }
+        }
+    }
+}
+
+/// CONVERGE, ISOLATED: edits, a rename with its cascade, and deletes, with one sink away all the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sink_gets_everything_at_its_own_pace() {
+    let town = Town::new().await;
+    let (quick, slow) = (Arc::new(MemorySink::default()), Arc::new(Moody::default()));
+    slow.set(|mood| mood.away = true);
+    let first = town.courier("quick", Arc::<MemorySink>::clone(&quick)).await;
+    let second = town.courier("slow", Arc::<Moody>::clone(&slow)).await;
+
+    let room = town.bed.homeroom(5).await;
+    for round in 0..20 {
+        town.bed.post_student(0, &format!("Ada {round}")).await;
+    }
+    town.bed.put("classPeriods", room.period, period("renamed")).await;
+    town.bed.delete("studentSchoolAssociations", room.enrolments[1]).await;
+    town.wait_equal(&*quick).await;
+
+    let documents = 1 + town.cached().await.len() as u64;
+    let waiting = second.status().await.expect("a status");
+    assert!(waiting.depth <= documents, "one entry a document, however often it was edited: {waiting:#?}");
+    assert_eq!((waiting.delivered, waiting.quarantined), (0, 0), "nobody is to blame: {waiting:#?}");
+    assert!(waiting.last_error.is_some_and(|error| error.text == "away"));
+
+    slow.set(|mood| mood.away = false);
+    town.wait_equal(&slow.map).await;
+    let done = second.status().await.expect("a status");
+    assert!(done.delivered >= documents, "{done:#?}");
+    first.stop(PATIENCE).await.expect("it stops");
+    second.stop(PATIENCE).await.expect("it stops");
+    town.projector.stop(PATIENCE).await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_document_waits_alone_and_a_newer_version_goes_through() {
+    let town = Town::new().await;
+    let sink = Arc::new(Moody::default());
+    sink.set(|mood| mood.hated = Some("Grim".to_owned()));
+    let courier = town.courier("search", Arc::<Moody>::clone(&sink)).await;
+    let grim = town.bed.post_student(1, "Grim").await;
+    for number in 2..30 {
+        town.bed.post_student(number, "Ada").await;
+    }
+    let lane = town.lane("search").await;
+    wait_until("it to be in quarantine", PATIENCE, || async { lane.stats().await.expect("figures").quarantined == 1 })
+        .await;
+    wait_until("all others to be delivered", PATIENCE, || async { held(&sink.map).await.len() >= 28 }).await;
+    let quarantined = lane.quarantined(None, 10).await.expect("a list");
+    assert_eq!(quarantined[0].work.document_uuid, grim.uuid);
+    assert!(quarantined[0].reason.starts_with("Grim is not welcome ("), "{:?}", quarantined[0].reason);
+
+    let friendly = town.bed.post_student(1, "Glad").await;
+    wait_until("the newer version to be delivered", PATIENCE, || async {
+        held(&sink.map).await.get(&grim.uuid) == Some(&friendly.version)
+    })
+    .await;
+    assert_eq!(lane.stats().await.expect("figures").quarantined, 0, "it clears by itself");
+    courier.stop(PATIENCE).await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_and_429_cost_retries_and_nothing_else() {
+    let town = Town::new().await;
+    let sink = Arc::new(Moody::default());
+    sink.set(|mood| (mood.silent, mood.busy) = (2, 3));
+    let courier = town.courier("search", Arc::<Moody>::clone(&sink)).await;
+    let room = town.bed.homeroom(3).await;
+    let gone = room.enrolments[2];
+    town.bed.put("studentSchoolAssociations", room.enrolments[0], enrolment(0, "1st")).await;
+    sink.set(|mood| mood.silent = 2);
+    town.bed.delete("studentSchoolAssociations", gone).await;
+    town.wait_equal(&sink.map).await;
+    let report = courier.status().await.expect("a status");
+    assert_eq!((report.quarantined, report.rejected), (0, 0), "{report:#?}");
+    assert!(report.retried > 0, "{report:#?}");
+    assert!(!held(&sink.map).await.contains_key(&gone));
+    courier.stop(PATIENCE).await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_courier_goes_on_where_the_last_one_stopped() {
+    let town = Town::new().await;
+    town.lane("search").await;
+    for number in 0..50 {
+        town.bed.post_student(number, "Ada").await;
+    }
+    town.bed.wait_converged().await;
+    let sink = Arc::new(MemorySink::default());
+    for _ in 0..3 {
+        let courier = town.courier("search", Arc::<MemorySink>::clone(&sink)).await;
+        town.bed.post_student(0, "Edited").await;
+        courier.stop(PATIENCE).await.expect("it stops");
+    }
+    let courier = town.courier("search", Arc::<MemorySink>::clone(&sink)).await;
+    town.wait_equal(&*sink).await;
+    courier.stop(PATIENCE).await.expect("it stops");
+}
+
+/// A body that is not cached any more is waited for, and the rebuild brings it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_cached_is_waited_for() {
+    let town = Town::new().await;
+    town.lane("search").await;
+    let student = town.bed.post_student(1, "Ada").await;
+    town.bed.wait_converged().await;
+    // The comparison of the first start would notice what is missing, and so would an entry that is still owed.
+    town.bed.wait_followed(&*town.queue).await;
+    wait_until("nothing to be owed", PATIENCE, || async { town.queue.stats().await.expect("figures").depth == 0 })
+        .await;
+    town.bed.execute(r#"TRUNCATE "dms"."DocumentCache""#).await;
+    let sink = Arc::new(MemorySink::default());
+    let courier = town.courier("search", Arc::<MemorySink>::clone(&sink)).await;
+    wait_until("the courier to look", PATIENCE, || async { courier.status().await.expect("a status").retried > 0 })
+        .await;
+    assert!(held(&*sink).await.is_empty());
+    let edited = town.bed.post_student(1, "Bea").await;
+    wait_until("the document to arrive", PATIENCE, || async {
+        held(&*sink).await.get(&student.uuid) == Some(&edited.version)
+    })
+    .await;
+    courier.stop(PATIENCE).await.expect("it stops");
+}
