@@ -2,11 +2,12 @@
 //!
 //! What it is: the change records ([`Change`]) that a write leaves in `dms.Outbox` in its own transaction ([`append()`]),
 //! the ways to read them back without losing one ([`read`]), how long they are kept ([`retention`]), how far they have
-//! been followed ([`progress`]), what a source of them promises ([`source::ChangeSource`]), and the queue in which the
-//! documents that they name wait to be rebuilt ([`queue::WorkQueue`]).
+//! been followed ([`progress`]), what a source of them promises ([`source::ChangeSource`]), the queue in which the
+//! documents that they name wait to be rebuilt ([`queue::WorkQueue`]), and its lanes, in which what was rebuilt waits for
+//! each sink ([`queue::Lanes`]).
 //!
 //! What it is not: it does not know what a document looks like, it opens no connection of its own (a client comes in),
-//! and it decides nothing about the work that it keeps: cascades and rebuilds are the projector's.
+//! and it decides nothing about the work that it keeps: cascades, rebuilds and what a sink is are the projector's.
 
 pub mod append;
 pub mod change;

@@ -7,8 +7,8 @@ use crate::queue::QueueError;
 use crate::queue::local::codec;
 use crate::queue::local::disk::{Disk, storage};
 
-/// How many keys a step removes, which takes about a millisecond.
-const STEP_KEYS: usize = 512;
+/// How many keys a step removes. Whoever asks for something meanwhile waits for one step at most.
+const STEP_KEYS: usize = 128;
 
 /// The clearing of one lane. Where it stands is kept in memory only: after a restart it walks once more over what it
 /// removed before.
@@ -86,5 +86,57 @@ impl Store {
             self.sweeps.pop();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::queue::conformance::work;
+    use crate::queue::local::disk::Size;
+    use crate::{ChangeKind, Position};
+
+    fn open(path: &Path) -> Store {
+        let size = Size { cache_bytes: 1 << 20, journal_bytes: 64 << 20, memtable_bytes: 1 << 20 };
+        Store::open(path, size, 3).expect("opens")
+    }
+
+    fn keys(store: &Store) -> usize {
+        let Disk { work, order, meta, .. } = &store.disk;
+        work.prefix([0, 1]).count() + order.prefix([0, 1]).count() + meta.prefix(codec::lane_prefix(1)).count()
+    }
+
+    #[test]
+    fn a_removed_lane_leaves_nothing_even_if_clearing_is_interrupted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut store = open(folder.path());
+        let numbers = ["kafka", "search"].map(|name| store.add_lane(name).expect("a lane").number);
+        assert_eq!(numbers, [1, 2]);
+        for number in numbers {
+            let entries = (1..=300).map(|id| work(ChangeKind::Upsert, id, 1, 1)).collect();
+            store.put(number, entries, Some(Position::before(1))).expect("put");
+        }
+        store.commit().expect("commit");
+        store.set_note("kafka", "backfill", Some(vec![1])).expect("note");
+        assert_eq!(store.remove_lane("kafka").expect("removed"), Some(1));
+        let before = keys(&store);
+        assert_eq!(before, 300 + 300 + 4, "entries, rows; record, book, position and note");
+        store.sweep().expect("a step");
+        assert_eq!(keys(&store), before - STEP_KEYS);
+        store.persist().expect("on disk");
+        drop(store);
+        let mut store = open(folder.path());
+        let mut steps = 0;
+        while store.is_sweeping() {
+            store.sweep().expect("a step");
+            steps += 1;
+        }
+        assert_eq!((keys(&store), steps), (0, 2 + 1 + 3 + 1 + 2), "each room ends with a step that finds nothing");
+        assert_eq!(store.stats(2, 1).expect("stats").depth, 300);
+        assert_eq!(store.add_lane("kafka").expect("a lane").number, 3, "no number is used twice");
+        drop(store);
+        assert!(!open(folder.path()).is_sweeping());
     }
 }
