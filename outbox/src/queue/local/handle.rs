@@ -209,7 +209,7 @@ fn check_format(path: &Path) -> Result<(), QueueError> {
             let expected = FORMAT.trim();
             let detail = format!(
                 "FORMAT says {found:?}, this version reads {expected:?}: use the version that wrote it, or start with an \
-                 empty directory and run recovery"
+                 empty directory: what was waiting is found again by comparing cache and tables"
             );
             Err(QueueError::Format { path: path.to_owned(), detail })
         }
