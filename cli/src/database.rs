@@ -9,6 +9,7 @@ use crate::{
 use millstream_store::{
     cluster::{ClusterOptions, ManagedCluster, SUPERUSER, Shutdown},
     connect::{ConnectOptions, Database, SslMode},
+    error::StoreError,
 };
 use std::{
     fs,
@@ -20,6 +21,14 @@ use std::{
 const CLUSTER_DIR: &str = "postgres";
 /// The database in it.
 const DATABASE: &str = "millstream";
+
+/// No connection to the database.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot connect to {server} (check database.url, and that the server runs)")]
+struct Unconnected {
+    server: String,
+    source: StoreError,
+}
 
 /// A database to work with, and the server if it is ours to stop.
 #[derive(Debug)]
@@ -61,7 +70,8 @@ impl Server {
 
     /// A pool of connections.
     pub async fn connect(&self, connections: usize) -> Result<Database, Failure> {
-        Database::connect(&self.options, connections).await.map_err(Failure::failed)
+        let connected = Database::connect(&self.options, connections).await;
+        connected.map_err(|source| Failure::failed(Unconnected { server: self.options.to_string(), source }))
     }
 
     /// Stops the server if this process started it.

@@ -25,7 +25,7 @@ use args::{Action, Arguments, ConfigAction, DdlAction, SchemaAction};
 use clap::Parser;
 use command::Outcome;
 use compiled::Compiled;
-use config::{Config, Environment, Settings};
+use config::{Config, ConfigErrors, Environment, Settings};
 use exit::Exit;
 use failure::Failure;
 use std::{ffi::OsString, io::Write, time::Duration};
@@ -50,9 +50,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> Exit {
 }
 
 fn execute(arguments: Arguments) -> Outcome {
-    let environment: Environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let environment = environment(std::env::vars_os()).map_err(Failure::usage)?;
     let settings = Settings::gather(arguments.config.as_deref(), &environment, arguments.settings.0);
     let settings = settings.map_err(Failure::usage)?;
     let mut out = std::io::stdout();
@@ -74,6 +72,22 @@ fn execute(arguments: Arguments) -> Outcome {
     // What still blocks a thread, such as a read from a terminal, holds nothing up.
     runtime.shutdown_background();
     outcome
+}
+
+/// The variables as text. One of ours that is none is refused: without it another database might be worked on.
+fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Environment, ConfigErrors> {
+    let mut environment = Environment::new();
+    for (name, value) in variables {
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => environment.push((name, value)),
+            (Ok(name), Err(_)) if name.starts_with("MILLSTREAM_") => {
+                return Err(ConfigErrors::one(format!("the environment variable {name} is not UTF-8")));
+            }
+            // Not ours.
+            _ => {}
+        }
+    }
+    Ok(environment)
 }
 
 async fn perform(action: Action, config: Config, out: &mut (dyn Write + Send)) -> Outcome {

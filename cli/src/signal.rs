@@ -1,6 +1,6 @@
-//! SIGTERM and Ctrl-C as something to wait for.
+//! SIGTERM, Ctrl-C and a terminal that closes, as something to wait for.
 
-use std::io;
+use std::{fs, io};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
@@ -12,12 +12,15 @@ use tokio_util::sync::CancellationToken;
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// None: whoever started this process told it to outlive its terminal (`nohup`).
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     /// From now on these signals do not end the process by themselves.
     pub fn take_over() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let hangup = if is_hangup_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup })
     }
 
     /// Completes with the name of the next such signal. Cancellation safe.
@@ -25,8 +28,24 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = hung_up(self.hangup.as_mut()) => "SIGHUP",
         }
     }
+}
+
+async fn hung_up(hangup: Option<&mut Signal>) -> Option<()> {
+    match hangup {
+        Some(hangup) => hangup.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether SIGHUP was ignored when this process began: the first bit of `SigIgn`. Where the kernel does not tell, it
+/// was not.
+fn is_hangup_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Listens for the first such signal for as long as it lives.

@@ -132,3 +132,10 @@ fn the_exit_codes_in_docs_are_those_of_the_code() {
         assert!(text.contains(&row), "docs/commands.md lacks the row {row}");
     }
 }
+
+#[test]
+fn a_page_by_default_is_not_larger_than_any_page() {
+    let refusal = resolve(None, &[], &[("api.page_limit", "60"), ("api.page_limit_max", "50")]).expect_err("refused");
+    assert_eq!(refusal, "--api-page-limit is '60': it must not be larger than api.page_limit_max, which is 50");
+    assert!(resolve(None, &[], &[("api.page_limit", "50"), ("api.page_limit_max", "50")]).is_ok());
+}

@@ -163,6 +163,8 @@ async fn refusals_are_counted_by_kind_and_can_be_loaded_again() {
     assert_eq!(count(0, ""), 1, "{account}");
     assert!(account.to_string().contains("a.jsonl:13 things: what it needs is not there"), "{account}");
     assert!(!loaded.is_complete());
+    let kept = fs::read_to_string(&refused).expect("it was written");
+    assert!(kept.contains(r#""text":"this is no line""#), "{kept}");
 
     running.server.accepted.lock().expect("not poisoned").insert(99);
     let again = run(&running, vec![Input::File(refused)], None, PATIENCE).await;

@@ -7,9 +7,10 @@ use nix::{
 };
 use serde_json::Value;
 use std::{
+    ffi::OsStr,
     fs::{self, Permissions},
     io::{BufRead, BufReader},
-    os::unix::fs::PermissionsExt,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
@@ -49,7 +50,11 @@ impl Place {
     }
 
     fn up(&self) -> Up {
-        let mut command = self.command(&["up", "--api-listen", "127.0.0.1:0", "--schema", &fixture("")]);
+        self.start(self.command(&["up", "--api-listen", "127.0.0.1:0", "--schema", &fixture("")]))
+    }
+
+    /// Starts a command that runs `up`, and waits until it says that it is ready.
+    fn start(&self, mut command: Command) -> Up {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("millstream can be started");
         let stdout = child.stdout.take().expect("its output is piped");
@@ -78,8 +83,13 @@ impl Up {
     }
 
     /// SIGTERM; answers its exit code.
-    fn stop(mut self) -> Option<i32> {
-        self.signal(Signal::SIGTERM);
+    fn stop(self) -> Option<i32> {
+        self.stop_by(Signal::SIGTERM)
+    }
+
+    /// Sends a signal that ends it; answers its exit code.
+    fn stop_by(mut self, signal: Signal) -> Option<i32> {
+        self.signal(signal);
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("it can be asked") {
@@ -210,4 +220,39 @@ fn schema_check_and_ddl_emit_need_no_database() {
     assert_eq!(code(&one), exit(Exit::Done), "{}", said(&one));
     assert!(one.stdout == other.stdout && said(&one).contains("CREATE TABLE"), "the same bytes each time");
     assert!(!place.data_dir().exists(), "nothing was made");
+}
+
+#[test]
+fn a_terminal_that_closes_stops_it_in_order_unless_it_was_told_to_outlive_it() {
+    let place = Place::new();
+    assert_eq!(place.up().stop_by(Signal::SIGHUP), exit(Exit::Done));
+    assert_eq!(code(&place.run(&["status"])), exit(Exit::NotRunning));
+
+    let mut nohup = Command::new("nohup");
+    let up = place.command(&["up", "--api-listen", "127.0.0.1:0", "--schema", &fixture("")]);
+    nohup.arg(up.get_program()).args(up.get_args()).stdin(Stdio::null()).current_dir(place.folder.path());
+    let up = place.start(nohup);
+    up.signal(Signal::SIGHUP);
+    assert_eq!(code(&place.run(&["status"])), exit(Exit::Done), "it still runs");
+    assert_eq!(up.stop(), exit(Exit::Done));
+}
+
+#[test]
+fn a_database_that_cannot_be_reached_is_named_without_its_password() {
+    let place = Place::new();
+    let url = "postgres://clerk:secret-word@127.0.0.1:1/records";
+    let verified = place.run(&["verify", "--schema", &fixture(""), "--database-url", url]);
+    assert_eq!(code(&verified), exit(Exit::Failed));
+    let told = said(&verified);
+    assert!(told.contains("cannot connect to clerk@127.0.0.1:1/records") && !told.contains("secret-word"), "{told}");
+}
+
+#[test]
+fn a_variable_of_ours_that_is_no_text_is_refused() {
+    let place = Place::new();
+    let mut command = place.command(&["config", "show"]);
+    let shown =
+        command.env("MILLSTREAM_QUEUE_DIR", OsStr::from_bytes(b"queue-\xff")).output().expect("it can be started");
+    assert_eq!(code(&shown), exit(Exit::Usage), "{}", said(&shown));
+    assert!(said(&shown).contains("MILLSTREAM_QUEUE_DIR is not UTF-8"), "{}", said(&shown));
 }

@@ -123,7 +123,7 @@ pub enum SourceError {
     /// recovery watermark.
     #[error(
         "gap: changes are stored up to {stored}, but the server resumes at {resumes}: what lies between was confirmed \
-         elsewhere or lost here; run recovery"
+         elsewhere or lost here"
     )]
     Gap {
         /// The position that is safe here.
@@ -133,7 +133,7 @@ pub enum SourceError {
     },
     /// The server keeps no bookmark for us, or has dropped the log behind it. Recover: make a new one, then replay the
     /// outbox from the recovery watermark.
-    #[error("{what} is lost: {detail}; run recovery")]
+    #[error("{what} is lost: {detail}")]
     Lost {
         /// What is gone, such as the name of the slot.
         what: String,

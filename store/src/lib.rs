@@ -9,6 +9,7 @@
 //! documents; it only keeps and returns them.
 
 pub mod cache;
+pub mod calendar;
 pub mod cluster;
 pub mod compose;
 pub mod connect;

@@ -195,3 +195,28 @@ async fn damaged_documents_are_found() {
     let kinds = [Kind::RootRowMissing, Kind::IdentityUncomputable];
     finds(&kinds, "StudentGardeningProgramAssociation", root).await;
 }
+
+#[tokio::test]
+async fn rows_of_no_document_are_found() {
+    let world = World::cached().await;
+    let planted = world.first("Student");
+    let damages = [
+        r#"INSERT INTO "dms"."ReferentialIdentity" SELECT gen_random_uuid(), 999999, "ResourceKeyId", "IdentityValues" FROM "dms"."ReferentialIdentity" WHERE "DocumentId" = {id}"#,
+        r#"INSERT INTO "dms"."ReferenceEdge" VALUES (999999, {id}, false)"#,
+        r#"INSERT INTO "dms"."IdentityLock" VALUES (999999)"#,
+        r#"INSERT INTO "dms"."DocumentCache" SELECT 999999, gen_random_uuid(), "ResourceKeyId", "ContentVersion", "LastModifiedAt", "Body", "BodyHash", "ComputedAt" FROM "dms"."DocumentCache" WHERE "DocumentId" = {id}"#,
+        r#"INSERT INTO "brook"."Bus" ("DocumentId", "BusId", "Seats") VALUES (999999, 'BUS-X', 1)"#,
+        r#"INSERT INTO "meadow"."StudentOtherName" VALUES (999999, 0, 'Nobody')"#,
+        r#"INSERT INTO "meadow"."StudentOtherNameLanguage" VALUES (999999, 0, 0, 'en'), (999999, 0, 1, 'fr')"#,
+    ];
+    for damage in damages {
+        world.damage(&damage.replace("{id}", &planted.document_id.to_string())).await;
+    }
+    let report = audit(&world).await;
+    let found: Vec<DifferenceKind> = report.differences.keys().copied().collect();
+    assert_eq!(found, [DifferenceKind::RowOfNoDocument], "{report:#?}");
+    let orphans = &report.differences[&DifferenceKind::RowOfNoDocument];
+    assert_eq!(orphans.count, damages.len() as u64, "{orphans:#?}");
+    let told = |text: &str| orphans.examples.iter().any(|example| example.found.contains(text));
+    assert!(told("2 row(s) in \"meadow\".\"StudentOtherNameLanguage\""), "{orphans:#?}");
+}

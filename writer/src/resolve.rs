@@ -111,8 +111,8 @@ impl Resolved {
         let mut missing: Vec<&Target> = Vec::new();
         for target in &flat.targets {
             match self.found.get(&target.referential_id) {
-                Some(document) => found.push(document.clone()),
-                None => missing.push(target),
+                Some(document) if target.is_named_by(&document.identity_values) => found.push(document.clone()),
+                _ => missing.push(target),
             }
         }
         if missing.is_empty() { Ok(Binding { found }) } else { Err(unresolved(&missing)) }

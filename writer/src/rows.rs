@@ -3,9 +3,9 @@
 use crate::body::{Cell, FlatDocument, Row, Scalar};
 use crate::resolve::Binding;
 use crate::transaction::{Param, Pipeline, params};
-use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use millstream_schema::plan::{ColumnType, ResourcePlan, TablePlan};
+use millstream_store::calendar::UtcSecond;
 use sha2::{Digest, Sha256};
 
 /// A body whose targets were found, on its way into one document's rows.
@@ -23,7 +23,7 @@ enum Column {
     Bool(Vec<Option<bool>>),
     Date(Vec<Option<Date>>),
     Time(Vec<Option<Time>>),
-    Timestamp(Vec<Option<Timestamp>>),
+    Timestamp(Vec<Option<UtcSecond>>),
 }
 
 impl Column {

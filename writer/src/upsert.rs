@@ -74,7 +74,16 @@ impl Upsert<'_> {
         let Some(found) = own else {
             return if self.route.is_some() { Err(WriteError::NotFound) } else { Ok(None) };
         };
-        if found.referential_id != self.flat.referential_id && !self.resource.allow_identity_updates {
+        let is_renamed = found.referential_id != self.flat.referential_id;
+        let is_another = !is_renamed && !self.flat.has_identity(self.resource, &found.identity_values);
+        if is_another && (self.route.is_none() || self.resource.allow_identity_updates) {
+            return Err(WriteError::IdentityConflict {
+                detail: "The identifying values cannot be told from those of another item that already exists: their \
+                         identifiers are equal. Choose values without '#' and '='."
+                    .to_owned(),
+            });
+        }
+        if (is_renamed || is_another) && !self.resource.allow_identity_updates {
             return Err(WriteError::KeyChangeNotSupported {
                 detail: format!(
                     "Identifying values for the {} resource cannot be changed. Delete and recreate the resource item instead.",

@@ -2,6 +2,8 @@
 
 use super::Outcome;
 use crate::{config::Config, control, exit::Exit, failure::Failure, load::grouped};
+use jiff::Timestamp;
+use millstream_store::compose::whole_seconds;
 use serde_json::Value;
 use std::{fmt::Write as _, io::Write};
 
@@ -73,10 +75,14 @@ impl Table<'_> {
                 "{/projector/resync/compared} documents compared, {/projector/resync/enqueued} found behind",
             );
         }
-        for (name, path) in [("trouble", "/projector/last_error/text"), ("FATAL", "/projector/fatal")] {
-            if self.status.pointer(path).is_some_and(Value::is_string) {
-                self.row(name, &format!("{{{path}}}"));
-            }
+        // What went wrong last may be long mended: it is told with its time.
+        let at_ms = self.status.pointer("/projector/last_error/at_ms").and_then(Value::as_i64);
+        let at = at_ms.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
+        if let Some(at) = at {
+            self.row("trouble", &format!("{}, the last: {{/projector/last_error/text}}", whole_seconds(at)));
+        }
+        if self.status.pointer("/projector/fatal").is_some_and(Value::is_string) {
+            self.row("FATAL", "{/projector/fatal}");
         }
     }
 
@@ -127,7 +133,7 @@ mod tests {
                 "source": {"connected": false, "last_error": "no slot"},
                 "queue": {"depth": 12345},
                 "resync": {"running": true, "compared": 3, "enqueued": 1},
-                "last_error": {"text": "a page failed"},
+                "last_error": {"at_ms": 1_000, "text": "a page failed"},
                 "fatal": null,
             },
         });
@@ -135,6 +141,9 @@ mod tests {
         assert!(text.contains("NOT CONNECTED, confirmed -: no slot"), "{text}");
         assert!(text.contains("12,345 waiting"), "{text}");
         assert!(text.contains("comparing  3 documents compared, 1 found behind"), "{text}");
-        assert!(text.contains("trouble    a page failed") && !text.contains("FATAL"), "{text}");
+        assert!(
+            text.contains("trouble    1970-01-01T00:00:01Z, the last: a page failed") && !text.contains("FATAL"),
+            "{text}"
+        );
     }
 }

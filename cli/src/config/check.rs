@@ -82,6 +82,15 @@ impl<'a> Check<'a> {
         })
     }
 
+    /// Two numbers of which the first is not the larger one.
+    pub(super) fn ordered(&mut self, lesser: &str, greater: &str) {
+        let Some((key, text)) = self.text(lesser) else { return };
+        if self.number::<u64>(lesser) > self.number::<u64>(greater) {
+            let (_, bound) = self.text(greater).unwrap_or((key, String::new()));
+            self.refuse(key, &text, &format!("it must not be larger than {greater}, which is {bound}"));
+        }
+    }
+
     pub(super) fn millis(&mut self, name: &str) -> Duration {
         Duration::from_millis(self.number(name))
     }

@@ -7,7 +7,8 @@ use std::fmt;
 pub struct ConfigErrors(pub(super) Vec<String>);
 
 impl ConfigErrors {
-    pub(super) fn one(reason: impl Into<String>) -> Self {
+    /// One reason.
+    pub(crate) fn one(reason: impl Into<String>) -> Self {
         Self(vec![reason.into()])
     }
 

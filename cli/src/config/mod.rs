@@ -139,6 +139,7 @@ impl Config {
         let mut check = check::Check::new(settings);
         let data_dir = check.path("data_dir");
         let queue_dir = check.optional_path("queue.dir").unwrap_or_else(|| data_dir.join("queue"));
+        check.ordered("api.page_limit", "api.page_limit_max");
         let config = Self {
             schema: check.paths("schema"),
             data_dir,

@@ -131,7 +131,7 @@ impl<'a> Dispatcher<'a> {
         let refused = Refused { status: 0, kind: String::new(), detail: bad.reason.clone(), answer: String::new() };
         self.account.refuse(&bad.place, "", &refused);
         self.progress.answered(self.account.answered(), self.account.refused());
-        self.refused.as_mut().map_or(Ok(()), |file| file.write(&bad.place, None, &refused))
+        self.refused.as_mut().map_or(Ok(()), |file| file.write_bad(bad, &refused))
     }
 
     fn start(&mut self, turn: Turn, line: Line, last: bool) {
@@ -157,7 +157,7 @@ impl<'a> Dispatcher<'a> {
             Answer::Refused(refused) => {
                 self.account.refuse(&line.place, &line.resource, &refused);
                 if let Some(file) = self.refused.as_mut() {
-                    file.write(&line.place, Some(&line), &refused)?;
+                    file.write(&line, &refused)?;
                 }
             }
             Answer::Unreachable { reason, waited } => {

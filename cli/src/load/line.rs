@@ -37,6 +37,8 @@ pub(crate) struct Line {
 pub(crate) struct BadLine {
     pub(crate) place: Place,
     pub(crate) reason: String,
+    /// The line as it stands; none if it is too long to keep.
+    pub(crate) text: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -52,7 +54,11 @@ struct Written<'a> {
 impl Line {
     /// Takes a line apart. The body is only checked for being JSON: judging it is the server's.
     pub(crate) fn parse(place: Place, text: &[u8]) -> Result<Self, BadLine> {
-        let refuse = |reason: String| BadLine { place: place.clone(), reason };
+        let refuse = |reason: String| BadLine {
+            place: place.clone(),
+            reason,
+            text: Some(String::from_utf8_lossy(text.trim_ascii_end()).into_owned()),
+        };
         let written: Written<'_> = serde_json::from_slice(text)
             .map_err(|error| refuse(format!("this is not {{\"resource\", \"project\", \"body\"}}: {error}")))?;
         for (name, value) in [("resource", &written.resource), ("project", &written.project)] {
@@ -87,6 +93,7 @@ mod tests {
             let bad = parse(text).expect_err("it cannot be posted");
             assert_eq!(bad.place.to_string(), "f:3");
             assert!(!bad.reason.is_empty());
+            assert_eq!(bad.text.as_deref(), Some(text));
         }
     }
 }

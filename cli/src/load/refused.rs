@@ -1,8 +1,9 @@
-//! The file of refused lines. Each is a line that `load` can read again, with the answer beside it.
+//! The file of refused lines. Each that was posted is a line that `load` can read again, with the answer beside it; of
+//! each that could not be, the text is kept.
 
 use super::{
     LoadError,
-    line::{Line, Place},
+    line::{BadLine, Line, Place},
     post::Refused,
 };
 use serde::Serialize;
@@ -34,6 +35,26 @@ struct Entry<'a> {
     project: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<&'a RawValue>,
+    /// The line, where it is no request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+}
+
+impl<'a> Entry<'a> {
+    /// Where the line stands, and what it was answered.
+    fn new(place: &'a Place, refused: &'a Refused) -> Self {
+        Self {
+            file: &place.input,
+            line: place.line,
+            status: refused.status,
+            problem: if refused.kind.is_empty() { &refused.detail } else { &refused.kind },
+            answer: Some(refused.answer.as_str()).filter(|answer| !answer.is_empty()),
+            resource: None,
+            project: None,
+            body: None,
+            text: None,
+        }
+    }
 }
 
 impl RefusedFile {
@@ -45,19 +66,23 @@ impl RefusedFile {
         }
     }
 
-    pub(super) fn write(&mut self, place: &Place, line: Option<&Line>, refused: &Refused) -> Result<(), LoadError> {
-        let body: Option<&RawValue> = line.and_then(|line| serde_json::from_slice(&line.body).ok());
-        let entry = Entry {
-            file: &place.input,
-            line: place.line,
-            status: refused.status,
-            problem: if refused.kind.is_empty() { &refused.detail } else { &refused.kind },
-            answer: Some(refused.answer.as_str()).filter(|answer| !answer.is_empty()),
-            resource: line.map(|line| line.resource.as_str()),
-            project: line.map(|line| line.project.as_str()),
-            body,
-        };
-        let written = serde_json::to_writer(&mut self.writer, &entry).map_err(Into::into);
+    /// A line that was answered.
+    pub(super) fn write(&mut self, line: &Line, refused: &Refused) -> Result<(), LoadError> {
+        self.append(&Entry {
+            resource: Some(&line.resource),
+            project: Some(&line.project),
+            body: serde_json::from_slice(&line.body).ok(),
+            ..Entry::new(&line.place, refused)
+        })
+    }
+
+    /// A line that is no request. There is nothing to load again, so its text is kept.
+    pub(super) fn write_bad(&mut self, bad: &BadLine, refused: &Refused) -> Result<(), LoadError> {
+        self.append(&Entry { text: bad.text.as_deref(), ..Entry::new(&bad.place, refused) })
+    }
+
+    fn append(&mut self, entry: &Entry<'_>) -> Result<(), LoadError> {
+        let written = serde_json::to_writer(&mut self.writer, entry).map_err(Into::into);
         let written = written.and_then(|()| self.writer.write_all(b"\n"));
         written.map_err(|source| LoadError::Refused { file: self.path.clone(), source })
     }

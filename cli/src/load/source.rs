@@ -142,7 +142,7 @@ impl Iterator for Lines {
             match found {
                 Found::TooLong => {
                     let reason = format!("the line is longer than {LINE_MAX_BYTES} bytes");
-                    return Some(Ok(Err(BadLine { place, reason })));
+                    return Some(Ok(Err(BadLine { place, reason, text: None })));
                 }
                 _ if self.buffer.iter().all(u8::is_ascii_whitespace) => {}
                 _ => return Some(Ok(Line::parse(place, &self.buffer))),

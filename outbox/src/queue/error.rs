@@ -38,7 +38,8 @@ pub enum QueueError {
     },
     /// An entry cannot be read back.
     #[error(
-        "the queue holds an entry that cannot be read: {0}; the queue's disk is damaged: run recovery with a new one"
+        "the queue holds an entry that cannot be read: {0}; the queue's disk is damaged: \
+         start with a new, empty folder, and what it held is found again by comparing cache and tables"
     )]
     Corrupt(String),
     /// A lane was to be added under a name that cannot be one.

@@ -1,7 +1,7 @@
 //! The text of a query parameter, read as the type that it is compared with.
 
-use jiff::civil::{Date, DateTime, Time};
-use jiff::{Timestamp, tz::TimeZone};
+use crate::calendar::{UtcSecond, read_date, read_time};
+use jiff::civil::{Date, Time};
 use millstream_schema::plan::{ColumnType, QueryKind, ResourceKeyId};
 use millstream_schema::referential::{canonical_number, lower_uri};
 use tokio_postgres::types::{ToSql, Type};
@@ -16,7 +16,7 @@ pub(crate) enum Parameter {
     Bool(bool),
     Date(Date),
     Time(Time),
-    Timestamp(Timestamp),
+    Timestamp(UtcSecond),
     Uuid(Uuid),
 }
 
@@ -83,7 +83,7 @@ pub(super) fn read_value(kind: QueryKind, text: &str) -> Reading {
         ColumnType::Date => or_malformed(read_date(text).map(Parameter::Date), "a date as yyyy-MM-dd"),
         ColumnType::Time => or_malformed(read_time(text).map(Parameter::Time), "a time as HH:mm:ss"),
         ColumnType::Timestamp => {
-            or_malformed(read_timestamp(text).map(Parameter::Timestamp), "a date and time as yyyy-MM-ddTHH:mm:ssZ")
+            or_malformed(UtcSecond::read(text).map(Parameter::Timestamp), "a date and time as yyyy-MM-ddTHH:mm:ssZ")
         }
         // Surrogate keys are not for clients: nothing that they write equals one.
         ColumnType::Document | ColumnType::Descriptor => Reading::MatchesNothing,
@@ -136,43 +136,6 @@ fn is_json_number(text: &str) -> bool {
     !text.contains(char::is_whitespace) && serde_json::from_str::<serde_json::Number>(text).is_ok()
 }
 
-fn read_date(text: &str) -> Option<Date> {
-    let shape = text.len() == 10 && matches_shape(text, "0000-00-00");
-    shape.then(|| text.parse().ok())?.filter(|date: &Date| date.year() >= 1)
-}
-
-fn read_time(text: &str) -> Option<Time> {
-    // Shape first: jiff takes other spellings too, and second 60 for 59.
-    (matches_shape(text, "00:00:00") && !text.ends_with("60")).then(|| text.parse().ok())?
-}
-
-/// A date-time without an offset means UTC; fractions of a second are cut off, as they are when documents are written.
-fn read_timestamp(text: &str) -> Option<Timestamp> {
-    let (whole, _) = text.split_at_checked(19)?;
-    if !matches_shape(whole, "0000-00-00T00:00:00") || whole.ends_with("60") {
-        return None;
-    }
-    let exact = match text.parse::<Timestamp>() {
-        Ok(timestamp) => timestamp,
-        // Only a text that ends after the seconds or their fraction has no offset.
-        Err(_) if text[19..].bytes().all(|byte| byte == b'.' || byte.is_ascii_digit()) => {
-            TimeZone::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok()?
-        }
-        Err(_) => return None,
-    };
-    Timestamp::from_second(exact.as_microsecond().div_euclid(1_000_000)).ok()
-}
-
-/// Digits where the pattern has `0`, the pattern's own characters elsewhere (a blank or a small t may stand for `T`).
-fn matches_shape(text: &str, pattern: &str) -> bool {
-    text.len() == pattern.len()
-        && text.bytes().zip(pattern.bytes()).all(|(byte, shape)| match shape {
-            b'0' => byte.is_ascii_digit(),
-            b'T' => matches!(byte, b'T' | b't' | b' '),
-            _ => byte == shape,
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,7 +176,7 @@ mod tests {
 
     #[test]
     fn date_times_become_whole_seconds_of_utc() {
-        let expected: Timestamp = "2031-08-20T09:15:00Z".parse().unwrap();
+        let expected = UtcSecond::read("2031-08-20T09:15:00Z").unwrap();
         for text in [
             "2031-08-20T09:15:00Z",
             "2031-08-20T09:15:00",
@@ -223,7 +186,15 @@ mod tests {
         ] {
             assert_eq!(read(ColumnType::Timestamp, text), Reading::Value(Parameter::Timestamp(expected)), "{text}");
         }
-        for text in ["2031-08-20", "2031-08-20T09:15:60Z", "2031-08-20T25:00:00Z", "now", "2031-08-20T09:15:00 and"] {
+        for text in [
+            "2031-08-20",
+            "2031-08-20T09:15:60Z",
+            "2031-08-20T25:00:00Z",
+            "now",
+            "2031-08-20T09:15:00 and",
+            "2031-08-20T09:15:00Z[UTC]",
+            "2031-08-20T09:15:00+25:00",
+        ] {
             assert!(is_malformed(&read(ColumnType::Timestamp, text)), "{text}");
         }
     }

@@ -10,6 +10,7 @@ mod bodies;
 mod edges;
 mod existence;
 mod identities;
+mod orphans;
 mod range;
 mod report;
 mod truth;
@@ -60,5 +61,6 @@ pub async fn verify(
         progress(&report);
     }
     existence::check_misplaced_rows(&client, mapping, &mut report).await?;
+    orphans::check(&client, mapping, &mut report).await?;
     Ok(report)
 }

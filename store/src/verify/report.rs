@@ -56,6 +56,8 @@ pub enum DifferenceKind {
     RootRowMissing,
     /// A document has a row in the root table of another type.
     RootRowMisplaced,
+    /// A row belongs to a document that does not exist: a foreign key was switched off, or a restore was partial.
+    RowOfNoDocument,
     /// A document of a changeable type has no row in `dms.IdentityLock`.
     IdentityLockMissing,
     /// `dms.Tombstone` says that a living document is deleted.
@@ -101,6 +103,7 @@ impl DifferenceKind {
             Self::UnknownType => "unknown type",
             Self::RootRowMissing => "root row missing",
             Self::RootRowMisplaced => "root row in the table of another type",
+            Self::RowOfNoDocument => "row of no document",
             Self::IdentityLockMissing => "identity lock missing",
             Self::TombstoneOfLiving => "tombstone of a living document",
             Self::DescriptorColumns => "descriptor columns",

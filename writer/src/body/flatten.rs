@@ -2,7 +2,7 @@
 
 use super::{Findings, Scalar, scalar};
 use millstream_schema::plan::{
-    ColumnType, DescriptorSite, IdentitySource, Item, Node, Object, ReferenceSite, ResourcePlan,
+    ColumnType, DescriptorSite, IdentityElement, IdentitySource, Item, Node, Object, ReferenceSite, ResourcePlan,
 };
 use millstream_schema::referential::{descriptor_id, lower_uri, referential_id};
 use serde_json::Value;
@@ -29,6 +29,8 @@ pub(crate) struct Row {
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) referential_id: Uuid,
+    /// The identity that the body names, as hashed; empty for descriptors.
+    pub(crate) identity: Vec<String>,
     /// Concrete paths in the body: `$.benches[2].toolReference`.
     pub(crate) paths: Vec<String>,
     /// What was asked for, for messages: the type, and the URI of a descriptor.
@@ -51,6 +53,28 @@ pub(crate) struct FlatDocument {
     pub(crate) referential_id: Uuid,
     /// Canonical identity values as the body gives them, in hash order.
     pub(crate) identity_values: Vec<String>,
+}
+
+impl FlatDocument {
+    /// Whether this body names exactly the identity that a document has. Equal ReferentialIds do not say so: the name that
+    /// is hashed joins the values with characters that values may hold.
+    pub(crate) fn has_identity(&self, resource: &ResourcePlan, stored: &[String]) -> bool {
+        let elements = &resource.identity.elements;
+        let same = |(element, (given, stored)): (&IdentityElement, (&String, &String))| match element.lower_case {
+            true => lower_uri(given) == lower_uri(stored),
+            false => given == stored,
+        };
+        stored.len() == elements.len() && elements.iter().zip(self.identity_values.iter().zip(stored)).all(same)
+    }
+}
+
+impl Target {
+    /// Whether a document with these `IdentityValues` is the one that the body names, its ReferentialId being equal.
+    /// Descriptors among the values are named in lower case.
+    pub(crate) fn is_named_by(&self, stored: &[String]) -> bool {
+        let same = |(named, stored): (&String, &String)| named == stored || *named == lower_uri(stored);
+        self.uri.is_some() || (self.identity.len() == stored.len() && self.identity.iter().zip(stored).all(same))
+    }
 }
 
 /// Flattens a shaped, schema-valid body. Findings are scalars out of range and incomplete references.
@@ -161,6 +185,7 @@ impl Walk<'_, '_> {
         };
         let target = Target {
             referential_id: descriptor_id(target_project, target_resource, &uri),
+            identity: Vec::new(),
             paths: vec![place.path.to_owned()],
             type_name: target_resource.clone(),
             uri: Some(uri),
@@ -191,6 +216,7 @@ impl Walk<'_, '_> {
         let pairs = plan.elements.iter().zip(&hashed).map(|((path, _), value)| (path.as_str(), value.as_str()));
         let target = Target {
             referential_id: referential_id(&plan.target_project, &plan.target_resource, pairs),
+            identity: hashed,
             paths: vec![place.path.to_owned()],
             type_name: plan.target_resource.clone(),
             uri: None,
@@ -206,11 +232,12 @@ impl Walk<'_, '_> {
 
     /// Each target once: a body with a thousand references to one school asks for it once.
     fn target(&mut self, target: Target) -> usize {
-        if let Some(at) = self.by_id.get(&target.referential_id) {
-            let known = &mut self.targets[*at];
+        let known = self.by_id.get(&target.referential_id).copied();
+        if let Some(at) = known.filter(|at| self.targets[*at].identity == target.identity) {
+            let known = &mut self.targets[at];
             known.is_identity_component |= target.is_identity_component;
             known.paths.extend(target.paths);
-            return *at;
+            return at;
         }
         self.by_id.insert(target.referential_id, self.targets.len());
         self.targets.push(target);

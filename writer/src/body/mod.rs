@@ -101,9 +101,29 @@ fn check_id(id: Option<Value>, rule: IdRule) -> Result<(), WriteError> {
         (IdRule::Absent, Some(_)) => {
             refusal("Resource identifiers cannot be assigned by the client. The 'id' property should not be included.")
         }
-        (IdRule::Equal(expected), Some(Value::String(id))) if uuid::Uuid::try_parse(&id).ok() == Some(expected) => {
-            Ok(())
-        }
+        (IdRule::Equal(expected), Some(Value::String(id))) if id.eq_ignore_ascii_case(&expected.to_string()) => Ok(()),
         (IdRule::Equal(_), _) => refusal("Request body id must match the id in the url."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IdRule, check_id};
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    #[test]
+    fn the_id_of_a_put_is_that_of_its_route_in_one_spelling() {
+        let id = Uuid::from_u128(0xAB);
+        let check = |value: Value| check_id(Some(value), IdRule::Equal(id));
+        assert!(check(json!(id.to_string())).is_ok());
+        assert!(check(json!(id.to_string().to_uppercase())).is_ok());
+        let spelled = [id.simple().to_string(), id.braced().to_string(), id.urn().to_string()];
+        for wrong in spelled.map(Value::from).into_iter().chain([json!(Uuid::nil().to_string()), json!(5), Value::Null])
+        {
+            assert!(check(wrong.clone()).is_err(), "{wrong}");
+        }
+        assert!(check_id(None, IdRule::Equal(id)).is_err());
+        assert!(check_id(None, IdRule::Absent).is_ok() && check_id(Some(Value::Null), IdRule::Absent).is_err());
     }
 }

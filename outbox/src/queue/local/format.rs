@@ -28,7 +28,7 @@ pub(super) fn check(path: &Path) -> Result<(), QueueError> {
             let (expected, older) = (FORMAT.trim(), FORMAT_BEFORE_LANES.trim());
             let detail = format!(
                 "FORMAT says {found:?}, this version reads {expected:?} and {older:?}: use the version that wrote it, or \
-                 start with an empty directory and run recovery"
+                 start with an empty directory: what was waiting is found again by comparing cache and tables"
             );
             Err(QueueError::Format { path: path.to_owned(), detail })
         }
