@@ -9,6 +9,7 @@
 //! * The **cascade** ([`cascade`]) works off what a rename left open: page by page it gives every document that embeds the
 //!   renamed one the version under which readers have been shown it already.
 //! * The **resynchronisation** finds out by comparison what the stream cannot tell ([`resync_page`]).
+//! * The **delivery** ([`delivery`]) takes what is cached from a sink's lane to the sink, at the sink's own pace.
 //!
 //! [`Projector::start`] starts them all, [`ProjectorHandle`] owns them: `status`, `fatal`, `stop`.
 //!
@@ -20,7 +21,7 @@
 //!
 //! What it is not: it knows no concrete source or sink, no HTTP and no writer, and composes nothing itself: bodies come
 //! from `millstream_store::compose`. What happens to a document after the cache is one function, `hand_on`, where the
-//! lanes of the sinks begin.
+//! lanes of the sinks begin; what a sink has to be stands in [`sink`].
 
 mod backoff;
 pub mod cascade;
