@@ -6,11 +6,17 @@ use crate::status::{
     CascadeReport, ErrorReport, ProjectorStatus, QueueReport, RebuildReport, ResyncReport, SourceReport,
 };
 use millstream_outbox::queue::QueueStats;
+use millstream_store::error::StoreError;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const OPEN_CASCADES_SQL: &str = r#"
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min("OpenedAt")) * 1000, 0)::int8 FROM "dms"."Cascade""#;
+
+const COUNTING: &str = "counting open cascades";
+
+/// How long the database may take to answer that.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Holds that nobody looked at for so long are not waited for any more: a newer version has replaced their entry.
 const HOLD_EXPIRES_MS: u64 = 60_000;
@@ -59,13 +65,23 @@ async fn queue_stats(context: &Context) -> Result<QueueStats, ProjectorError> {
     Ok(stats)
 }
 
+/// Asks for no longer than [`ANSWER_WITHIN`]: a database that hangs must hide neither the other figures nor the status.
 async fn open_cascades(context: &Context) -> Result<(), ProjectorError> {
-    const ACTION: &str = "counting open cascades";
-    let client = context.deps.database.get().await.map_err(ProjectorError::database(ACTION))?;
-    let statement = client.prepare_cached(OPEN_CASCADES_SQL).await.map_err(ProjectorError::database(ACTION))?;
-    let row = client.query_one(&statement, &[]).await.map_err(ProjectorError::database(ACTION))?;
-    let open: i64 = row.try_get(0).map_err(ProjectorError::database(ACTION))?;
-    let age_ms: i64 = row.try_get(1).map_err(ProjectorError::database(ACTION))?;
+    tokio::select! {
+        counted = count_cascades(context) => counted,
+        () = context.deps.clock.sleep(ANSWER_WITHIN) => {
+            let silent = StoreError::other(format!("the database did not answer within {ANSWER_WITHIN:?}"));
+            Err(ProjectorError::database(COUNTING)(silent))
+        }
+    }
+}
+
+async fn count_cascades(context: &Context) -> Result<(), ProjectorError> {
+    let client = context.deps.database.get().await.map_err(ProjectorError::database(COUNTING))?;
+    let statement = client.prepare_cached(OPEN_CASCADES_SQL).await.map_err(ProjectorError::database(COUNTING))?;
+    let row = client.query_one(&statement, &[]).await.map_err(ProjectorError::database(COUNTING))?;
+    let open: i64 = row.try_get(0).map_err(ProjectorError::database(COUNTING))?;
+    let age_ms: i64 = row.try_get(1).map_err(ProjectorError::database(COUNTING))?;
     context.figures.cascades_open.set(u64::try_from(open).unwrap_or(0));
     context.figures.cascades_age_ms.set(u64::try_from(age_ms).unwrap_or(0));
     Ok(())

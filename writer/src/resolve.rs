@@ -1,6 +1,6 @@
 //! Resolution: ReferentialIds to documents, in one statement however many there are.
 
-use crate::body::{Cell, FlatDocument, Row, Target};
+use crate::body::{Cell, FlatDocument, MESSAGES_MAX, NOT_ALL, Row, Target};
 use crate::error::WriteError;
 use crate::transaction::{Pipeline, params};
 use millstream_schema::plan::{IdentitySource, ResourceKeyId, ResourcePlan};
@@ -130,7 +130,10 @@ fn unresolved(missing: &[&Target]) -> WriteError {
                     .map(|path| format!("The referenced {} item at {path} does not exist.", target.type_name))
             })
             .collect();
-        errors.truncate(100);
+        if errors.len() > MESSAGES_MAX {
+            errors.truncate(MESSAGES_MAX);
+            errors.push(NOT_ALL.to_owned());
+        }
         return WriteError::UnresolvedReference { errors };
     }
     let mut validation_errors: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -140,6 +143,9 @@ fn unresolved(missing: &[&Target]) -> WriteError {
             None => format!("The referenced {} item does not exist.", target.type_name),
         };
         for path in &target.paths {
+            if validation_errors.len() == MESSAGES_MAX {
+                return WriteError::DescriptorNotFound { validation_errors };
+            }
             validation_errors.entry(path.clone()).or_default().push(message.clone());
         }
     }

@@ -156,3 +156,27 @@ fn mutated_bodies_are_refused_or_flattened_and_never_panic() {
     assert!(cases.get() >= CASES_MIN, "only {} cases in {BUDGET:?}", cases.get());
     assert!(accepted.get() > 0 && accepted.get() < cases.get(), "the mutations must reach both outcomes");
 }
+
+/// BOUNDED: neither the time nor the answer grows with the square of what is wrong.
+#[test]
+fn a_hundred_thousand_problems_are_told_in_a_hundred_messages() {
+    let world = World::fixtures();
+    let validators = Validators::compile(&world.mapping).expect("schemas compile");
+    let resource = world.mapping.resource(world.mapping.route("meadow", "students").expect("a route"));
+    let bodies = ["\"same\"", "\" padded\""].map(|name| {
+        let items = vec![format!("{{\"otherName\":{name}}}"); 100_000].join(",");
+        format!(
+            r#"{{"studentUniqueId":"A","firstName":"A","lastSurname":"B","birthData":{{"birthDate":"2020-01-01"}},"otherNames":[{items}]}}"#
+        )
+    });
+    let started = Instant::now();
+    for text in bodies {
+        let refused = body::plan(resource, &validators, text.as_bytes()).expect_err("it is wrong");
+        let WriteError::Invalid { validation_errors, errors } = refused else { panic!("{refused:?}") };
+        assert_eq!(validation_errors.values().map(Vec::len).sum::<usize>(), 100);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+    }
+    let took = started.elapsed();
+    eprintln!("2 bodies with 100,000 problems each: {took:?}");
+    assert!(took < BUDGET, "{took:?}");
+}

@@ -87,3 +87,14 @@ async fn equal_referential_ids_are_not_taken_for_equal_identities() {
     let report = verify(desk.database.database(), &desk.world.mapping, &options, &mut |_| {}).await.expect("verified");
     assert_eq!(report.difference_count(), 0, "{:#?}", report.differences);
 }
+
+#[tokio::test]
+async fn no_two_descriptors_have_one_uri() {
+    let desk = Desk::open().await;
+    let term =
+        |namespace: &str, code: &str| json!({"namespace": namespace, "codeValue": code, "shortDescription": code});
+    desk.create("termDescriptors", &term("uri://y", "b#c")).await;
+    let refused = desk.post("termDescriptors", &term("uri://y#b", "c")).await.expect_err("the URI is taken");
+    let WriteError::Invalid { validation_errors, .. } = refused else { panic!("{refused:?}") };
+    assert!(validation_errors.contains_key("$.namespace"), "{validation_errors:?}");
+}

@@ -126,3 +126,17 @@ async fn status_is_json_and_stopping_keeps_to_its_deadline() {
     assert_eq!(error.stage, "rebuild");
     holder.roll_back().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_hangs_does_not_hide_the_status() {
+    let bed = Bed::new().await;
+    let projector = Projector::start(bed.polled());
+    bed.wait_converged().await;
+    let holder = millstream_testkit::Holder::hold(&bed.database, r#"LOCK TABLE "dms"."Cascade""#).await;
+    let answered = tokio::time::timeout(PATIENCE, projector.status()).await;
+    let status = answered.expect("it answers").expect("a status");
+    let told = status.last_error.map(|error| error.text).unwrap_or_default();
+    assert!(told.contains("the database did not answer"), "{told}");
+    holder.roll_back().await;
+    projector.stop(PATIENCE).await.expect("it stops in time");
+}

@@ -22,25 +22,33 @@ struct Found<'v> {
 }
 
 /// Where both paths run through the same array, items are compared with themselves; else every value with every other.
+/// Equality carries over, so that is: within a group of shared items, all values are equal to its first.
 fn equality(constraint: &EqualityConstraint, body: &Value, findings: &mut Findings) {
     let (source, target) = (segments(&constraint.source), segments(&constraint.target));
     let shared = source.iter().zip(&target).take_while(|(a, b)| a == b).count();
-    let (left, right) = (find(body, &source), find(body, &target));
-    for a in &left {
-        for b in &right {
-            let same_items = a.indexes.iter().zip(&b.indexes).all(|(x, y)| x.0 >= shared || y.0 >= shared || x == y);
-            if same_items && !equal(a.value, b.value) {
-                let message = format!(
-                    "All values supplied for '{}' must match: {} and {} differ.",
-                    constraint.source.rsplit('.').next().unwrap_or_default(),
-                    constraint.source,
-                    constraint.target
-                );
-                findings.add(&constraint.source, message.clone());
-                findings.add(&constraint.target, message);
-                return;
-            }
-        }
+    let items = |found: &Found<'_>| -> Vec<(usize, usize)> {
+        found.indexes.iter().copied().filter(|(depth, _)| *depth < shared).collect()
+    };
+    let mut groups: HashMap<_, (Vec<&Value>, Vec<&Value>)> = HashMap::new();
+    for found in find(body, &source) {
+        groups.entry(items(&found)).or_default().0.push(found.value);
+    }
+    for found in find(body, &target) {
+        groups.entry(items(&found)).or_default().1.push(found.value);
+    }
+    let differ = |(left, right): &(Vec<&Value>, Vec<&Value>)| match left.first() {
+        Some(first) if !right.is_empty() => left.iter().chain(right).any(|value| !equal(first, value)),
+        _ => false,
+    };
+    if groups.values().any(differ) {
+        let message = format!(
+            "All values supplied for '{}' must match: {} and {} differ.",
+            constraint.source.rsplit('.').next().unwrap_or_default(),
+            constraint.source,
+            constraint.target
+        );
+        findings.add(&constraint.source, message.clone());
+        findings.add(&constraint.target, message);
     }
 }
 

@@ -251,7 +251,13 @@ impl Walk<'_, '_> {
             _ => String::new(),
         };
         let Some(row) = self.tables[0].last_mut() else { return };
-        let uri = format!("{}#{}", text(row.cells.first()), text(row.cells.get(1)));
+        let (namespace, code_value) = (text(row.cells.first()), text(row.cells.get(1)));
+        if namespace.contains('#') {
+            // Two descriptors would have one URI: `a#b` with `c`, and `a` with `b#c`.
+            self.findings
+                .add("$.namespace", "namespace cannot contain '#', which stands between it and the codeValue.");
+        }
+        let uri = format!("{namespace}#{code_value}");
         row.cells[7] = Cell::Value(Scalar::Text(lower_uri(&uri)));
         row.cells[6] = Cell::Value(Scalar::Text(uri));
         row.cells[8] = Cell::Value(Scalar::Int4(self.resource.key.into()));

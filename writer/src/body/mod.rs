@@ -16,25 +16,46 @@ use millstream_schema::plan::ResourcePlan;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Problems of a body by JSON path, in the form that a problem document carries them.
+/// Messages of one answer: a hostile body has a problem in each of its hundred thousand items.
+pub(crate) const MESSAGES_MAX: usize = 100;
+
+/// The last word of an answer that is not complete.
+pub(crate) const NOT_ALL: &str = "There are further problems, which are not listed.";
+
+/// Problems of a body by JSON path, in the form that a problem document carries them; the first of them if they are many.
 #[derive(Debug, Default)]
-pub(crate) struct Findings(BTreeMap<String, Vec<String>>);
+pub(crate) struct Findings {
+    by_path: BTreeMap<String, Vec<String>>,
+    count: usize,
+    is_cut: bool,
+}
 
 impl Findings {
     pub(crate) fn add(&mut self, path: &str, message: impl Into<String>) {
-        let messages = self.0.entry(path.to_owned()).or_default();
+        if self.count >= MESSAGES_MAX {
+            self.is_cut = true;
+            return;
+        }
+        let messages = self.by_path.entry(path.to_owned()).or_default();
         let message = message.into();
         if !messages.contains(&message) {
             messages.push(message);
+            self.count += 1;
         }
     }
 
+    /// Nothing more is going to be listed.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.count == 0
     }
 
     pub(crate) fn into_error(self) -> WriteError {
-        WriteError::Invalid { validation_errors: self.0, errors: Vec::new() }
+        let errors = self.is_cut.then(|| NOT_ALL.to_owned());
+        WriteError::Invalid { validation_errors: self.by_path, errors: errors.into_iter().collect() }
     }
 }
 

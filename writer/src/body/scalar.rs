@@ -6,6 +6,9 @@ use millstream_schema::referential::canonical_number;
 use millstream_store::calendar::{UtcSecond, read_date, read_slashed_date, read_time};
 use serde_json::{Number, Value};
 
+/// Characters of a value that a message repeats.
+const SHOWN_MAX_CHARS: usize = 40;
+
 /// A scalar in its storage form.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Scalar {
@@ -69,29 +72,33 @@ pub(crate) fn read(value: &Value, ty: ColumnType) -> Result<Scalar, String> {
             .and_then(|n| i32::try_from(n).map(Scalar::Int4).map_err(|error| error.to_string())),
         (ColumnType::Int8, Value::Number(number)) => integer(number, i64::MIN, i64::MAX).map(Scalar::Int8),
         (ColumnType::Decimal { precision, scale }, Value::Number(number)) => decimal(number, precision, scale),
-        (ColumnType::Date, Value::String(text)) => {
-            read_date(text).map(Scalar::Date).ok_or_else(|| format!("'{text}' is not a valid date (yyyy-MM-dd)."))
-        }
-        (ColumnType::Time, Value::String(text)) => {
-            read_time(text).map(Scalar::Time).ok_or_else(|| format!("'{text}' is not a valid time (HH:mm:ss)."))
-        }
+        (ColumnType::Date, Value::String(text)) => read_date(text)
+            .map(Scalar::Date)
+            .ok_or_else(|| format!("'{}' is not a valid date (yyyy-MM-dd).", shown(text))),
+        (ColumnType::Time, Value::String(text)) => read_time(text)
+            .map(Scalar::Time)
+            .ok_or_else(|| format!("'{}' is not a valid time (HH:mm:ss).", shown(text))),
         (ColumnType::Timestamp, Value::String(text)) => UtcSecond::read(text)
             .map(Scalar::Timestamp)
-            .ok_or_else(|| format!("'{text}' is not a valid date-time (yyyy-MM-ddTHH:mm:ssZ).")),
+            .ok_or_else(|| format!("'{}' is not a valid date-time (yyyy-MM-ddTHH:mm:ssZ).", shown(text))),
         (ColumnType::Document | ColumnType::Descriptor, _) | (_, _) => Err("has the wrong JSON type.".to_owned()),
     }
 }
 
 fn integer(number: &Number, min: i64, max: i64) -> Result<i64, String> {
-    let refusal = || format!("{} is not an integer between {min} and {max}.", shown(number));
+    let refusal = || format!("{} is not an integer between {min} and {max}.", shown(number.as_str()));
     let canonical = canonical_number(number.as_str()).ok_or_else(refusal)?;
     canonical.parse::<i64>().ok().filter(|n| (min..=max).contains(n)).ok_or_else(refusal)
 }
 
 /// Digits of a decimal are checked, never rounded away (`rules.md` 26).
 fn decimal(number: &Number, precision: u16, scale: u16) -> Result<Scalar, String> {
-    let refusal =
-        || format!("{} must have at most {precision} digits, {scale} of them after the decimal point.", shown(number));
+    let refusal = || {
+        format!(
+            "{} must have at most {precision} digits, {scale} of them after the decimal point.",
+            shown(number.as_str())
+        )
+    };
     let canonical = canonical_number(number.as_str()).ok_or_else(refusal)?;
     let digits = canonical.trim_start_matches('-');
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
@@ -101,9 +108,11 @@ fn decimal(number: &Number, precision: u16, scale: u16) -> Result<Scalar, String
 }
 
 /// A hostile number can be a megabyte of digits: messages show its beginning.
-fn shown(number: &Number) -> String {
-    let text = number.as_str();
-    if text.len() <= 40 { text.to_owned() } else { format!("{}…", &text[..40]) }
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -168,6 +177,19 @@ mod tests {
         check(decimal, &cases);
         let huge: Value = serde_json::from_str("1e999999999").expect("JSON");
         check(decimal, &[(huge, None)]);
+    }
+
+    #[test]
+    fn messages_repeat_the_beginning_of_a_value() {
+        for (ty, value) in [
+            (ColumnType::Date, json!("é".repeat(5_000))),
+            (ColumnType::Time, json!("x".repeat(5_000))),
+            (ColumnType::Timestamp, json!("9".repeat(5_000))),
+            (ColumnType::Int8, serde_json::from_str(&"9".repeat(5_000)).expect("JSON")),
+        ] {
+            let message = read(&value, ty).expect_err("it is none");
+            assert!(message.chars().count() < 200, "{message}");
+        }
     }
 
     #[test]

@@ -37,6 +37,9 @@ impl Validators {
     pub(super) fn check(&self, key: ResourceKeyId, body: &Value, findings: &mut Findings) {
         let Some(validator) = self.0.get(&key) else { return };
         for error in validator.iter_errors(body) {
+            if findings.is_cut() {
+                return;
+            }
             let at = json_path(error.instance_path().as_str(), body);
             match error.kind() {
                 ValidationErrorKind::Required { property } => {
