@@ -200,11 +200,18 @@ fn identity_dependencies(resources: &[ResourceModel]) -> Vec<BTreeSet<usize>> {
     keys.iter().map(|keys| keys.iter().filter_map(|key| by_key.get(key)).flatten().copied().collect()).collect()
 }
 
+/// A type's identity can change by itself or through what it contains. Subtypes of one superclass count together: a
+/// reference to the superclass may lead to any of them, and its writer locks whatever it leads to.
 fn mark_changeable(resources: &mut [ResourceModel], depends: &[BTreeSet<usize>]) {
     let mut changeable: Vec<bool> = resources.iter().map(|r| r.allow_identity_updates).collect();
+    let family = |ix: usize| resources[ix].identity.superclass.as_ref().map(|superclass| superclass.key);
     loop {
-        let next: Vec<bool> =
+        let contains: Vec<bool> =
             depends.iter().zip(&changeable).map(|(on, own)| *own || on.iter().any(|ix| changeable[*ix])).collect();
+        let families: BTreeSet<i16> = (0..contains.len()).filter(|ix| contains[*ix]).filter_map(family).collect();
+        let next: Vec<bool> = (0..contains.len())
+            .map(|ix| contains[ix] || family(ix).is_some_and(|superclass| families.contains(&superclass)))
+            .collect();
         if next == changeable {
             break;
         }
