@@ -217,7 +217,7 @@ impl<'a, 'm> Walk<'a, 'm> {
                 let ty = properties
                     .get(name)
                     .map_or(ColumnType::Text, |s| self.column_type(s, &element.reference_json_path));
-                members.push(ReferenceMember { name: name.to_owned(), position, ty });
+                members.push(ReferenceMember { name: name.to_owned(), position, ty, lower_case: false });
             }
         }
         members.sort_by(|a, b| a.name.cmp(&b.name));
