@@ -4,6 +4,7 @@
 use super::merge::Merged;
 use super::{AbstractModel, ResourceModel, paths};
 use crate::plan::{ColumnType, IdentityElement, IdentityPlan, IdentitySource, ResourceIx, Superclass};
+use crate::referential::is_descriptor_path;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Binds everything; returns the resources in identity order.
@@ -24,6 +25,7 @@ pub(crate) fn bind(
     if !errors.is_empty() {
         return Vec::new();
     }
+    descriptor_values(resources);
     let depends = identity_dependencies(resources);
     mark_changeable(resources, &depends);
     identity_order(&depends, resources, errors)
@@ -143,14 +145,14 @@ fn identity_element(resource: &ResourceModel, path: &str) -> Option<IdentityElem
     if let Some(site) = resource.references.iter().position(|s| s.path == paths::parent(path) && s.table == 0) {
         let member = resource.references[site].members.iter().find(|m| m.name == paths::leaf(path))?;
         let source = IdentitySource::Reference { site, position: member.position };
-        return element(member.ty, path.ends_with("Descriptor"), source);
+        return element(member.ty, is_descriptor_path(path), source);
     }
     let (table, column) = *resource.columns_by_path.get(path)?;
     let ty = resource.tables[table].columns[column].ty;
     (table == 0).then_some(IdentityElement {
         path: path.to_owned(),
         ty,
-        lower_case: path.ends_with("Descriptor"),
+        lower_case: is_descriptor_path(path),
         source: IdentitySource::Column { column },
     })
 }
@@ -185,6 +187,43 @@ fn superclass(
     Some(Superclass { key: target.key, project_name, resource_name, paths })
 }
 
+/// Finds the identity values that are URIs of descriptors, through any number of references: a value must be hashed in one
+/// way by the document that has it and by those that refer to it, whatever its members are called.
+fn descriptor_values(resources: &mut [ResourceModel]) {
+    let mut of_key: BTreeMap<i16, Vec<bool>> = BTreeMap::new();
+    loop {
+        for resource in resources.iter() {
+            let own = || resource.identity.elements.iter().map(|element| element.lower_case);
+            let superclass = resource.identity.superclass.as_ref().map(|superclass| superclass.key);
+            for key in std::iter::once(resource.key).chain(superclass) {
+                let known = of_key.entry(key).or_insert_with(|| own().collect());
+                known.iter_mut().zip(own()).for_each(|(known, own)| *known |= own);
+            }
+        }
+        let mut found = false;
+        for resource in resources.iter_mut() {
+            let sites = &resource.references;
+            for element in resource.identity.elements.iter_mut().filter(|element| !element.lower_case) {
+                if let IdentitySource::Reference { site, position } = element.source {
+                    let target = of_key.get(&sites[site].target_key);
+                    element.lower_case = target.and_then(|target| target.get(position)).copied().unwrap_or(false);
+                    found |= element.lower_case;
+                }
+            }
+        }
+        if !found {
+            break;
+        }
+    }
+    for site in resources.iter_mut().flat_map(|resource| resource.references.iter_mut()) {
+        let target = of_key.get(&site.target_key);
+        for (position, (path, member)) in site.elements.iter().enumerate() {
+            let known = target.and_then(|target| target.get(position)).copied().unwrap_or(false);
+            site.members[*member].lower_case |= known || is_descriptor_path(path);
+        }
+    }
+}
+
 /// For each resource: the resources that its identity takes values from (an abstract target: all its subtypes).
 fn identity_dependencies(resources: &[ResourceModel]) -> Vec<BTreeSet<usize>> {
     let mut by_key: BTreeMap<i16, Vec<usize>> = BTreeMap::new();
@@ -200,11 +239,18 @@ fn identity_dependencies(resources: &[ResourceModel]) -> Vec<BTreeSet<usize>> {
     keys.iter().map(|keys| keys.iter().filter_map(|key| by_key.get(key)).flatten().copied().collect()).collect()
 }
 
+/// A type's identity can change by itself or through what it contains. Subtypes of one superclass count together: a
+/// reference to the superclass may lead to any of them, and its writer locks whatever it leads to.
 fn mark_changeable(resources: &mut [ResourceModel], depends: &[BTreeSet<usize>]) {
     let mut changeable: Vec<bool> = resources.iter().map(|r| r.allow_identity_updates).collect();
+    let family = |ix: usize| resources[ix].identity.superclass.as_ref().map(|superclass| superclass.key);
     loop {
-        let next: Vec<bool> =
+        let contains: Vec<bool> =
             depends.iter().zip(&changeable).map(|(on, own)| *own || on.iter().any(|ix| changeable[*ix])).collect();
+        let families: BTreeSet<i16> = (0..contains.len()).filter(|ix| contains[*ix]).filter_map(family).collect();
+        let next: Vec<bool> = (0..contains.len())
+            .map(|ix| contains[ix] || family(ix).is_some_and(|superclass| families.contains(&superclass)))
+            .collect();
         if next == changeable {
             break;
         }
@@ -267,7 +313,7 @@ type Uniqueness = BTreeMap<(String, Vec<Vec<String>>), ()>;
 fn collect_uniqueness(constraint: &crate::apischema::RawArrayUniqueness, base: Option<&str>, found: &mut Uniqueness) {
     let base = constraint.base_path.as_deref().or(base);
     let whole = |path: &String| match (base, path.strip_prefix("$.")) {
-        (Some(base), Some(rest)) if !path.starts_with(base) => format!("{base}.{rest}"),
+        (Some(base), Some(rest)) => format!("{base}.{rest}"),
         _ => path.clone(),
     };
     let paths: Vec<String> = constraint.paths.iter().map(whole).collect();

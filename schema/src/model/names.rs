@@ -5,13 +5,14 @@ use sha2::{Digest, Sha256};
 /// Longest identifier of PostgreSQL, in bytes.
 pub const POSTGRES_NAME_BYTES_MAX: usize = 63;
 
-/// PascalCase of one JSON segment: non-alphanumerics separate pieces and go, each piece starts upper-case.
+/// PascalCase of one JSON segment: non-alphanumerics separate pieces and go, each piece starts upper-case. Letters of
+/// every alphabet stay.
 pub fn pascal(segment: &str) -> String {
     let mut out = String::with_capacity(segment.len());
-    for piece in segment.split(|c: char| !c.is_ascii_alphanumeric()) {
+    for piece in segment.split(|c: char| !c.is_alphanumeric()) {
         let mut chars = piece.chars();
         if let Some(first) = chars.next() {
-            out.push(first.to_ascii_uppercase());
+            out.extend(first.to_uppercase());
             out.push_str(chars.as_str());
         }
     }
@@ -28,7 +29,7 @@ pub fn singular(plural: &str) -> String {
         return plural[..plural.len() - 2].to_owned();
     }
     match plural.strip_suffix('s') {
-        Some(stem) if !plural.ends_with("ss") => stem.to_owned(),
+        Some(stem) if !plural.ends_with("ss") && !stem.is_empty() => stem.to_owned(),
         _ => plural.to_owned(),
     }
 }
@@ -69,6 +70,8 @@ mod tests {
     fn pascal_case_drops_what_is_no_letter_or_digit() {
         assert_eq!(pascal("birthDate"), "BirthDate");
         assert_eq!(pascal("cip-code_2x"), "CipCode2x");
+        assert_eq!(pascal("größe"), "Größe");
+        assert_eq!(pascal("номер"), "Номер");
     }
 
     #[test]
@@ -79,6 +82,7 @@ mod tests {
             ("boxes", "box"),
             ("periods", "period"),
             ("class", "class"),
+            ("s", "s"),
         ];
         for (plural, expected) in cases {
             assert_eq!(singular(plural), expected, "{plural}");

@@ -20,7 +20,8 @@ pub struct IdentityElement {
     pub path: String,
     /// How the value is written in JSON and canonicalised.
     pub ty: ColumnType,
-    /// Its value is lower-cased for hashing only (paths that end in `Descriptor`); `IdentityValues` keeps the casing.
+    /// The URI of a descriptor (by its mapping, through references too, or by a path that ends in `Descriptor`): its value
+    /// is lower-cased for hashing only; `IdentityValues` keeps the casing.
     pub lower_case: bool,
     /// Where the value is stored.
     pub source: IdentitySource,

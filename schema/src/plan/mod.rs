@@ -151,6 +151,8 @@ pub struct ReferenceMember {
     pub position: usize,
     /// How the value is written in JSON and canonicalised for hashing.
     pub ty: ColumnType,
+    /// The URI of a descriptor: its value is lower-cased for hashing, and compared without regard to case.
+    pub lower_case: bool,
 }
 
 /// A place in a body that holds a descriptor URI: one foreign key column to `dms.Descriptor`.

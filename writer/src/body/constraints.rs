@@ -8,11 +8,33 @@ use std::collections::HashMap;
 
 /// Checks a shaped and schema-valid body.
 pub(super) fn check(resource: &ResourcePlan, body: &Value, findings: &mut Findings) {
-    resource.equality_constraints.iter().for_each(|constraint| equality(constraint, body, findings));
+    for constraint in &resource.equality_constraints {
+        let uris = is_uri(resource, &constraint.source) || is_uri(resource, &constraint.target);
+        equality(constraint, uris, body, findings);
+    }
     for constraint in &resource.array_uniqueness {
         let segments: Vec<&str> = segments(&constraint.items);
-        each_array(body, &segments, "$".to_owned(), &mut |path, items| unique(constraint, path, items, findings));
+        let member = |member: &Vec<String>| is_uri(resource, &join(&constraint.items, member));
+        let uris: Vec<bool> = constraint.members.iter().map(member).collect();
+        each_array(body, &segments, "$".to_owned(), &mut |path, items| {
+            unique(constraint, &uris, path, items, findings)
+        });
     }
+}
+
+/// Whether a path holds the URI of a descriptor, itself or in a reference: those match ignoring case.
+fn is_uri(resource: &ResourcePlan, path: &str) -> bool {
+    if resource.descriptors.iter().any(|site| site.path == path) {
+        return true;
+    }
+    let Some((parent, leaf)) = path.rsplit_once('.') else { return false };
+    let site = resource.references.iter().find(|site| site.path == parent);
+    site.is_some_and(|site| site.members.iter().any(|member| member.name == leaf && member.lower_case))
+}
+
+/// (`$.a[*]`, `["b", "c"]`) → `$.a[*].b.c`.
+fn join(items: &str, member: &[String]) -> String {
+    member.iter().fold(items.to_owned(), |path, name| format!("{path}.{name}"))
 }
 
 /// A value found by a path, with the array indexes on the way.
@@ -23,7 +45,7 @@ struct Found<'v> {
 
 /// Where both paths run through the same array, items are compared with themselves; else every value with every other.
 /// Equality carries over, so that is: within a group of shared items, all values are equal to its first.
-fn equality(constraint: &EqualityConstraint, body: &Value, findings: &mut Findings) {
+fn equality(constraint: &EqualityConstraint, uris: bool, body: &Value, findings: &mut Findings) {
     let (source, target) = (segments(&constraint.source), segments(&constraint.target));
     let shared = source.iter().zip(&target).take_while(|(a, b)| a == b).count();
     let items = |found: &Found<'_>| -> Vec<(usize, usize)> {
@@ -37,7 +59,7 @@ fn equality(constraint: &EqualityConstraint, body: &Value, findings: &mut Findin
         groups.entry(items(&found)).or_default().1.push(found.value);
     }
     let differ = |(left, right): &(Vec<&Value>, Vec<&Value>)| match left.first() {
-        Some(first) if !right.is_empty() => left.iter().chain(right).any(|value| !equal(first, value)),
+        Some(first) if !right.is_empty() => left.iter().chain(right).any(|value| !equal(first, value, uris)),
         _ => false,
     };
     if groups.values().any(differ) {
@@ -52,10 +74,10 @@ fn equality(constraint: &EqualityConstraint, body: &Value, findings: &mut Findin
     }
 }
 
-fn equal(a: &Value, b: &Value) -> bool {
+fn equal(a: &Value, b: &Value, uris: bool) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => canonical_number(a.as_str()) == canonical_number(b.as_str()),
-        (Value::String(a), Value::String(b)) => a == b || (a.contains('#') && lower_uri(a) == lower_uri(b)),
+        (Value::String(a), Value::String(b)) => a == b || (uris && lower_uri(a) == lower_uri(b)),
         _ => a == b,
     }
 }
@@ -116,10 +138,11 @@ fn each_array(value: &Value, segments: &[&str], path: String, check: &mut impl F
     }
 }
 
-fn unique(constraint: &ArrayUniqueness, path: &str, items: &[Value], findings: &mut Findings) {
+fn unique(constraint: &ArrayUniqueness, uris: &[bool], path: &str, items: &[Value], findings: &mut Findings) {
     let mut seen: HashMap<Vec<String>, usize> = HashMap::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
-        let tuple: Vec<String> = constraint.members.iter().map(|member| key_of(item, member)).collect();
+        let tuple: Vec<String> =
+            constraint.members.iter().zip(uris).map(|(member, uri)| key_of(item, member, *uri)).collect();
         if tuple.iter().all(String::is_empty) {
             continue;
         }
@@ -137,11 +160,11 @@ fn unique(constraint: &ArrayUniqueness, path: &str, items: &[Value], findings: &
 }
 
 /// A comparable text of one member; absent ones are empty, descriptor URIs ignore case.
-fn key_of(item: &Value, member: &[String]) -> String {
+fn key_of(item: &Value, member: &[String], uri: bool) -> String {
     match member.iter().try_fold(item, |at, name| at.get(name)) {
         None => String::new(),
         Some(Value::Number(number)) => canonical_number(number.as_str()).unwrap_or_else(|| number.to_string()),
-        Some(Value::String(text)) if member.last().is_some_and(|name| name.ends_with("Descriptor")) => lower_uri(text),
+        Some(Value::String(text)) if uri => lower_uri(text),
         Some(other) => other.to_string(),
     }
 }

@@ -210,9 +210,14 @@ impl Walk<'_, '_> {
                 Err(reason) => return self.findings.add(&path, reason),
             }
         }
-        let values: Vec<String> = plan.elements.iter().map(|(_, member)| members[*member].clone()).collect();
-        let hashed: Vec<String> =
-            plan.elements.iter().zip(&values).map(|((path, _), value)| hashed(path, value)).collect();
+        let hashed: Vec<String> = plan
+            .elements
+            .iter()
+            .map(|(_, member)| match plan.members[*member].lower_case {
+                true => lower_uri(&members[*member]),
+                false => members[*member].clone(),
+            })
+            .collect();
         let pairs = plan.elements.iter().zip(&hashed).map(|((path, _), value)| (path.as_str(), value.as_str()));
         let target = Target {
             referential_id: referential_id(&plan.target_project, &plan.target_resource, pairs),
@@ -292,8 +297,4 @@ impl Walk<'_, '_> {
         }
         values
     }
-}
-
-fn hashed(path: &str, value: &str) -> String {
-    if millstream_schema::referential::is_descriptor_path(path) { lower_uri(value) } else { value.to_owned() }
 }
