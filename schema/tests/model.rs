@@ -156,7 +156,9 @@ fn an_override_that_matches_nothing_is_refused_with_its_path() {
             serde_json::json!({"nameOverrides": {"$.nowhere": "Nowhere"}});
     });
     let message = refusal.expect_err("refused");
-    assert!(message.contains("$.nowhere") && message.contains("matches no"), "{message}");
+    let place = "core.json: $.projectSchema.resourceSchemas.";
+    assert!(message.contains(place) && message.contains(".relational.nameOverrides: $.nowhere"), "{message}");
+    assert!(message.contains("matches no"), "{message}");
 }
 
 #[test]
@@ -170,6 +172,8 @@ fn names_that_collide_are_refused_naming_both_sources() {
     });
     let message = refusal.expect_err("refused");
     assert!(message.contains("is made by both"), "{message}");
+    let places = message.matches("core.json: $.projectSchema.resourceSchemas.").count();
+    assert_eq!((places, message.matches(".jsonSchemaForInsert.properties.").count()), (2, 2), "{message}");
 }
 
 #[test]

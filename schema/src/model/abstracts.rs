@@ -20,6 +20,7 @@ pub(crate) fn declare(schema: &EffectiveSchema) -> Vec<AbstractModel> {
                 project_name: project.schema.project_name.clone(),
                 resource_name: name.clone(),
                 identity_json_paths: resource.identity_json_paths.clone(),
+                place: format!("{}: $.projectSchema.abstractResources.{name}", project.file.display()),
                 schema: sql_schema(&project.schema.project_endpoint_name),
                 view: format!("{}_View", pascal(name)),
                 columns: Vec::new(),
@@ -45,14 +46,19 @@ pub(crate) fn resolve(
             .collect();
         subtypes.sort_by(|a, b| merged[*a].base.resource_name.cmp(&merged[*b].base.resource_name));
         for ix in subtypes {
-            let feeds = feed(target, &resources[ix], errors);
+            let feeds = feed(target, &resources[ix], &merged[ix], errors);
             target.subtypes.push((ResourceIx(ix as u32), feeds));
         }
     }
 }
 
 /// Root columns of one subtype, one for each view column; the first subtype declares the columns.
-fn feed(target: &mut AbstractModel, subtype: &ResourceModel, errors: &mut Vec<String>) -> Vec<usize> {
+fn feed(
+    target: &mut AbstractModel,
+    subtype: &ResourceModel,
+    from: &Merged<'_>,
+    errors: &mut Vec<String>,
+) -> Vec<usize> {
     let declare = target.subtypes.is_empty();
     let mut feeds = vec![usize::MAX; target.columns.len()];
     for (at, element) in subtype.identity.elements.iter().enumerate() {
@@ -68,16 +74,15 @@ fn feed(target: &mut AbstractModel, subtype: &ResourceModel, errors: &mut Vec<St
             }
             None => {
                 errors.push(format!(
-                    "{}.{}: {path} is not stored as in the other subtypes of {}",
-                    subtype.project_name, subtype.resource_name, target.resource_name
+                    "{}.identityJsonPaths: {path} is not stored as in the other subtypes of {}",
+                    from.label(),
+                    target.resource_name
                 ));
                 continue;
             }
         };
         feeds[position] = column;
-        if target.columns[position].ty == ColumnType::Int4 && ty == ColumnType::Int8 {
-            target.columns[position].ty = ty;
-        }
+        target.columns[position].ty = common_type(target.columns[position].ty, ty);
         if declare {
             target.column_of_path.push(position);
         }
@@ -85,10 +90,29 @@ fn feed(target: &mut AbstractModel, subtype: &ResourceModel, errors: &mut Vec<St
     feeds
 }
 
+/// The type that holds the values of both: a view has one type a column, however its subtypes store theirs.
+fn common_type(a: ColumnType, b: ColumnType) -> ColumnType {
+    match (a, b) {
+        (a, b) if a == b => a,
+        (ColumnType::Int4 | ColumnType::Int8, ColumnType::Int4 | ColumnType::Int8) => ColumnType::Int8,
+        (ColumnType::Decimal { precision, scale }, ColumnType::Decimal { precision: other, scale: other_scale }) => {
+            let whole = precision.saturating_sub(scale).max(other.saturating_sub(other_scale));
+            let scale = scale.max(other_scale);
+            ColumnType::Decimal { precision: whole.saturating_add(scale), scale }
+        }
+        _ => ColumnType::Text,
+    }
+}
+
+/// A value called as a column that every view has steps aside.
+fn beside_own(name: String) -> String {
+    if matches!(name.as_str(), "DocumentId" | "Discriminator") { format!("{name}Value") } else { name }
+}
+
 fn view_column(path: &str, element: &IdentityElement, subtype: &ResourceModel) -> (String, ColumnType, usize) {
     let whole = |path: &str| paths::below(path, "$").into_iter().map(pascal).collect::<String>();
     match element.source {
-        IdentitySource::Column { column } => (whole(path), element.ty, column),
+        IdentitySource::Column { column } => (beside_own(whole(path)), element.ty, column),
         IdentitySource::Descriptor { site } => {
             let name = format!("{}_DescriptorId", without_suffix(&whole(path), "Descriptor"));
             (name, ColumnType::Descriptor, subtype.descriptors[site].column)

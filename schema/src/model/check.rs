@@ -1,25 +1,55 @@
 //! Check pass: overrides that match nothing, and names that collide once they are as short as the engine takes them.
 
 use super::merge::Merged;
-use super::names::{POSTGRES_NAME_BYTES_MAX, shorten};
-use super::{Model, ResourceModel};
+use super::names::{POSTGRES_NAME_BYTES_MAX, shorten, sql_schema};
+use super::{Model, ResourceModel, Table};
+use crate::apischema::EffectiveSchema;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Reports every problem with resource, path and both sides.
+/// A name with the place in the files that it comes from and what bears it.
+struct Named {
+    name: String,
+    place: String,
+    bearer: String,
+}
+
+/// Reports every problem with file, JSON path and both sides.
 pub(crate) fn check(merged: &[Merged<'_>], model: &Model, errors: &mut Vec<String>) {
     for (resource, from) in model.resources.iter().zip(merged) {
         unknown_overrides(resource, from, errors);
     }
-    reserved_schemas(model, errors);
-    relation_names(model, errors);
-    model.tables().for_each(|table| {
-        let key = table.key.iter().map(|name| (name.clone(), "the key".to_owned()));
-        let columns = table.columns.iter().map(|column| (column.name.clone(), column.path.clone()));
-        collisions(&format!("table {}.{}: column", table.schema, table.name), key.chain(columns), errors);
+    relation_names(merged, model, errors);
+    for (table, from) in tables(merged, model) {
+        let named = |name: &str, path: &str, bearer: String| Named {
+            name: name.to_owned(),
+            place: from.place_of(path),
+            bearer,
+        };
+        let key = table.key.iter().map(|name| named(name, &table.scope, "the key".to_owned()));
+        let columns = table.columns.iter().map(|column| named(&column.name, &column.path, column.path.clone()));
+        let columns: Vec<Named> = key.chain(columns).collect();
+        nameless(&columns, errors);
+        collisions(&format!("table {}.{}: column", table.schema, table.name), columns, errors);
         let constraints = table.uniques.iter().map(|u| &u.name).chain(table.foreign_keys.iter().map(|f| &f.name));
-        let constraints = constraints.map(|name| (name.clone(), name.clone()));
+        let constraints = constraints.map(|name| named(name, &table.scope, name.clone())).collect();
         collisions(&format!("table {}.{}: constraint", table.schema, table.name), constraints, errors);
-    });
+    }
+}
+
+/// All emitted tables, each with the resource that it is made from.
+fn tables<'m, 'a>(merged: &'m [Merged<'a>], model: &'m Model) -> impl Iterator<Item = (&'m Table, &'m Merged<'a>)> {
+    let resources = model.resources.iter().zip(merged).filter(|(resource, _)| !resource.is_descriptor);
+    resources.flat_map(|(resource, from)| resource.tables.iter().map(move |table| (table, from)))
+}
+
+/// A segment without letters and digits leaves nothing to name a table or column by.
+fn nameless(columns: &[Named], errors: &mut Vec<String>) {
+    for column in columns.iter().filter(|column| column.name.is_empty()) {
+        let Named { place, bearer, .. } = column;
+        errors.push(format!(
+            "{place}: {bearer} has neither a letter nor a digit to name its column by: give it a nameOverride"
+        ));
+    }
 }
 
 fn unknown_overrides(resource: &ResourceModel, from: &Merged<'_>, errors: &mut Vec<String>) {
@@ -27,53 +57,71 @@ fn unknown_overrides(resource: &ResourceModel, from: &Merged<'_>, errors: &mut V
     for path in from.name_overrides().keys() {
         if !collections.contains(path) && !resource.columns_by_path.contains_key(*path) {
             errors.push(format!(
-                "{}: relational.nameOverrides: {path} matches no collection, no column and no reference object",
-                from.label()
+                "{}: {path} matches no collection, no column and no reference object: correct or remove it",
+                from.place_of_override(path)
             ));
         }
     }
 }
 
-fn reserved_schemas(model: &Model, errors: &mut Vec<String>) {
-    for schema in &model.schemas {
-        if matches!(schema.as_str(), "dms" | "auth" | "public" | "information_schema") || schema.starts_with("pg_") {
+/// Reports SQL schemas that are not free, and those that two projects would share.
+pub(super) fn check_schemas(schema: &EffectiveSchema, errors: &mut Vec<String>) {
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    for project in &schema.projects {
+        let endpoint = &project.schema.project_endpoint_name;
+        let place = format!("{}: $.projectSchema.projectEndpointName", project.file.display());
+        let name = sql_schema(endpoint);
+        if matches!(name.as_str(), "dms" | "auth" | "public" | "information_schema") || name.starts_with("pg_") {
             errors.push(format!(
-                "SQL schema {schema}, made from a projectEndpointName, is reserved: rename the endpoint"
+                "{place}: {endpoint} makes the SQL schema {name}, which is reserved: rename the endpoint"
             ));
         }
-    }
-    let unique: BTreeSet<&String> = model.schemas.iter().collect();
-    if unique.len() != model.schemas.len() {
-        errors.push(format!("two projectEndpointNames give the same SQL schema: {}", model.schemas.join(", ")));
+        if let Some(other) = seen.insert(name.clone(), place.clone()) {
+            errors.push(format!("{place}: {endpoint} makes the SQL schema {name}, and so does {other}: rename one"));
+        }
     }
 }
 
 /// Tables, indexes, unique constraints and views share one name space per SQL schema.
-fn relation_names(model: &Model, errors: &mut Vec<String>) {
-    let mut by_schema: BTreeMap<&str, Vec<(String, String)>> = BTreeMap::new();
-    for table in model.tables() {
+fn relation_names(merged: &[Merged<'_>], model: &Model, errors: &mut Vec<String>) {
+    let mut by_schema: BTreeMap<&str, Vec<Named>> = BTreeMap::new();
+    for (table, from) in tables(merged, model) {
         let names = by_schema.entry(&table.schema).or_default();
-        names.push((table.name.clone(), format!("table of {}", table.scope)));
-        names.push((format!("PK_{}", table.name), format!("primary key of {}", table.name)));
-        let uniques =
-            table.uniques.iter().map(|unique| (unique.name.clone(), format!("unique constraint of {}", table.name)));
-        let indexes = table.indexes.iter().map(|index| (index.name.clone(), format!("index of {}", table.name)));
-        names.extend(uniques.chain(indexes));
+        let place = from.place_of(&table.scope);
+        if table.name.is_empty() {
+            errors.push(format!(
+                "{place}: there is neither a letter nor a digit to name its table by: give it a nameOverride"
+            ));
+            continue;
+        }
+        let named = |name: &str, bearer: String| Named { name: name.to_owned(), place: place.clone(), bearer };
+        names.push(named(&table.name, format!("the table of {}", table.scope)));
+        names.push(named(&format!("PK_{}", table.name), format!("the primary key of {}", table.name)));
+        let uniques = table.uniques.iter().map(|unique| (&unique.name, "a unique constraint"));
+        let indexes = table.indexes.iter().map(|index| (&index.name, "an index"));
+        names.extend(uniques.chain(indexes).map(|(name, what)| named(name, format!("{what} of {}", table.name))));
     }
     for view in &model.abstracts {
-        by_schema.entry(&view.schema).or_default().push((view.view.clone(), format!("view of {}", view.resource_name)));
+        let (name, place) = (view.view.clone(), view.place.clone());
+        let bearer = format!("the view of {}", view.resource_name);
+        by_schema.entry(&view.schema).or_default().push(Named { name, place, bearer });
     }
     for (schema, names) in by_schema {
-        collisions(&format!("SQL schema {schema}: name"), names.into_iter(), errors);
+        collisions(&format!("SQL schema {schema}: name"), names, errors);
     }
 }
 
-fn collisions(what: &str, names: impl Iterator<Item = (String, String)>, errors: &mut Vec<String>) {
-    let mut seen: BTreeMap<String, String> = BTreeMap::new();
-    for (name, source) in names {
-        let short = shorten(&name, POSTGRES_NAME_BYTES_MAX);
-        if let Some(other) = seen.insert(short.clone(), source.clone()) {
-            errors.push(format!("{what} {short} is made by both {other} and {source}: give one a nameOverride"));
+fn collisions(what: &str, names: Vec<Named>, errors: &mut Vec<String>) {
+    let mut seen: BTreeMap<String, Named> = BTreeMap::new();
+    for named in names {
+        let short = shorten(&named.name, POSTGRES_NAME_BYTES_MAX);
+        if let Some(other) = seen.get(&short) {
+            let Named { place, bearer, .. } = &named;
+            errors.push(format!(
+                "{place}: {what} {short} is made by both {bearer} and {} ({}): give one a nameOverride",
+                other.bearer, other.place
+            ));
         }
+        seen.insert(short, named);
     }
 }

@@ -52,9 +52,42 @@ impl<'a> Merged<'a> {
             .unwrap_or_else(|| format!("{}Extension", self.root_table()))
     }
 
-    /// `Project.Resource`, for messages.
+    /// File and JSON path of the resource, for messages.
     pub(crate) fn label(&self) -> String {
-        format!("{}.{}", self.project.schema.project_name, self.base.resource_name)
+        resource_place(self.project, self.base)
+    }
+
+    /// File and JSON path of the part of the JSON schema that describes a path of the body.
+    pub(crate) fn place_of(&self, body_path: &str) -> String {
+        let mut place = format!("{}.jsonSchemaForInsert", self.owner_of(body_path));
+        for segment in body_path.split('.').skip(1) {
+            let name = segment.trim_end_matches("[*]");
+            place.push_str(&format!(".properties.{name}"));
+            (0..segment.matches("[*]").count()).for_each(|_| place.push_str(".items"));
+        }
+        place
+    }
+
+    /// File and JSON path of a naming override.
+    pub(crate) fn place_of_override(&self, body_path: &str) -> String {
+        let has = |part: &&ResourceSchema| {
+            part.relational.as_ref().is_some_and(|relational| relational.name_overrides.contains_key(body_path))
+        };
+        let extension = self.extensions.iter().find(|(_, extension)| has(extension));
+        let owner = extension.filter(|_| !has(&self.base)).map(|(project, part)| resource_place(project, part));
+        format!("{}.relational.nameOverrides", owner.unwrap_or_else(|| self.label()))
+    }
+
+    /// The extension that brings a path below `_ext`, else the resource itself.
+    fn owner_of(&self, body_path: &str) -> String {
+        let below = body_path.split_once("._ext.").map(|(_, rest)| rest.split(['.', '[']).next().unwrap_or_default());
+        let extension = below.and_then(|key| {
+            self.extensions.iter().find(|(project, _)| {
+                project.schema.project_endpoint_name.eq_ignore_ascii_case(key)
+                    || project.schema.project_name.eq_ignore_ascii_case(key)
+            })
+        });
+        extension.map_or_else(|| self.label(), |(project, part)| resource_place(project, part))
     }
 
     /// The model of the resource before any of its schema was walked.
@@ -97,6 +130,14 @@ impl<'a> Merged<'a> {
     }
 }
 
+/// File and JSON path of a resource.
+fn resource_place(project: &Project, resource: &ResourceSchema) -> String {
+    let same = |(_, other): &(&String, &ResourceSchema)| std::ptr::eq(*other, resource);
+    let endpoint = project.schema.resource_schemas.iter().find(same).map(|(endpoint, _)| endpoint.as_str());
+    let endpoint = endpoint.unwrap_or_default();
+    format!("{}: $.projectSchema.resourceSchemas.{endpoint}", project.file.display())
+}
+
 /// Merges all resources, ordered by resource key.
 pub(crate) fn merge<'a>(schema: &'a EffectiveSchema, errors: &mut Vec<String>) -> Vec<Merged<'a>> {
     let mut merged: Vec<Merged<'a>> = Vec::new();
@@ -106,7 +147,7 @@ pub(crate) fn merge<'a>(schema: &'a EffectiveSchema, errors: &mut Vec<String>) -
                 k.project_name == project.schema.project_name && k.resource_name == base.resource_name
             };
             let Some(key) = schema.resource_keys.iter().find(same) else {
-                errors.push(format!("{}: {} has no resource key", project.file.display(), base.resource_name));
+                errors.push(format!("{}: {} has no resource key", resource_place(project, base), base.resource_name));
                 continue;
             };
             let extensions = extensions_of(schema, project, &base.resource_name);
@@ -151,9 +192,8 @@ fn merge_schemas(resource: &mut Merged<'_>, errors: &mut Vec<String>) {
                 match locate(&mut resource.json_schema, location) {
                     Some(target) => insert_fragment(target, &fragment.schema_fragment),
                     None => errors.push(format!(
-                        "{}: {}: commonExtensionOverrides.insertionLocations: {location} does not exist in the base schema",
-                        project.file.display(),
-                        extension.resource_name
+                        "{}.commonExtensionOverrides: the insertion location {location} does not exist in the base schema",
+                        resource_place(project, extension)
                     )),
                 }
             }

@@ -90,6 +90,8 @@ pub struct AbstractModel {
     pub resource_name: String,
     /// Identity paths in hash order.
     pub identity_json_paths: Vec<String>,
+    /// File and JSON path, for messages.
+    pub(crate) place: String,
     /// SQL schema of the view.
     pub schema: String,
     /// Name of the view.
@@ -188,7 +190,7 @@ pub struct Index {
     pub hash: bool,
 }
 
-/// Everything that keeps a schema from becoming a model, each line naming resource and JSON path.
+/// Everything that keeps a schema from becoming a model, each line naming file and JSON path.
 #[derive(Debug)]
 pub struct ModelErrors(pub Vec<String>);
 
@@ -211,6 +213,7 @@ impl Model {
 /// Derives the model of a loaded schema. The same schema gives the same model, whatever the order of files and keys.
 pub fn derive(schema: &EffectiveSchema) -> Result<Model, ModelErrors> {
     let mut errors = Vec::new();
+    check::check_schemas(schema, &mut errors);
     let merged = merge::merge(schema, &mut errors);
     let mut resources: Vec<ResourceModel> =
         merged.iter().map(|resource| traverse::traverse(resource, &mut errors)).collect();

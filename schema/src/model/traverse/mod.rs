@@ -1,7 +1,9 @@
 //! Traverse pass: one walk of a resource's JSON schema makes its tables, columns and body tree.
 
+mod naming;
+
 use super::merge::Merged;
-use super::names::{pascal, singular, sql_schema, without_suffix};
+use super::names::{pascal, sql_schema};
 use super::{Column, ResourceModel, Table, paths};
 use crate::apischema::{DecimalInfo, DocumentPath, Project};
 use crate::plan::{
@@ -172,7 +174,7 @@ impl<'a, 'm> Walk<'a, 'm> {
             return self.descriptor(target, path, scope);
         }
         let name =
-            if self.resource.base.is_descriptor { pascal(paths::leaf(path)) } else { self.base_name(path, scope, "") };
+            if self.resource.base.is_descriptor { pascal(paths::leaf(path)) } else { self.scalar_name(path, scope) };
         let ty = self.column_type(schema, path);
         let length_max = schema.get("maxLength").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
         let column = match self.model.tables[scope.table].columns.iter().position(|c| c.name == name) {
@@ -205,7 +207,7 @@ impl<'a, 'm> Walk<'a, 'm> {
 
     fn reference(&mut self, schema: &Value, path: &str, scope: &Scope) -> Node {
         let target = self.references[path];
-        let name = format!("{}_DocumentId", self.base_name(path, scope, "Reference"));
+        let name = self.reference_name(path, scope);
         let ty = ColumnType::Document;
         let column = self
             .add_column(scope, Column { name, ty, length_max: None, required: scope.required, path: path.to_owned() });
@@ -333,35 +335,6 @@ impl<'a, 'm> Walk<'a, 'm> {
         self.model.columns_by_path.insert(column.path.clone(), (scope.table, columns.len()));
         columns.push(column);
         columns.len() - 1
-    }
-
-    /// Override, else PascalCase of the path below the table's scope, without a final `suffix` (`rules.md` 20).
-    fn base_name(&self, path: &str, scope: &Scope, suffix: &str) -> String {
-        if let Some(name) = self.overrides.get(path) {
-            return (*name).to_owned();
-        }
-        let segments = paths::below(path, &scope.path);
-        let base: String = match segments.is_empty() {
-            // A bare item of a collection: named after the collection.
-            true => pascal(&singular(paths::leaf(path.trim_end_matches("[*]")))),
-            false => segments.into_iter().map(pascal).collect(),
-        };
-        if suffix.is_empty() { base } else { without_suffix(&base, suffix).to_owned() }
-    }
-
-    /// The part that a collection adds to its parent's table name.
-    fn collection_segment(&self, path: &str, item_path: &str, scope: &Scope) -> String {
-        if let Some(name) = self.overrides.get(item_path) {
-            let parent = &self.model.tables[scope.table].name;
-            let mut prefixes: Vec<&String> = self.repeated_prefixes.iter().chain([parent]).collect();
-            prefixes.sort_by_key(|prefix| std::cmp::Reverse(prefix.len()));
-            let stripped =
-                prefixes.into_iter().find_map(|p| name.strip_prefix(p.as_str()).filter(|rest| !rest.is_empty()));
-            return stripped.unwrap_or(name).to_owned();
-        }
-        let mut segments = paths::below(path, &scope.path);
-        let last = segments.pop().unwrap_or_default();
-        segments.into_iter().map(pascal).chain([pascal(&singular(last))]).collect()
     }
 
     fn column_type(&self, schema: &Value, path: &str) -> ColumnType {
