@@ -1,0 +1,121 @@
+//! What an invented set of ApiSchema files says, before it is spelled as JSON.
+
+/// A set: one core project, then its extensions.
+#[derive(Debug)]
+pub(crate) struct Set {
+    pub(crate) projects: Vec<Project>,
+    /// In an order in which the identity of each, and what it requires, names earlier ones only.
+    pub(crate) types: Vec<Type>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Project {
+    pub(crate) name: String,
+    pub(crate) endpoint: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Descriptor,
+    Abstract,
+    Concrete,
+    SchoolYear,
+}
+
+/// One resource type.
+#[derive(Debug)]
+pub(crate) struct Type {
+    pub(crate) project: usize,
+    pub(crate) name: String,
+    pub(crate) endpoint: String,
+    pub(crate) kind: Kind,
+    /// Identity paths in hash order, each with what stands there.
+    pub(crate) identity: Vec<IdentityPath>,
+    pub(crate) body: Shape,
+    /// An abstract type, and whether this is an association (the same paths) or a domain entity (one, renamed).
+    pub(crate) superclass: Option<(usize, Subclass)>,
+    pub(crate) renamable: bool,
+    /// Pairs of paths that hold equal values.
+    pub(crate) equal: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subclass {
+    Association,
+    DomainEntity,
+}
+
+/// One element of an identity.
+#[derive(Debug, Clone)]
+pub(crate) struct IdentityPath {
+    pub(crate) path: String,
+    pub(crate) leaf: Leaf,
+    /// The type and position where the value was first said: equal origins can be tied together.
+    pub(crate) origin: (usize, usize),
+}
+
+/// What a single value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaf {
+    Scalar(Scalar),
+    /// The URI of a descriptor of this type.
+    Descriptor(usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scalar {
+    Text(Option<u32>),
+    Short,
+    Int,
+    Long,
+    /// Digits in all and after the point; `None`: the schema does not say.
+    Decimal(Option<(u16, u16)>),
+    Bool,
+    Date,
+    Time,
+    Timestamp,
+}
+
+/// The members of one object.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shape {
+    pub(crate) fields: Vec<Field>,
+    /// What extension projects add at this place.
+    pub(crate) extensions: Vec<(usize, Shape)>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) required: bool,
+    pub(crate) content: Content,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    Leaf(Leaf),
+    Reference(Reference),
+    Object(Shape),
+    /// Items, and the members that are unique together.
+    List(Shape, Vec<String>),
+    /// A list of bare values, and whether they are unique.
+    Bare(Leaf, bool),
+}
+
+/// A reference: for each position of the target's identity, the member that holds it.
+#[derive(Debug, Clone)]
+pub(crate) struct Reference {
+    pub(crate) target: usize,
+    pub(crate) members: Vec<String>,
+}
+
+impl Set {
+    /// The types that a reference to this one can lead to: itself, or the subtypes of an abstract one.
+    pub(crate) fn instances(&self, target: usize) -> Vec<usize> {
+        if self.types[target].kind != Kind::Abstract {
+            return vec![target];
+        }
+        let subtype = |at: &usize| self.types[*at].superclass.is_some_and(|(superclass, _)| superclass == target);
+        (0..self.types.len()).filter(subtype).collect()
+    }
+}
