@@ -152,7 +152,7 @@ fn object(set: &Set, shape: &Shape, path: &str, lists: &mut Lists) -> Value {
             Content::Reference(to) => reference(set, to, &at, lists),
             Content::Object(inner) => object(set, inner, &at, lists),
             Content::List(items, unique) => {
-                unique_items(set, items, unique, &at, lists);
+                unique_items(items, unique, &at, lists);
                 json!({ "type": "array", "minItems": 0, "items": object(set, items, &format!("{at}[*]"), lists) })
             }
             Content::Bare(leaf, unique) => {
@@ -171,7 +171,7 @@ fn object(set: &Set, shape: &Shape, path: &str, lists: &mut Lists) -> Value {
 }
 
 /// In one constraint, or in one nested in another that has the list above as its base.
-fn unique_items(set: &Set, items: &Shape, unique: &[String], list: &str, lists: &mut Lists) {
+fn unique_items(items: &Shape, unique: &[String], list: &str, lists: &mut Lists) {
     let members = |prefix: &str| -> Vec<String> {
         let fields = items.fields.iter().filter(|field| unique.contains(&field.name));
         let paths = fields.flat_map(|field| match &field.content {
@@ -183,7 +183,6 @@ fn unique_items(set: &Set, items: &Shape, unique: &[String], list: &str, lists: 
         paths.dedup();
         paths
     };
-    debug_assert!(!set.types.is_empty());
     if unique.is_empty() {
         return;
     }

@@ -196,10 +196,7 @@ impl Inventor {
                 continue;
             }
             values += 1;
-            let leaf = match turn {
-                0 => self.identity_leaf(),
-                _ => self.leaf(),
-            };
+            let leaf = if turn == 0 { self.identity_leaf() } else { self.leaf() };
             fields.push(field(&self.leaf_name(name, leaf), true, Content::Leaf(leaf)));
         }
         fields
@@ -222,7 +219,9 @@ impl Inventor {
 
     fn leaf(&mut self) -> Leaf {
         if self.chance(0.2) {
-            let descriptors: Vec<usize> = self.of_kind(Kind::Descriptor);
+            let types = self.set.types.iter().enumerate();
+            let descriptors: Vec<usize> =
+                types.filter(|(_, found)| found.kind == Kind::Descriptor).map(|(at, _)| at).collect();
             if let Some(at) = descriptors.choose(&mut self.rng) {
                 return Leaf::Descriptor(*at);
             }
@@ -240,10 +239,6 @@ impl Inventor {
             10 => Scalar::Time,
             _ => Scalar::Timestamp,
         })
-    }
-
-    fn of_kind(&self, kind: Kind) -> Vec<usize> {
-        (0..self.set.types.len()).filter(|at| self.set.types[*at].kind == kind).collect()
     }
 
     /// Something to refer to: for what must exist first an earlier type, else any, also itself.
@@ -296,7 +291,8 @@ impl Inventor {
             self.set.types[at].body.fields.append(&mut shape.fields);
             let extensions = self.extensions(at, 0, 0.3);
             self.set.types[at].body.extensions = extensions;
-            let places = self.reference_values(&self.set.types[at].body, "$", self.set.types[at].name.len() % 2 == 0);
+            let lists = self.chance(0.5);
+            let places = self.reference_values(&self.set.types[at].body, "$", lists);
             self.tie(at, &places, 0.2);
         }
     }
