@@ -2,7 +2,7 @@
 //! verifying.
 //!
 //! A seed decides everything of a set. `MILLSTREAM_SEED` names the first; without it the same seeds are tried every
-//! time. `MILLSTREAM_TRIALS` asks for so many sets, however long they take, and goes on after a failure.
+//! time. `MILLSTREAM_TEST_TRIALS` asks for so many sets, however long they take, and goes on after a failure.
 #![allow(clippy::print_stdout, reason = "tests say what they did")]
 
 mod emit;
@@ -31,7 +31,7 @@ fn number(variable: &str) -> Option<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn any_schema_is_loaded_applied_filled_and_verified() {
     let first = number("MILLSTREAM_SEED").unwrap_or(1);
-    let trials = number("MILLSTREAM_TRIALS");
+    let trials = number("MILLSTREAM_TEST_TRIALS");
     let started = Instant::now();
     let mut account = Account::default();
     let mut failures = Vec::new();

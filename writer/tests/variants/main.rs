@@ -1,7 +1,7 @@
 //! The published schemas in other cuts: as other versions and other hosts could have them, with the part of the corpus
 //! that fits.
 //!
-//! `MILLSTREAM_SEED` decides what is dropped and which variant comes first; `MILLSTREAM_TRIALS` asks for so many, however
+//! `MILLSTREAM_SEED` decides what is dropped and which variant comes first; `MILLSTREAM_TEST_TRIALS` asks for so many, however
 //! long they take.
 #![allow(clippy::print_stdout, reason = "tests say what they did")]
 
@@ -124,7 +124,7 @@ async fn run(name: &str, files: &Files, originals: &Files, documents: &[Document
 #[tokio::test(flavor = "multi_thread")]
 async fn other_cuts_of_the_published_schemas_are_filled_and_verified() {
     let Some(corpus) = corpus::find() else { return };
-    let (seed, trials) = (number("MILLSTREAM_SEED").unwrap_or(1), number("MILLSTREAM_TRIALS"));
+    let (seed, trials) = (number("MILLSTREAM_SEED").unwrap_or(1), number("MILLSTREAM_TEST_TRIALS"));
     let documents: Vec<Document> = corpus.documents().expect("readable").map(|d| d.expect("a document")).collect();
     let originals = published(&corpus);
     let started = Instant::now();
