@@ -127,8 +127,11 @@ impl ClientContext for Observer {
         tracing::debug!(%error, "{reason}");
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.0.all_down.store(true, Ordering::Relaxed);
+            // It comes after the trouble with the last of them, which says more.
+            self.last().get_or_insert_with(|| reason.to_owned());
+        } else {
+            *self.last() = Some(reason.to_owned());
         }
-        *self.last() = Some(reason.to_owned());
     }
 }
 

@@ -187,7 +187,15 @@ mod tests {
 
     fn message(record: &Record) -> OwnedMessage {
         let key = Some(record.key.clone().into_bytes());
-        OwnedMessage::new(record.value.clone(), key, "t".to_owned(), Timestamp::NotAvailable, 0, 0, Some(record.headers()))
+        OwnedMessage::new(
+            record.value.clone(),
+            key,
+            "t".to_owned(),
+            Timestamp::NotAvailable,
+            0,
+            0,
+            Some(record.headers()),
+        )
     }
 
     const BODY: &str = r#"{"id":"f81d4fae-7dec-11d0-a765-00a0c91e6bf6","_etag":"42","_lastModifiedDate":"2031-08-20T09:15:00Z","amount":10.500000000000000000001,  "x":1E3}"#;
@@ -199,7 +207,8 @@ mod tests {
         let value = String::from_utf8(record.value.clone().expect("a value")).expect("text");
         assert_eq!(value, format!("{expected}{BODY}}}"));
         assert_eq!(record.key, ID);
-        let headers = [("contractVersion", "1"), ("contentVersion", "42"), ("projectName", "Ed-Fi"), ("resourceName", "School")];
+        let headers =
+            [("contractVersion", "1"), ("contentVersion", "42"), ("projectName", "Ed-Fi"), ("resourceName", "School")];
         assert_eq!(record.headers, headers.map(|(key, value)| (key, value.to_owned())));
     }
 
@@ -230,7 +239,10 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_named() {
         let record = encode(&delivery(7, document(BODY)), &names()).expect("a record");
-        let other = record.value.clone().map(|value| String::from_utf8(value).expect("text").replace("Version\":1", "Version\":2"));
+        let other = record
+            .value
+            .clone()
+            .map(|value| String::from_utf8(value).expect("text").replace("Version\":1", "Version\":2"));
         let foreign = Record { value: other.map(String::into_bytes), ..record.clone() };
         assert!(decode(&message(&foreign)).expect_err("refused").contains("contract version 2"));
         let misplaced = Record { key: "00000000-0000-0000-0000-000000000001".to_owned(), ..record };

@@ -119,7 +119,9 @@ impl KafkaOptions {
         }
         if !is_topic_name(&self.topic) {
             let name = &self.topic;
-            faults.push(format!("{name:?} is no topic's name: 1 to {TOPIC_NAME_BYTES_MAX} letters, digits, '.', '_', '-'"));
+            faults.push(format!(
+                "{name:?} is no topic's name: 1 to {TOPIC_NAME_BYTES_MAX} letters, digits, '.', '_', '-'"
+            ));
         }
         let most = i32::MAX.cast_unsigned();
         if self.partitions == 0 || self.partitions > most || self.replication == 0 || self.replication > most {
@@ -217,7 +219,9 @@ mod tests {
         let error = wrong.check().expect_err("refused");
         assert_eq!(error.faults.len(), 8, "{error}");
         let text = format!("{error} {wrong:?}");
-        for named in ["no brokers", "\"a b\"", "2 of 1", "604800000", "not 10", "acks is set", "sasl.pasword is not known"] {
+        for named in
+            ["no brokers", "\"a b\"", "2 of 1", "604800000", "not 10", "acks is set", "sasl.pasword is not known"]
+        {
             assert!(text.contains(named), "{named} in {text}");
         }
         assert!(!text.contains("hunter2") && !text.contains("pässword"), "{text}");

@@ -77,7 +77,10 @@ impl TopicScan {
                         continue;
                     }
                     let held = decode(&message).map_err(|reason| {
-                        broken(&self.sink, format!("record {offset} of partition {partition} is not of the contract: {reason}"))
+                        broken(
+                            &self.sink,
+                            format!("record {offset} of partition {partition} is not of the contract: {reason}"),
+                        )
                     });
                     return held.map(Some);
                 }

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use millstream_projector::sink::{
-    Content, Delivery, DocumentKey, Limits, Outcome, RetryCause, Scan, Sink, SinkError,
-};
+use millstream_projector::sink::{Content, Delivery, DocumentKey, Limits, Outcome, RetryCause, Scan, Sink, SinkError};
 use rdkafka::error::KafkaError;
 use tokio::sync::Mutex;
 
@@ -25,6 +23,12 @@ const BATCH_DOCUMENTS_MAX: usize = 1_000;
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Transactions go one after the other; with more than one `put` the next is encoded while the last commits.
 const IN_FLIGHT_MAX: usize = 2;
+
+/// Transactions of one `put` that are tried again at once.
+const REPEATS_MAX: usize = 2;
+
+/// Records with the places of their deliveries.
+type Batch = Vec<(usize, Arc<Record>)>;
 
 /// A documents topic, of which this is the one writer.
 pub struct KafkaSink {
@@ -63,7 +67,9 @@ impl KafkaSink {
         let record = encode(delivery, &self.names).map_err(|reason| Outcome::Rejected { reason })?;
         let (bytes, ceiling) = (record.bytes_max(), self.options.record_bytes_max);
         if bytes > ceiling {
-            let reason = format!("its record would have {bytes} bytes, the topic takes {ceiling}: raise the ceiling and max.message.bytes");
+            let reason = format!(
+                "its record would have {bytes} bytes, the topic takes {ceiling}: raise the ceiling and max.message.bytes"
+            );
             return Err(Outcome::Rejected { reason });
         }
         Ok(record)
@@ -71,18 +77,27 @@ impl KafkaSink {
 
     async fn deliver(&self, deliveries: &[Delivery]) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; deliveries.len()];
-        let mut open: Vec<(usize, Arc<Record>)> = Vec::with_capacity(deliveries.len());
+        let mut first = Vec::with_capacity(deliveries.len());
         for (at, delivery) in deliveries.iter().enumerate() {
             match self.record(delivery) {
-                Ok(record) => open.push((at, Arc::new(record))),
+                Ok(record) => first.push((at, Arc::new(record))),
                 Err(outcome) => outcomes[at] = Some(outcome),
             }
         }
-        // A broker that refuses a record spoils its whole transaction; the others go again without it.
-        while !open.is_empty() {
-            let records = open.iter().map(|(_, record)| Arc::clone(record)).collect();
+        let mut batches = vec![first];
+        let mut repeats = REPEATS_MAX;
+        while let Some(batch) = batches.pop() {
+            if batch.is_empty() {
+                continue;
+            }
+            let records = batch.iter().map(|(_, record)| Arc::clone(record)).collect();
             let end = self.send(records).await;
-            open = self.judge(end, open, &mut outcomes);
+            if repeats > 0 && is_blameless(&end) {
+                repeats -= 1;
+                batches.push(batch);
+                continue;
+            }
+            batches.extend(self.judge(end, batch, &mut outcomes));
         }
         let unanswered = || Outcome::retry(RetryCause::Failed, "it was given no answer");
         outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unanswered)).collect()
@@ -95,23 +110,23 @@ impl KafkaSink {
         sent.unwrap_or_else(|error| End::Unknown(format!("the writer stopped: {error}")))
     }
 
-    /// Answers what has its answer now; the rest goes again.
-    fn judge(&self, end: End, open: Vec<(usize, Arc<Record>)>, outcomes: &mut [Option<Outcome>]) -> Vec<(usize, Arc<Record>)> {
+    /// Answers what has its answer now, and returns what goes again, batch by batch.
+    fn judge(&self, end: End, batch: Batch, outcomes: &mut [Option<Outcome>]) -> Vec<Batch> {
         let all_down = self.observer.all_down();
         let mut all = |outcome: &Outcome| {
-            for (at, _) in &open {
+            for (at, _) in &batch {
                 outcomes[*at] = Some(outcome.clone());
             }
             Vec::new()
         };
         match end {
             End::Committed(reports) => {
-                for ((at, _), report) in open.iter().zip(reports) {
+                for ((at, _), report) in batch.iter().zip(reports) {
                     outcomes[*at] = Some(report.map_or_else(|error| outcome(&error, all_down), |()| Outcome::Done));
                 }
                 Vec::new()
             }
-            End::RolledBack(reports, reason) => self.judge_rolled_back(&reports, &reason, open, outcomes),
+            End::RolledBack(reports, reason) => self.judge_rolled_back(&reports, &reason, batch, outcomes),
             End::Unknown(reason) => all(&Outcome::retry(RetryCause::Unanswered, reason)),
             End::Closed(Closed::Unavailable(reason) | Closed::TakenOver(reason)) => {
                 all(&Outcome::retry(RetryCause::Unavailable, reason))
@@ -119,27 +134,30 @@ impl KafkaSink {
         }
     }
 
+    /// A record that the broker refuses spoils its whole transaction. The broker refuses batches, so of several that it
+    /// refused each goes alone, to learn which was meant; the others go again without them.
     fn judge_rolled_back(
         &self,
         reports: &[Report],
         reason: &str,
-        open: Vec<(usize, Arc<Record>)>,
+        batch: Batch,
         outcomes: &mut [Option<Outcome>],
-    ) -> Vec<(usize, Arc<Record>)> {
+    ) -> Vec<Batch> {
         let all_down = self.observer.all_down();
-        let guilty = reports.iter().any(|report| report.as_ref().is_err_and(is_rejected));
-        let mut again = Vec::new();
-        for ((at, record), report) in open.into_iter().zip(reports) {
-            outcomes[at] = match report {
-                Err(error) if is_rejected(error) => Some(outcome(error, all_down)),
-                _ if guilty => {
-                    again.push((at, record));
-                    None
+        let refused = |report: &Report| report.as_ref().is_err_and(is_rejected);
+        let alone = batch.len() == 1;
+        let spoiled = reports.iter().any(refused);
+        let mut again = vec![Vec::new()];
+        for ((at, record), report) in batch.into_iter().zip(reports) {
+            match report {
+                report if spoiled && !alone && refused(report) => again.push(vec![(at, record)]),
+                _ if spoiled && !alone => again[0].push((at, record)),
+                Err(error) => outcomes[at] = Some(outcome(error, all_down)),
+                // It had arrived and fell with the others: no document is to blame.
+                Ok(()) => {
+                    outcomes[at] = Some(Outcome::retry(RetryCause::Unavailable, self.observer.explain(reason)));
                 }
-                // It had arrived, or fell with the others: no document is to blame.
-                Ok(()) => Some(Outcome::retry(RetryCause::Unavailable, self.observer.explain(reason))),
-                Err(error) => Some(outcome(error, all_down)),
-            };
+            }
         }
         again
     }
@@ -177,6 +195,15 @@ impl KafkaSink {
             }
         }
     }
+}
+
+/// Rolled back though no record failed: the broker expects other numbers of the producer after a batch that it refused,
+/// for instance, and the roll-back put that right.
+fn is_blameless(end: &End) -> bool {
+    let End::RolledBack(reports, _) = end else { return false };
+    let innocent =
+        |error: &KafkaError| error.rdkafka_error_code().is_some_and(|code| verdict(code) == Verdict::Innocent);
+    reports.iter().all(|report| report.as_ref().err().is_none_or(innocent))
 }
 
 fn is_rejected(error: &KafkaError) -> bool {

@@ -1,16 +1,20 @@
 //! The topic as the contract wants it: made, or compared with every difference named.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_projector::sink::SinkError;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::client::{self, Observer};
 use super::options::KafkaOptions;
 use super::outcome::describe;
+
+/// Events of a client that could not reach anybody, at most.
+const EVENTS_MAX: usize = 16;
 
 /// What a topic is, as far as the contract cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,9 +45,9 @@ fn wanted(options: &KafkaOptions) -> Shape {
 /// Makes the topic if it is not there and may be made, and names every difference if it is there.
 pub(super) async fn ensure(options: &KafkaOptions, observer: &Observer, sink: &str) -> Result<(), SinkError> {
     let admin = AdminClient::from_config_and_context(&client::admin(options), observer.clone());
-    let admin = Arc::new(admin.map_err(|error| unusable(sink, &error))?);
+    let admin = admin.map_err(|error| unusable(sink, &error))?;
     let wanted = wanted(options);
-    let found = match partitions(&admin, options, observer, sink).await? {
+    let found = match partitions(options, observer, sink).await? {
         Some(found) => found,
         None if !options.create_topic => {
             return Err(unfit(sink, vec!["there is no such topic: make it, or let Millstream make it".to_owned()]));
@@ -57,17 +61,22 @@ pub(super) async fn ensure(options: &KafkaOptions, observer: &Observer, sink: &s
 }
 
 /// Partitions and copies; `None` if there is no such topic. Asks about all topics, as asking for one by its name makes it
-/// on brokers that do so.
-async fn partitions(
-    admin: &Arc<AdminClient<Observer>>,
-    options: &KafkaOptions,
-    observer: &Observer,
-    sink: &str,
-) -> Result<Option<Shape>, SinkError> {
-    let (asking, timeout) = (Arc::clone(admin), options.answer_timeout);
-    let asked = tokio::task::spawn_blocking(move || asking.inner().fetch_metadata(None, timeout)).await;
+/// on brokers that do so. A reader asks, as an admin client keeps to itself why nobody answers.
+async fn partitions(options: &KafkaOptions, observer: &Observer, sink: &str) -> Result<Option<Shape>, SinkError> {
+    let reader: BaseConsumer<Observer> =
+        BaseConsumer::from_config_and_context(&client::reader(options), observer.clone())
+            .map_err(|error| unusable(sink, &error))?;
+    let timeout = options.answer_timeout;
+    let asked = tokio::task::spawn_blocking(move || {
+        let metadata = reader.fetch_metadata(None, timeout);
+        if metadata.is_err() {
+            // What it heard meanwhile goes to the observer.
+            (0..EVENTS_MAX).map_while(|_| reader.poll(Duration::ZERO)).for_each(drop);
+        }
+        metadata
+    });
     let stopped = |error| SinkError::Broken { sink: sink.to_owned(), reason: format!("the question stopped: {error}") };
-    let metadata = asked.map_err(stopped)?.map_err(|error| unavailable(sink, observer, &error))?;
+    let metadata = asked.await.map_err(stopped)?.map_err(|error| unavailable(sink, observer, &error))?;
     let found = metadata.topics().iter().find(|found| found.name() == options.topic);
     Ok(found.map(|found| Shape {
         partitions: found.partitions().len(),
@@ -111,8 +120,9 @@ async fn create(
     for (name, value) in &wanted.settings {
         topic = topic.set(name, value);
     }
-    let limit =
-        AdminOptions::new().request_timeout(Some(options.answer_timeout)).operation_timeout(Some(options.answer_timeout));
+    let limit = AdminOptions::new()
+        .request_timeout(Some(options.answer_timeout))
+        .operation_timeout(Some(options.answer_timeout));
     let answer = admin.create_topics([&topic], &limit).await.map_err(|error| unavailable(sink, observer, &error))?;
     match answer.into_iter().next() {
         // Another of us may have been quicker; it made the same.
@@ -123,7 +133,9 @@ async fn create(
         }
         Some(Err((_, code))) if is_refusal(code) => Err(unfit(sink, vec![format!("it could not be made: {code}")])),
         Some(Err((_, code))) => Err(unavailable(sink, observer, &KafkaError::AdminOp(code))),
-        None => Err(SinkError::Broken { sink: sink.to_owned(), reason: "it did not say whether it was made".to_owned() }),
+        None => {
+            Err(SinkError::Broken { sink: sink.to_owned(), reason: "it did not say whether it was made".to_owned() })
+        }
     }
 }
 
@@ -151,7 +163,8 @@ fn differences(wanted: &Shape, found: &Shape) -> Vec<String> {
     }
     if found.replication != wanted.replication {
         let (has, wants) = (found.replication, wanted.replication);
-        differences.push(format!("it has {has} copies of a partition, configured are {wants}: reassign, or configure {has}"));
+        differences
+            .push(format!("it has {has} copies of a partition, configured are {wants}: reassign, or configure {has}"));
     }
     for ((name, wants), (_, has)) in wanted.settings.iter().zip(&found.settings) {
         if !fits(name, has, wants) {

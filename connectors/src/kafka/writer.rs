@@ -140,22 +140,19 @@ impl Writer {
         let State::Open { producer, .. } = &self.state else { return End::Closed(self.why_closed()) };
         let producer = producer.clone();
         if let Err(error) = producer.begin_transaction() {
-            return self.failed(&error, Vec::new());
+            return self.failed(&error);
         }
-        let sent: Vec<Result<DeliveryFuture, KafkaError>> = records.iter().map(|record| self.enqueue(&producer, record)).collect();
+        let sent: Vec<Result<DeliveryFuture, KafkaError>> =
+            records.iter().map(|record| self.enqueue(&producer, record)).collect();
         let committed = producer.commit_transaction(self.answer_timeout + END_BEYOND_ANSWER);
-        let reports = match committed {
+        match committed {
             // Before the commit went out every record had its report; the futures are ready.
             Ok(()) => {
                 self.observer.answered();
-                return End::Committed(reports(sent));
+                End::Committed(reports(sent))
             }
-            Err(ref error) if must_roll_back(error) => return self.roll_back(error, sent),
-            Err(_) => reports(sent),
-        };
-        match committed {
-            Err(error) => self.failed(&error, reports),
-            Ok(()) => End::Committed(reports),
+            Err(error) if must_roll_back(&error) => self.roll_back(&error, sent),
+            Err(error) => self.failed(&error),
         }
     }
 
@@ -172,7 +169,7 @@ impl Writer {
         let aborted = producer.abort_transaction(self.answer_timeout);
         match aborted {
             Ok(()) => End::RolledBack(reports(sent), describe(cause)),
-            Err(error) if is_fatal(&error) => self.failed(&error, Vec::new()),
+            Err(error) if is_fatal(&error) => self.failed(&error),
             // It was never asked to commit, and the broker rolls it back by itself when we never come back.
             Err(_) => {
                 *unfinished = Some(Unfinished::Abort);
@@ -182,7 +179,7 @@ impl Writer {
     }
 
     /// After an error that is no order to roll back: the producer is gone, or the answer to the commit is open.
-    fn failed(&mut self, error: &KafkaError, _reports: Vec<Report>) -> End {
+    fn failed(&mut self, error: &KafkaError) -> End {
         let reason = self.observer.explain(&describe(error));
         if !is_fatal(error) {
             if let State::Open { unfinished, .. } = &mut self.state {
@@ -247,7 +244,8 @@ impl Writer {
     }
 
     fn mark(&self) -> Result<String, KafkaError> {
-        let reader: BaseConsumer<Observer> = BaseConsumer::from_config_and_context(&self.reader_config, self.observer.clone())?;
+        let reader: BaseConsumer<Observer> =
+            BaseConsumer::from_config_and_context(&self.reader_config, self.observer.clone())?;
         let mut asked = TopicPartitionList::new();
         asked.add_partition(&self.topic, 0);
         let committed = reader.committed_offsets(asked, self.answer_timeout)?;

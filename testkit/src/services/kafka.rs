@@ -59,10 +59,14 @@ impl KafkaBroker {
             match Self::try_start(&options).await {
                 Ok(broker) => return broker,
                 Err(log) if PORT_TAKEN.iter().any(|taken| log.contains(taken)) => {}
-                Err(log) => panic!("Kafka did not start; is it installed (scripts/services install)? Its log ends with:\n{log}"),
+                Err(log) => {
+                    panic!("Kafka did not start; is it installed (scripts/services install)? Its log ends with:\n{log}")
+                }
             }
         }
-        Self::try_start(&options).await.unwrap_or_else(|log| panic!("Kafka found no free ports; its log ends with:\n{log}"))
+        Self::try_start(&options)
+            .await
+            .unwrap_or_else(|log| panic!("Kafka found no free ports; its log ends with:\n{log}"))
     }
 
     async fn try_start(options: &BrokerOptions) -> Result<Self, String> {

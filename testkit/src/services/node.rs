@@ -74,7 +74,13 @@ pub(super) struct Node {
 
 impl Node {
     /// A node called `name` in `folder`. The arguments are those of `scripts/services` after the folder of the node.
-    pub(super) fn new(folder: &Path, name: String, command: &str, rest: Vec<String>, environment: Vec<(String, String)>) -> Self {
+    pub(super) fn new(
+        folder: &Path,
+        name: String,
+        command: &str,
+        rest: Vec<String>,
+        environment: Vec<(String, String)>,
+    ) -> Self {
         let own = folder.join(&name).display().to_string();
         let arguments = [vec![command.to_owned(), own], rest].concat();
         Self { name, folder: folder.to_owned(), arguments, environment, child: None, log_begin: 0 }
