@@ -40,6 +40,10 @@ pub(super) fn admin(options: &KafkaOptions) -> ClientConfig {
 /// For the writer. A batch is never larger than the broker takes: it refuses batches, not records.
 pub(super) fn producer(options: &KafkaOptions) -> ClientConfig {
     let mut config = common(options);
+    if !options.properties.contains_key("linger.ms") {
+        // The records of a batch are queued at once, and nothing comes after them.
+        config.set("linger.ms", "0");
+    }
     config
         .set("transactional.id", writer_id(options))
         .set("transaction.timeout.ms", millis(options.answer_timeout + TRANSACTION_BEYOND_ANSWER))

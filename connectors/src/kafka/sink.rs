@@ -18,8 +18,8 @@ use super::scan::TopicScan;
 use super::topic;
 use super::writer::{Closed, End, Report, Writer};
 
-/// A transaction costs the same for one record as for a thousand.
-const BATCH_DOCUMENTS_MAX: usize = 1_000;
+/// A transaction costs the same for one record as for two thousand.
+const BATCH_DOCUMENTS_MAX: usize = 2_000;
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Transactions go one after the other; with more than one `put` the next is encoded while the last commits.
 const IN_FLIGHT_MAX: usize = 2;

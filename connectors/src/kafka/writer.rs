@@ -14,7 +14,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::FutureExt;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -29,8 +28,8 @@ use super::outcome::describe;
 
 type TransactionalProducer = FutureProducer<Observer>;
 
-/// The calls that end a transaction wait a little longer than its records may.
-const END_BEYOND_ANSWER: Duration = Duration::from_secs(2);
+/// librdkafka looks for records that waited too long once a second.
+const REPORT_BEYOND_ANSWER: Duration = Duration::from_secs(5);
 
 /// The right to write to the topic, or what became of it. Its calls block.
 pub(super) struct Writer {
@@ -142,18 +141,43 @@ impl Writer {
         if let Err(error) = producer.begin_transaction() {
             return self.failed(&error);
         }
-        let sent: Vec<Result<DeliveryFuture, KafkaError>> =
-            records.iter().map(|record| self.enqueue(&producer, record)).collect();
-        let committed = producer.commit_transaction(self.answer_timeout + END_BEYOND_ANSWER);
-        match committed {
-            // Before the commit went out every record had its report; the futures are ready.
+        let sent = records.iter().map(|record| self.enqueue(&producer, record)).collect();
+        let (reports, spoiled) = self.reports(sent);
+        if let Some(error) = spoiled {
+            return self.roll_back(&error, reports);
+        }
+        match producer.commit_transaction(self.answer_timeout) {
             Ok(()) => {
                 self.observer.answered();
-                End::Committed(reports(sent))
+                End::Committed(reports)
             }
-            Err(error) if must_roll_back(&error) => self.roll_back(&error, sent),
+            Err(error) if must_roll_back(&error) => self.roll_back(&error, reports),
             Err(error) => self.failed(&error),
         }
+    }
+
+    /// Waits for the reports, which librdkafka owes us within the answer timeout, and tells the error of one that was sent
+    /// and failed. A commit would wait for them too, but its binding looks only every 100 ms.
+    fn reports(&self, sent: Vec<Result<DeliveryFuture, KafkaError>>) -> (Vec<Report>, Option<KafkaError>) {
+        let until = tokio::time::Instant::now() + self.answer_timeout + REPORT_BEYOND_ANSWER;
+        let runtime = tokio::runtime::Handle::current();
+        let mut spoiled: Option<KafkaError> = None;
+        let mut report = |sent: Result<DeliveryFuture, KafkaError>| {
+            // What the queue did not take is no part of the transaction.
+            let awaited = runtime
+                .block_on(async { tokio::time::timeout_at(until, sent?).await.map_err(|_| KafkaError::Canceled) });
+            let report = match awaited {
+                Ok(Ok(Ok(_))) => return Ok(()),
+                Ok(Ok(Err((error, _)))) => error,
+                Ok(Err(_)) => KafkaError::Canceled,
+                Err(error @ KafkaError::Canceled) => error,
+                Err(not_queued) => return Err(not_queued),
+            };
+            spoiled.get_or_insert_with(|| report.clone());
+            Err(report)
+        };
+        let reports = sent.into_iter().map(&mut report).collect();
+        (reports, spoiled)
     }
 
     fn enqueue(&self, producer: &TransactionalProducer, record: &Record) -> Result<DeliveryFuture, KafkaError> {
@@ -164,16 +188,16 @@ impl Writer {
         producer.send_result(message).map_err(|(error, _)| error)
     }
 
-    fn roll_back(&mut self, cause: &KafkaError, sent: Vec<Result<DeliveryFuture, KafkaError>>) -> End {
+    fn roll_back(&mut self, cause: &KafkaError, reports: Vec<Report>) -> End {
         let State::Open { producer, unfinished } = &mut self.state else { return End::Closed(self.why_closed()) };
         let aborted = producer.abort_transaction(self.answer_timeout);
         match aborted {
-            Ok(()) => End::RolledBack(reports(sent), describe(cause)),
+            Ok(()) => End::RolledBack(reports, describe(cause)),
             Err(error) if is_fatal(&error) => self.failed(&error),
             // It was never asked to commit, and the broker rolls it back by itself when we never come back.
             Err(_) => {
                 *unfinished = Some(Unfinished::Abort);
-                End::RolledBack(reports(sent), describe(cause))
+                End::RolledBack(reports, describe(cause))
             }
         }
     }
@@ -271,16 +295,6 @@ impl Writer {
             "another process writes to {topic} now, so this one does not any more: stop one of them, then start this one again"
         ))
     }
-}
-
-/// The reports that have come; one that has not is of a record that is still on its way.
-fn reports(sent: Vec<Result<DeliveryFuture, KafkaError>>) -> Vec<Report> {
-    let report = |sent: Result<DeliveryFuture, KafkaError>| match sent?.now_or_never() {
-        Some(Ok(Ok(_))) => Ok(()),
-        Some(Ok(Err((error, _)))) => Err(error),
-        Some(Err(_)) | None => Err(KafkaError::Canceled),
-    };
-    sent.into_iter().map(report).collect()
 }
 
 fn must_roll_back(error: &KafkaError) -> bool {

@@ -12,7 +12,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use crate::support::{assert_all_done, make_topic, new_topic_name, open, options, rows, upsert};
 
 const DOCUMENTS: u128 = 20_000;
-const BATCH: usize = 1_000;
+const BATCH: usize = 2_000;
 const ALONE: usize = 200;
 const RUNS: usize = 5;
 
