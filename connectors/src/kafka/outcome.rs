@@ -64,6 +64,19 @@ fn unreachable(code: Code) -> bool {
             | Code::ProducerFenced
             | Code::InvalidProducerEpoch
             | Code::State
+            // The producer's own state: rolling back, or a new producer, puts it right.
+            | Code::BrokerDestroy
+            | Code::ConcurrentTransactions
+            | Code::DuplicateSequenceNumber
+            | Code::Fatal
+            | Code::Inconsistent
+            | Code::InvalidProducerIdMapping
+            | Code::InvalidTransactionalState
+            | Code::OutOfOrderSequenceNumber
+            | Code::Outdated
+            | Code::Retry
+            | Code::TransactionCoordinatorFenced
+            | Code::UnknownProducerId
     )
 }
 
@@ -71,7 +84,8 @@ fn unreachable(code: Code) -> bool {
 /// that nothing was asked.
 pub(super) fn outcome(error: &KafkaError, all_down: bool) -> Outcome {
     let reason = describe(error);
-    let Some(code) = error.rdkafka_error_code() else { return Outcome::retry(RetryCause::Failed, reason) };
+    // An error without a code is the binding's own: the report did not come.
+    let Some(code) = error.rdkafka_error_code() else { return Outcome::retry(RetryCause::Unanswered, reason) };
     match verdict(code) {
         Verdict::Rejected => Outcome::Rejected { reason },
         Verdict::Retry(RetryCause::Unanswered) if all_down => Outcome::retry(RetryCause::Unavailable, reason),
@@ -113,6 +127,7 @@ mod tests {
             (Code::NotEnoughReplicas, Some(RetryCause::Unavailable)),
             (Code::TopicAuthorizationFailed, Some(RetryCause::Unavailable)),
             (Code::Fenced, Some(RetryCause::Unavailable)),
+            (Code::OutOfOrderSequenceNumber, Some(RetryCause::Unavailable)),
             (Code::InvalidMessage, Some(RetryCause::Failed)),
         ] {
             assert_eq!(cause(code), expected, "{code:?}");
