@@ -1,7 +1,7 @@
 //! What a sink is: a copy of all documents outside the database, which is to be what the cache is (CONVERGE).
 //!
 //! The projector owns this contract and knows no sink; implementations live in `connectors`. Each is held to the suite in
-//! [`conformance`], and so is [`MemorySink`], its plainest form.
+//! `conformance`, and so is `MemorySink`, its plainest form.
 //!
 //! Everything is guarded by versions. A sink that holds version 7 of a document answers a `put` of version 6 with
 //! [`Outcome::Superseded`], and a delete is a version like any other: so every retry is harmless, in any order, for as long
