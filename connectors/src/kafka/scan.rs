@@ -1,12 +1,12 @@
 //! Reading the topic from its beginning to the end that it had when the reading began.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, FutureExt};
 use millstream_projector::sink::{Content, Held, Scan, SinkError};
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -20,6 +20,8 @@ use super::topic::{unavailable, unusable};
 /// Records and bytes that one step hands out.
 const PAGE_RECORDS: usize = 500;
 const PAGE_BYTES: usize = 1 << 20;
+
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A reading under way.
 pub(super) struct TopicScan {
@@ -42,9 +44,14 @@ impl TopicScan {
         let consumer: StreamConsumer<Observer> =
             StreamConsumer::from_config_and_context(&client::reader(options), observer.clone())
                 .map_err(|error| unusable(sink, &error))?;
+        let mut config = client::reader(options);
+        config.set("isolation.level", "read_uncommitted");
+        let whole: BaseConsumer<Observer> =
+            BaseConsumer::from_config_and_context(&config, observer.clone()).map_err(|error| unusable(sink, &error))?;
         let (topic, timeout) = (options.topic.clone(), options.answer_timeout);
         let asked = tokio::task::spawn_blocking(move || {
-            let ends = ends(&consumer, &topic, only, timeout);
+            let ends = ends(&whole, &topic, only, timeout);
+            let ends = ends.and_then(|ends| decided(&consumer, &topic, &ends, timeout).map(|()| ends));
             ends.and_then(|ends| begin(&consumer, &topic, &ends).map(|()| (consumer, ends)))
         });
         let asked = asked.await.map_err(|error| broken(sink, format!("the reader stopped: {error}")))?;
@@ -112,7 +119,7 @@ impl Scan for TopicScan {
 
 /// Where each partition ends, but for those that are empty.
 fn ends(
-    consumer: &StreamConsumer<Observer>,
+    consumer: &BaseConsumer<Observer>,
     topic: &str,
     only: Option<Vec<i32>>,
     timeout: Duration,
@@ -131,6 +138,26 @@ fn ends(
         }
     }
     Ok(ends)
+}
+
+/// Waits until everything before the ends is committed or rolled back. A commit is answered before its marks are in the
+/// partitions; until they are, readers do not see what was committed.
+fn decided(
+    consumer: &StreamConsumer<Observer>,
+    topic: &str,
+    ends: &BTreeMap<i32, i64>,
+    timeout: Duration,
+) -> Result<(), KafkaError> {
+    let until = Instant::now() + timeout;
+    for (partition, end) in ends {
+        while consumer.fetch_watermarks(topic, *partition, timeout)?.1 < *end {
+            if Instant::now() > until {
+                return Err(KafkaError::MetadataFetch(Code::OperationTimedOut));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+    Ok(())
 }
 
 fn begin(consumer: &StreamConsumer<Observer>, topic: &str, ends: &BTreeMap<i32, i64>) -> Result<(), KafkaError> {

@@ -1,12 +1,13 @@
 //! Sinks, documents, and a plain reader of what is really in a topic.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use millstream_connectors::kafka::{KafkaOptions, KafkaSink, topic_name};
-use millstream_projector::sink::{Content, Delivery, DocumentKey, Held, Outcome, Sink};
+use millstream_projector::sink::{Content, Delivery, DocumentKey, Held, Outcome, Sink, SinkError};
 use millstream_schema::apischema::ResourceKey;
+use millstream_testkit::wait_for;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfig};
@@ -17,6 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
 pub(crate) const PARTITIONS: u32 = 3;
+const READY_WITHIN: Duration = Duration::from_secs(60);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// A name that no other test has.
@@ -45,7 +47,14 @@ pub(crate) fn options(bootstrap_servers: &str, topic: &str) -> KafkaOptions {
 /// A sink that is prepared.
 pub(crate) async fn open(options: KafkaOptions) -> KafkaSink {
     let sink = KafkaSink::new(options).expect("the options are right");
-    sink.prepare().await.unwrap_or_else(|error| panic!("{error}"));
+    // A new broker makes its own topics first.
+    wait_for("the sink to be ready", READY_WITHIN, || async {
+        match sink.prepare().await {
+            Err(SinkError::Unavailable { .. }) => None,
+            prepared => Some(prepared.unwrap_or_else(|error| panic!("{error}"))),
+        }
+    })
+    .await;
     sink
 }
 
@@ -106,17 +115,24 @@ pub(crate) struct Row {
 
 /// Everything that was committed, read without any code of the sink.
 pub(crate) fn rows(bootstrap_servers: &str, topic: &str) -> Vec<Row> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap_servers)
-        .set("group.id", "a-plain-reader")
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .create()
-        .expect("a consumer");
+    let reader = |isolation: &str| -> BaseConsumer {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", bootstrap_servers).set("group.id", "a-plain-reader");
+        config.set("enable.auto.commit", "false").set("enable.partition.eof", "true").set("isolation.level", isolation);
+        config.create().expect("a consumer")
+    };
+    let (consumer, whole) = (reader("read_committed"), reader("read_uncommitted"));
     let metadata = consumer.fetch_metadata(Some(topic), ANSWER_WITHIN).expect("metadata");
     let mut open: Vec<i32> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
     let mut assignment = TopicPartitionList::new();
     for partition in &open {
+        // A commit is answered before its mark is in the partition.
+        let end = |reader: &BaseConsumer| reader.fetch_watermarks(topic, *partition, ANSWER_WITHIN).expect("its end").1;
+        let (all, until) = (end(&whole), Instant::now() + ANSWER_WITHIN);
+        while end(&consumer) < all {
+            assert!(Instant::now() < until, "partition {partition} has an open transaction");
+            std::thread::sleep(Duration::from_millis(10));
+        }
         assignment.add_partition_offset(topic, *partition, Offset::Beginning).expect("an offset");
     }
     consumer.assign(&assignment).expect("assigned");
