@@ -41,6 +41,10 @@ async fn a_reader_written_from_the_contract_rebuilds_the_state() {
     assert_all_done(&sink.put(&[upsert(250, 9, "newest")]).await);
     assert_all_done(&sink.put(&[upsert(250, 8, "late")]).await);
 
+    // It also waits until all that was committed can be read.
+    let held = sink.fetch(&[key(7), key(8)]).await.expect("it can be asked");
+    assert_eq!(held, [Some(document(key(7).uuid, 5, "back again")), None]);
+
     let read = Command::new(python()).args(["-c", &block("python"), &servers, &topic]).output().expect("python runs");
     assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
     let text = String::from_utf8(read.stdout).expect("text");
@@ -68,6 +72,4 @@ async fn a_reader_written_from_the_contract_rebuilds_the_state() {
     let expected: BTreeMap<&str, (&str, &str)> =
         expected.iter().map(|(id, (version, json))| (id.as_str(), (version.as_str(), json.as_str()))).collect();
     assert_eq!(found, expected);
-    let held = sink.fetch(&[key(7), key(8)]).await.expect("it can be asked");
-    assert_eq!(held, [Some(document(key(7).uuid, 5, "back again")), None]);
 }
