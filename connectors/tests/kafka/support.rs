@@ -51,7 +51,8 @@ pub(crate) async fn open(options: KafkaOptions) -> KafkaSink {
     wait_for("the sink to be ready", READY_WITHIN, || async {
         match sink.prepare().await {
             Err(SinkError::Unavailable { .. }) => None,
-            prepared => Some(prepared.unwrap_or_else(|error| panic!("{error}"))),
+            Err(error) => panic!("{error}"),
+            Ok(()) => Some(()),
         }
     })
     .await;
