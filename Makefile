@@ -3,10 +3,10 @@
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help install demo test lint bench torture audit
+.PHONY: help install demo test test-services lint bench torture audit
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: ## install what is missing (PostgreSQL server, build tools, Rust), nothing twice
 	@scripts/install
@@ -16,6 +16,9 @@ demo: install ## build, load, rename, kill -9, restart, verify: the whole produc
 
 test: install ## run every test; the last line is the account
 	@scripts/test
+
+test-services: install ## run the tests that need a real Kafka broker, which is installed first
+	@scripts/test-services
 
 lint: install ## rustfmt, clippy, docs, crate edges, tidiness: warnings are errors
 	@scripts/lint

@@ -29,12 +29,22 @@ as_root() {
   fi
 }
 
+# The independent reader of the documents topic (docs/topic-contract.md) is written in Python.
+python_reader() {
+  local python
+  for python in /usr/bin/python3 python3; do
+    "$python" -c 'import confluent_kafka' >/dev/null 2>&1 && return 0
+  done
+  return 1
+}
+
 install_packages() {
   local packages=()
   (java_17) >/dev/null 2>&1 || packages+=(openjdk-17-jre-headless)
   command -v mvn >/dev/null 2>&1 || packages+=(maven)
   command -v unzip >/dev/null 2>&1 || packages+=(unzip)
   command -v curl >/dev/null 2>&1 || packages+=(curl)
+  python_reader || packages+=(python3-confluent-kafka)
   [ ${#packages[@]} -eq 0 ] && return 0
 
   command -v apt-get >/dev/null 2>&1 || die "this is no Debian; please install yourself: ${packages[*]}"
@@ -119,7 +129,7 @@ install_services() {
   esac
   local home missing=0
   for home in "${wanted[@]}"; do complete "$home" || missing=1; done
-  if [ $missing -eq 0 ] && (java_17) >/dev/null 2>&1 && command -v curl >/dev/null 2>&1; then return 0; fi
+  if [ $missing -eq 0 ] && (java_17) >/dev/null 2>&1 && command -v curl >/dev/null 2>&1 && python_reader; then return 0; fi
 
   mkdir -p "$services"
   # One install at a time; the lock goes with the process, however that ends.

@@ -1,0 +1,311 @@
+//! The one writer of the topic, and how it stays the only one.
+//!
+//! Every batch is a transaction. Opening a producer with the topic's `transactional.id` ends what an earlier producer
+//! left unfinished and fences it: whatever a process that was stopped and woke up again still sends is refused.
+//!
+//! A producer also ends by itself, after an outage that was longer than its transactions may last. librdkafka calls that
+//! fenced too. So a new producer commits a *mark* first: an offset of the group that is named like the writer, with the
+//! number of this writer as its metadata. Who finds another's mark was taken over from and stays closed; who finds its
+//! own opens again, and nobody has written in between.
+//!
+//! A commit whose answer did not come is settled before anything else is written. What was in doubt is in the log before
+//! what comes next, or never: a later delete stays later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+use uuid::Uuid;
+
+use super::client::{self, Observer};
+use super::envelope::Record;
+use super::options::KafkaOptions;
+use super::outcome::describe;
+
+type TransactionalProducer = FutureProducer<Observer>;
+
+/// librdkafka looks for records that waited too long once a second.
+const REPORT_BEYOND_ANSWER: Duration = Duration::from_secs(5);
+
+/// The right to write to the topic, or what became of it. Its calls block.
+pub(super) struct Writer {
+    topic: String,
+    producer_config: ClientConfig,
+    reader_config: ClientConfig,
+    observer: Observer,
+    answer_timeout: Duration,
+    /// Tells this writer from any other, ever.
+    number: String,
+    state: State,
+}
+
+enum State {
+    Closed {
+        /// Why, for whoever wants to write.
+        reason: String,
+        /// This writer has had the right, so it is only its own if the mark still says so.
+        had_it: bool,
+    },
+    Open {
+        producer: TransactionalProducer,
+        unfinished: Option<Unfinished>,
+    },
+    /// For good.
+    TakenOver,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Unfinished {
+    Commit,
+    Abort,
+}
+
+/// Why nothing can be written now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// The brokers do not answer, or not with what is needed: to be tried again.
+    Unavailable(String),
+    /// Another writer has the topic now.
+    TakenOver(String),
+}
+
+/// What became of one record.
+pub(super) type Report = Result<(), KafkaError>;
+
+/// How a transaction ended.
+pub(super) enum End {
+    /// Everything that its report calls delivered is there for good.
+    Committed(Vec<Report>),
+    /// Nothing of it is there. The reports tell whose fault it was, if any record's.
+    RolledBack(Vec<Report>, String),
+    /// It is there or not; the next transaction settles it first.
+    Unknown(String),
+    /// Nothing was tried, or nothing of it is there and the producer is gone.
+    Closed(Closed),
+}
+
+impl Writer {
+    pub(super) fn new(options: &KafkaOptions, observer: Observer) -> Self {
+        Self {
+            topic: options.topic.clone(),
+            producer_config: client::producer(options),
+            reader_config: client::reader(options),
+            observer,
+            answer_timeout: options.answer_timeout,
+            number: Uuid::new_v4().to_string(),
+            state: State::Closed { reason: "it was not prepared yet".to_owned(), had_it: false },
+        }
+    }
+
+    /// Makes it the topic's writer, fencing the one before, unless it is that already. Settles what is unfinished.
+    pub(super) fn open(&mut self) -> Result<(), Closed> {
+        match &self.state {
+            State::TakenOver => Err(self.taken_over()),
+            State::Open { .. } => self.settle(),
+            State::Closed { had_it, .. } => {
+                let had_it = *had_it;
+                let producer = self.acquire(had_it)?;
+                self.state = State::Open { producer, unfinished: None };
+                self.observer.answered();
+                Ok(())
+            }
+        }
+    }
+
+    fn acquire(&mut self, had_it: bool) -> Result<TransactionalProducer, Closed> {
+        if had_it {
+            self.check_mark()?;
+        }
+        let producer = TransactionalProducer::from_config_and_context(&self.producer_config, self.observer.clone());
+        let producer = producer.map_err(|error| self.unavailable(&error))?;
+        producer.init_transactions(self.answer_timeout).map_err(|error| self.unavailable(&error))?;
+        if had_it {
+            // Somebody may have opened it after the first look, and was fenced just now; it will open it again.
+            self.check_mark()?;
+        }
+        self.put_mark(&producer).map_err(|error| self.unavailable(&error))?;
+        Ok(producer)
+    }
+
+    /// Sends records in one transaction and tells how it ended, with a report for each.
+    pub(super) fn send(&mut self, records: &[Arc<Record>]) -> End {
+        if let Err(closed) = self.settle() {
+            return End::Closed(closed);
+        }
+        let State::Open { producer, .. } = &self.state else { return End::Closed(self.why_closed()) };
+        let producer = producer.clone();
+        if let Err(error) = producer.begin_transaction() {
+            return self.failed(&error);
+        }
+        let sent = records.iter().map(|record| self.enqueue(&producer, record)).collect();
+        let (reports, spoiled) = self.reports(sent);
+        if let Some(error) = spoiled {
+            return self.roll_back(&error, reports);
+        }
+        match producer.commit_transaction(self.answer_timeout) {
+            Ok(()) => {
+                self.observer.answered();
+                End::Committed(reports)
+            }
+            Err(error) if must_roll_back(&error) => self.roll_back(&error, reports),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Waits for the reports, which librdkafka owes us within the answer timeout, and tells the error of one that was sent
+    /// and failed. A commit would wait for them too, but its binding looks only every 100 ms.
+    fn reports(&self, sent: Vec<Result<DeliveryFuture, KafkaError>>) -> (Vec<Report>, Option<KafkaError>) {
+        let until = tokio::time::Instant::now() + self.answer_timeout + REPORT_BEYOND_ANSWER;
+        let runtime = tokio::runtime::Handle::current();
+        let mut spoiled: Option<KafkaError> = None;
+        let mut report = |sent: Result<DeliveryFuture, KafkaError>| {
+            // What the queue did not take is no part of the transaction.
+            let awaited = runtime
+                .block_on(async { tokio::time::timeout_at(until, sent?).await.map_err(|_| KafkaError::Canceled) });
+            let report = match awaited {
+                Ok(Ok(Ok(_))) => return Ok(()),
+                Ok(Ok(Err((error, _)))) => error,
+                Ok(Err(_)) => KafkaError::Canceled,
+                Err(error @ KafkaError::Canceled) => error,
+                Err(not_queued) => return Err(not_queued),
+            };
+            spoiled.get_or_insert_with(|| report.clone());
+            Err(report)
+        };
+        let reports = sent.into_iter().map(&mut report).collect();
+        (reports, spoiled)
+    }
+
+    fn enqueue(&self, producer: &TransactionalProducer, record: &Record) -> Result<DeliveryFuture, KafkaError> {
+        let mut message = FutureRecord::to(&self.topic).key(&record.key).headers(record.headers());
+        if let Some(value) = &record.value {
+            message = message.payload(value);
+        }
+        producer.send_result(message).map_err(|(error, _)| error)
+    }
+
+    fn roll_back(&mut self, cause: &KafkaError, reports: Vec<Report>) -> End {
+        let State::Open { producer, unfinished } = &mut self.state else { return End::Closed(self.why_closed()) };
+        let aborted = producer.abort_transaction(self.answer_timeout);
+        match aborted {
+            Ok(()) => End::RolledBack(reports, describe(cause)),
+            Err(error) if is_fatal(&error) => self.failed(&error),
+            // It was never asked to commit, and the broker rolls it back by itself when we never come back.
+            Err(_) => {
+                *unfinished = Some(Unfinished::Abort);
+                End::RolledBack(reports, describe(cause))
+            }
+        }
+    }
+
+    /// After an error that is no order to roll back: the producer is gone, or the answer to the commit is open.
+    fn failed(&mut self, error: &KafkaError) -> End {
+        let reason = self.observer.explain(&describe(error));
+        if !is_fatal(error) {
+            if let State::Open { unfinished, .. } = &mut self.state {
+                *unfinished = Some(Unfinished::Commit);
+            }
+            return End::Unknown(reason);
+        }
+        self.state = State::Closed { reason: reason.clone(), had_it: true };
+        // A commit that is refused to a fenced producer is not carried out.
+        if is_fenced(error) { End::Closed(Closed::Unavailable(reason)) } else { End::Unknown(reason) }
+    }
+
+    /// Ends what an earlier transaction left open.
+    fn settle(&mut self) -> Result<(), Closed> {
+        let State::Open { producer, unfinished } = &mut self.state else { return Err(self.why_closed()) };
+        let Some(open) = *unfinished else { return Ok(()) };
+        let mut ended = match open {
+            Unfinished::Commit => producer.commit_transaction(self.answer_timeout),
+            Unfinished::Abort => producer.abort_transaction(self.answer_timeout),
+        };
+        if ended.as_ref().is_err_and(must_roll_back) {
+            *unfinished = Some(Unfinished::Abort);
+            ended = producer.abort_transaction(self.answer_timeout);
+        }
+        match ended {
+            Ok(()) => {
+                *unfinished = None;
+                Ok(())
+            }
+            Err(error) if is_fatal(&error) => {
+                let reason = describe(&error);
+                self.state = State::Closed { reason: reason.clone(), had_it: true };
+                Err(Closed::Unavailable(reason))
+            }
+            Err(error) => Err(self.unavailable(&error)),
+        }
+    }
+
+    fn put_mark(&self, producer: &TransactionalProducer) -> Result<(), KafkaError> {
+        let reader = BaseConsumer::from_config_and_context(&self.reader_config, self.observer.clone())?;
+        let Some(group) = reader.group_metadata() else {
+            return Err(KafkaError::ClientCreation("a reader without a group".to_owned()));
+        };
+        let mut mark = TopicPartitionList::new();
+        let mut first = mark.add_partition(&self.topic, 0);
+        first.set_offset(Offset::Offset(0))?;
+        first.set_metadata(&self.number);
+        producer.begin_transaction()?;
+        producer.send_offsets_to_transaction(&mark, &group, self.answer_timeout)?;
+        producer.commit_transaction(self.answer_timeout)
+    }
+
+    /// Notices that another writer has come.
+    fn check_mark(&mut self) -> Result<(), Closed> {
+        let found = self.mark().map_err(|error| self.unavailable(&error))?;
+        // A mark that nobody renewed for long is forgotten by the broker; nobody else's is there then.
+        if found.is_empty() || found == self.number {
+            return Ok(());
+        }
+        self.state = State::TakenOver;
+        Err(self.taken_over())
+    }
+
+    fn mark(&self) -> Result<String, KafkaError> {
+        let reader: BaseConsumer<Observer> =
+            BaseConsumer::from_config_and_context(&self.reader_config, self.observer.clone())?;
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(&self.topic, 0);
+        let committed = reader.committed_offsets(asked, self.answer_timeout)?;
+        let first = committed.elements().first().map(|first| first.error().map(|()| first.metadata().to_owned()));
+        first.unwrap_or_else(|| Ok(String::new()))
+    }
+
+    fn unavailable(&self, error: &KafkaError) -> Closed {
+        Closed::Unavailable(self.observer.explain(&describe(error)))
+    }
+
+    fn why_closed(&self) -> Closed {
+        match &self.state {
+            State::Closed { reason, .. } => Closed::Unavailable(reason.clone()),
+            State::TakenOver => self.taken_over(),
+            State::Open { .. } => Closed::Unavailable("it is open".to_owned()),
+        }
+    }
+
+    fn taken_over(&self) -> Closed {
+        let topic = &self.topic;
+        Closed::TakenOver(format!(
+            "another process writes to {topic} now, so this one does not any more: stop one of them, then start this one again"
+        ))
+    }
+}
+
+fn must_roll_back(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
+}
+
+fn is_fatal(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.is_fatal())
+}
+
+fn is_fenced(error: &KafkaError) -> bool {
+    use rdkafka::types::RDKafkaErrorCode as Code;
+    matches!(error.rdkafka_error_code(), Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch))
+}

@@ -1,0 +1,81 @@
+//! One writer: who opens the topic ends whoever wrote before.
+
+use std::time::Duration;
+
+use millstream_connectors::kafka::KafkaSink;
+use millstream_projector::sink::{Outcome, RetryCause, Sink, SinkError};
+use millstream_testkit::KafkaBroker;
+use rdkafka::config::ClientConfig;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+
+use crate::support::{assert_all_done, key, new_topic_name, open, options, rows, state, upsert};
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// A bare producer that holds the sink's right to write.
+fn bare(servers: &str, topic: &str) -> ThreadedProducer<DefaultProducerContext> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", servers).set("transactional.id", format!("millstream.{topic}"));
+    let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer");
+    producer.init_transactions(ANSWER_WITHIN).expect("the right to write");
+    producer
+}
+
+fn versions(servers: &str, topic: &str) -> Vec<String> {
+    rows(servers, topic).into_iter().map(|row| row.headers["contentVersion"].clone()).collect()
+}
+
+#[tokio::test]
+async fn a_writer_that_was_taken_over_from_can_do_no_harm() {
+    let servers = KafkaBroker::shared().await.bootstrap_servers();
+    let topic = new_topic_name();
+    let first = open(options(&servers, &topic)).await;
+    assert_all_done(&first.put(&[upsert(1, 5, "first")]).await);
+    let second = open(options(&servers, &topic)).await;
+    assert_all_done(&second.put(&[upsert(1, 9, "second")]).await);
+
+    let late = first.put(&[upsert(1, 7, "late"), upsert(2, 8, "late")]).await;
+    let unavailable = |outcome: &Outcome| matches!(outcome, Outcome::Retry { cause: RetryCause::Unavailable, .. });
+    assert!(late.iter().all(unavailable), "{late:?}");
+    let Err(SinkError::Unfit { differences, .. }) = first.prepare().await else { panic!("it took the topic back") };
+    assert!(differences[0].contains("another process writes to"), "{differences:?}");
+    assert!(first.put(&[upsert(1, 7, "late")]).await.iter().all(unavailable));
+
+    assert_all_done(&second.put(&[upsert(1, 10, "still there")]).await);
+    assert_eq!(versions(&servers, &topic), ["5", "9", "10"]);
+}
+
+#[tokio::test]
+async fn what_a_dead_writer_left_unfinished_never_shows() {
+    let servers = KafkaBroker::shared().await.bootstrap_servers();
+    let topic = new_topic_name();
+    assert_all_done(&open(options(&servers, &topic)).await.put(&[upsert(1, 5, "before")]).await);
+    let dead = bare(&servers, &topic);
+    dead.begin_transaction().expect("begun");
+    let id = key(1).uuid.to_string();
+    dead.send(BaseRecord::<str, str>::to(&topic).key(&id).payload("half a batch"))
+        .map_err(|(error, _)| error)
+        .expect("queued");
+    dead.flush(ANSWER_WITHIN).expect("it is in the log");
+
+    let next: KafkaSink = open(options(&servers, &topic)).await;
+    assert!(dead.commit_transaction(ANSWER_WITHIN).is_err(), "it was fenced");
+    assert_all_done(&next.put(&[upsert(1, 6, "after")]).await);
+    assert_eq!(versions(&servers, &topic), ["5", "6"]);
+    assert_eq!(state(&next).await.get(&key(1).uuid).map(|(version, _)| *version), Some(6));
+}
+
+#[tokio::test]
+async fn a_writer_that_lost_its_producer_but_not_the_topic_goes_on() {
+    let servers = KafkaBroker::shared().await.bootstrap_servers();
+    let topic = new_topic_name();
+    let sink = open(options(&servers, &topic)).await;
+    assert_all_done(&sink.put(&[upsert(1, 5, "before")]).await);
+    // As a coordinator does to a producer whose transaction lasted too long.
+    drop(bare(&servers, &topic));
+    let outcomes = sink.put(&[upsert(1, 6, "refused")]).await;
+    assert!(matches!(outcomes[..], [Outcome::Retry { cause: RetryCause::Unavailable, .. }]), "{outcomes:?}");
+    sink.prepare().await.unwrap_or_else(|error| panic!("{error}"));
+    assert_all_done(&sink.put(&[upsert(1, 6, "after")]).await);
+    assert_eq!(versions(&servers, &topic), ["5", "6"]);
+}

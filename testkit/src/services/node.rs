@@ -1,0 +1,174 @@
+//! One node of a service: a child process with a folder, a log and a watchdog.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::wait::wait_for;
+
+/// How long a node may take to start on a busy machine.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+/// How much of a log goes into a message.
+const LOG_END_BYTES: usize = 3_000;
+
+/// Waits for end-of-file, then kills every node of the folder `$1`, by the process ids that they left, and removes it.
+const WATCHDOG: &str = r#"
+read -r _
+for file in "$1"/*.pid; do
+    pid=
+    { read -r pid < "$file"; } 2>/dev/null
+    [ -n "$pid" ] && grep -qsF -e "$1" "/proc/$pid/cmdline" && kill -KILL "$pid" 2>/dev/null
+done
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    rm -rf "$1" 2>/dev/null && sleep 0.1 && [ ! -e "$1" ] && break
+    sleep 0.1
+done
+"#;
+
+/// The script that becomes a node.
+pub(super) fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/services")
+}
+
+/// A new folder for the nodes of one service, and the shell that removes them all after our end.
+pub(super) fn folder(prefix: &str) -> (PathBuf, Child) {
+    let folder = tempfile::Builder::new().prefix(prefix).tempdir().expect("a temporary folder").keep();
+    let watchdog = Command::new("sh")
+        .args(["-c", WATCHDOG, "watchdog"])
+        .arg(&folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("sh runs");
+    (folder, watchdog)
+}
+
+/// Loopback ports that no outgoing connection takes.
+pub(super) fn free_ports(count: usize) -> Vec<u16> {
+    let asked = Command::new(script()).arg("ports").arg(count.to_string()).output().expect("scripts/services runs");
+    let text = String::from_utf8_lossy(&asked.stdout);
+    let ports: Vec<u16> = text.lines().filter_map(|line| line.parse().ok()).collect();
+    assert_eq!(ports.len(), count, "scripts/services ports: {}", String::from_utf8_lossy(&asked.stderr));
+    ports
+}
+
+/// A node that runs, or ran.
+#[derive(Debug)]
+pub(super) struct Node {
+    name: String,
+    folder: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    child: Option<Child>,
+    /// Where in the log its present run begins.
+    log_begin: u64,
+}
+
+impl Node {
+    /// A node called `name` in `folder`. The arguments are those of `scripts/services` after the folder of the node.
+    pub(super) fn new(
+        folder: &Path,
+        name: String,
+        command: &str,
+        rest: Vec<String>,
+        environment: Vec<(String, String)>,
+    ) -> Self {
+        let own = folder.join(&name).display().to_string();
+        let arguments = [vec![command.to_owned(), own], rest].concat();
+        Self { name, folder: folder.to_owned(), arguments, environment, child: None, log_begin: 0 }
+    }
+
+    fn file(&self, ending: &str) -> PathBuf {
+        self.folder.join(format!("{}.{ending}", self.name))
+    }
+
+    /// Starts it, without waiting until it is of use.
+    pub(super) fn launch(&mut self) {
+        assert!(self.child.is_none(), "{} runs already", self.name);
+        let log = OpenOptions::new().create(true).append(true).open(self.file("log")).expect("a log file");
+        self.log_begin = log.metadata().expect("a log file").len();
+        let errors = log.try_clone().expect("a second handle of the log");
+        let child = Command::new(script())
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .process_group(0)
+            .spawn()
+            .expect("scripts/services runs");
+        fs::write(self.file("pid"), format!("{}\n", child.id())).expect("its process id can be noted");
+        self.child = Some(child);
+    }
+
+    /// Waits until a line of its log has `word`.
+    ///
+    /// # Errors
+    /// The end of the log, if it ended before.
+    pub(super) async fn ready(&mut self, word: &str) -> Result<(), String> {
+        let what = format!("{} to be ready", self.name);
+        let this = std::cell::RefCell::new(self);
+        wait_for(&what, READY_WITHIN, || {
+            let mut node = this.borrow_mut();
+            let log = node.log();
+            let look = if log.contains(word) {
+                Some(Ok(()))
+            } else if node.child.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|ended| ended.is_some())) {
+                node.child = None;
+                Some(Err(log[log.floor_char_boundary(log.len().saturating_sub(LOG_END_BYTES))..].to_owned()))
+            } else {
+                None
+            };
+            std::future::ready(look)
+        })
+        .await
+    }
+
+    /// The log of the present run.
+    fn log(&self) -> String {
+        let mut bytes = Vec::new();
+        if let Ok(mut log) = File::open(self.file("log")) {
+            let begun = log.seek(SeekFrom::Start(self.log_begin));
+            begun.and_then(|_| log.read_to_end(&mut bytes)).expect("the log can be read");
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Process id of the node itself.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap_or_else(|| panic!("{} does not run", self.name)).id()
+    }
+
+    /// Sends a signal.
+    pub(super) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid().cast_signed()), signal).expect("the node can be sent a signal");
+    }
+
+    /// Ends it with a signal and waits for its end.
+    pub(super) fn end(&mut self, signal: Signal) {
+        self.signal(signal);
+        let mut child = self.child.take().unwrap_or_else(|| panic!("{} does not run", self.name));
+        child.wait().expect("the node can be waited for");
+    }
+
+    /// Whether it was started and not ended by us.
+    pub(super) fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if self.runs() {
+            self.end(Signal::SIGKILL);
+        }
+    }
+}
