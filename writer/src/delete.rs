@@ -51,7 +51,7 @@ impl Delete<'_> {
             return abandon(session, WriteError::NotFound).await;
         }
         let locked = locked_ids(share.map(|at| &answers[at]))?;
-        let (_, changeable) = read_edges(&answers[edges])?;
+        let (edges, changeable) = read_edges(&answers[edges])?;
         if !changeable.iter().all(|id| locked.contains(id)) {
             return abandon(session, AttemptError::StartOver("a reference changed while it was being locked")).await;
         }
@@ -60,7 +60,8 @@ impl Delete<'_> {
             Ok(own) => own.clone(),
             Err(error) => return abandon(session, error).await,
         };
-        self.remove(session, own, first_value(&answers[draw])?).await
+        let refers_to_itself = edges.contains_key(&document_id);
+        self.remove(session, own, first_value(&answers[draw])?, refers_to_itself).await
     }
 
     fn admit<'o>(&self, own: Option<&'o Own>) -> Result<&'o Own, WriteError> {
@@ -69,9 +70,21 @@ impl Delete<'_> {
         own.ok_or(WriteError::NotFound)
     }
 
-    async fn remove(&self, session: Session, own: Own, version: i64) -> Result<Written, AttemptError> {
+    async fn remove(
+        &self,
+        session: Session,
+        own: Own,
+        version: i64,
+        refers_to_itself: bool,
+    ) -> Result<Written, AttemptError> {
         let (document_id, key) = (own.document_id, self.resource.key);
         let mut pipeline = session.pipeline()?;
+        if refers_to_itself {
+            // Its own rows would hold it: PostgreSQL may check a foreign key before the cascade has come to them.
+            for table in self.resource.tables.iter().rev() {
+                pipeline.add(&*table.delete_sql, params![vec![document_id]]);
+            }
+        }
         pipeline.add(DELETE_DOCUMENT, params![document_id]);
         pipeline.add(TOMBSTONE, params![self.uuid, document_id, key, version, own.identity_values]);
         let change = NewChange {

@@ -20,6 +20,10 @@ use trial::Account;
 const BUDGET: Duration = Duration::from_secs(40);
 const SCHEMAS_MIN: usize = 12;
 const DOCUMENTS_MIN: usize = 200;
+/// Seeds that found something which the first ones do not: tried every time.
+///
+/// 51: a document whose collection refers to the document itself could not be deleted.
+const ONCE_FAILED: [u64; 1] = [51];
 /// Of ten sets no more than this many may be refused for names that collide.
 const COLLISIONS_OF_TEN_MAX: usize = 3;
 
@@ -35,6 +39,12 @@ async fn any_schema_is_loaded_applied_filled_and_verified() {
     let started = Instant::now();
     let mut account = Account::default();
     let mut failures = Vec::new();
+    for seed in ONCE_FAILED {
+        if let Err(reason) = trial::run(seed, &mut account).await {
+            println!("MILLSTREAM_SEED={seed}: {reason}");
+            failures.push(seed);
+        }
+    }
     let mut seed = first;
     while trials.map_or(started.elapsed() < BUDGET, |trials| seed < first + trials) {
         if let Err(reason) = trial::run(seed, &mut account).await {
