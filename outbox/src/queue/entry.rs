@@ -135,7 +135,7 @@ impl Entry {
     /// delivered all the same, or a document that is edited all the time would reach no sink.
     pub(super) fn settle(&mut self, taking: Taking, settled: Settled, now_ms: u64, attempts_max: u32) -> Outcome {
         let delivery = match settled {
-            Settled::Deliver { version, deleted } => Some(self.work.delivery(version, deleted)),
+            Settled::Deliver { version, deleted, repair } => Some(self.work.delivery(version, deleted, repair)),
             _ => None,
         };
         let fate = match taking.added_at_ms {

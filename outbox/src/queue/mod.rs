@@ -128,6 +128,8 @@ pub enum Settled {
         version: i64,
         /// The document was deleted.
         deleted: bool,
+        /// What the copies hold at this version may be damaged ([`Work::repair`]).
+        repair: bool,
     },
     /// Part of it was done: this is what is still owed (a delete stays owed until [`Settled::Done`]).
     Remaining {

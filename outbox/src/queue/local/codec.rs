@@ -18,6 +18,7 @@ const CASCADE: u8 = 4;
 const LOW_PRIORITY: u8 = 8;
 const QUARANTINED: u8 = 16;
 const FAILED: u8 = 32;
+const REPAIR: u8 = 64;
 
 impl Line {
     /// The line's number on disk and in arrays.
@@ -73,6 +74,7 @@ pub(super) fn encode_entry(entry: &Entry) -> Vec<u8> {
     let flags = flag(work.deleted, DELETED)
         | flag(work.rebuild, REBUILD)
         | flag(work.cascade, CASCADE)
+        | flag(work.repair, REPAIR)
         | flag(work.low_priority, LOW_PRIORITY)
         | flag(entry.quarantined, QUARANTINED)
         | flag(entry.failure.is_some(), FAILED);
@@ -105,6 +107,7 @@ pub(super) fn decode_entry(document_id: i64, bytes: &[u8]) -> Result<Entry, Queu
         deleted: flags & DELETED != 0,
         rebuild: flags & REBUILD != 0,
         cascade: flags & CASCADE != 0,
+        repair: flags & REPAIR != 0,
         low_priority: flags & LOW_PRIORITY != 0,
         attempts: u32::from_be_bytes(bytes.array()?),
         first_enqueued_at_ms: u64::from_be_bytes(bytes.array()?),
@@ -286,6 +289,7 @@ mod tests {
             deleted: false,
             rebuild: true,
             cascade: true,
+            repair: true,
             low_priority: true,
             attempts: 3,
             first_enqueued_at_ms: 11,
