@@ -25,8 +25,27 @@ pub enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Several of these words, or none: a list in a file, `,` between them elsewhere.
+    Words(&'static [&'static str]),
+    /// Text.
+    Text,
+    /// Text that is never shown.
+    Secret,
+    /// `name=value` pairs, whose values are never shown: a list in a file, `,` between them elsewhere.
+    Properties,
     /// A filter of log messages: a level, or `target=level` pairs.
     LogFilter,
+}
+
+impl Kind {
+    /// What stands between several values where there is no list; none for a kind that takes one.
+    pub const fn separator(self) -> Option<char> {
+        match self {
+            Self::Paths => Some(':'),
+            Self::Words(_) | Self::Properties => Some(','),
+            _ => None,
+        }
+    }
 }
 
 /// One thing that can be configured.
@@ -57,7 +76,7 @@ impl Key {
 
     /// Whether its value is masked when shown.
     pub fn is_secret(&self) -> bool {
-        self.kind == Kind::DatabaseUrl
+        matches!(self.kind, Kind::DatabaseUrl | Kind::Secret | Kind::Properties)
     }
 
     /// The key with this name.
@@ -181,6 +200,39 @@ pub const KEYS: &[Key] = &[
         number(0, 3_600_000),
         "25000",
         "Time that a stop waits for requests and work in flight.",
+    ),
+    key(
+        "sinks",
+        Kind::Words(&["embedded", "kafka", "opensearch"]),
+        "",
+        "Copies to keep from the start on; each is filled with what is there already. `millstream sink add` adds others while it runs.",
+    ),
+    optional(
+        "kafka.bootstrap_servers",
+        Kind::Text,
+        "no documents topic",
+        "Brokers of the documents topic: `host:port,host:port`.",
+    ),
+    key("kafka.topic", Kind::Text, "edfi.documents.v1", "Name of the documents topic."),
+    key(
+        "kafka.partitions",
+        number(1, 10_000),
+        "6",
+        "Partitions of the topic if it has to be made; never to be changed later.",
+    ),
+    key("kafka.replication", number(1, 100), "1", "Copies of each partition."),
+    key("kafka.in_sync_min", number(1, 100), "1", "Copies that have to have a record before it counts as written."),
+    key(
+        "kafka.record_bytes_max",
+        number(1_000, 1_000_000_000),
+        "1048588",
+        "Largest record; a larger document is quarantined.",
+    ),
+    optional(
+        "kafka.properties",
+        Kind::Properties,
+        "none",
+        "More properties of librdkafka, such as `security.protocol=SASL_SSL`, `sasl.username=…`, `ssl.ca.location=…`.",
     ),
     key("log.level", Kind::LogFilter, "info", "`error`, `warn`, `info`, `debug`, `trace`, or `target=level` pairs."),
     key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines on stderr are written."),

@@ -19,7 +19,7 @@ pub use show::{reference, show};
 
 use millstream_api::PublicUrl;
 use millstream_store::connect::ConnectOptions;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Everything that is configured, checked.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct Config {
     pub source: Source,
     /// The durable queue.
     pub queue: Queue,
+    /// The copies.
+    pub sinks: Sinks,
     /// How long change records are kept.
     pub outbox_keep: Duration,
     /// The HTTP API.
@@ -77,6 +79,34 @@ pub struct Queue {
     pub cache_bytes: u64,
     /// Failed attempts at one document before quarantine.
     pub attempts_max: u32,
+}
+
+/// The copies that are kept of all documents.
+#[derive(Debug, Clone)]
+pub struct Sinks {
+    /// Those kept from the start on.
+    pub wanted: Vec<String>,
+    /// The documents topic, if there are brokers for it.
+    pub kafka: Option<Kafka>,
+}
+
+/// The documents topic.
+#[derive(Debug, Clone)]
+pub struct Kafka {
+    /// `host:port,host:port`.
+    pub bootstrap_servers: String,
+    /// Name of the topic.
+    pub topic: String,
+    /// Partitions of a topic that has to be made.
+    pub partitions: u32,
+    /// Copies of each partition.
+    pub replication: u32,
+    /// Copies that have to have a record.
+    pub in_sync_min: u32,
+    /// The largest record.
+    pub record_bytes_max: usize,
+    /// More properties of the client. Their values are secret.
+    pub properties: BTreeMap<String, Secret>,
 }
 
 /// The HTTP API.
@@ -152,6 +182,7 @@ impl Config {
                 slot: check.identifier("source.slot"),
                 publication: check.identifier("source.publication"),
             },
+            sinks: Sinks { wanted: check.words("sinks"), kafka: check.kafka() },
             outbox_keep: Duration::from_secs(check.number::<u64>("outbox.keep_hours") * 3_600),
             queue: Queue {
                 dir: queue_dir,

@@ -7,10 +7,15 @@ use super::{
     source::SlotFactory,
     upkeep,
 };
-use crate::{database::Server, failure::Failure, signal::Signals};
+use crate::{database::Server, failure::Failure, signal::Signals, sinks::Sinks};
 use millstream_api::{Api, ApiParts, Drained, StoreReader, serve};
 use millstream_outbox::queue::LocalQueue;
-use millstream_projector::{Deps, Projector, SystemClock};
+use millstream_projector::{
+    Deps, Projector, SystemClock,
+    delivery::CourierOptions,
+    fleet::{Fleet, FleetDeps},
+    replay::{Aim, FileLedger, Replay, ReplayDeps, ReplayOptions},
+};
 use millstream_store::{connect::Database, load::Caches};
 use millstream_writer::Writer;
 use std::{fmt, sync::Arc, time::Duration};
@@ -19,6 +24,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Pause between two looks at the managed server.
 const LOOK_AT_SERVER_EVERY: Duration = Duration::from_millis(500);
+
+/// Where the place of a replay into the cache is kept, in the data folder.
+const REPLAY_FILE: &str = "replay.json";
 
 /// Why a process ends.
 #[derive(Debug)]
@@ -83,6 +91,27 @@ impl Running {
             clock: Arc::new(SystemClock),
             options: projector_options,
         });
+        let sinks = Arc::new(Sinks::new(config, &up.compiled));
+        let lanes = Arc::<LocalQueue>::clone(&queue);
+        let fleet = Fleet::start(FleetDeps {
+            lanes,
+            sinks: Arc::<Sinks>::clone(&sinks),
+            database: database.clone(),
+            clock: Arc::new(SystemClock),
+            courier: CourierOptions::default(),
+            replay: ReplayOptions::default(),
+            only: None,
+        });
+        let fleet = fleet.await.map_err(Failure::failed)?;
+        let replay = Replay::open(ReplayDeps {
+            aim: Aim::Cache,
+            queue: Arc::<LocalQueue>::clone(&queue),
+            ledger: Arc::new(FileLedger::new(config.data_dir.join(REPLAY_FILE))),
+            database: database.clone(),
+            clock: Arc::new(SystemClock),
+            options: ReplayOptions::default(),
+        });
+        let replay = replay.await.map_err(Failure::failed)?;
         let about = About {
             address: address.clone(),
             url,
@@ -91,6 +120,11 @@ impl Running {
             database: database.clone(),
             started: up.started,
             projector,
+            mapping: Arc::clone(&mapping),
+            queue: Arc::<LocalQueue>::clone(&queue),
+            replay,
+            fleet,
+            sinks,
         };
         up.board.publish(about).await;
 
@@ -108,6 +142,7 @@ impl Running {
 
         let (upkeep, stop_upkeep) = (TaskTracker::new(), CancellationToken::new());
         upkeep.spawn(upkeep::outbox(database.clone(), consumer, config.outbox_keep, stop_upkeep.clone()));
+        upkeep.spawn(upkeep::sinks(up.board.clone(), stop_upkeep.clone()));
         upkeep.spawn(upkeep::metrics(up.recorder.clone(), stop_upkeep.clone()));
         upkeep.close();
         Ok(Self { address, board: up.board.clone(), database, queue, api, stop_api, upkeep, stop_upkeep })
@@ -134,10 +169,14 @@ impl Running {
             Err(error) => tracing::error!(%error, "the API ended badly"),
         }
         self.stop_upkeep.cancel();
-        if let Some(about) = self.board.take().await
-            && let Err(error) = about.projector.stop(until.saturating_duration_since(Instant::now())).await
-        {
-            tracing::warn!(error = %Failure::failed(error), "work in hand was cut off");
+        if let Some(about) = self.board.take().await {
+            let left = || until.saturating_duration_since(Instant::now());
+            about.replay.stop().await;
+            // Deliveries and rebuilds stop side by side: neither waits for the other.
+            let (projector, fleet) = tokio::join!(about.projector.stop(left()), about.fleet.stop(left()));
+            for error in [projector.err(), fleet.err()].into_iter().flatten() {
+                tracing::warn!(error = %Failure::failed(error), "work in hand was cut off");
+            }
         }
         self.upkeep.wait().await;
         let flushed = self.queue.close().await;

@@ -47,6 +47,14 @@ pub(super) async fn load(database: &Database, entries: &[&Work]) -> Result<Vec<O
     Ok(entries.iter().map(&mut owed).collect())
 }
 
+/// What would be delivered of a document now; `None` while it is neither cached nor deleted.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn deliverable(database: &Database, work: &Work) -> Result<Option<Delivery>, ProjectorError> {
+    Ok(load(database, &[work]).await?.pop().flatten())
+}
+
 /// A delete whose tombstone is gone already: the entry knows enough.
 fn pruned(work: &Work) -> Option<Delivery> {
     let key = DocumentKey { uuid: work.document_uuid, resource_key: work.resource_key };

@@ -16,6 +16,7 @@ mod round;
 mod worker;
 
 pub use figures::LaneReport;
+pub use load::deliverable;
 
 use crate::backoff::Backoff;
 use crate::error::ProjectorError;

@@ -9,7 +9,7 @@
 mod berth;
 mod report;
 
-pub use report::LaneStatus;
+pub use report::{LaneStatus, ReplayReport};
 
 use crate::delivery::CourierOptions;
 use crate::error::ProjectorError;
