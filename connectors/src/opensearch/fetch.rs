@@ -13,7 +13,8 @@ use super::cluster::Cluster;
 /// Documents of one request.
 const PAGE: usize = 200;
 
-/// What lies in an index for one document.
+/// What lies in an index for one document. Always asked for whole: where a part is asked for, the node parses it and writes
+/// it anew, with other digits in its numbers and its members in another order.
 #[derive(Deserialize)]
 pub(super) struct Source<'a> {
     /// As it was delivered, byte for byte.
@@ -58,7 +59,7 @@ async fn fetch_page(
             return Err(cluster.broken(format!("it is asked for a type {} that the schema does not have", key.resource_key)));
         };
         let index = cluster.names.index(number, &ty.stem);
-        wanted.push(json!({ "_index": index, "_id": key.uuid, "_source": ["document"] }));
+        wanted.push(json!({ "_index": index, "_id": key.uuid }));
     }
     let request = cluster.client.api.mget(MgetParts::None).body(json!({ "docs": wanted })).send();
     let answer = cluster.expect(request, "documents could not be read").await?;

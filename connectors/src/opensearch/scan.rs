@@ -112,7 +112,6 @@ impl GenerationScan {
             "sort": [{ "id": "asc" }],
             "version": true,
             "track_total_hits": false,
-            "_source": ["document"],
         });
         if let Some(after) = &view.after {
             body["search_after"] = json!([after]);
