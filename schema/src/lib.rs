@@ -9,6 +9,7 @@
 //! is given. The same files give the same bytes, in any order and on any machine (invariant SAME-BYTES).
 
 pub mod apischema;
+pub mod calendar;
 pub mod ddl;
 pub mod model;
 pub mod plan;

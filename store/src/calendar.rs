@@ -1,11 +1,13 @@
-//! Dates, times and date-times as clients write them, in bodies and in queries alike: one reading of each (`rules.md` 26).
+//! Seconds of UTC as PostgreSQL takes them. How clients write dates and times is read by [`millstream_schema::calendar`].
 
 use bytes::BytesMut;
-use jiff::SignedDuration;
-use jiff::civil::{Date, DateTime, Time, date};
+use jiff::civil::{DateTime, date};
+use millstream_schema::calendar::{read_utc_second, write_utc_second};
 use std::error::Error;
 use std::fmt;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+
+pub use millstream_schema::calendar::{read_date, read_slashed_date, read_time};
 
 /// Where PostgreSQL counts from.
 const POSTGRES_EPOCH: DateTime = date(2000, 1, 1).at(0, 0, 0, 0);
@@ -13,35 +15,20 @@ const POSTGRES_EPOCH: DateTime = date(2000, 1, 1).at(0, 0, 0, 0);
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
 /// A second of UTC within the years 0001 to 9999.
-///
-/// Not a [`jiff::Timestamp`]: those end a day before the year 9999 does, and clients write its last second for "without
-/// end".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UtcSecond(DateTime);
 
 impl UtcSecond {
-    /// Date (slashed ones too) and time with `T` or a blank between, any fraction of a second (cut off), an offset or
-    /// none (UTC). A leap second is none of ours.
+    /// As [`read_utc_second`] reads it.
     pub fn read(text: &str) -> Option<Self> {
-        let split = text.find(['T', 't', ' '])?;
-        let (day, rest) = (&text[..split], &text[split + 1..]);
-        let day = read_date(day).or_else(|| read_slashed_date(day))?;
-        let offset_at = rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len());
-        let (clock, offset) = rest.split_at(offset_at);
-        let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
-        if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        let local = DateTime::from_parts(day, read_time(clock)?);
-        let utc = local.checked_sub(read_offset(offset)?).ok()?;
-        (1..=9999).contains(&utc.year()).then_some(Self(utc))
+        read_utc_second(text).map(Self)
     }
 }
 
 /// `yyyy-MM-ddTHH:mm:ssZ`.
 impl fmt::Display for UtcSecond {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        f.write_str(&write_utc_second(self.0))
     }
 }
 
@@ -59,101 +46,9 @@ impl ToSql for UtcSecond {
     to_sql_checked!();
 }
 
-/// `yyyy-MM-dd`, years 0001 to 9999.
-pub fn read_date(text: &str) -> Option<Date> {
-    let [year, month, day] = parts(text, '-')?;
-    date_of(digits(year, 4)?, digits(month, 2)?, digits(day, 2)?)
-}
-
-/// `M/d/yyyy`, the only form with slashes.
-pub fn read_slashed_date(text: &str) -> Option<Date> {
-    let [month, day, year] = parts(text, '/')?;
-    let short = |part: &str| (1..=2).contains(&part.len()).then(|| digits(part, part.len()))?;
-    date_of(digits(year, 4)?, short(month)?, short(day)?)
-}
-
-/// `HH:mm:ss`, nothing more.
-pub fn read_time(text: &str) -> Option<Time> {
-    let [hour, minute, second] = parts(text, ':')?;
-    let two = |part| digits(part, 2).and_then(|number| i8::try_from(number).ok());
-    Time::new(two(hour)?, two(minute)?, two(second)?, 0).ok()
-}
-
-fn date_of(year: i16, month: i16, day: i16) -> Option<Date> {
-    let date = Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
-    (year >= 1).then_some(date)
-}
-
-/// Nothing, `Z`, or `+HH:mm` and `-HH:mm` up to 14 hours.
-fn read_offset(text: &str) -> Option<SignedDuration> {
-    if matches!(text, "" | "Z" | "z") {
-        return Some(SignedDuration::ZERO);
-    }
-    let (sign, offset) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+')?),
-    };
-    let (hours, minutes) = offset.split_once(':')?;
-    let (hours, minutes) = (i64::from(digits(hours, 2)?), i64::from(digits(minutes, 2)?));
-    (hours <= 14 && minutes <= 59).then(|| SignedDuration::from_secs(sign * (hours * 3600 + minutes * 60)))
-}
-
-fn parts(text: &str, separator: char) -> Option<[&str; 3]> {
-    let mut parts = text.split(separator);
-    let three = [parts.next()?, parts.next()?, parts.next()?];
-    parts.next().is_none().then_some(three)
-}
-
-fn digits(text: &str, count: usize) -> Option<i16> {
-    (text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn date_times_become_utc_seconds() {
-        for (text, expected) in [
-            ("2031-08-20T09:15:00Z", "2031-08-20T09:15:00Z"),
-            ("2031-08-20t09:15:00z", "2031-08-20T09:15:00Z"),
-            ("2031-08-20 09:15:00", "2031-08-20T09:15:00Z"),
-            ("8/20/2031 09:15:00", "2031-08-20T09:15:00Z"),
-            ("2031-08-20T09:15:00.999999999999+05:30", "2031-08-20T03:45:00Z"),
-            ("2031-12-31T20:00:00-14:00", "2032-01-01T10:00:00Z"),
-            ("1969-12-31T23:59:59.9", "1969-12-31T23:59:59Z"),
-            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
-            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
-            ("9999-12-31T23:59:59+02:00", "9999-12-31T21:59:59Z"),
-        ] {
-            assert_eq!(UtcSecond::read(text).map(|second| second.to_string()).as_deref(), Some(expected), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_date_time_is_not_read() {
-        for text in [
-            "",
-            "2031-08-20",
-            "2031-08-20T",
-            "2031-08-20T09:15Z",
-            "2031-08-20T09:15:60Z",
-            "2031-08-20T24:00:00Z",
-            "2031-02-29T09:15:00Z",
-            "2031-08-20T09:15:00.Z",
-            "2031-08-20T09:15:00Zx",
-            "2031-08-20T09:15:00Z05:00",
-            "2031-08-20T09:15:00Z[UTC]",
-            "2031-08-20T09:15:00+0100",
-            "2031-08-20T09:15:00+15:00",
-            "2031-08-20T09:15:00+é1:00",
-            "2031-08-20T09:15:00é",
-            "0001-01-01T00:00:00+01:00",
-            "9999-12-31T23:59:59-01:00",
-        ] {
-            assert_eq!(UtcSecond::read(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn postgres_counts_micros_from_2000() {
@@ -166,18 +61,6 @@ mod tests {
             let second = UtcSecond::read(text).expect("a date-time");
             second.to_sql(&Type::TIMESTAMPTZ, &mut out).expect("eight bytes");
             assert_eq!(out.as_ref(), i64::to_be_bytes(micros), "{text}");
-        }
-    }
-
-    #[test]
-    fn dates_and_times_have_one_form_each() {
-        assert_eq!(read_date("9999-12-31"), Some(date(9999, 12, 31)));
-        assert_eq!(read_slashed_date("2/8/2031"), read_date("2031-02-08"));
-        for text in ["2031-2-8", "2031/02/08", "0000-01-01", "10000-01-01", "2031-02-29", "2031-02-08-", "+031-02-08"] {
-            assert_eq!(read_date(text), None, "{text}");
-        }
-        for text in ["15:04", "15:04:05Z", "15:04:60", "24:00:00", "5:04:05", "15:04:05.5", "15:04:05:06"] {
-            assert_eq!(read_time(text), None, "{text}");
         }
     }
 }

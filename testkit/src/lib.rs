@@ -3,7 +3,7 @@
 //! What it is: a throwaway PostgreSQL for a test process ([`cluster`]) and databases in it that take milliseconds to
 //! make ([`database`]); documents to feed it ([`corpus`]); and the means to bring about, on purpose and without
 //! sleeping, what happens rarely by itself: gates that hold a session at a chosen point ([`gate`]), a network that
-//! fails ([`proxy`]), a real Kafka ([`services`]), replication slots that go away with their database ([`slots`]), and waiting for a condition with
+//! fails ([`proxy`]), a real Kafka and a real OpenSearch ([`services`]), replication slots that go away with their database ([`slots`]), and waiting for a condition with
 //! a deadline ([`wait`]).
 //!
 //! What it is not: a part of the program. Nothing outside tests and benches depends on it, so it panics with a message
@@ -23,6 +23,6 @@ pub use cluster::TestCluster;
 pub use database::TestDatabase;
 pub use gate::{Gate, Holder};
 pub use proxy::FaultProxy;
-pub use services::{BrokerOptions, KafkaBroker};
+pub use services::{BrokerOptions, KafkaBroker, OpenSearchNode};
 pub use wait::{wait_for, wait_until};
 pub use world::World;

@@ -9,6 +9,7 @@
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod generations;
 #[cfg(any(test, feature = "conformance"))]
 mod memory;
 

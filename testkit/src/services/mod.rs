@@ -1,4 +1,5 @@
-//! Real services beside PostgreSQL, for one test process: brokers of Kafka ([`KafkaBroker`]).
+//! Real services beside PostgreSQL, for one test process: brokers of Kafka ([`KafkaBroker`])
+//! and a node of OpenSearch ([`OpenSearchNode`]).
 //!
 //! `scripts/services` installs them and becomes them; docs/services.md is its contract. A node is a child of this
 //! process, so it can be killed, halted and started again, and a shell that waits for our end removes what is left
@@ -6,5 +7,7 @@
 
 mod kafka;
 mod node;
+mod opensearch;
 
 pub use kafka::{BrokerOptions, KafkaBroker};
+pub use opensearch::OpenSearchNode;

@@ -1,0 +1,41 @@
+//! How texts become words, the same as `millstream_search::text` does it for every engine: split at everything that is
+//! neither a letter nor a digit, in lower case, without accents.
+
+use serde_json::{Value, json};
+
+/// Analyzer of texts.
+pub(super) const WORDS: &str = "millstream_words";
+/// Analyzer of what stands behind the first `#` of a descriptor's URI.
+pub(super) const CODE_WORDS: &str = "millstream_code_words";
+/// Normalizer of a descriptor's URI.
+pub(super) const URI: &str = "millstream_uri";
+/// Normalizer of a descriptor's code value.
+pub(super) const CODE: &str = "millstream_code";
+
+/// The setting `index.analysis`.
+pub(super) fn settings() -> Value {
+    let words = ["lowercase", "millstream_folding", "millstream_length"];
+    json!({
+        "char_filter": {
+            "millstream_behind_hash": { "type": "pattern_replace", "pattern": "\\A[^#]*#", "replacement": "" },
+        },
+        "tokenizer": {
+            "millstream_words": { "type": "pattern", "pattern": "[^\\p{IsAlphabetic}\\p{N}]+" },
+        },
+        "filter": {
+            "millstream_folding": { "type": "asciifolding", "preserve_original": "false" },
+            "millstream_length": { "type": "length", "max": "255" },
+        },
+        "analyzer": {
+            WORDS: { "type": "custom", "tokenizer": "millstream_words", "filter": words },
+            CODE_WORDS: {
+                "type": "custom", "char_filter": ["millstream_behind_hash"], "tokenizer": "millstream_words",
+                "filter": words,
+            },
+        },
+        "normalizer": {
+            URI: { "type": "custom", "filter": ["lowercase"] },
+            CODE: { "type": "custom", "char_filter": ["millstream_behind_hash"], "filter": ["lowercase"] },
+        },
+    })
+}

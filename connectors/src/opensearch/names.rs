@@ -1,0 +1,101 @@
+//! What indexes and aliases are called.
+//!
+//! With the prefix `millstream`, for generation 2:
+//!
+//! | name | is |
+//! |---|---|
+//! | `millstream.g2.ed-fi.students` | the index of one type of documents; made with its first document |
+//! | `millstream.g2.descriptors` | the index of all descriptors; made with the generation, which lives as long as it does |
+//! | `millstream.write.g2.ed-fi.students` | alias that deliveries go to: a write to an index that was removed must not make one |
+//! | `millstream.generation.g2` | alias on `….g2.descriptors`: the generation is there |
+//! | `millstream.live` | alias on the descriptors of the live generation: this one says which it is |
+//! | `millstream.read.ed-fi.students` | alias on the index of the live generation, for whoever searches by himself |
+//!
+//! The prefix has no dot, so no other prefix's names begin with it and a dot.
+
+/// Names under one prefix.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    prefix: String,
+}
+
+/// Name of the index that all descriptor types share.
+pub(super) const DESCRIPTORS: &str = "descriptors";
+
+impl Names {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.to_owned() }
+    }
+
+    /// The index template.
+    pub(super) fn template(&self) -> &str {
+        &self.prefix
+    }
+
+    /// What the indexes of all generations match, and nothing else.
+    pub(super) fn all_indexes(&self) -> String {
+        format!("{}.g*", self.prefix)
+    }
+
+    /// What the indexes of a generation match.
+    pub(super) fn generation_indexes(&self, number: u32) -> String {
+        format!("{}.g{number}.*", self.prefix)
+    }
+
+    pub(super) fn index(&self, number: u32, stem: &str) -> String {
+        format!("{}.g{number}.{stem}", self.prefix)
+    }
+
+    pub(super) fn write(&self, number: u32, stem: &str) -> String {
+        format!("{}.write.g{number}.{stem}", self.prefix)
+    }
+
+    pub(super) fn generation(&self, number: u32) -> String {
+        format!("{}.generation.g{number}", self.prefix)
+    }
+
+    pub(super) fn live(&self) -> String {
+        format!("{}.live", self.prefix)
+    }
+
+    pub(super) fn read(&self, stem: &str) -> String {
+        format!("{}.read.{stem}", self.prefix)
+    }
+
+    /// What all aliases for readers match.
+    pub(super) fn all_reads(&self) -> String {
+        self.read("*")
+    }
+
+    /// Generation and stem of an index; `None` for what is none of ours.
+    pub(super) fn parse<'a>(&self, index: &'a str) -> Option<(u32, &'a str)> {
+        let (number, stem) = index.strip_prefix(&self.prefix)?.strip_prefix(".g")?.split_once('.')?;
+        Some((number.parse().ok()?, stem))
+    }
+}
+
+/// What an index name may hold of a name.
+pub(super) fn stem(project_endpoint: &str, endpoint: &str) -> String {
+    let plain = |name: &str| -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '_' };
+        name.chars().map(plain).collect()
+    };
+    format!("{}.{}", plain(project_endpoint), plain(endpoint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_is_known_again_by_its_name() {
+        let names = Names::new("millstream");
+        let index = names.index(12, &stem("ed-fi", "students"));
+        assert_eq!(index, "millstream.g12.ed-fi.students");
+        assert_eq!(names.parse(&index), Some((12, "ed-fi.students")));
+        for foreign in ["millstream.read.x", "millstream.g", "millstream.gx.y", "millstream-2.g1.ed-fi.students", "x"] {
+            assert_eq!(names.parse(foreign), None, "{foreign}");
+        }
+        assert_eq!(stem("Tenant X", "Schöler/../*"), "tenant_x.sch_ler_______");
+    }
+}

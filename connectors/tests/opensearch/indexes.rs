@@ -1,0 +1,107 @@
+//! What the node has of a sink: indexes, settings, mappings.
+
+use millstream_connectors::opensearch::{OpenSearchIndexes, OpenSearchOptions};
+use millstream_projector::sink::generations::Generations;
+use millstream_projector::sink::{Content, Delivery, Outcome, RetryCause, Sink, SinkError};
+use millstream_testkit::OpenSearchNode;
+use reqwest::Method;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::support::{ask, assert_all_done, delete, key, new_prefix, open, options, resource_key, state, upsert};
+
+/// Names of all indexes under a prefix.
+async fn names(url: &str, prefix: &str) -> BTreeSet<String> {
+    let (_, all) = ask(url, Method::GET, &format!("/_cat/indices/{prefix}.*?format=json&h=index"), None).await;
+    let all = all.as_array().expect("a list").iter();
+    all.map(|row| row["index"].as_str().expect("a name").trim_start_matches(prefix).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn an_index_is_made_with_its_first_document_and_descriptors_share_one() {
+    let url = OpenSearchNode::shared().await.url();
+    let prefix = new_prefix();
+    let (_, sink) = open(options(&url, &prefix)).await;
+    assert_eq!(names(&url, &prefix).await, BTreeSet::from([".g1.descriptors".to_owned()]));
+    let of = |number: u128, endpoint: &str| {
+        let mut delivery = upsert(number, 5, "one");
+        delivery.key.resource_key = resource_key(endpoint);
+        delivery
+    };
+    let all = [of(1, "districts"), of(2, "termDescriptors"), of(3, "gradeLevelDescriptors"), of(4, "students")];
+    assert_all_done(&sink.put(&all).await);
+    let expected = [".g1.descriptors", ".g1.meadow.districts", ".g1.meadow.students"];
+    assert_eq!(names(&url, &prefix).await, expected.map(str::to_owned).into());
+    let (status, read) = ask(&url, Method::GET, &format!("/{prefix}.read.meadow.districts/_doc/{}", key(1).uuid), None).await;
+    assert_eq!((status, &read["_source"]["resource"]), (200, &json!("meadow/districts")), "{read}");
+    assert_eq!(state(&*sink).await.len(), 4);
+}
+
+#[tokio::test]
+async fn poison_is_answered_alone() {
+    let url = OpenSearchNode::shared().await.url();
+    let (_, sink) = open(options(&url, &new_prefix())).await;
+    let body = |text: &str| Content::Document(text.to_owned().into());
+    let poison = |number, content| Delivery { content, ..upsert(number, 5, "") };
+    let all = [
+        upsert(1, 5, "sound"),
+        poison(2, body(r#"{"districtId":"no number"}"#)),
+        poison(3, body(r#"{"districtId":}"#)),
+        poison(4, body("{\n}")),
+        Delivery { key: millstream_projector::sink::DocumentKey { resource_key: 9_999, ..key(5) }, ..upsert(5, 5, "") },
+        upsert(6, 5, "sound"),
+    ];
+    let outcomes = sink.put(&all).await;
+    assert_eq!((&outcomes[0], &outcomes[5]), (&Outcome::Done, &Outcome::Done), "{outcomes:?}");
+    for (outcome, named) in outcomes[1..5].iter().zip(["no number", "status 400", "line break", "9999"]) {
+        let Outcome::Rejected { reason } = outcome else { panic!("{outcome:?}") };
+        assert!(reason.contains(named), "{named} in {reason}");
+    }
+    assert_eq!(state(&*sink).await.len(), 2);
+}
+
+#[tokio::test]
+async fn every_difference_is_named_and_preparing_changes_nothing() {
+    let url = OpenSearchNode::shared().await.url();
+    let prefix = new_prefix();
+    let (indexes, sink) = open(options(&url, &prefix)).await;
+    assert_all_done(&sink.put(&[upsert(1, 5, "one")]).await);
+    let other = OpenSearchOptions {
+        replicas: 2,
+        refresh_interval: Duration::from_secs(7),
+        ..options(&url, &prefix)
+    };
+    let other = OpenSearchIndexes::new(other).expect("the options are right");
+    let Err(SinkError::Unfit { differences, .. }) = other.live().await else { panic!("it is not as configured") };
+    let text = differences.join("; ");
+    for named in ["number_of_replicas 0, wanted is 2", "refresh_interval 1000ms, wanted is 7000ms", "DELETE /_index_template/"] {
+        assert!(text.contains(named), "{named} in {text}");
+    }
+    assert_eq!(indexes.live().await.expect("as it was"), 1);
+
+    let settings = json!({ "index.gc_deletes": "60s", "index.translog.durability": "async" });
+    let (status, _) = ask(&url, Method::PUT, &format!("/{prefix}.g1.meadow.districts/_settings"), Some(settings)).await;
+    assert_eq!(status, 200);
+    let Err(SinkError::Unfit { differences, .. }) = sink.prepare().await else { panic!("it forgets deletes") };
+    assert_eq!(differences.len(), 2, "{differences:?}");
+    assert!(differences.iter().all(|difference| difference.contains("g1.meadow.districts")), "{differences:?}");
+}
+
+#[tokio::test]
+async fn what_comes_for_a_generation_that_is_gone_makes_nothing() {
+    let url = OpenSearchNode::shared().await.url();
+    let prefix = new_prefix();
+    let (indexes, live) = open(options(&url, &prefix)).await;
+    let number = indexes.create().await.expect("a second generation");
+    let late = indexes.sink(number).expect("a sink");
+    assert_all_done(&late.put(&[upsert(1, 5, "one")]).await);
+    indexes.remove(number).await.unwrap_or_else(|error| panic!("{error}"));
+    let outcomes = late.put(&[upsert(1, 6, "late"), delete(2, 6)]).await;
+    let unavailable = |outcome: &Outcome| matches!(outcome, Outcome::Retry { cause: RetryCause::Unavailable, .. });
+    assert!(outcomes.iter().all(unavailable), "{outcomes:?}");
+    assert!(matches!(late.prepare().await, Err(SinkError::Unfit { .. })));
+    assert_eq!(names(&url, &prefix).await, BTreeSet::from([".g1.descriptors".to_owned()]));
+    assert!(state(&*live).await.is_empty());
+    assert_eq!(indexes.create().await.expect("a third"), number + 1, "a number is given once");
+}

@@ -1,0 +1,9 @@
+//! The search indexes on a real node: the suite of all sinks, generations, searches, and what goes wrong on the way.
+
+// Measurements and accounts are printed.
+#![allow(clippy::print_stdout)]
+
+mod conformance;
+mod generations;
+mod indexes;
+mod support;

@@ -1,0 +1,138 @@
+//! From the compiled plan of a type to its fields: one walk of the body tree.
+
+use super::{Collection, CollectionIx, Field, FieldIx, FieldKind, Place, SearchResource, Shape};
+use millstream_schema::plan::{Array, ColumnType, Item, Node, Object, ReferenceSite, ResourceIx, ResourcePlan};
+use std::collections::BTreeMap;
+
+/// The fields of one type.
+pub(super) fn resource(ix: ResourceIx, plan: &ResourcePlan) -> SearchResource {
+    let mut builder = Builder { plan, fields: Vec::new(), collections: Vec::new() };
+    let server = [("id", FieldKind::Id), ("_lastModifiedDate", FieldKind::DateTime)];
+    let mut members: Vec<(String, Place)> =
+        server.map(|(name, kind)| (name.to_owned(), builder.field(name, kind, None))).into();
+    members.extend(builder.members(&plan.body, Scope { path: "", collection: None }));
+    let paths = (0..).zip(&builder.fields).map(|(at, field)| (field.path.to_ascii_lowercase(), FieldIx(at)));
+    let paths: BTreeMap<String, FieldIx> = paths.collect();
+    let query_fields = plan.query_fields.iter().map(|(name, field)| {
+        let places = field.paths.iter().filter_map(|path| paths.get(&dotted(&path.path).to_ascii_lowercase()).copied());
+        (name.clone(), places.collect())
+    });
+    SearchResource {
+        ix,
+        key: plan.key,
+        project_endpoint: plan.project_endpoint.clone(),
+        endpoint: plan.endpoint.clone(),
+        is_descriptor: plan.is_descriptor,
+        query_fields: query_fields.collect(),
+        shape: shape(members),
+        fields: builder.fields,
+        collections: builder.collections,
+        paths,
+    }
+}
+
+/// `$.a.b` as `a.b`.
+fn dotted(path: &str) -> &str {
+    path.strip_prefix("$.").unwrap_or(path)
+}
+
+fn shape(mut members: Vec<(String, Place)>) -> Shape {
+    members.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Shape { members }
+}
+
+struct Builder<'a> {
+    plan: &'a ResourcePlan,
+    fields: Vec<Field>,
+    collections: Vec<Collection>,
+}
+
+/// Where the walk is.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    /// Dotted path of the object; empty at the top.
+    path: &'a str,
+    collection: Option<CollectionIx>,
+}
+
+impl Scope<'_> {
+    fn below(self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+}
+
+impl Builder<'_> {
+    fn members(&mut self, object: &Object, scope: Scope<'_>) -> Vec<(String, Place)> {
+        let members = object.members.iter().map(|member| {
+            let path = scope.below(&member.name);
+            (member.name.clone(), self.node(&member.node, Scope { path: &path, ..scope }))
+        });
+        members.collect()
+    }
+
+    fn object(&mut self, object: &Object, scope: Scope<'_>) -> Place {
+        Place::Object(shape(self.members(object, scope)))
+    }
+
+    fn node(&mut self, node: &Node, scope: Scope<'_>) -> Place {
+        match node {
+            Node::Scalar { ty, .. } => self.field(scope.path, kind(*ty), scope.collection),
+            Node::Descriptor { .. } => self.field(scope.path, FieldKind::Descriptor, scope.collection),
+            Node::Reference { site } => self.reference(&self.plan.references[*site], scope),
+            Node::Object(object) => self.object(object, scope),
+            Node::Array(array) => self.array(array, scope),
+            Node::Extension(extension) => {
+                let projects = extension.projects.iter().map(|project| {
+                    let path = scope.below(&project.endpoint);
+                    (project.endpoint.clone(), self.object(&project.object, Scope { path: &path, ..scope }))
+                });
+                Place::Object(shape(projects.collect()))
+            }
+        }
+    }
+
+    fn reference(&mut self, site: &ReferenceSite, scope: Scope<'_>) -> Place {
+        let members = site.members.iter().map(|member| {
+            // An identity holds the URI of a descriptor as text.
+            let kind = if member.lower_case { FieldKind::Descriptor } else { kind(member.ty) };
+            (member.name.clone(), self.field(&scope.below(&member.name), kind, scope.collection))
+        });
+        Place::Object(shape(members.collect()))
+    }
+
+    fn array(&mut self, array: &Array, scope: Scope<'_>) -> Place {
+        let ix = CollectionIx(index(self.collections.len()));
+        self.collections.push(Collection { path: scope.path.to_owned(), parent: scope.collection });
+        let inside = Scope { collection: Some(ix), ..scope };
+        let element = match &array.item {
+            Item::Object(object) => self.object(object, inside),
+            Item::Bare(node) => self.node(node, inside),
+        };
+        Place::Collection(ix, Box::new(element))
+    }
+
+    fn field(&mut self, path: &str, kind: FieldKind, collection: Option<CollectionIx>) -> Place {
+        let ix = FieldIx(index(self.fields.len()));
+        self.fields.push(Field { path: path.to_owned(), kind, collection });
+        Place::Field(ix)
+    }
+}
+
+/// A table has at most 1,600 columns and a type some dozens of tables: far below what 16 bits count.
+fn index(at: usize) -> u16 {
+    u16::try_from(at).unwrap_or(u16::MAX)
+}
+
+fn kind(ty: ColumnType) -> FieldKind {
+    match ty {
+        ColumnType::Text => FieldKind::Text,
+        ColumnType::Int4 | ColumnType::Int8 => FieldKind::Integer,
+        ColumnType::Decimal { precision, scale } => FieldKind::Decimal { precision, scale },
+        ColumnType::Bool => FieldKind::Boolean,
+        ColumnType::Date => FieldKind::Date,
+        ColumnType::Time => FieldKind::Time,
+        ColumnType::Timestamp => FieldKind::DateTime,
+        ColumnType::Document => FieldKind::Integer,
+        ColumnType::Descriptor => FieldKind::Descriptor,
+    }
+}

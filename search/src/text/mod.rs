@@ -1,0 +1,78 @@
+//! How text becomes terms: the same for every engine, for documents and for `q`.
+//!
+//! 1. Split at everything that is neither alphabetic nor numeric in Unicode's sense, marks that stand alone included.
+//! 2. Lower-case each character by itself.
+//! 3. Fold letters and digits to ASCII where there is a spelling for them (the table of Lucene's filter).
+//! 4. Drop what is then longer than [`TERM_UNITS_MAX`].
+//!
+//! No stemming, no stop words: documents are in many languages, and mostly names. In OpenSearch this is a `pattern`
+//! tokenizer `[^\p{IsAlphabetic}\p{N}]+` with the filters `lowercase`, `asciifolding`, and `length` with `max` 255.
+
+mod folding;
+
+use std::collections::BTreeSet;
+
+/// UTF-16 code units of the longest term. A longer one is found by nothing, and finds nothing.
+pub const TERM_UNITS_MAX: usize = 255;
+
+/// The terms of a text, in its order, repeats included.
+pub fn terms(text: &str) -> impl Iterator<Item = String> {
+    words(text).filter(|term| !is_too_long(term))
+}
+
+/// The distinct terms of a query. `None`: one of them is so long that no document has it.
+pub(crate) fn query_terms(text: &str) -> Option<BTreeSet<String>> {
+    words(text).map(|term| (!is_too_long(&term)).then_some(term)).collect()
+}
+
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()).map(normal)
+}
+
+fn is_too_long(term: &str) -> bool {
+    term.encode_utf16().nth(TERM_UNITS_MAX).is_some()
+}
+
+fn normal(word: &str) -> String {
+    let mut term = String::with_capacity(word.len());
+    for character in word.chars() {
+        let lower = lower(character);
+        match folding::fold(lower) {
+            Some(folded) if !lower.is_ascii() => term.push_str(folded),
+            _ => term.push(lower),
+        }
+    }
+    term
+}
+
+/// One character for one. The only character with a longer lower case is the dotted capital I, which Lucene makes an i.
+fn lower(character: char) -> char {
+    let mut lower = character.to_lowercase();
+    lower.next().unwrap_or(character)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &str) -> Vec<String> {
+        terms(text).collect()
+    }
+
+    #[test]
+    fn words_are_split_lowered_and_folded() {
+        assert_eq!(all("Östra Heath “Hill & Dale” District"), ["ostra", "heath", "hill", "dale", "district"]);
+        assert_eq!(all("O'Brien-Müller, José_2"), ["o", "brien", "muller", "jose", "2"]);
+        assert_eq!(all("straße İstanbul ĲSSEL ①②"), ["strasse", "istanbul", "ijssel", "12"]);
+        assert_eq!(all("学校 Школа"), ["学校", "школа"]);
+        assert!(all(" \0 —!").is_empty());
+    }
+
+    #[test]
+    fn long_terms_are_dropped_from_documents_and_spoil_a_query() {
+        let (longest, longer) = ("a".repeat(255), "a".repeat(256));
+        assert_eq!(all(&format!("x {longest} {longer}")), ["x", &longest]);
+        assert_eq!(query_terms(&longest).map(|terms| terms.len()), Some(1));
+        assert_eq!(query_terms(&format!("x {longer}")), None);
+    }
+}
