@@ -63,6 +63,9 @@ pub enum Action {
     /// Copies of all documents: join, part, pause and fill them while everything runs.
     #[command(subcommand)]
     Sink(SinkAction),
+    /// Search indexes: built anew beside what is live, compared, swapped in and back.
+    #[command(subcommand)]
+    Index(IndexCommand),
     /// Documents that could not be rebuilt or delivered.
     #[command(subcommand)]
     Quarantine(QuarantineAction),
@@ -157,6 +160,53 @@ pub enum SinkAction {
         /// So many documents a second at most.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         per_s: Option<u32>,
+    },
+}
+
+/// What `index` does. A generation is one content of the sink.
+#[derive(Debug, Subcommand)]
+pub enum IndexCommand {
+    /// All generations of a sink.
+    List {
+        /// Which sink: opensearch, embedded.
+        sink: String,
+    },
+    /// Make the next generation and fill it, beside what is live. It is kept current from the start.
+    Build {
+        /// Which sink.
+        sink: String,
+        /// So many documents a second at most.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        per_s: Option<u32>,
+    },
+    /// Compare a generation with the source, document by document.
+    Compare {
+        /// Which sink.
+        sink: String,
+        /// Which one; the newest without.
+        generation: Option<u32>,
+    },
+    /// Answer searches from a generation, at once and for all types. It is compared first.
+    Swap {
+        /// Which sink.
+        sink: String,
+        /// Which one; the newest without.
+        generation: Option<u32>,
+        /// Do not compare it first.
+        #[arg(long)]
+        unchecked: bool,
+    },
+    /// Answer searches from the generation before the live one again.
+    Rollback {
+        /// Which sink.
+        sink: String,
+    },
+    /// Remove a generation that is not live.
+    Drop {
+        /// Which sink.
+        sink: String,
+        /// Which one.
+        generation: u32,
     },
 }
 

@@ -101,6 +101,7 @@ async fn perform(action: Action, config: Config, out: &mut (dyn Write + Send)) -
             Box::pin(command::verify::run(compile(&config)?, &config, &ask, out)).await
         }
         Action::Sink(action) => command::sink::run(action, &config, out).await,
+        Action::Index(command) => command::index::run(command, &config, out).await,
         Action::Quarantine(action) => command::quarantine::run(action, &config, out).await,
         Action::Replay(arguments) => Box::pin(command::replay::run(arguments, &config, out)).await,
         Action::Rebuild(RebuildAction::Cache { per_s, detach, progress }) => {

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod ddl;
+pub mod index;
 pub mod load;
 pub mod quarantine;
 pub mod replay;

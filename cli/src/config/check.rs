@@ -1,7 +1,7 @@
 //! From text to typed values. Problems are collected, each under the name by which its user knows the key.
 
 use super::{
-    Kafka,
+    Kafka, OpenSearch,
     error::ConfigErrors,
     key::{Key, Kind},
     secret::Secret,
@@ -153,6 +153,23 @@ impl<'a> Check<'a> {
             in_sync_min: self.number("kafka.in_sync_min"),
             record_bytes_max: self.number("kafka.record_bytes_max"),
             properties: properties.map(|(name, value)| (name, Secret::new(value))).collect(),
+        })
+    }
+
+    /// OpenSearch, if its address is given.
+    pub(super) fn opensearch(&mut self) -> Option<OpenSearch> {
+        let url = self.optional_text("opensearch.url")?;
+        let (name, password) = (self.optional_text("opensearch.user"), self.optional_text("opensearch.password"));
+        if name.is_some() != password.is_some() {
+            self.errors.push("opensearch.user and opensearch.password have to be set together".to_owned());
+        }
+        Some(OpenSearch {
+            url,
+            user: name.zip(password.map(Secret::new)),
+            ca_file: self.optional_path("opensearch.ca_file"),
+            prefix: self.plain_text("opensearch.prefix"),
+            replicas: self.number("opensearch.replicas"),
+            refresh: self.millis("opensearch.refresh_ms"),
         })
     }
 

@@ -234,6 +234,38 @@ pub const KEYS: &[Key] = &[
         "none",
         "More properties of librdkafka, such as `security.protocol=SASL_SSL`, `sasl.username=…`, `ssl.ca.location=…`.",
     ),
+    optional(
+        "opensearch.url",
+        Kind::Url,
+        "no OpenSearch",
+        "The OpenSearch cluster: `https://search.example.org:9200`.",
+    ),
+    optional("opensearch.user", Kind::Text, "no user", "User of OpenSearch."),
+    optional("opensearch.password", Kind::Secret, "no password", "Its password."),
+    optional(
+        "opensearch.ca_file",
+        Kind::Path,
+        "what the system trusts",
+        "PEM file of the authority that signed the certificate of OpenSearch.",
+    ),
+    key(
+        "opensearch.prefix",
+        Kind::Text,
+        "millstream",
+        "What the names of all indexes begin with: one for each installation that shares the cluster.",
+    ),
+    key(
+        "opensearch.replicas",
+        number(0, 20),
+        "0",
+        "Copies of each index beside the first: 1 on a cluster, so that a lost node loses nothing.",
+    ),
+    key(
+        "opensearch.refresh_ms",
+        number(100, 3_600_000),
+        "1000",
+        "How soon searches find what was delivered. By its id a document is read at once.",
+    ),
     key("log.level", Kind::LogFilter, "info", "`error`, `warn`, `info`, `debug`, `trace`, or `target=level` pairs."),
     key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines on stderr are written."),
 ];

@@ -88,6 +88,8 @@ pub struct Sinks {
     pub wanted: Vec<String>,
     /// The documents topic, if there are brokers for it.
     pub kafka: Option<Kafka>,
+    /// OpenSearch, if there is a cluster.
+    pub opensearch: Option<OpenSearch>,
 }
 
 /// The documents topic.
@@ -107,6 +109,23 @@ pub struct Kafka {
     pub record_bytes_max: usize,
     /// More properties of the client. Their values are secret.
     pub properties: BTreeMap<String, Secret>,
+}
+
+/// OpenSearch.
+#[derive(Debug, Clone)]
+pub struct OpenSearch {
+    /// Address of the cluster.
+    pub url: String,
+    /// User and password.
+    pub user: Option<(String, Secret)>,
+    /// PEM file of the authority of its certificate.
+    pub ca_file: Option<PathBuf>,
+    /// What the names of all indexes begin with.
+    pub prefix: String,
+    /// Copies of each index beside the first.
+    pub replicas: u32,
+    /// How soon searches find what was delivered.
+    pub refresh: Duration,
 }
 
 /// The HTTP API.
@@ -182,7 +201,7 @@ impl Config {
                 slot: check.identifier("source.slot"),
                 publication: check.identifier("source.publication"),
             },
-            sinks: Sinks { wanted: check.words("sinks"), kafka: check.kafka() },
+            sinks: Sinks { wanted: check.words("sinks"), kafka: check.kafka(), opensearch: check.opensearch() },
             outbox_keep: Duration::from_secs(check.number::<u64>("outbox.keep_hours") * 3_600),
             queue: Queue {
                 dir: queue_dir,

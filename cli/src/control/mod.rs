@@ -8,7 +8,7 @@ mod request;
 mod server;
 
 pub use client::{ask, tell};
-pub use request::{Place, Request, Target};
+pub use request::{IndexAction, Place, Request, Target};
 pub use server::{Control, Handler};
 
 use crate::failure::Failure;

@@ -76,12 +76,51 @@ pub enum Request {
         /// How long to wait.
         timeout_ms: u64,
     },
+    /// Do something with the generations of a sink.
+    Index {
+        /// Which sink.
+        sink: String,
+        /// What.
+        action: IndexAction,
+    },
     /// Compare sinks with the cache.
     Prove {
         /// Which; all without.
         sink: Option<String>,
         /// Mend what can be mended.
         repair: bool,
+    },
+}
+
+/// What is to be done with the generations of a sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IndexAction {
+    /// Say which there are.
+    List,
+    /// Make and fill the next one.
+    Build {
+        /// So many documents a second at most.
+        per_s: Option<u32>,
+    },
+    /// Compare one with the cache.
+    Compare {
+        /// Which one; the newest without.
+        generation: Option<u32>,
+    },
+    /// Answer searches from it.
+    Swap {
+        /// From which one; the newest without.
+        generation: Option<u32>,
+        /// Do not compare it first.
+        unchecked: bool,
+    },
+    /// Answer searches from the one before.
+    Rollback,
+    /// Remove one that is not live.
+    Drop {
+        /// Which one.
+        generation: u32,
     },
 }
 

@@ -4,50 +4,85 @@
 //! has a lane for each generation (`opensearch-g2`), any other has one of its own name.
 
 mod lane;
+mod options;
 
 pub use lane::LaneName;
 
-use crate::{
-    compiled::Compiled,
-    config::{Config, Kafka, Secret},
-};
+use crate::{compiled::Compiled, config::Config};
 use futures::future::BoxFuture;
-use millstream_connectors::kafka::{KafkaOptions, KafkaSink};
+use millstream_connectors::{
+    kafka::{KafkaOptions, KafkaSink},
+    opensearch::OpenSearchIndexes,
+};
 use millstream_projector::{
     fleet::SinkFactory,
-    sink::{Sink, SinkError},
+    sink::{Sink, SinkError, generations::Generations},
 };
-use std::{fmt, sync::Arc};
+use millstream_search::SearchModel;
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+/// The names of all sinks that there can be.
+pub const NAMES: [&str; 3] = ["embedded", "kafka", "opensearch"];
 
 /// All sinks that are configured.
 pub struct Sinks {
     /// Those that the configuration wants from the start on.
     pub wanted: Vec<String>,
-    kafka: Option<KafkaOptions>,
+    /// The fields of all types, as searches know them.
+    pub model: Arc<SearchModel>,
+    kafka: Result<KafkaOptions, String>,
+    /// Those with generations, or why one cannot be used.
+    indexes: BTreeMap<&'static str, Result<Index, String>>,
+}
+
+/// A sink whose content can be built anew, and that answers searches.
+#[derive(Clone)]
+struct Index {
+    generations: Arc<dyn Generations>,
 }
 
 impl Sinks {
-    /// What the configuration names.
+    /// What the configuration names. Nothing is connected to yet.
     pub fn new(config: &Config, compiled: &Compiled) -> Self {
-        let kafka = config.sinks.kafka.as_ref().map(|kafka| kafka_options(kafka, compiled));
-        Self { wanted: config.sinks.wanted.clone(), kafka }
+        let model = Arc::new(SearchModel::of(&compiled.mapping));
+        let kafka = config.sinks.kafka.as_ref();
+        let kafka = kafka.map(|kafka| options::kafka(kafka, compiled));
+        let kafka = kafka.ok_or_else(|| "no brokers are configured: set kafka.bootstrap_servers".to_owned());
+        let indexes = BTreeMap::from([("opensearch", opensearch(config, &model))]);
+        Self { wanted: config.sinks.wanted.clone(), model, kafka, indexes }
     }
 
-    /// The lane that a sink of this name gets when it is added.
+    /// The lane that a sink of this name gets when it is added: for one with generations that of the live one.
     ///
     /// # Errors
     /// When there is no such sink, or its generations cannot be asked for.
     pub async fn lane_of_new(&self, sink: &str) -> Result<String, SinkError> {
-        match sink {
-            "kafka" => Ok(sink.to_owned()),
-            other => Err(unknown(other)),
+        if sink == "kafka" {
+            return Ok(sink.to_owned());
+        }
+        let generation = self.generations(sink)?.live().await?;
+        Ok(LaneName { sink, generation: Some(generation) }.to_string())
+    }
+
+    /// The generations of a sink.
+    ///
+    /// # Errors
+    /// When there is no such sink, it is not configured, or it has none.
+    pub fn generations(&self, sink: &str) -> Result<Arc<dyn Generations>, SinkError> {
+        Ok(Arc::clone(&self.index(sink)?.generations))
+    }
+
+    fn index(&self, sink: &str) -> Result<&Index, SinkError> {
+        match self.indexes.get(sink) {
+            Some(Ok(index)) => Ok(index),
+            Some(Err(problem)) => Err(unfit(sink, problem.clone())),
+            None if sink == "kafka" => Err(unfit(sink, "it is a topic: it has no generations".to_owned())),
+            None => Err(unfit(sink, format!("there is no such sink; there can be {}", NAMES.join(", ")))),
         }
     }
 
     fn open_kafka(&self) -> Result<Arc<dyn Sink>, SinkError> {
-        let Some(options) = self.kafka.clone() else {
-            return Err(unfit("kafka", "no brokers are configured: set kafka.bootstrap_servers".to_owned()));
-        };
+        let options = self.kafka.clone().map_err(|problem| unfit("kafka", problem))?;
         match KafkaSink::new(options) {
             Ok(sink) => Ok(Arc::new(sink)),
             Err(error) => Err(SinkError::Unfit { sink: "kafka".to_owned(), differences: error.faults }),
@@ -55,34 +90,28 @@ impl Sinks {
     }
 }
 
-fn kafka_options(kafka: &Kafka, compiled: &Compiled) -> KafkaOptions {
-    let resources = compiled.schema.resource_keys.clone();
-    let exposed = |(name, value): (&String, &Secret)| (name.clone(), value.expose().to_owned());
-    KafkaOptions {
-        partitions: kafka.partitions,
-        replication: kafka.replication,
-        in_sync_min: kafka.in_sync_min,
-        record_bytes_max: kafka.record_bytes_max,
-        properties: kafka.properties.iter().map(exposed).collect(),
-        ..KafkaOptions::new(&kafka.bootstrap_servers, &kafka.topic, resources)
-    }
+fn opensearch(config: &Config, model: &Arc<SearchModel>) -> Result<Index, String> {
+    let configured = config.sinks.opensearch.as_ref();
+    let configured = configured.ok_or_else(|| "no address is configured: set opensearch.url".to_owned())?;
+    let indexes = OpenSearchIndexes::new(options::opensearch(configured, model)?).map_err(|error| error.to_string())?;
+    let indexes = Arc::new(indexes);
+    Ok(Index { generations: indexes })
 }
 
 fn unfit(sink: &str, difference: String) -> SinkError {
     SinkError::Unfit { sink: sink.to_owned(), differences: vec![difference] }
 }
 
-fn unknown(sink: &str) -> SinkError {
-    unfit(sink, "there is no such sink: kafka is one".to_owned())
-}
-
 impl SinkFactory for Sinks {
     fn open<'a>(&'a self, lane: &'a str) -> BoxFuture<'a, Result<Arc<dyn Sink>, SinkError>> {
         Box::pin(async move {
             let name = LaneName::parse(lane);
-            match (name.sink, name.generation) {
-                ("kafka", None) => self.open_kafka(),
-                _ => Err(unknown(lane)),
+            match name.generation {
+                Some(number) => self.generations(name.sink)?.sink(number),
+                None if name.sink == "kafka" => self.open_kafka(),
+                None => {
+                    Err(unfit(lane, "this is the name of no lane: one of its generations has to be named".to_owned()))
+                }
             }
         })
     }
@@ -91,6 +120,6 @@ impl SinkFactory for Sinks {
 /// Names only: the settings of a sink may be secret.
 impl fmt::Debug for Sinks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sinks").field("wanted", &self.wanted).field("kafka", &self.kafka).finish()
+        f.debug_struct("Sinks").field("wanted", &self.wanted).field("kafka", &self.kafka).finish_non_exhaustive()
     }
 }

@@ -46,6 +46,11 @@ impl Http {
         Self { base: base.into(), client }
     }
 
+    /// `127.0.0.1:8080`, say.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}/data/{path}", self.base))
     }

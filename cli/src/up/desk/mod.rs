@@ -1,5 +1,6 @@
 //! What a running process does when a command asks it to: each request is a few calls on the parts that run.
 
+mod index;
 mod prove;
 mod quarantine;
 
@@ -54,6 +55,7 @@ pub(super) async fn carry_out(about: &About, request: Request) -> Result<Value, 
         }
         Request::QuarantineSkip { documents, place } => quarantine::skip(about, place.as_ref(), &documents).await,
         Request::Wait { version, sink, timeout_ms } => wait(about, version, sink.as_deref(), timeout_ms).await,
+        Request::Index { sink, action } => index::carry_out(about, &sink, action).await,
         Request::Prove { sink, repair } => prove::prove(about, sink.as_deref(), repair).await,
     }
 }
