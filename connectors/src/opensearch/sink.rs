@@ -73,12 +73,8 @@ impl OpenSearchSink {
     }
 
     async fn deliver(&self, deliveries: &[Delivery]) -> Vec<Outcome> {
-        let mut put = Put {
-            deliveries,
-            outcomes: vec![None; deliveries.len()],
-            parts: Vec::new(),
-            made: BTreeSet::new(),
-        };
+        let mut put =
+            Put { deliveries, outcomes: vec![None; deliveries.len()], parts: Vec::new(), made: BTreeSet::new() };
         let all = self.admissible(&mut put);
         put.parts.push(all);
         while let Some(part) = put.parts.pop() {
