@@ -1,0 +1,4 @@
+//! The embedded index, on disk.
+
+mod conformance;
+mod support;
