@@ -28,6 +28,7 @@ mod names;
 mod options;
 mod outcome;
 mod scan;
+mod search;
 mod sink;
 mod template;
 mod types;
