@@ -2,7 +2,7 @@
 
 use millstream_connectors::opensearch::OpenSearchIndexes;
 use millstream_projector::sink::generations::{Generation, Generations};
-use millstream_projector::sink::{Sink, SinkError};
+use millstream_projector::sink::SinkError;
 use millstream_testkit::OpenSearchNode;
 
 use crate::support::{assert_all_done, new_prefix, open, options, state, upsert};

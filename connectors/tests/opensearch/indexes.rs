@@ -2,7 +2,7 @@
 
 use millstream_connectors::opensearch::{OpenSearchIndexes, OpenSearchOptions};
 use millstream_projector::sink::generations::Generations;
-use millstream_projector::sink::{Content, Delivery, Outcome, RetryCause, Sink, SinkError};
+use millstream_projector::sink::{Content, Delivery, Outcome, RetryCause, SinkError};
 use millstream_testkit::OpenSearchNode;
 use reqwest::Method;
 use serde_json::json;
