@@ -13,6 +13,8 @@
 //! `q` and no `sort` the best come first by each engine's own measure (how rare a term is among all documents of the
 //! index or of the type, how long the text around it is), so the order, and with a `limit` the choice, may differ.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod engine;
 mod extract;
 mod model;
