@@ -29,6 +29,7 @@ mod options;
 mod outcome;
 mod scan;
 mod search;
+mod single;
 mod sink;
 mod template;
 mod types;

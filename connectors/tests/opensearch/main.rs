@@ -7,4 +7,5 @@ mod conformance;
 mod faults;
 mod generations;
 mod indexes;
+mod search;
 mod support;
