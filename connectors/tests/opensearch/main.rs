@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)]
 
 mod conformance;
+mod delivery;
 mod faults;
 mod generations;
 mod indexes;
