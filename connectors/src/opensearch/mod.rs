@@ -28,6 +28,8 @@ mod names;
 mod options;
 mod outcome;
 mod scan;
+mod search;
+mod single;
 mod sink;
 mod template;
 mod types;

@@ -2,7 +2,7 @@
 
 use millstream_connectors::opensearch::{OpenSearchIndexes, OpenSearchOptions};
 use millstream_projector::sink::generations::Generations;
-use millstream_projector::sink::{Content, Delivery, Outcome, RetryCause, Sink, SinkError};
+use millstream_projector::sink::{Content, Delivery, Outcome, RetryCause, SinkError};
 use millstream_testkit::OpenSearchNode;
 use reqwest::Method;
 use serde_json::json;
@@ -49,17 +49,20 @@ async fn poison_is_answered_alone() {
         upsert(1, 5, "sound"),
         poison(2, body(r#"{"districtId":"no number"}"#)),
         poison(3, body(r#"{"districtId":}"#)),
-        poison(4, body("{\n}")),
+        poison(4, body("{\n\"districtId\":\"nor this\"}")),
         Delivery { key: millstream_projector::sink::DocumentKey { resource_key: 9_999, ..key(5) }, ..upsert(5, 5, "") },
         upsert(6, 5, "sound"),
+        poison(7, body("{\n\"districtId\": 7\n}")),
     ];
     let outcomes = sink.put(&all).await;
-    assert_eq!((&outcomes[0], &outcomes[5]), (&Outcome::Done, &Outcome::Done), "{outcomes:?}");
-    for (outcome, named) in outcomes[1..5].iter().zip(["no number", "status 400", "line break", "9999"]) {
+    assert_all_done(&[outcomes[0].clone(), outcomes[5].clone(), outcomes[6].clone()]);
+    for (outcome, named) in outcomes[1..5].iter().zip(["no number", "status 400", "nor this", "9999"]) {
         let Outcome::Rejected { reason } = outcome else { panic!("{outcome:?}") };
         assert!(reason.contains(named), "{named} in {reason}");
     }
-    assert_eq!(state(&*sink).await.len(), 2);
+    let state = state(&*sink).await;
+    assert_eq!(state.len(), 3);
+    assert_eq!(state[&key(7).uuid].1, "{\n\"districtId\": 7\n}", "a line break is no poison");
 }
 
 #[tokio::test]

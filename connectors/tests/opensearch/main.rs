@@ -4,6 +4,9 @@
 #![allow(clippy::print_stdout)]
 
 mod conformance;
+mod delivery;
+mod faults;
 mod generations;
 mod indexes;
+mod search;
 mod support;
