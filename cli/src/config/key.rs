@@ -207,6 +207,19 @@ pub const KEYS: &[Key] = &[
         "",
         "Copies to keep from the start on; each is filled with what is there already. `millstream sink add` adds others while it runs.",
     ),
+    optional("embedded.dir", Kind::Path, "`search` in `data_dir`", "Folder of the embedded search index."),
+    key(
+        "embedded.heap_mib",
+        number(15, 4_096),
+        "50",
+        "Memory that the writer of the embedded index fills before it writes to disk, in MiB.",
+    ),
+    key(
+        "search.engine",
+        Kind::Choice(&["auto", "embedded", "opensearch"]),
+        "auto",
+        "The sink that answers `/search`; `auto` is the first of embedded and opensearch that is delivered to.",
+    ),
     optional(
         "kafka.bootstrap_servers",
         Kind::Text,

@@ -88,6 +88,10 @@ pub struct Sinks {
     pub wanted: Vec<String>,
     /// The documents topic, if there are brokers for it.
     pub kafka: Option<Kafka>,
+    /// The embedded search index.
+    pub embedded: Embedded,
+    /// The sink that answers searches; none for the first that can.
+    pub engine: Option<String>,
     /// OpenSearch, if there is a cluster.
     pub opensearch: Option<OpenSearch>,
 }
@@ -109,6 +113,15 @@ pub struct Kafka {
     pub record_bytes_max: usize,
     /// More properties of the client. Their values are secret.
     pub properties: BTreeMap<String, Secret>,
+}
+
+/// The embedded search index.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Memory of its writer.
+    pub heap_bytes: usize,
 }
 
 /// OpenSearch.
@@ -188,6 +201,7 @@ impl Config {
         let mut check = check::Check::new(settings);
         let data_dir = check.path("data_dir");
         let queue_dir = check.optional_path("queue.dir").unwrap_or_else(|| data_dir.join("queue"));
+        let embedded_dir = check.optional_path("embedded.dir").unwrap_or_else(|| data_dir.join("search"));
         check.ordered("api.page_limit", "api.page_limit_max");
         let config = Self {
             schema: check.paths("schema"),
@@ -201,7 +215,16 @@ impl Config {
                 slot: check.identifier("source.slot"),
                 publication: check.identifier("source.publication"),
             },
-            sinks: Sinks { wanted: check.words("sinks"), kafka: check.kafka(), opensearch: check.opensearch() },
+            sinks: Sinks {
+                wanted: check.words("sinks"),
+                kafka: check.kafka(),
+                embedded: Embedded {
+                    dir: embedded_dir,
+                    heap_bytes: check.number::<usize>("embedded.heap_mib") * 1024 * 1024,
+                },
+                engine: Some(check.choice("search.engine")).filter(|engine| engine != "auto"),
+                opensearch: check.opensearch(),
+            },
             outbox_keep: Duration::from_secs(check.number::<u64>("outbox.keep_hours") * 3_600),
             queue: Queue {
                 dir: queue_dir,

@@ -11,6 +11,7 @@ pub use lane::LaneName;
 use crate::{compiled::Compiled, config::Config};
 use futures::future::BoxFuture;
 use millstream_connectors::{
+    embedded::{EmbeddedOptions, EmbeddedStore},
     kafka::{KafkaOptions, KafkaSink},
     opensearch::OpenSearchIndexes,
 };
@@ -18,8 +19,11 @@ use millstream_projector::{
     fleet::SinkFactory,
     sink::{Sink, SinkError, generations::Generations},
 };
-use millstream_search::SearchModel;
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use millstream_search::{SearchEngine, SearchModel};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// The names of all sinks that there can be.
 pub const NAMES: [&str; 3] = ["embedded", "kafka", "opensearch"];
@@ -31,14 +35,17 @@ pub struct Sinks {
     /// The fields of all types, as searches know them.
     pub model: Arc<SearchModel>,
     kafka: Result<KafkaOptions, String>,
-    /// Those with generations, or why one cannot be used.
-    indexes: BTreeMap<&'static str, Result<Index, String>>,
+    opensearch: Result<Index, String>,
+    embedded: EmbeddedOptions,
+    /// Opened when it is needed first: its folder has one owner.
+    embedded_open: Mutex<Option<Index>>,
 }
 
 /// A sink whose content can be built anew, and that answers searches.
 #[derive(Clone)]
 struct Index {
     generations: Arc<dyn Generations>,
+    engine: Arc<dyn SearchEngine>,
 }
 
 impl Sinks {
@@ -48,8 +55,16 @@ impl Sinks {
         let kafka = config.sinks.kafka.as_ref();
         let kafka = kafka.map(|kafka| options::kafka(kafka, compiled));
         let kafka = kafka.ok_or_else(|| "no brokers are configured: set kafka.bootstrap_servers".to_owned());
-        let indexes = BTreeMap::from([("opensearch", opensearch(config, &model))]);
-        Self { wanted: config.sinks.wanted.clone(), model, kafka, indexes }
+        let opensearch = opensearch(config, &model);
+        let embedded = options::embedded(&config.sinks.embedded);
+        Self {
+            wanted: config.sinks.wanted.clone(),
+            model,
+            kafka,
+            opensearch,
+            embedded,
+            embedded_open: Mutex::default(),
+        }
     }
 
     /// The lane that a sink of this name gets when it is added: for one with generations that of the live one.
@@ -69,16 +84,35 @@ impl Sinks {
     /// # Errors
     /// When there is no such sink, it is not configured, or it has none.
     pub fn generations(&self, sink: &str) -> Result<Arc<dyn Generations>, SinkError> {
-        Ok(Arc::clone(&self.index(sink)?.generations))
+        Ok(self.index(sink)?.generations)
     }
 
-    fn index(&self, sink: &str) -> Result<&Index, SinkError> {
-        match self.indexes.get(sink) {
-            Some(Ok(index)) => Ok(index),
-            Some(Err(problem)) => Err(unfit(sink, problem.clone())),
-            None if sink == "kafka" => Err(unfit(sink, "it is a topic: it has no generations".to_owned())),
-            None => Err(unfit(sink, format!("there is no such sink; there can be {}", NAMES.join(", ")))),
+    /// What answers searches: the sink of this name.
+    ///
+    /// # Errors
+    /// When there is no such sink, it is not configured, or it answers none.
+    pub fn engine(&self, sink: &str) -> Result<Arc<dyn SearchEngine>, SinkError> {
+        Ok(self.index(sink)?.engine)
+    }
+
+    fn index(&self, sink: &str) -> Result<Index, SinkError> {
+        match sink {
+            "embedded" => self.open_embedded(),
+            "opensearch" => self.opensearch.clone().map_err(|problem| unfit(sink, problem)),
+            "kafka" => Err(unfit(sink, "it is a topic: it has no generations and answers no searches".to_owned())),
+            _ => Err(unfit(sink, format!("there is no such sink; there can be {}", NAMES.join(", ")))),
         }
+    }
+
+    fn open_embedded(&self) -> Result<Index, SinkError> {
+        // Nothing panics while it holds the lock half way through a change.
+        let mut open = self.embedded_open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = &*open {
+            return Ok(index.clone());
+        }
+        let store = Arc::new(EmbeddedStore::open(&self.embedded, Arc::clone(&self.model))?);
+        let index = Index { generations: Arc::<EmbeddedStore>::clone(&store), engine: store };
+        Ok(open.insert(index).clone())
     }
 
     fn open_kafka(&self) -> Result<Arc<dyn Sink>, SinkError> {
@@ -95,7 +129,7 @@ fn opensearch(config: &Config, model: &Arc<SearchModel>) -> Result<Index, String
     let configured = configured.ok_or_else(|| "no address is configured: set opensearch.url".to_owned())?;
     let indexes = OpenSearchIndexes::new(options::opensearch(configured, model)?).map_err(|error| error.to_string())?;
     let indexes = Arc::new(indexes);
-    Ok(Index { generations: indexes })
+    Ok(Index { generations: Arc::<OpenSearchIndexes>::clone(&indexes), engine: indexes })
 }
 
 fn unfit(sink: &str, difference: String) -> SinkError {

@@ -2,9 +2,9 @@
 
 use crate::{
     compiled::Compiled,
-    config::{Kafka, OpenSearch, Secret},
+    config::{Embedded, Kafka, OpenSearch, Secret},
 };
-use millstream_connectors::{kafka::KafkaOptions, opensearch::OpenSearchOptions};
+use millstream_connectors::{embedded::EmbeddedOptions, kafka::KafkaOptions, opensearch::OpenSearchOptions};
 use millstream_search::SearchModel;
 use std::{fs, sync::Arc};
 
@@ -19,6 +19,10 @@ pub(super) fn kafka(kafka: &Kafka, compiled: &Compiled) -> KafkaOptions {
         properties: kafka.properties.iter().map(exposed).collect(),
         ..KafkaOptions::new(&kafka.bootstrap_servers, &kafka.topic, resources)
     }
+}
+
+pub(super) fn embedded(configured: &Embedded) -> EmbeddedOptions {
+    EmbeddedOptions { writer_heap_bytes: configured.heap_bytes, ..EmbeddedOptions::new(&configured.dir) }
 }
 
 /// Fails when the certificate cannot be read.

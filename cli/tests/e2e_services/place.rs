@@ -33,7 +33,7 @@ impl Place {
         let database = TestDatabase::create_in(&cluster).await;
         let folder = tempfile::tempdir().expect("a folder");
         let mut all: Vec<String> = vec![
-            "--sinks=kafka,opensearch".to_owned(),
+            "--sinks=kafka,opensearch,embedded".to_owned(),
             format!("--kafka-bootstrap-servers={}", kafka.bootstrap_servers()),
             format!("--opensearch-url={}", opensearch.url()),
         ];
@@ -49,7 +49,7 @@ impl Place {
         let up = Up::start(&setup).await;
         up.http.address().clone_into(&mut setup.listen);
         let place = Self { kafka, opensearch, setup, folder, database, _cluster: cluster };
-        place.wait_lanes(2).await;
+        place.wait_lanes(3).await;
         (place, up)
     }
 
@@ -92,7 +92,7 @@ impl Place {
     pub(crate) async fn verify(&self) {
         let text = self.command(0, &["verify"]).await;
         assert!(text.lines().any(|line| line == "differences: 0"), "{text}");
-        for lane in ["kafka: ", "opensearch-g"] {
+        for lane in ["kafka: ", "opensearch-g", "embedded-g"] {
             assert!(text.contains(lane), "{lane} was not compared: {text}");
         }
         say!("{text}");

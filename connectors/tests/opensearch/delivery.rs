@@ -149,7 +149,9 @@ fn all_kinds(bulks: u64) -> impl Fn(&Exchange) -> Fault + Send + Sync + 'static 
             5 => Fault::Rewrite(Box::new(|body| {
                 // A third of the items was not carried out after all, so the node says.
                 let text = String::from_utf8(body).expect("text");
-                text.replacen(r#""status":201"#, r#""status":429"#, 40).replacen(r#""status":200"#, r#""status":503"#, 60).into_bytes()
+                text.replacen(r#""status":201"#, r#""status":429"#, 40)
+                    .replacen(r#""status":200"#, r#""status":503"#, 60)
+                    .into_bytes()
             })),
             6 => Fault::Delay(Duration::from_millis(1_500)),
             _ => Fault::Refuse(502),
