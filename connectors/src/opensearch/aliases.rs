@@ -62,8 +62,13 @@ impl Aliases {
         match numbers[..] {
             [number] => Ok(Some(number)),
             [] if self.generations(cluster).is_empty() => Ok(None),
-            [] => Err(cluster.unfit(vec![format!("no generation has the alias {live}: swap one in (millstream index swap)")])),
-            _ => Err(cluster.unfit(vec![format!("several generations have the alias {live}: swap one of them in (millstream index swap)")])),
+            [] => {
+                Err(cluster
+                    .unfit(vec![format!("no generation has the alias {live}: swap one in (millstream index swap)")]))
+            }
+            _ => Err(cluster.unfit(vec![format!(
+                "several generations have the alias {live}: swap one of them in (millstream index swap)"
+            )])),
         }
     }
 

@@ -48,15 +48,13 @@ pub(super) async fn fetch(
     Ok(documents)
 }
 
-async fn fetch_page(
-    cluster: &Cluster,
-    number: u32,
-    keys: &[DocumentKey],
-) -> Result<Vec<Option<Bytes>>, SinkError> {
+async fn fetch_page(cluster: &Cluster, number: u32, keys: &[DocumentKey]) -> Result<Vec<Option<Bytes>>, SinkError> {
     let mut wanted = Vec::with_capacity(keys.len());
     for key in keys {
         let Some(ty) = cluster.types.get(key.resource_key) else {
-            return Err(cluster.broken(format!("it is asked for a type {} that the schema does not have", key.resource_key)));
+            return Err(
+                cluster.broken(format!("it is asked for a type {} that the schema does not have", key.resource_key))
+            );
         };
         let index = cluster.names.index(number, &ty.stem);
         wanted.push(json!({ "_index": index, "_id": key.uuid }));

@@ -54,8 +54,7 @@ impl IndexMapping {
             "codes": { "type": "text", "analyzer": analysis::CODE_WORDS, "index_options": "freqs" },
             DOCUMENT: { "properties": document },
         });
-        let digest: String =
-            Sha256::digest(properties.to_string()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest: String = Sha256::digest(properties.to_string()).iter().map(|byte| format!("{byte:02x}")).collect();
         // Each field with its second form, and the objects around them.
         let count = |of: fn(&SearchResource) -> usize| resources.iter().map(|resource| of(resource)).sum::<usize>();
         let fields = 3 * count(|resource| resource.fields.len());

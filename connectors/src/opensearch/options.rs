@@ -113,7 +113,9 @@ fn is_loopback(url: &Url) -> bool {
 /// No dot: one is what ends the prefix, so that no prefix is the beginning of another's names.
 fn is_prefix(prefix: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
-    prefix.len() <= PREFIX_BYTES_MAX && prefix.starts_with(|c: char| c.is_ascii_lowercase()) && prefix.chars().all(plain)
+    prefix.len() <= PREFIX_BYTES_MAX
+        && prefix.starts_with(|c: char| c.is_ascii_lowercase())
+        && prefix.chars().all(plain)
 }
 
 /// Without secrets.

@@ -120,7 +120,9 @@ mod tests {
             (401, RetryCause::Unavailable),
             (302, RetryCause::Unavailable),
         ] {
-            let Whole::All(Outcome::Retry { cause, reason }) = whole(&answer(status)) else { panic!("the same for all") };
+            let Whole::All(Outcome::Retry { cause, reason }) = whole(&answer(status)) else {
+                panic!("the same for all")
+            };
             assert_eq!(cause, expected, "{status}");
             assert_eq!(reason, format!("status {status}, x: why (to be tried again after 7)"));
         }

@@ -23,8 +23,7 @@ pub(super) async fn put(cluster: &Cluster, line: Line<'_>) -> Result<Item, NoAns
     let parameters = [("require_alias", "true"), ("version", &version), ("version_type", version_type)];
     // By path, as the client's own way to write a document takes values only, not bytes.
     let (path, body) = (format!("/{alias}/_doc/{id}"), source(&id, resource_json, json));
-    let request =
-        cluster.client.api.send(Method::Put, &path, HeaderMap::new(), Some(&parameters), Some(body), None);
+    let request = cluster.client.api.send(Method::Put, &path, HeaderMap::new(), Some(&parameters), Some(body), None);
     let answer = cluster.client.read(request).await?;
     Ok(Item::of_answer(answer.status, &answer.body))
 }

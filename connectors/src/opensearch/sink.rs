@@ -10,7 +10,6 @@ use millstream_projector::sink::{Delivery, DocumentKey, Limits, Outcome, RetryCa
 
 use super::aliases::Aliases;
 use super::bulk::{Line, has_line_break, lines};
-use super::single;
 use super::client::{BulkAnswer, NoAnswer};
 use super::cluster::Cluster;
 use super::fetch;
@@ -19,6 +18,7 @@ use super::items::{self, Item};
 use super::make::{index_of_type, no_generation};
 use super::outcome::{self, Verdict, Whole};
 use super::scan::GenerationScan;
+use super::single;
 use super::template::{self, DELETE_MEMORY};
 use super::types::DocumentType;
 
@@ -77,12 +77,8 @@ impl OpenSearchSink {
     }
 
     async fn deliver(&self, deliveries: &[Delivery]) -> Vec<Outcome> {
-        let mut put = Put {
-            deliveries,
-            outcomes: vec![None; deliveries.len()],
-            parts: Vec::new(),
-            made: BTreeSet::new(),
-        };
+        let mut put =
+            Put { deliveries, outcomes: vec![None; deliveries.len()], parts: Vec::new(), made: BTreeSet::new() };
         self.sort_out(&mut put);
         while let Some(part) = put.parts.pop() {
             if part.is_empty() {

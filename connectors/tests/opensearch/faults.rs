@@ -153,7 +153,8 @@ async fn every_item_has_its_own_fate() {
             let mut changed = parts.next().unwrap_or_default().to_owned();
             for (at, rest) in parts.enumerate() {
                 let (status, _) = FATES.get(at).copied().unwrap_or((201, ""));
-                let error = if status == 201 { "" } else { r#","error":{"type":"fault","reason":"a fault of the test"}"# };
+                let error =
+                    if status == 201 { "" } else { r#","error":{"type":"fault","reason":"a fault of the test"}"# };
                 changed += &format!(r#"{{"index":{{"status":{status}{error}}}}}{rest}"#);
             }
             changed.into_bytes()

@@ -33,7 +33,8 @@ async fn an_index_is_made_with_its_first_document_and_descriptors_share_one() {
     assert_all_done(&sink.put(&all).await);
     let expected = [".g1.descriptors", ".g1.meadow.districts", ".g1.meadow.students"];
     assert_eq!(names(&url, &prefix).await, expected.map(str::to_owned).into());
-    let (status, read) = ask(&url, Method::GET, &format!("/{prefix}.read.meadow.districts/_doc/{}", key(1).uuid), None).await;
+    let (status, read) =
+        ask(&url, Method::GET, &format!("/{prefix}.read.meadow.districts/_doc/{}", key(1).uuid), None).await;
     assert_eq!((status, &read["_source"]["resource"]), (200, &json!("meadow/districts")), "{read}");
     assert_eq!(state(&*sink).await.len(), 4);
 }
@@ -70,15 +71,13 @@ async fn every_difference_is_named_and_preparing_changes_nothing() {
     let prefix = new_prefix();
     let (indexes, sink) = open(options(&url, &prefix)).await;
     assert_all_done(&sink.put(&[upsert(1, 5, "one")]).await);
-    let other = OpenSearchOptions {
-        replicas: 2,
-        refresh_interval: Duration::from_secs(7),
-        ..options(&url, &prefix)
-    };
+    let other = OpenSearchOptions { replicas: 2, refresh_interval: Duration::from_secs(7), ..options(&url, &prefix) };
     let other = OpenSearchIndexes::new(other).expect("the options are right");
     let Err(SinkError::Unfit { differences, .. }) = other.live().await else { panic!("it is not as configured") };
     let text = differences.join("; ");
-    for named in ["number_of_replicas 0, wanted is 2", "refresh_interval 1000ms, wanted is 7000ms", "DELETE /_index_template/"] {
+    for named in
+        ["number_of_replicas 0, wanted is 2", "refresh_interval 1000ms, wanted is 7000ms", "DELETE /_index_template/"]
+    {
         assert!(text.contains(named), "{named} in {text}");
     }
     assert_eq!(indexes.live().await.expect("as it was"), 1);

@@ -69,7 +69,8 @@ impl<'a> Answer<'a> {
         page.documents = hits.collect();
         if let Some(last) = page.documents.last().filter(|_| has_more) {
             let cursor = query.cursor_after(last);
-            page.next = cursor.map_err(|error| format!("it holds a document {} that is no JSON: {error}", last.uuid))?;
+            page.next =
+                cursor.map_err(|error| format!("it holds a document {} that is no JSON: {error}", last.uuid))?;
         }
         facet::read(query, &self.aggregations, &mut page)?;
         Ok(page)

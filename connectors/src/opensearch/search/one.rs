@@ -3,8 +3,8 @@
 //! Two queries on such a field may be met by two of its values. So they are made one: an equality that the others accept,
 //! or one range with the narrowest bounds.
 
-use millstream_search::{Comparison, Condition, SearchResource, Test, Value, code_of};
 use millstream_schema::referential::lower_uri;
+use millstream_search::{Comparison, Condition, SearchResource, Test, Value, code_of};
 use serde_json::{Map, Value as Json, json};
 
 use super::condition::of_test;

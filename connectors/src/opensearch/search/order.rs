@@ -65,8 +65,7 @@ fn missing(query: &SearchQuery, sort: Sort) -> Json {
 }
 
 fn greater(query: &SearchQuery, sort: Sort, value: &Value) -> Json {
-    let beyond =
-        if sort.descending { Comparison::Below(value.clone()) } else { Comparison::Above(value.clone()) };
+    let beyond = if sort.descending { Comparison::Below(value.clone()) } else { Comparison::Above(value.clone()) };
     json!({ "bool": { "should": [test(query, sort, beyond), missing(query, sort)], "minimum_should_match": 1 } })
 }
 
