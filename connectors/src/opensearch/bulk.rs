@@ -91,9 +91,9 @@ mod tests {
     fn every_delivery_is_its_own_action_at_its_version() {
         let key = DocumentKey { uuid: Uuid::from_u128(0xAB), resource_key: 1 };
         let content = Content::Document(Bytes::from_static(b"{\"amount\":1.10}"));
-        let put = Delivery { key, version: 7, content: content.clone(), repair: false };
+        let put = Delivery { key, version: 7, content, repair: false };
         let repair = Delivery { repair: true, ..put.clone() };
-        let delete = Delivery { content: Content::Deleted, version: 8, ..put.clone() };
+        let delete = Delivery { key, version: 8, content: Content::Deleted, repair: false };
         let all = [put, repair, delete];
         let line = |delivery| Line { delivery, alias: "m.write.g1.x", resource_json: "\"ed-fi/x\"" };
         let bytes = lines(all.iter().map(line));

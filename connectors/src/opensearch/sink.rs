@@ -19,13 +19,16 @@ use super::make::{index_of_type, no_generation};
 use super::outcome::{self, Verdict, Whole};
 use super::scan::GenerationScan;
 use super::single;
-use super::template::{self, DELETE_MEMORY};
+use super::template;
 use super::types::DocumentType;
 
 const BATCH_DOCUMENTS_MAX: usize = 1_000;
 /// The project's own advice is 5 to 15 MB; a document is parsed on the node for as long as it is large.
 const BATCH_BYTES_MAX: usize = 5 << 20;
 const IN_FLIGHT_MAX: usize = 4;
+/// The indexes are set to a day, which covers all that can still be under way. But a node that is stopped writes to disk
+/// what it holds, and begins again without the versions of what it does not hold any more: so nothing may lean on it.
+const DELETE_MEMORY: Duration = Duration::ZERO;
 /// A request that the node has taken waits at most half the time that we wait for its answer, and is then carried out.
 const CARRYING_OUT_MAX: Duration = Duration::from_secs(30);
 
@@ -69,8 +72,8 @@ impl OpenSearchSink {
             // It takes documents all the same, and finds them by what it knows.
             tracing::warn!(
                 generation = self.number,
-                indexes = outdated.join(", "),
-                "the schema gives these indexes another mapping now: searches miss what is new in it until a new generation is built (millstream index build)"
+                differences = outdated.join("; "),
+                "the schema gives these indexes other mappings now: searches miss what is new in them until a new generation is built (millstream index build)"
             );
         }
         Ok(())

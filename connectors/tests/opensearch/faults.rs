@@ -9,7 +9,7 @@ use millstream_connectors::opensearch::OpenSearchOptions;
 use millstream_projector::sink::{Delivery, Outcome, RetryCause, Sink};
 use millstream_testkit::{Exchange, Fault, HttpFaultProxy, OpenSearchNode, wait_until};
 
-use crate::support::{assert_all_done, new_prefix, open, options, state, upsert};
+use crate::support::{assert_all_done, delete, new_prefix, open, options, state, upsert};
 
 const DOCUMENTS: u128 = 40;
 const WITHIN: Duration = Duration::from_secs(90);
@@ -225,4 +225,23 @@ async fn a_node_that_falls_silent_is_not_taken_for_done() {
     wait_until("the sink to be ready again", WITHIN, || async { sink.prepare().await.is_ok() }).await;
     assert_all_done(&sink.put(&[upsert(1, 3, "after"), upsert(2, 3, "after")]).await);
     assert!(state(&*sink).await.values().all(|(version, _)| *version == 3));
+}
+
+/// What [`millstream_projector::sink::Limits::delete_memory`] says of this sink, and why.
+#[tokio::test]
+async fn deletes_are_remembered_by_a_node_for_as_long_as_it_runs() {
+    let mut node = OpenSearchNode::start().await;
+    let (_, sink) = open(options(&node.url(), &new_prefix())).await;
+    assert_all_done(&sink.put(&[upsert(1, 5, "one"), upsert(2, 5, "two")]).await);
+    assert_all_done(&sink.put(&[delete(1, 8), delete(2, 8)]).await);
+    assert_eq!(sink.put(&[upsert(1, 7, "late")]).await, [Outcome::Superseded]);
+    node.kill();
+    node.restart().await;
+    assert_eq!(sink.put(&[upsert(1, 7, "late")]).await, [Outcome::Superseded], "what was not written out is replayed");
+    node.stop();
+    node.restart().await;
+    assert_eq!(sink.put(&[upsert(1, 7, "late")]).await, [Outcome::Done], "a stop in order forgets them");
+    assert_eq!(sink.limits().delete_memory, Duration::ZERO);
+    assert_all_done(&sink.put(&[delete(1, 8)]).await);
+    assert!(state(&*sink).await.is_empty());
 }

@@ -8,5 +8,6 @@ mod delivery;
 mod faults;
 mod generations;
 mod indexes;
+mod price;
 mod search;
 mod support;
