@@ -1,0 +1,4 @@
+//! The durable queue on a real broker.
+
+mod conformance;
+mod support;
