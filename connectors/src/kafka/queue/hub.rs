@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::asker::Asker;
 use super::control::{Control, LaneId};
 use super::names;
 use super::options::KafkaQueueOptions;
@@ -40,10 +41,11 @@ impl Hub {
         let stage_names = names::stage(&options);
         topics::ensure_stage(&options, &stage_names, &observer).await?;
         let producer = Arc::new(QueueProducer::new(&options, &observer, stop.clone())?);
-        let table = Table::open(&options, (&topic, &options.group, 1), &observer, &tasks, &stop).await?;
+        let asker = Asker::new(&options, &observer)?;
+        let table = Table::open(&options, (&topic, &options.group, 1), (&observer, &asker), &tasks, &stop).await?;
         let control = Arc::new(Control::new(&topic, table, Arc::clone(&producer)));
         let epoch = control.epoch(made).await?;
-        let common = Common { options: Arc::new(options), observer, producer, control, tasks, stop };
+        let common = Common { options: Arc::new(options), observer, asker, producer, control, tasks, stop };
         let stage = Station::open(common.clone(), None, stage_names).await?;
         drop(guard.disarm());
         Ok(Arc::new(Self { common, stage, epoch, lanes: Mutex::default(), opening: tokio::sync::Mutex::new(()) }))

@@ -19,10 +19,12 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
+use super::asker::Mark;
 use super::chores::Errand;
 use super::clients;
 use super::record;
 use super::station::Station;
+use super::topics;
 use crate::policy::Backoff;
 
 /// How long one look for records takes when there are none.
@@ -111,7 +113,7 @@ fn open_partitions(consumer: &MemberConsumer, runtime: &Handle) {
         return;
     }
     let station = &callbacks.station;
-    let begun = match runtime.block_on(beginnings(station, opening.clone())) {
+    let begun = match beginnings(consumer, runtime, &opening) {
         Ok(begun) => begun,
         Err(error) => {
             // They stay paused, and are tried again with the next look.
@@ -133,16 +135,23 @@ fn open_partitions(consumer: &MemberConsumer, runtime: &Handle) {
 }
 
 /// From where each partition is read: what is committed, or the beginning.
-async fn beginnings(station: &Station, opening: Vec<i32>) -> Result<Vec<(i32, i64)>, QueueError> {
-    station.quarantine.sync().await?;
-    let topic = station.names.work.clone();
-    let committed: BTreeMap<i32, Option<i64>> =
-        station.quarantine.committed(topic.clone(), opening.clone()).await?.into_iter().collect();
-    let marks = station.quarantine.watermarks(topic, opening).await?;
-    let from = marks
-        .into_iter()
-        .map(|(partition, low, _)| (partition, committed.get(&partition).copied().flatten().unwrap_or(low).max(low)));
-    Ok(from.collect())
+fn beginnings(consumer: &MemberConsumer, runtime: &Handle, opening: &[i32]) -> Result<Vec<(i32, i64)>, QueueError> {
+    let station = &consumer.context().station;
+    runtime.block_on(station.quarantine.sync())?;
+    let (timeout, topic) = (station.common.options.answer_timeout, &station.names.work);
+    let unavailable = |error| topics::unavailable("asking where to begin", &station.common.observer)(error);
+    let committed = consumer.committed_offsets(partitions(station, opening), timeout).map_err(unavailable)?;
+    let committed: BTreeMap<i32, i64> = committed
+        .elements()
+        .iter()
+        .filter_map(|element| match element.offset() {
+            Offset::Offset(offset) => Some((element.partition(), offset)),
+            _ => None,
+        })
+        .collect();
+    let marks = runtime.block_on(station.common.asker.marks(topic, opening.to_vec()))?;
+    let from = |mark: Mark| (mark.partition, committed.get(&mark.partition).copied().unwrap_or(mark.low).max(mark.low));
+    Ok(marks.into_iter().map(from).collect())
 }
 
 /// Stops reading while the window is full, and goes on when half of it is free.

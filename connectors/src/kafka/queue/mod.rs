@@ -26,6 +26,7 @@
 //! A member holds its window (`window_max` entries, `delayed_max` beside them that wait for a time) and the quarantine.
 //! While one of the two is full it reads no more.
 
+mod asker;
 mod chores;
 mod clients;
 mod control;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::asker::Asker;
 use super::chores::{self, Errand};
 use super::control::{Control, LaneId, no_lane};
 use super::member;
@@ -33,6 +34,7 @@ use crate::kafka::client::Observer;
 pub(super) struct Common {
     pub(super) options: Arc<KafkaQueueOptions>,
     pub(super) observer: Observer,
+    pub(super) asker: Asker,
     pub(super) producer: Arc<QueueProducer>,
     pub(super) control: Arc<Control>,
     pub(super) tasks: TaskTracker,
@@ -80,7 +82,7 @@ impl Station {
     pub(super) async fn open(common: Common, lane: Option<LaneId>, names: Names) -> Result<Arc<Self>, QueueError> {
         let (options, stop) = (Arc::clone(&common.options), common.stop.child_token());
         let topic = (names.quarantine.as_str(), names.group.as_str(), options.partitions);
-        let quarantine = Table::open(&options, topic, &common.observer, &common.tasks, &stop).await?;
+        let quarantine = Table::open(&options, topic, (&common.observer, &common.asker), &common.tasks, &stop).await?;
         let (errands, received) = mpsc::unbounded_channel();
         let station = Arc::new(Self {
             work_topic: Arc::from(names.work.as_str()),

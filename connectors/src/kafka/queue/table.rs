@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::asker::Asker;
 use super::clients;
 use super::options::KafkaQueueOptions;
 use super::producer::Written;
@@ -21,7 +22,7 @@ use super::topics::{unavailable, unusable};
 use crate::kafka::client::Observer;
 
 /// A partition and an offset in it.
-pub(super) type Point = (i32, i64);
+type Point = (i32, i64);
 
 /// What to wait after an error that the client did not mend by itself.
 const ERROR_PAUSE: Duration = Duration::from_millis(200);
@@ -38,6 +39,7 @@ pub(super) struct Table {
     topic: String,
     partitions: i32,
     consumer: Arc<StreamConsumer<Observer>>,
+    asker: Asker,
     observer: Observer,
     answer_timeout: Duration,
     rows: Mutex<BTreeMap<Vec<u8>, Row>>,
@@ -51,7 +53,7 @@ impl Table {
     pub(super) async fn open(
         options: &KafkaQueueOptions,
         (topic, group, partitions): (&str, &str, u32),
-        observer: &Observer,
+        (observer, asker): (&Observer, &Asker),
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Arc<Self>, QueueError> {
@@ -62,6 +64,7 @@ impl Table {
             topic: topic.to_owned(),
             partitions: partitions.cast_signed(),
             consumer: Arc::new(consumer),
+            asker: asker.clone(),
             observer: observer.clone(),
             answer_timeout: options.answer_timeout,
             rows: Mutex::default(),
@@ -80,30 +83,9 @@ impl Table {
     }
 
     /// Where the table's partitions end now.
-    pub(super) async fn ends(&self) -> Result<Vec<Point>, QueueError> {
-        self.ends_of(self.topic.clone(), (0..self.partitions).collect()).await
-    }
-
-    /// Where partitions of a topic end now.
-    pub(super) async fn ends_of(&self, topic: String, partitions: Vec<i32>) -> Result<Vec<Point>, QueueError> {
-        let marks = self.watermarks(topic, partitions).await?;
-        Ok(marks.into_iter().map(|(partition, _, end)| (partition, end)).collect())
-    }
-
-    /// Where partitions of a topic begin and end now.
-    pub(super) async fn watermarks(
-        &self,
-        topic: String,
-        partitions: Vec<i32>,
-    ) -> Result<Vec<(i32, i64, i64)>, QueueError> {
-        let timeout = self.answer_timeout;
-        self.ask("asking how far its topics go", move |consumer| {
-            let mark = |partition: i32| {
-                consumer.fetch_watermarks(&topic, partition, timeout).map(|(low, high)| (partition, low, high))
-            };
-            partitions.into_iter().map(mark).collect()
-        })
-        .await
+    async fn ends(&self) -> Result<Vec<Point>, QueueError> {
+        let marks = self.asker.marks(&self.topic, (0..self.partitions).collect()).await?;
+        Ok(marks.into_iter().map(|mark| (mark.partition, mark.end)).collect())
     }
 
     /// How far partitions of a topic are committed by the group that this table was opened for; `None` for never.
@@ -112,25 +94,16 @@ impl Table {
         topic: String,
         partitions: Vec<i32>,
     ) -> Result<Vec<(i32, Option<i64>)>, QueueError> {
-        let timeout = self.answer_timeout;
-        self.ask("asking what is committed", move |consumer| {
-            let mut asked = TopicPartitionList::new();
-            partitions.iter().for_each(|partition| drop(asked.add_partition(&topic, *partition)));
-            let committed = consumer.committed_offsets(asked, timeout)?;
-            let offset = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
-            Ok(committed.elements().iter().map(|element| (element.partition(), offset(element.offset()))).collect())
-        })
-        .await
-    }
-
-    async fn ask<T: Send + 'static>(
-        &self,
-        action: &'static str,
-        question: impl FnOnce(&StreamConsumer<Observer>) -> Result<T, KafkaError> + Send + 'static,
-    ) -> Result<T, QueueError> {
-        let consumer = Arc::clone(&self.consumer);
-        let asked = tokio::task::spawn_blocking(move || question(&consumer)).await;
-        asked.map_err(|_| QueueError::Closed)?.map_err(unavailable(action, &self.observer))
+        let (consumer, timeout) = (Arc::clone(&self.consumer), self.answer_timeout);
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut list = TopicPartitionList::new();
+            partitions.iter().for_each(|partition| drop(list.add_partition(&topic, *partition)));
+            consumer.committed_offsets(list, timeout)
+        });
+        let answer = asked.await.map_err(|_| QueueError::Closed)?;
+        let committed = answer.map_err(unavailable("asking what is committed", &self.observer))?;
+        let offset = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
+        Ok(committed.elements().iter().map(|element| (element.partition(), offset(element.offset()))).collect())
     }
 
     /// Waits until the rows have everything that was acknowledged before the call, by whomever.

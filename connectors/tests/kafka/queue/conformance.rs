@@ -93,6 +93,10 @@ impl Fixture for Stage {
     fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Arc<dyn WorkQueue>> {
         Box::pin(async move { Arc::new(self.0.queue(clock).await) as Arc<dyn WorkQueue> })
     }
+
+    fn remembers_what_is_settled(&self) -> bool {
+        false
+    }
 }
 
 struct Lane(OnBroker);
@@ -103,6 +107,10 @@ impl Fixture for Lane {
             let lanes = Joining(self.0.queue(clock).await);
             lanes.add_lane("under-test").await.expect("a lane")
         })
+    }
+
+    fn remembers_what_is_settled(&self) -> bool {
+        false
     }
 }
 

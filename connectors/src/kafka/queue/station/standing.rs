@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use millstream_outbox::queue::{QueueError, QueueStats};
 
 use super::Station;
+use crate::kafka::queue::asker::Mark;
 
 /// How a process takes part in the stage or a lane.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,9 +42,9 @@ impl Station {
     pub(in crate::kafka::queue) async fn membership(&self) -> Result<Membership, QueueError> {
         self.alive()?;
         let reads: BTreeMap<i32, i64> = self.window().reads().collect();
-        let unread = self.unread(&reads).await?;
+        let marks = self.common.asker.marks(&self.names.work, reads.keys().copied().collect()).await?;
         Ok(Membership {
-            unread: reads.keys().filter_map(|partition| unread.get(partition)).sum(),
+            unread: marks.into_iter().map(|mark| count(reads[&mark.partition], mark.end)).sum(),
             owned: reads.into_keys().collect(),
             partitions: self.common.options.partitions,
             refused: self.counters.refused.load(Ordering::Relaxed),
@@ -63,11 +64,16 @@ impl Station {
             let committed = self.quarantine.committed(topic.clone(), others).await?;
             committed.into_iter().filter_map(|(partition, offset)| Some((partition, offset?))).collect()
         };
-        let marks = self.quarantine.watermarks(topic.clone(), partitions).await?;
-        let unread = marks.into_iter().map(|(partition, low, end)| {
+        let marks = self.common.asker.marks(topic, partitions).await?;
+        let unread = marks.into_iter().map(|Mark { partition, low, end }| {
             let from = reads.get(&partition).or_else(|| committed.get(&partition)).copied().unwrap_or(low).max(low);
-            (partition, u64::try_from(end - from).unwrap_or(0))
+            (partition, count(from, end))
         });
         Ok(unread.collect())
     }
+}
+
+/// Records from one offset to another, which may have moved meanwhile.
+fn count(from: i64, end: i64) -> u64 {
+    u64::try_from(end.saturating_sub(from)).unwrap_or(0)
 }
