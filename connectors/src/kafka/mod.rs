@@ -16,6 +16,7 @@ mod envelope;
 mod options;
 mod outcome;
 mod partition;
+mod queue;
 mod scan;
 mod sink;
 mod topic;
@@ -23,4 +24,5 @@ mod writer;
 
 pub use options::{KafkaOptions, OptionsError, topic_name};
 pub use partition::partition_of;
+pub use queue::{KafkaQueue, KafkaQueueOptions, Membership};
 pub use sink::KafkaSink;

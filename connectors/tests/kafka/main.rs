@@ -8,6 +8,7 @@ mod contract;
 mod faults;
 mod fencing;
 mod price;
+mod queue;
 mod reader;
 mod sasl;
 mod support;
