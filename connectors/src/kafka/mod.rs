@@ -22,5 +22,7 @@ mod topic;
 mod writer;
 
 pub use options::{KafkaOptions, OptionsError, topic_name};
+pub(crate) use options::{is_topic_name, property_fault};
+pub(crate) use outcome::describe;
 pub use partition::partition_of;
 pub use sink::KafkaSink;
