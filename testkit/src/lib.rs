@@ -23,6 +23,6 @@ pub use cluster::TestCluster;
 pub use database::TestDatabase;
 pub use gate::{Gate, Holder};
 pub use proxy::FaultProxy;
-pub use services::{BrokerOptions, KafkaBroker};
+pub use services::{BrokerOptions, ConnectWorker, KafkaBroker};
 pub use wait::{wait_for, wait_until};
 pub use world::World;

@@ -1,10 +1,13 @@
-//! Real services beside PostgreSQL, for one test process: brokers of Kafka ([`KafkaBroker`]).
+//! Real services beside PostgreSQL, for one test process: brokers of Kafka ([`KafkaBroker`]),
+//! and a Kafka Connect worker ([`ConnectWorker`]).
 //!
 //! `scripts/services` installs them and becomes them; docs/services.md is its contract. A node is a child of this
 //! process, so it can be killed, halted and started again, and a shell that waits for our end removes what is left
 //! ([`crate::cluster`] says why a shell).
 
+mod connect;
 mod kafka;
 mod node;
 
+pub use connect::ConnectWorker;
 pub use kafka::{BrokerOptions, KafkaBroker};
