@@ -12,14 +12,16 @@ use serde_json::Map;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use crate::consumer::Consumer;
 use crate::page::{Configurations, statements};
 use crate::record;
-use crate::source_suite::Consumer;
 
 /// Documents whose changes are there before the connectors are; they are what is recorded.
 const EARLY: i64 = 4;
 /// Transactions written while they run.
 const TRANSACTIONS: i64 = 300;
+/// The worker is killed when so many of their changes have come through.
+const KILLED_AFTER: usize = 50;
 const READY_WITHIN: Duration = Duration::from_secs(180);
 
 /// A connector, and how its topic is read.
@@ -171,8 +173,8 @@ async fn debezium_brings_exactly_what_was_committed() {
         read_all(&mut consumer, &early).await;
         if case.everything {
             // The deleted row and its tombstone.
-            let here = consumer.position;
-            consumer.confirm_until(|position| position.lsn >= here.lsn + 2).await;
+            let end = Position::before(early.len() as u64 + 2);
+            consumer.confirm_until(|position| position >= end).await;
             assert_eq!(consumer.changes.len(), early.len(), "a pruned row is no change");
         }
         consumers.push(consumer);
@@ -185,9 +187,15 @@ async fn debezium_brings_exactly_what_was_committed() {
         println!("recorded to {}", directory.display());
     }
 
-    edit(&database, 100..100 + TRANSACTIONS / 2).await;
-    worker.kill();
-    edit(&database, 100 + TRANSACTIONS / 2..100 + TRANSACTIONS).await;
+    let edits = edit(&database, 100..100 + TRANSACTIONS);
+    let kill = async {
+        let enough = early.len() + KILLED_AFTER;
+        while consumers[0].changes.len() < enough {
+            consumers[0].next().await.expect("an event");
+        }
+        worker.kill();
+    };
+    tokio::join!(edits, kill);
     worker.restart();
     followed(&session, &mut worker).await;
     commit(session.client_mut(), &[change(1, 1_000)]).await;

@@ -3,9 +3,9 @@
 // The account is printed.
 #![allow(clippy::print_stdout)]
 
+#[path = "../source_suite/consumer.rs"]
+#[allow(dead_code, reason = "the suite of all sources uses the rest")]
+mod consumer;
 mod live;
 mod page;
 mod record;
-#[path = "../source_suite/mod.rs"]
-#[allow(dead_code, reason = "the consumer is used, the cases are not")]
-mod source_suite;
