@@ -1,5 +1,6 @@
 //! The consumer of librdkafka as this source needs it, and what it tells by the way: the status.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_outbox::Position;
@@ -11,6 +12,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::Notify;
 
 use super::ledger::{Ledger, Offsets};
 use super::options::KafkaSourceOptions;
@@ -78,6 +80,12 @@ pub(super) struct Shared {
     ledger: Mutex<Ledger>,
     /// Where the partitions end, as of the last report.
     ends: Mutex<Offsets>,
+    /// A consumer reads; one that only asked, or is closing, says nothing about that.
+    reading: AtomicBool,
+    /// What the client reported by itself last.
+    heard: Mutex<Option<String>>,
+    /// Told when the topic turns out to have more partitions than before.
+    pub(super) grown: Notify,
 }
 
 impl Shared {
@@ -88,6 +96,9 @@ impl Shared {
             status: Mutex::new(status),
             ledger: Mutex::new(Ledger::new(stored)),
             ends: Mutex::default(),
+            reading: AtomicBool::new(false),
+            heard: Mutex::default(),
+            grown: Notify::new(),
         }
     }
 
@@ -104,8 +115,19 @@ impl Shared {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the client reported by itself since the last time that this was asked.
+    pub(super) fn take_heard(&self) -> Option<String> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The topic is open.
+    pub(super) fn opened(&self) {
+        self.reading.store(true, Ordering::Relaxed);
+        self.reached();
+    }
+
     /// Records can arrive.
-    pub(super) fn reached(&self) {
+    fn reached(&self) {
         let mut status = self.status();
         (status.connected, status.last_error) = (true, None);
     }
@@ -139,6 +161,12 @@ impl ClientContext for Observer {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, "{reason}");
+        let mut heard = self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        // That all are down comes after the trouble with the last of them, which says more.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) || heard.is_none() {
+            *heard = Some(reason.to_owned());
+        }
+        drop(heard);
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.0.unreachable(reason.to_owned());
         } else {
@@ -149,10 +177,16 @@ impl ClientContext for Observer {
     fn stats(&self, statistics: Statistics) {
         if let Some(topic) = statistics.topics.get(&self.0.topic) {
             let known = topic.partitions.values().filter(|partition| partition.partition >= 0 && !partition.unknown);
-            *self.0.ends() = known.map(|partition| (partition.partition, partition.ls_offset.max(0))).collect();
+            let ends: Offsets = known.map(|partition| (partition.partition, partition.ls_offset.max(0))).collect();
+            let before = std::mem::replace(&mut *self.0.ends(), ends.clone());
+            if ends.len() > before.len() {
+                self.0.grown.notify_one();
+            }
         }
         // Brokers that are only an address to begin with have no number.
-        if statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
+        if self.0.reading.load(Ordering::Relaxed)
+            && statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP")
+        {
             self.0.reached();
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use millstream_outbox::Position;
 use millstream_outbox::source::SourceError;
 use rdkafka::config::FromClientConfigAndContext;
@@ -15,6 +16,9 @@ use super::ledger::Offsets;
 use super::options::KafkaSourceOptions;
 use super::policy::{Verdict, judge};
 use super::topic;
+
+/// Events of a client that could not reach anybody, at most.
+const EVENTS_MAX: usize = 16;
 
 /// A consumer that reads, and where it is.
 pub(super) struct Opened {
@@ -35,19 +39,43 @@ pub(super) async fn open(
     shared: Arc<Shared>,
     stored: Position,
 ) -> Result<Opened, Verdict> {
-    topic::refuse_compacted(&options).await?;
+    let (asking, asked_for) = (Arc::clone(&options), Arc::clone(&shared));
     let asked = tokio::task::spawn_blocking(move || {
-        let consumer = consumer(&options, shared)?;
-        let extent = extent(&consumer, &options)?;
-        let Some(extent) = extent else {
-            return Err(Verdict::Retry(format!("topic {} does not exist yet", options.topic)));
-        };
-        let committed = committed(&consumer, &options, &extent.end)?;
-        let next = begin(&options, stored, &extent, &committed).map_err(Verdict::Stop)?;
-        assign(&consumer, &options, &next)?;
-        Ok(Opened { consumer, next })
+        let consumer = consumer(&asking, Arc::clone(&asked_for))?;
+        let found = find(&consumer, &asking, stored);
+        found.map(|next| Opened { consumer, next }).map_err(|verdict| explain(verdict, &asked_for))
     });
-    asked.await.unwrap_or_else(|error| Err(Verdict::Retry(format!("the questions to the brokers stopped: {error}"))))
+    let stopped = |error| Err(Verdict::Retry(format!("the questions to the brokers stopped: {error}")));
+    let opened = asked.await.unwrap_or_else(stopped)?;
+    topic::refuse_compacted(&options).await?;
+    assign(&opened.consumer, &options, &opened.next)?;
+    Ok(opened)
+}
+
+/// The offsets to begin at. Blocks.
+fn find(
+    consumer: &StreamConsumer<Observer>,
+    options: &KafkaSourceOptions,
+    stored: Position,
+) -> Result<Offsets, Verdict> {
+    let found = extent(consumer, options);
+    if found.is_err() {
+        // What the client heard meanwhile goes to the observer.
+        (0..EVENTS_MAX).map_while(|_| consumer.recv().now_or_never()).for_each(drop);
+    }
+    let Some(extent) = found? else {
+        return Err(Verdict::Retry(format!("topic {} does not exist yet", options.topic)));
+    };
+    let committed = committed(consumer, options, &extent.end)?;
+    begin(options, stored, &extent, &committed).map_err(Verdict::Stop)
+}
+
+/// A timeout says little; what the client reported by itself says why.
+fn explain(verdict: Verdict, shared: &Shared) -> Verdict {
+    match (verdict, shared.take_heard()) {
+        (Verdict::Retry(reason), Some(heard)) => Verdict::Retry(format!("{reason} ({heard})")),
+        (verdict, _) => verdict,
+    }
 }
 
 /// Reads on at these offsets.

@@ -51,6 +51,8 @@ enum Received {
     Error(KafkaError),
     /// It is time to say how far the topic was read.
     Idle,
+    /// There are more partitions.
+    Grown,
     /// Nothing more is there right now.
     Nothing,
 }
@@ -108,9 +110,9 @@ impl KafkaSource {
                     Verdict::Retry(reason) => self.shared.status().last_error = Some(reason),
                     Verdict::Stop(error) => self.failed = Some(error),
                 },
+                Received::Grown => self.take_in_new_partitions(),
                 Received::Idle | Received::Nothing => return self.event(),
             }
-            self.take_in_new_partitions();
         }
     }
 
@@ -128,7 +130,7 @@ impl KafkaSource {
                 tracing::info!(topic = self.options.topic, next = ?opened.next, "reading change records");
                 self.reader = Some(opened);
                 self.backoff = Backoff::new();
-                self.shared.reached();
+                self.shared.opened();
             }
             Err(Verdict::Stop(error)) => self.failed = Some(error),
             Err(Verdict::Retry(reason)) => {
@@ -136,8 +138,8 @@ impl KafkaSource {
                 self.next_try = Instant::now() + pause;
                 tracing::warn!(%reason, ?pause, "change records cannot be read yet; trying again");
                 let mut status = self.shared.status();
+                (status.connected, status.last_error) = (false, Some(reason));
                 status.reconnects += 1;
-                status.last_error = Some(reason);
             }
         }
     }
@@ -150,14 +152,13 @@ impl KafkaSource {
                 Some(received) => received,
                 None => return Received::Nothing,
             }
-        } else if self.moved {
+        } else {
             tokio::select! {
                 biased;
+                () = self.shared.grown.notified() => return Received::Grown,
                 received = consumer.recv() => received,
-                () = sleep_until(self.next_idle) => return Received::Idle,
+                () = sleep_until(self.next_idle), if self.moved => return Received::Idle,
             }
-        } else {
-            consumer.recv().await
         };
         match received {
             Ok(message) => Received::Record {
@@ -219,6 +220,7 @@ impl KafkaSource {
         let server_position = self.shared.server_position(next).max(position);
         {
             let mut status = self.shared.status();
+            (status.connected, status.last_error) = (true, None);
             (status.delivered, status.server_position) = (position, server_position);
         }
         self.moved = false;

@@ -126,7 +126,12 @@ pub(super) async fn refuse_compacted(options: &KafkaSourceOptions) -> Result<(),
         AdminClient::from_config(&client::admin(options)).map_err(|error| judge(&asking, &error))?;
     let limit = AdminOptions::new().request_timeout(Some(options.answer_timeout));
     let answer = admin.describe_configs([&ResourceSpecifier::Topic(&options.topic)], &limit).await;
-    let resource = match answer.map_err(|error| judge(&asking, &error))?.into_iter().next() {
+    // A broker says what it has against the topic in either place.
+    let resource = match answer {
+        Ok(described) => described.into_iter().next(),
+        Err(error) => Some(Err(error.rdkafka_error_code().unwrap_or(Code::Fail))),
+    };
+    let resource = match resource {
         Some(Ok(resource)) => resource,
         Some(Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)) => {
             tracing::warn!(topic = options.topic, "its settings may not be read: make sure that it is not compacted");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use millstream_connectors::kafka_source::{
     ChangeTopicError, ChangeTopicOptions, ChangeTopicWriter, KafkaSource, KafkaSourceOptions, RecordForm, begin_anew,
 };
-use millstream_outbox::source::SourceError;
+use millstream_outbox::source::{SourceError, SourceStatus};
 use millstream_outbox::{Change, ChangeKind, Position};
 use millstream_testkit::{BrokerOptions, KafkaBroker, wait_for, wait_until};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
@@ -80,17 +80,23 @@ fn consumer(options: KafkaSourceOptions, stored: Position) -> Consumer {
     Consumer::new(Box::new(KafkaSource::start(options, stored).expect("a source")), stored)
 }
 
+/// Goes on reading, which brings nothing, until the status says so.
+async fn read_in_vain(consumer: &mut Consumer, what: &str, holds: impl Fn(&SourceStatus) -> bool) {
+    let consumer = tokio::sync::Mutex::new(consumer);
+    wait_until(what, PATIENCE, || async {
+        let source = &mut consumer.lock().await.source;
+        let event = tokio::time::timeout(Duration::from_millis(20), source.next()).await;
+        assert!(event.is_err(), "nothing can come: {event:?}");
+        holds(&source.status())
+    })
+    .await;
+}
+
 /// Confirms what was read, and waits until the brokers have it.
 async fn commit(consumer: &mut Consumer) {
     let position = consumer.position;
     consumer.source.confirm(position);
-    let until = tokio::time::Instant::now() + PATIENCE;
-    while consumer.source.status().confirmed < position {
-        assert!(tokio::time::Instant::now() < until, "{:?}", consumer.source.status());
-        // Reports are heard while the next event is waited for.
-        let event = tokio::time::timeout(Duration::from_millis(20), consumer.source.next()).await;
-        assert!(event.is_err(), "nothing more is in the topic: {event:?}");
-    }
+    read_in_vain(consumer, "the brokers to know", |status| status.confirmed >= position).await;
 }
 
 #[tokio::test]
@@ -211,10 +217,10 @@ async fn a_topic_that_does_not_exist_yet_is_waited_for() {
     let origin = begin_anew(&options).await.expect("a bookmark");
     assert_eq!(origin, Position::ZERO, "a topic that does not exist yet is empty");
     let mut reader = consumer(options, origin);
-    let early = tokio::time::timeout(Duration::from_millis(500), reader.source.next()).await;
-    assert!(early.is_err(), "{early:?}");
-    let status = reader.source.status();
-    assert!(!status.connected && status.last_error.is_some_and(|error| error.contains("does not exist")));
+    read_in_vain(&mut reader, "it to say what is missing", |status| {
+        !status.connected && status.last_error.as_ref().is_some_and(|error| error.contains("does not exist"))
+    })
+    .await;
     make_topic(&servers, &topic, 1, &LOG).await;
     let record = &ENVELOPE.records()[0];
     write(&producer, &topic, record).await;
@@ -270,23 +276,43 @@ async fn a_broker_that_is_away_is_waited_for() {
     let mut reader = topic.read(Position::ZERO);
     reader.read(10).await;
     broker.kill(0);
-    let silent = async {
-        let event = reader.source.next().await;
-        panic!("nothing can come: {event:?}");
-    };
-    let noticed = tokio::time::timeout(Duration::from_secs(5), silent).await;
-    assert!(noticed.is_err());
-    let status = reader.source.status();
-    assert!(!status.connected && status.reconnects == 1 && status.last_error.is_some(), "{status:?}");
+    read_in_vain(&mut reader, "it to notice", |status| {
+        !status.connected && status.reconnects >= 1 && status.last_error.is_some()
+    })
+    .await;
     let lost = topic.writer.write(&changes(10, 2)).await.expect_err("nobody is there");
     assert!(matches!(lost, ChangeTopicError::Undelivered { failed: 10, .. }), "{lost}");
     // A source that is started now waits as well.
     let mut other = topic.read(Position::before(10));
-    let early = tokio::time::timeout(Duration::from_millis(500), other.source.next()).await;
-    assert!(early.is_err(), "{early:?}");
+    read_in_vain(&mut other, "it to notice", |status| !status.connected && status.last_error.is_some()).await;
     broker.restart(0).await;
     wait_until("it is written", PATIENCE, || async { topic.writer.write(&changes(10, 2)).await.is_ok() }).await;
     reader.read(20).await;
     assert!(reader.source.status().connected && reader.source.status().last_error.is_none());
     other.read(10).await;
+}
+
+#[tokio::test]
+async fn a_user_needs_the_right_password() {
+    let topic = Topic::new(1).await;
+    topic.writer.write(&changes(3, 1)).await.expect("written");
+    let servers = KafkaBroker::shared().await.sasl_bootstrap_servers();
+    let with_password = |password: &str| {
+        let properties = [
+            ("security.protocol", "SASL_PLAINTEXT"),
+            ("sasl.mechanism", "PLAIN"),
+            ("sasl.username", KafkaBroker::SASL_USER),
+            ("sasl.password", password),
+        ];
+        let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        KafkaSourceOptions { bootstrap_servers: servers.clone(), properties, ..topic.options() }
+    };
+    consumer(with_password(KafkaBroker::SASL_PASSWORD), Position::ZERO).read(3).await;
+    let mut refused = consumer(with_password("hunter2"), Position::ZERO);
+    read_in_vain(&mut refused, "it to say what is wrong", |status| {
+        let error = status.last_error.clone().unwrap_or_default();
+        assert!(!error.contains("hunter2"), "{error}");
+        !status.connected && error.to_lowercase().contains("authentication")
+    })
+    .await;
 }

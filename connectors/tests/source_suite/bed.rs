@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 /// In which order a source hands out what several sessions wrote, and what its positions are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "each test binary has some of them")]
 pub(crate) enum Order {
     /// In that of the commits; a position may lie inside a transaction.
     Commits,
