@@ -1,4 +1,5 @@
-//! The scenario: rows before the connectors start, edits while they run, a worker killed in the middle.
+//! The scenario: rows before the connectors start, edits while they run, a worker killed in the middle, a slot dropped while
+//! it is away.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use millstream_connectors::kafka_source::{KafkaSource, KafkaSourceOptions, Recor
 use millstream_outbox::read::before_horizon;
 use millstream_outbox::{Change, ChangeKind, NewChange, Position, append};
 use millstream_store::connect::Session;
-use millstream_testkit::{ConnectWorker, KafkaBroker, TestDatabase, World, wait_for};
+use millstream_testkit::{ConnectWorker, KafkaBroker, TestDatabase, World, wait_for, wait_until};
 use serde_json::Map;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -120,6 +121,15 @@ async fn followed(session: &Session, worker: &mut ConnectWorker) {
     .await;
 }
 
+/// Drops a connector's slot, as soon as the server has noticed that the connector is gone.
+async fn drop_slot(session: &Session, connector: &str) {
+    let slot = format!("debezium_{connector}");
+    wait_until("the slot can be dropped", READY_WITHIN, || async {
+        session.execute("SELECT pg_drop_replication_slot($1::text::name)", &[&slot]).await.is_ok()
+    })
+    .await;
+}
+
 fn source(broker: &KafkaBroker, case: &Case, stored: Position) -> Consumer {
     let options = KafkaSourceOptions {
         report_interval: Duration::from_millis(100),
@@ -196,6 +206,7 @@ async fn debezium_brings_exactly_what_was_committed() {
         worker.kill();
     };
     tokio::join!(edits, kill);
+    drop_slot(&session, CASES[0].name).await;
     worker.restart();
     followed(&session, &mut worker).await;
     commit(session.client_mut(), &[change(1, 1_000)]).await;
@@ -209,7 +220,8 @@ async fn debezium_brings_exactly_what_was_committed() {
         consumer.source.shutdown().await.expect("shut down");
     }
     println!(
-        "interop: {} changes committed, each read through {} connectors; came again after the worker was killed: {}; \
+        "interop: {} changes committed, each read through {} connectors; came again after the worker was killed (and the first one's slot \
+         dropped): {}; \
          {:.0?} in all",
         expected.len(),
         CASES.len(),
