@@ -21,6 +21,8 @@ use super::options::KafkaSourceOptions;
 const READ_AHEAD_KIB: usize = 4_096;
 /// Added partitions are noticed within so many report intervals.
 const REPORTS_PER_REFRESH: u32 = 10;
+/// Nothing is joined, so this is only how long a commit waits for the group's coordinator when none can be reached.
+const COORDINATOR_WAIT_MS: u32 = 6_000;
 
 /// For questions about topics.
 pub(super) fn admin(options: &KafkaSourceOptions) -> ClientConfig {
@@ -45,6 +47,7 @@ pub(super) fn reader(options: &KafkaSourceOptions) -> ClientConfig {
         .set("enable.auto.offset.store", "false")
         .set("enable.auto.commit", "true")
         .set("auto.commit.interval.ms", report_ms.to_string())
+        .set("session.timeout.ms", COORDINATOR_WAIT_MS.to_string())
         .set("statistics.interval.ms", report_ms.to_string())
         .set("topic.metadata.refresh.interval.ms", (report_ms * u128::from(REPORTS_PER_REFRESH)).to_string())
         .set("isolation.level", "read_committed")
@@ -139,7 +142,8 @@ impl Shared {
         status.last_error = Some(reason);
     }
 
-    /// As far as the topic goes, seen by a reader who is at `next`.
+    /// As far as the topic goes, seen by a reader who is at `next`. The mark that ends a transaction of the writer counts
+    /// as a record, and is passed only with the next one.
     pub(super) fn server_position(&self, next: &Offsets) -> Position {
         let ends = self.ends().clone();
         let furthest: Offsets = next

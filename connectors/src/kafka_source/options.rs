@@ -11,6 +11,8 @@ use crate::kafka::{is_topic_name, property_fault};
 
 /// How long brokers may take to answer a question.
 const ANSWER_TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
+/// librdkafka looks for new partitions once an hour at least, which is a multiple of this.
+const REPORT_INTERVAL: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
 const GROUP_BYTES_MAX: usize = 255;
 
 /// A source that reads a topic, and the way to it.
@@ -28,7 +30,7 @@ pub struct KafkaSourceOptions {
     pub batch_max: usize,
     /// How often progress is handed out while records come that are no changes.
     pub idle_interval: Duration,
-    /// How often offsets are committed at most, and figures are taken.
+    /// How often offsets are committed at most, and figures are taken: 1 ms to 1 min.
     pub report_interval: Duration,
     /// For how long to wait for an answer of the brokers, 1 s to 5 min.
     pub answer_timeout: Duration,
@@ -75,8 +77,8 @@ impl KafkaSourceOptions {
         if !ANSWER_TIMEOUT.contains(&self.answer_timeout) {
             faults.push(format!("answers are waited for from 1 s to 5 min, not {:?}", self.answer_timeout));
         }
-        if self.report_interval.is_zero() {
-            faults.push("offsets cannot be committed every 0 ms".to_owned());
+        if !REPORT_INTERVAL.contains(&self.report_interval) {
+            faults.push(format!("offsets are committed every 1 ms to 1 min, not {:?}", self.report_interval));
         }
         faults.extend(self.properties.keys().filter_map(|name| property_fault(name)));
         if faults.is_empty() {
@@ -119,7 +121,7 @@ mod tests {
             ..good
         };
         let text = format!("{} {wrong:?}", wrong.check().expect_err("refused"));
-        for word in ["no brokers", "\"a b\"", "group", "at least one", "5 min", "0 ms", "isolation.level is set"] {
+        for word in ["no brokers", "\"a b\"", "group", "at least one", "5 min", "not 0ns", "isolation.level is set"] {
             assert!(text.contains(word), "{word} is not in {text}");
         }
         assert!(!text.contains("hunter2"), "{text}");

@@ -290,6 +290,10 @@ async fn a_broker_that_is_away_is_waited_for() {
     reader.read(20).await;
     assert!(reader.source.status().connected && reader.source.status().last_error.is_none());
     other.read(10).await;
+    broker.kill(0);
+    other.source.confirm(other.position);
+    let ended = tokio::time::timeout(PATIENCE, other.source.shutdown()).await;
+    assert!(ended.is_ok_and(|ended| ended.is_ok()), "nobody is waited for longer than a deadline");
 }
 
 #[tokio::test]
