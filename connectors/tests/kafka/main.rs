@@ -14,6 +14,7 @@ mod reader;
 mod sasl;
 mod source_bed;
 mod source_faults;
+mod source_price;
 #[path = "../source_suite/mod.rs"]
 mod source_suite;
 mod sources;
