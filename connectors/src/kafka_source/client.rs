@@ -19,6 +19,9 @@ use super::options::KafkaSourceOptions;
 
 /// What librdkafka holds in memory that nobody has asked for yet.
 const READ_AHEAD_KIB: usize = 4_096;
+/// With that much at hand, it looks this soon whether there is room again. The usual second would be what limits a reader
+/// that catches up.
+const LOOK_AGAIN_MS: u32 = 10;
 /// Added partitions are noticed within so many report intervals.
 const REPORTS_PER_REFRESH: u32 = 10;
 /// Nothing is joined, so this is only how long a commit waits for the group's coordinator when none can be reached.
@@ -53,7 +56,8 @@ pub(super) fn reader(options: &KafkaSourceOptions) -> ClientConfig {
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "error")
         .set("allow.auto.create.topics", "false")
-        .set("queued.max.messages.kbytes", READ_AHEAD_KIB.to_string());
+        .set("queued.max.messages.kbytes", READ_AHEAD_KIB.to_string())
+        .set("fetch.queue.backoff.ms", LOOK_AGAIN_MS.to_string());
     config
 }
 
