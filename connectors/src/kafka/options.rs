@@ -146,7 +146,8 @@ impl KafkaOptions {
     }
 }
 
-pub(super) fn property_fault(name: &str) -> Option<String> {
+/// Why a host may not set a property of librdkafka, if it may not.
+pub(crate) fn property_fault(name: &str) -> Option<String> {
     if ALLOWED.contains(&name) {
         return None;
     }
@@ -156,7 +157,8 @@ pub(super) fn property_fault(name: &str) -> Option<String> {
     Some(format!("the property {name} is not known here; there are: {}", ALLOWED.join(", ")))
 }
 
-pub(super) fn is_topic_name(name: &str) -> bool {
+/// Whether Kafka takes it for the name of a topic.
+pub(crate) fn is_topic_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !name.is_empty() && name.len() <= TOPIC_NAME_BYTES_MAX && name != "." && name != ".." && name.chars().all(plain)
 }
