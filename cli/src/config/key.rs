@@ -204,7 +204,7 @@ pub const KEYS: &[Key] = &[
     key(
         "sinks",
         Kind::Words(&["embedded", "kafka", "opensearch"]),
-        "",
+        "embedded",
         "Copies to keep from the start on; each is filled with what is there already. `millstream sink add` adds others while it runs.",
     ),
     optional("embedded.dir", Kind::Path, "`search` in `data_dir`", "Folder of the embedded search index."),

@@ -13,6 +13,7 @@ mod board;
 mod desk;
 mod options;
 mod running;
+mod search;
 mod source;
 mod upkeep;
 

@@ -4,11 +4,12 @@ use super::{
     Up,
     board::{About, Board},
     options,
+    search::Searching,
     source::SlotFactory,
     upkeep,
 };
 use crate::{database::Server, failure::Failure, signal::Signals, sinks::Sinks};
-use millstream_api::{Api, ApiParts, Drained, StoreReader, serve};
+use millstream_api::{Api, ApiParts, Drained, Extras, SearchParts, StoreReader, serve};
 use millstream_outbox::queue::LocalQueue;
 use millstream_projector::{
     Deps, Projector, SystemClock,
@@ -92,7 +93,7 @@ impl Running {
             options: projector_options,
         });
         let sinks = Arc::new(Sinks::new(config, &up.compiled));
-        let lanes = Arc::<LocalQueue>::clone(&queue);
+        let (lanes, model) = (Arc::<LocalQueue>::clone(&queue), Arc::clone(&sinks.model));
         let fleet = Fleet::start(FleetDeps {
             lanes,
             sinks: Arc::<Sinks>::clone(&sinks),
@@ -137,7 +138,12 @@ impl Running {
             metrics: Arc::new(move || recorder.render()),
         };
         let stop_api = CancellationToken::new();
-        let api = Api::new(parts, options::api(config));
+        let searching = Arc::new(Searching::new(up.board.clone(), config.sinks.engine.clone()));
+        let extras = Extras {
+            search: Some(SearchParts { engine: Arc::<Searching>::clone(&searching), model }),
+            copies: Some(searching),
+        };
+        let api = Api::with(parts, extras, options::api(config));
         let api = tokio::spawn(serve(listener, api, stop_api.clone(), options::server(config)));
 
         let (upkeep, stop_upkeep) = (TaskTracker::new(), CancellationToken::new());

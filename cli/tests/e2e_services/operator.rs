@@ -1,9 +1,9 @@
 //! What an operator does at run time, each step with the commands that `docs/` shows.
 
 use crate::place::Place;
-use crate::support::child::Up;
+use crate::support::child::{Up, run};
 use crate::support::http::Http;
-use crate::support::{loaded, loading};
+use crate::support::{loaded, loading, say};
 use millstream_testkit::{World, wait_for, wait_until};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -23,7 +23,7 @@ struct Office {
 async fn open() -> Office {
     let flag = format!("--kafka-record-bytes-max={RECORD_BYTES_MAX}");
     let world = World::fixtures();
-    let (place, up) = Place::new(world, &[&flag, "--queue-attempts-max=2"]).await;
+    let (place, up) = Place::new(world, &[&flag, "--queue-attempts-max=2", "--search-engine=opensearch"]).await;
     loading::load(&up.http, &world.mapping, &loaded::documents(world)).await;
     place.wait_delivered().await;
     Office { place, up, students: "meadow/students".to_owned() }
@@ -173,33 +173,70 @@ impl Office {
     async fn builds_an_index_beside_the_live_one(&mut self) {
         let stop = CancellationToken::new();
         let editing = edit(self.up.http.clone(), self.students.clone(), stop.clone());
-        let building = async {
-            let built = self.command(0, &["index", "build", "opensearch"]).await;
-            assert!(built.contains("generation 2"), "{built}");
-            wait_until("the new generation to be built", Duration::from_secs(60), || async {
-                let listed = self.command(0, &["index", "list", "opensearch"]).await;
-                let lanes = self.place.lanes().await;
-                let done = |lane: &Value| lane["name"] != "opensearch-g2" || lane["replay"]["state"] == "done";
-                listed.lines().count() == 2 && lanes.len() == 4 && lanes.iter().all(done)
-            })
-            .await;
-        };
-        let edited = async {
-            building.await;
+        let searching = search(self.up.http.clone(), self.students.clone(), stop.clone());
+        let swapping = async {
+            self.build().await;
+            let compared = run(&self.place.setup, &["index", "compare", "opensearch"]).await;
+            // While documents are edited the last edits may be on their way: exit code 3.
+            assert!(matches!(compared.0, Some(0 | 3)) && compared.1.contains("differences: 0\n"), "{compared:?}");
+            self.command(0, &["index", "swap", "opensearch"]).await;
+            self.sees_its_own_writes().await;
+            self.command(0, &["index", "rollback", "opensearch"]).await;
+            self.sees_its_own_writes().await;
+            self.command(0, &["index", "swap", "opensearch"]).await;
             stop.cancel();
         };
-        let (edits, ()) = tokio::join!(editing, edited);
-        assert!(edits > 0, "nothing was edited meanwhile");
-        self.place.wait_delivered().await;
-        self.command(0, &["index", "compare", "opensearch"]).await;
-        self.command(0, &["index", "swap", "opensearch"]).await;
-        self.post(7, "After the swap").await;
-        self.place.wait_delivered().await;
-        self.command(0, &["index", "rollback", "opensearch"]).await;
-        self.command(2, &["index", "drop", "opensearch", "1"]).await;
-        self.command(0, &["index", "drop", "opensearch", "2"]).await;
+        let (edits, searches, ()) = tokio::join!(editing, searching, swapping);
+        assert!(edits > 0 && searches > 20, "{edits} edits and {searches} searches meanwhile");
+        say!("built, swapped, rolled back: {edits} edits and {searches} searches meanwhile, no wrong answer");
+        self.command(2, &["index", "drop", "opensearch", "2"]).await;
+        self.command(0, &["index", "drop", "opensearch", "1"]).await;
         assert_eq!(self.command(0, &["index", "list", "opensearch"]).await.lines().count(), 1);
     }
+
+    async fn build(&self) {
+        let built = self.command(0, &["index", "build", "opensearch"]).await;
+        assert!(built.contains("generation 2"), "{built}");
+        wait_until("the new generation to be built", Duration::from_secs(60), || async {
+            let listed = self.command(0, &["index", "list", "opensearch"]).await;
+            let lanes = self.place.lanes().await;
+            let done = |lane: &Value| lane["name"] != "opensearch-g2" || lane["replay"]["state"] == "done";
+            listed.lines().count() == 2 && lanes.len() == 4 && lanes.iter().all(done)
+        })
+        .await;
+        self.command(0, &["wait", "--version=1", "--sink=opensearch-g2"]).await;
+    }
+
+    /// Who says which version he wrote finds it.
+    async fn sees_its_own_writes(&self) {
+        for round in 0..5 {
+            let name = format!("Round {round}");
+            let (_, version) = self.post(7, &name).await;
+            let query = format!("{}?studentUniqueId=office-7&totalCount=true", self.students);
+            let found = self.up.http.search(&query, Some(version)).await;
+            assert_eq!(found.status, 200, "{found:?}");
+            let found = found.json();
+            assert_eq!(
+                (&found["totalCount"], &found["documents"][0]["firstName"]),
+                (&json!(1), &json!(name)),
+                "{found}"
+            );
+        }
+    }
+}
+
+/// Asks for a document that is not edited, until told to stop: it is always there, once.
+async fn search(http: Http, students: String, stop: CancellationToken) -> usize {
+    let mut searches = 0;
+    while !stop.is_cancelled() {
+        let found = http.search(&format!("{students}?studentUniqueId=office-1&totalCount=true"), None).await;
+        assert_eq!(found.status, 200, "{found:?}");
+        let found = found.json();
+        assert_eq!(found["totalCount"], 1, "{found}");
+        assert_eq!(found["documents"][0]["firstName"], "Paused", "{found}");
+        searches += 1;
+    }
+    searches
 }
 
 async fn edit(http: Http, path: String, stop: CancellationToken) -> usize {

@@ -15,8 +15,8 @@ const KILL_AFTER: f64 = 0.5;
 
 /// What to do.
 pub(crate) struct Plan {
-    /// Documents of the corpus at most.
-    pub(crate) documents_max: usize,
+    /// What is loaded.
+    pub(crate) world: &'static World,
     /// How long each service is away at least.
     pub(crate) outage: Duration,
 }
@@ -28,12 +28,10 @@ struct Scene {
 }
 
 pub(crate) async fn run(plan: Plan) {
-    let world = World::corpus().unwrap_or_else(World::fixtures);
-    let mut documents = loaded::documents(world);
-    documents.truncate(plan.documents_max);
+    let documents = loaded::documents(plan.world);
     // Every third holds what its documents refer to, or the third before it does.
     let third = documents.len().div_ceil(3);
-    let (place, up) = Place::new(world, &[]).await;
+    let (place, up) = Place::new(plan.world, &[]).await;
     let files: Vec<_> =
         documents.chunks(third).enumerate().map(|(at, part)| place.write(&format!("{at}.jsonl"), part)).collect();
     let client = place.database.session().await;
@@ -46,10 +44,10 @@ pub(crate) async fn run(plan: Plan) {
     let without_search = scene.phase("OpenSearch away", &files[1], plan.outage, true).await;
     scene.tell_lanes().await;
     scene.place.opensearch.restart().await;
-    scene.place.kafka.stop(1);
+    scene.place.kafka.stop(0);
     let without_kafka = scene.phase("Kafka away", &files[2], plan.outage, true).await;
     scene.tell_lanes().await;
-    scene.place.kafka.restart(1).await;
+    scene.place.kafka.restart(0).await;
 
     let back = Instant::now();
     scene.place.wait_delivered().await;

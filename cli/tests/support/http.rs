@@ -70,6 +70,16 @@ impl Http {
         answered(reply(self.request(Method::GET, path).header(header::IF_NONE_MATCH, format!("\"{etag}\""))).await)
     }
 
+    /// `GET /search/{path}`, with a version that the answer has to show if there is one.
+    pub(crate) async fn search(&self, path: &str, min_version: Option<i64>) -> Reply {
+        let request = self.client.get(format!("{}/search/{path}", self.base));
+        let request = match min_version {
+            Some(version) => request.header("X-Millstream-Min-Version", version),
+            None => request,
+        };
+        answered(reply(request).await)
+    }
+
     /// `POST /data/{path}`.
     pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Reply {
         answered(self.try_post(path, body).await)
