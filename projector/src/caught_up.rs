@@ -4,9 +4,7 @@
 //! queue; once nothing in the queue is older than that moment, it is in the cache; and so on along the line. Renames
 //! whose cascade is still open come back through the source, so the way is gone a second time for them.
 
-use crate::context::Context;
 use crate::error::ProjectorError;
-use crate::projector::ProjectorHandle;
 use millstream_outbox::Position;
 use millstream_outbox::clock::Clock;
 use millstream_outbox::queue::WorkQueue;
@@ -37,38 +35,43 @@ pub async fn newest_version(database: &Database) -> Result<i64, ProjectorError> 
 
 /// Completes when everything that was committed before the call is in the cache and, with a `lane`, delivered there.
 /// What is in quarantine is not waited for; what is tried again is. Takes as long as it takes: the deadline is the
-/// caller's. Cancellation safe.
+/// caller's. Cancellation safe. Works in any process that has the queue, whoever follows the outbox.
 ///
 /// # Errors
 /// When the database or the queue does not answer.
-pub async fn caught_up(projector: &ProjectorHandle, lane: Option<&dyn WorkQueue>) -> Result<(), ProjectorError> {
-    let context = projector.context();
+pub async fn caught_up(
+    database: &Database,
+    queue: &dyn WorkQueue,
+    lane: Option<&dyn WorkQueue>,
+    clock: &dyn Clock,
+) -> Result<(), ProjectorError> {
     loop {
-        let renames = any_cascade(&context.deps.database).await?;
-        cached(context).await?;
+        let renames = any_cascade(database).await?;
+        cached(database, queue, clock).await?;
         if !renames {
             break;
         }
-        while any_cascade(&context.deps.database).await? {
-            context.deps.clock.sleep(POLL).await;
+        while any_cascade(database).await? {
+            clock.sleep(POLL).await;
         }
     }
     match lane {
-        Some(lane) => passed(lane, &*context.deps.clock).await,
+        Some(lane) => passed(lane, clock).await,
         None => Ok(()),
     }
 }
 
 /// Everything committed until now has arrived and left the stage.
-async fn cached(context: &Context) -> Result<(), ProjectorError> {
-    let client = context.deps.database.get().await.map_err(ProjectorError::database(ACTION))?;
+async fn cached(database: &Database, queue: &dyn WorkQueue, clock: &dyn Clock) -> Result<(), ProjectorError> {
+    let client = database.get().await.map_err(ProjectorError::database(ACTION))?;
     let row = client.query_one(POSITION_SQL, &[]).await.map_err(ProjectorError::database(ACTION))?;
     drop(client);
     let lsn: PgLsn = row.try_get(0).map_err(ProjectorError::database(ACTION))?;
     let target = Position::before(lsn.into());
-    // The sender lives as long as the context.
-    _ = context.durable.subscribe().wait_for(|durable| *durable >= target).await;
-    passed(&*context.deps.queue, &*context.deps.clock).await
+    while queue.position().await.map_err(ProjectorError::queue(ACTION))?.is_none_or(|position| position < target) {
+        clock.sleep(POLL).await;
+    }
+    passed(queue, clock).await
 }
 
 /// Nothing in the queue is older than this call.

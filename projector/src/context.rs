@@ -8,6 +8,7 @@ use crate::options::ProjectorOptions;
 use millstream_outbox::Position;
 use millstream_outbox::clock::Clock;
 use millstream_outbox::queue::WorkQueue;
+use millstream_outbox::relay::Term;
 use millstream_outbox::source::SourceStatus;
 use millstream_schema::plan::Mapping;
 use millstream_store::connect::Database;
@@ -69,6 +70,8 @@ pub(crate) struct Context {
     pub(crate) standing: Standing,
     holds: Mutex<Holds<Awaited>>,
     source: Mutex<SourceStatus>,
+    /// In which progress is stored, while it is this process's turn.
+    term: Mutex<Option<Term>>,
     mishap: Mutex<Option<Mishap>>,
 }
 
@@ -83,6 +86,7 @@ impl Context {
             standing: Standing::default(),
             holds: Mutex::new(holds),
             source: Mutex::default(),
+            term: Mutex::default(),
             mishap: Mutex::default(),
         }
     }
@@ -102,6 +106,14 @@ impl Context {
 
     pub(crate) fn source_status(&self) -> SourceStatus {
         self.source.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn term(&self) -> Option<Term> {
+        self.term.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_term(&self, term: Option<Term>) {
+        *self.term.lock().unwrap_or_else(PoisonError::into_inner) = term;
     }
 
     pub(crate) fn set_source_status(&self, status: SourceStatus) {

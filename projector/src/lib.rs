@@ -54,7 +54,7 @@ pub use context::Deps;
 pub use error::ProjectorError;
 pub use intake::{Opened, PositionKind, SourceFactory, Start};
 pub use millstream_outbox::clock::{Clock, SystemClock};
-pub use options::ProjectorOptions;
+pub use options::{Part, ProjectorOptions};
 pub use projector::{Projector, ProjectorHandle, StopError};
 pub use resync::{ResyncPage, resync_page};
 pub use status::{CascadeReport, ErrorReport, ProjectorStatus, QueueReport, RebuildReport, ResyncReport, SourceReport};

@@ -3,9 +3,23 @@
 use crate::backoff::Backoff;
 use std::time::Duration;
 
+/// Which part of the work a process does. All parts of one database share its queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    #[default]
+    Whole,
+    /// It follows the outbox and fills the queue: a relay.
+    Intake,
+    /// It works the queue off: cascades and rebuilds.
+    Work,
+}
+
 /// Settings of one projector.
 #[derive(Debug, Clone)]
 pub struct ProjectorOptions {
+    /// Which part of the work it does.
+    pub part: Part,
     /// Name under which progress is stored in `dms.ProjectionProgress`.
     pub consumer: String,
     /// Change records that go into the queue in one durable batch at most.
@@ -51,6 +65,7 @@ impl Default for ProjectorOptions {
     fn default() -> Self {
         let ms = Duration::from_millis;
         Self {
+            part: Part::Whole,
             consumer: "projector".to_owned(),
             intake_batch_max: 5_000,
             watermark_interval: ms(5_000),

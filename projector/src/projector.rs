@@ -2,6 +2,7 @@
 
 use crate::context::{Context, Deps};
 use crate::error::ProjectorError;
+use crate::options::Part;
 use crate::stage::{Fatal, Stage, wait_fatal};
 use crate::status::ProjectorStatus;
 use crate::{cascade, gauges, intake, rebuild};
@@ -44,19 +45,23 @@ impl Projector {
         let fatal = Fatal::new();
         let options = context.options();
 
-        let mut taking_in = Stage::new("intake", &fatal);
-        let (task, stop) = (Arc::clone(&context), taking_in.stop.clone());
-        taking_in.spawn(async move { intake::follow(&task, &stop).await });
-        let (task, stop) = (Arc::clone(&context), taking_in.stop.clone());
-        taking_in.spawn(async move { intake::keep(&task, &stop).await });
+        let (follows, works) = (options.part != Part::Work, options.part != Part::Intake);
+        let workers = |wanted: usize| if works { wanted.max(1) } else { 0 };
 
+        let mut taking_in = Stage::new("intake", &fatal);
+        if follows {
+            let (task, stop) = (Arc::clone(&context), taking_in.stop.clone());
+            taking_in.spawn(async move { intake::follow(&task, &stop).await });
+            let (task, stop) = (Arc::clone(&context), taking_in.stop.clone());
+            taking_in.spawn(async move { intake::keep(&task, &stop).await });
+        }
         let mut cascading = Stage::new("cascade", &fatal);
-        for _ in 0..options.cascade_workers.max(1) {
+        for _ in 0..workers(options.cascade_workers) {
             let (task, stop) = (Arc::clone(&context), cascading.stop.clone());
             cascading.spawn(async move { cascade::work(&task, &stop).await });
         }
         let mut rebuilding = Stage::new("rebuild", &fatal);
-        for _ in 0..options.rebuild_workers.max(1) {
+        for _ in 0..workers(options.rebuild_workers) {
             let (task, stop) = (Arc::clone(&context), rebuilding.stop.clone());
             rebuilding.spawn(async move { rebuild::work(&task, &stop).await });
         }
@@ -77,10 +82,6 @@ impl ProjectorHandle {
     pub async fn status(&self) -> Result<ProjectorStatus, ProjectorError> {
         let fatal = self.fatal.borrow().as_deref().map(str::to_owned);
         gauges::status(&self.context, fatal).await
-    }
-
-    pub(crate) fn context(&self) -> &Context {
-        &self.context
     }
 
     /// Completes when the projector can no longer do its work, and says why. Whoever runs it should stop it and end the

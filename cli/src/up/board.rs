@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use millstream_api::{Check, Probe};
 use millstream_outbox::queue::WorkQueue;
 use millstream_projector::{
-    ProjectorHandle,
+    ProjectorHandle, SystemClock, caught_up,
     fleet::{Fleet, ReplayReport},
     replay::Replay,
 };
@@ -138,6 +138,16 @@ impl fmt::Debug for Board {
 }
 
 impl About {
+    /// Waits until everything that was committed is in the cache and, with one, delivered from a lane.
+    pub(super) async fn caught_up(&self, lane: Option<&str>) -> Result<(), Failure> {
+        let lane = match lane {
+            Some(name) => Some(self.fleet.get(name).await.map_err(Failure::failed)?.0),
+            None => None,
+        };
+        let waited = caught_up(&self.database, &*self.queue, lane.as_deref(), &SystemClock).await;
+        waited.map_err(Failure::failed)
+    }
+
     async fn members(&self) -> serde_json::Map<String, Value> {
         let pool = self.database.pool().status();
         let projector = match self.projector.status().await {

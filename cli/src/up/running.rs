@@ -101,7 +101,7 @@ impl Running {
             clock: Arc::new(SystemClock),
             courier: CourierOptions::default(),
             replay: ReplayOptions::default(),
-            only: None,
+            serves: Arc::new(|_| true),
         });
         let fleet = fleet.await.map_err(Failure::failed)?;
         let replay = Replay::open(ReplayDeps {

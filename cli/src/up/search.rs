@@ -5,7 +5,7 @@ use super::board::Board;
 use crate::{failure::Failure, sinks::LaneName};
 use futures::future::BoxFuture;
 use millstream_api::{CopyWait, ReadCopy, WaitError, Waited};
-use millstream_projector::{caught_up, newest_version};
+use millstream_projector::newest_version;
 use millstream_search::{SearchEngine, SearchError, SearchPage, SearchQuery};
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +27,8 @@ impl Searching {
 
     /// The sink that answers, if it is delivered to.
     async fn sink(&self) -> Result<&str, SearchError> {
-        let lanes = self.board.with(async |about| about.fleet.names().await).await.map_err(unavailable)?;
+        let lanes = self.board.with(async |about| about.fleet.names().await.map_err(Failure::failed)).await;
+        let lanes = lanes.flatten().map_err(unavailable)?;
         let delivered = |sink: &&str| lanes.iter().any(|lane| LaneName::parse(lane).sink == *sink);
         match &self.configured {
             Some(sink) => Some(sink.as_str()).filter(delivered),
@@ -54,8 +55,7 @@ impl Searching {
             // Only the live generation answers: one that is being built holds nobody up.
             let live = about.sinks.generations(sink).map_err(Failure::failed)?.live().await.map_err(Failure::failed)?;
             let lane = LaneName { sink, generation: Some(live) }.to_string();
-            let (lane, _) = about.fleet.get(&lane).await.map_err(Failure::failed)?;
-            caught_up(&about.projector, Some(&*lane)).await.map_err(Failure::failed)
+            about.caught_up(Some(&lane)).await
         });
         caught_up.await??;
         let engine = self.engine().await.map_err(Failure::failed)?;

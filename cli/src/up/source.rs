@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 use millstream_connectors::logical::{
-    LogicalOptions, LogicalSource, TlsMode, TlsOptions, drop_slot, ensure_slot, slot_status,
+    LogicalOptions, LogicalSource, TlsMode, TlsOptions, drop_slot, ensure_slot, free_slot, slot_status,
 };
 use millstream_outbox::{
     Position,
@@ -82,6 +82,10 @@ impl SlotFactory {
 impl SourceFactory for SlotFactory {
     fn open(&self, start: Start) -> BoxFuture<'_, Result<Opened, SourceError>> {
         Box::pin(async move {
+            // It is this process's turn: whoever still reads from the slot sleeps, or is gone.
+            if free_slot(&self.options).await? {
+                tracing::warn!(slot = self.options.slot, "a session that still held the slot was ended");
+            }
             match start {
                 Start::After { position, identity } => self.go_on(position, identity).await,
                 Start::Anew => self.anew().await,

@@ -26,5 +26,5 @@ mod source;
 mod supervisor;
 
 pub use self::options::{LogicalOptions, TlsMode, TlsOptions};
-pub use self::slot::{EnsuredSlot, SlotStatus, drop_slot, ensure_slot, slot_status};
+pub use self::slot::{EnsuredSlot, SlotStatus, drop_slot, ensure_slot, free_slot, slot_status};
 pub use self::source::LogicalSource;

@@ -68,6 +68,26 @@ pub async fn slot_status(options: &LogicalOptions) -> Result<Option<SlotStatus>,
     }))
 }
 
+/// Ends the session that reads from the slot, if there is one: for who has the right to it and finds that a process that
+/// sleeps, or is gone, still holds it. Answers whether there was one.
+///
+/// # Errors
+/// When the server cannot be reached or refuses.
+pub async fn free_slot(options: &LogicalOptions) -> Result<bool, SourceError> {
+    options.check()?;
+    let free = async {
+        let mut client = session::open(options, 0).await?;
+        let sql = format!(
+            "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_catalog.pg_replication_slots \
+             WHERE slot_name = '{}' AND active",
+            options.slot
+        );
+        client.simple_query(&sql).await
+    };
+    let rows = free.await.map_err(|error| explain(options, "freeing the slot", error.into()))?;
+    Ok(!rows.is_empty())
+}
+
 /// Removes the slot if it exists. Answers whether it did.
 ///
 /// # Errors

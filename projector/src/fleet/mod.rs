@@ -12,7 +12,7 @@ mod report;
 pub use report::{LaneStatus, ReplayReport};
 
 use crate::delivery::CourierOptions;
-use crate::error::ProjectorError;
+use crate::error::{ProjectorError, chain};
 use crate::projector::StopError;
 use crate::replay::{Job, ReplayError, ReplayOptions, Selection, Spec};
 use crate::sink::{Sink, SinkError};
@@ -29,8 +29,8 @@ use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How often sinks that could not be opened are tried again.
-const OPEN_AGAIN: Duration = Duration::from_secs(5);
+/// How often sinks that could not be opened are tried again, and lanes looked for that another process added or removed.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Opens what the name of a lane stands for.
 pub trait SinkFactory: Send + Sync + 'static {
@@ -56,19 +56,13 @@ pub struct FleetDeps {
     pub courier: CourierOptions,
     /// Settings of replays.
     pub replay: ReplayOptions,
-    /// The lanes that this process serves; all of them without a list.
-    pub only: Option<Vec<String>>,
-}
-
-impl FleetDeps {
-    fn serves(&self, lane: &str) -> bool {
-        self.only.as_ref().is_none_or(|only| only.iter().any(|name| name == lane))
-    }
+    /// Whether this process delivers from the lane of this name. Other processes may serve the others.
+    pub serves: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 impl fmt::Debug for FleetDeps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FleetDeps").field("only", &self.only).finish_non_exhaustive()
+        f.debug_struct("FleetDeps").finish_non_exhaustive()
     }
 }
 
@@ -118,30 +112,22 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Brings every lane that the queue has to life.
+    /// Brings the lanes that the queue has to life, those that this process serves; and those that others add later.
     ///
     /// # Errors
     /// When the queue does not answer, or what is stored of a replay cannot be read.
     pub async fn start(deps: FleetDeps) -> Result<Self, FleetError> {
-        let mut berths = BTreeMap::new();
-        for info in deps.lanes.lanes().await? {
-            if deps.serves(&info.name)
-                && let Some(lane) = deps.lanes.lane(&info.name).await?
-            {
-                berths.insert(info.name.clone(), Berth::open(&deps, &info.name, lane).await?);
-            }
-        }
-        let fleet = Self {
-            deps,
-            berths: Arc::new(RwLock::new(berths)),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
-        };
+        let fleet = Self { berths: Arc::default(), tasks: TaskTracker::new(), stop: CancellationToken::new(), deps };
+        adopt(&fleet.deps, &mut *fleet.berths.write().await).await?;
         let (deps, berths, stop) = (fleet.deps.clone(), Arc::clone(&fleet.berths), fleet.stop.clone());
         fleet.tasks.spawn(async move {
-            while stop.run_until_cancelled(deps.clock.sleep(OPEN_AGAIN)).await.is_some() {
-                for (name, berth) in berths.write().await.iter_mut() {
+            while stop.run_until_cancelled(deps.clock.sleep(LOOK_AGAIN)).await.is_some() {
+                let mut berths = berths.write().await;
+                for (name, berth) in berths.iter_mut() {
                     berth.open_again(&deps, name).await;
+                }
+                if let Err(error) = adopt(&deps, &mut berths).await {
+                    tracing::warn!(problem = chain(&error), "the lanes of the queue could not be looked at this time");
                 }
             }
         });
@@ -225,13 +211,26 @@ impl Fleet {
     /// [`FleetError::Unknown`].
     pub async fn get(&self, name: &str) -> Result<(Arc<dyn WorkQueue>, Option<Arc<dyn Sink>>), FleetError> {
         let berths = self.berths.read().await;
-        let berth = berths.get(name).ok_or_else(|| unknown(name, &berths))?;
-        Ok((Arc::clone(&berth.lane), berth.sink()))
+        if let Some(berth) = berths.get(name) {
+            return Ok((Arc::clone(&berth.lane), berth.sink()));
+        }
+        match self.deps.lanes.lane(name).await? {
+            Some(lane) => Ok((lane, None)),
+            None => Err(unknown(name, &berths)),
+        }
     }
 
-    /// The names of all lanes, in order.
-    pub async fn names(&self) -> Vec<String> {
-        self.berths.read().await.keys().cloned().collect()
+    /// The names of all lanes, in order, whoever serves them.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    pub async fn names(&self) -> Result<Vec<String>, FleetError> {
+        Ok(self.deps.lanes.lanes().await?.into_iter().map(|lane| lane.name).collect())
+    }
+
+    /// Whether this process delivers from the lane of this name.
+    pub async fn serves(&self, name: &str) -> bool {
+        self.berths.read().await.contains_key(name)
     }
 
     /// How each lane is doing, in order of their names.
@@ -261,6 +260,26 @@ impl Fleet {
         let closed = join_all(berths.into_values().map(|berth| berth.close(deadline))).await;
         closed.into_iter().collect()
     }
+}
+
+/// Takes up the lanes that are to be served and are not, and lets go of those that are gone.
+async fn adopt(deps: &FleetDeps, berths: &mut BTreeMap<String, Berth>) -> Result<(), FleetError> {
+    let lanes = deps.lanes.lanes().await?;
+    let gone = |name: &String| !lanes.iter().any(|lane| lane.name == *name);
+    let removed: Vec<String> = berths.keys().filter(|name| gone(name)).cloned().collect();
+    for name in removed {
+        // Dropping a berth ends its tasks; its lane is gone, so there is nothing to finish.
+        berths.remove(&name);
+    }
+    for info in lanes {
+        if (deps.serves)(&info.name)
+            && !berths.contains_key(&info.name)
+            && let Some(lane) = deps.lanes.lane(&info.name).await?
+        {
+            berths.insert(info.name.clone(), Berth::open(deps, &info.name, lane).await?);
+        }
+    }
+    Ok(())
 }
 
 /// What every sink that is new is given: everything there is, deletes included.

@@ -2,6 +2,7 @@
 
 use super::pump::{Pumped, pump};
 use super::source::{Opened, Start};
+use super::turn::Turn;
 use crate::context::Context;
 use crate::error::ProjectorError;
 use millstream_outbox::Position;
@@ -54,14 +55,21 @@ pub(crate) async fn follow(context: &Context, stop: &CancellationToken) -> Resul
 }
 
 async fn session(context: &Context, stop: &CancellationToken) -> Result<(), Ended> {
+    let turn = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        turn = Turn::take(context) => turn.map_err(Ended::Database)?,
+    };
     let opened = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         opened = open(context) => opened?,
     };
     let mut source = opened.source;
     context.set_source_status(source.status());
-    let pumped = pump(context, &mut *source, stop).await;
+    let pumped = pump(context, &mut *source, &turn, stop).await;
     let stopped = source.shutdown().await;
+    // The next one may begin: nothing is stored in this term any more.
+    context.standing.forget(context).await;
+    drop(turn);
     match pumped {
         Ok(()) => {
             if let Err(error) = stopped {
@@ -72,6 +80,8 @@ async fn session(context: &Context, stop: &CancellationToken) -> Result<(), Ende
         }
         Err(Pumped::Source(error)) => Err(Ended::Source(error)),
         Err(Pumped::Queue(error)) => Err(Ended::Fatal(error)),
+        // Another process may have taken over: stand by for it, from the beginning.
+        Err(Pumped::Turn(error)) => Err(Ended::Database(error)),
     }
 }
 

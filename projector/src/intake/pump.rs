@@ -1,5 +1,6 @@
 //! From the source into the queue: gather what is there, make it durable, then let the server forget it.
 
+use super::turn::Turn;
 use crate::context::Context;
 use crate::error::ProjectorError;
 use futures::FutureExt;
@@ -18,6 +19,9 @@ pub(crate) enum Pumped {
     /// The queue failed; nothing more can be made durable.
     #[error(transparent)]
     Queue(ProjectorError),
+    /// It is not, or no longer known to be, the turn of this process.
+    #[error(transparent)]
+    Turn(ProjectorError),
 }
 
 /// Pumps until it is told to stop.
@@ -30,6 +34,7 @@ pub(crate) enum Pumped {
 pub(crate) async fn pump(
     context: &Context,
     source: &mut dyn ChangeSource,
+    turn: &Turn,
     stop: &CancellationToken,
 ) -> Result<(), Pumped> {
     let max = context.options().intake_batch_max.max(1);
@@ -41,6 +46,7 @@ pub(crate) async fn pump(
             event = source.next() => Some(event),
             () = context.deps.clock.sleep(context.options().gauge_interval) => None,
         };
+        turn.check(context.now_ms()).await.map_err(Pumped::Turn)?;
         if let Some(first) = first {
             let mut batch = Batch::default();
             batch.add(first.map_err(Pumped::Source)?, context.now_ms());

@@ -65,7 +65,7 @@ impl Standing {
         match &mut *state {
             State::Owed { kind: known, .. } => *known = Some(kind),
             _ => {
-                let keeper = ProgressKeeper::new(context.options().consumer.clone(), origin);
+                let keeper = keeper(context, origin);
                 *state = State::Followed { keeper, kind };
             }
         }
@@ -74,10 +74,33 @@ impl Standing {
     }
 }
 
+impl Standing {
+    /// The source was closed: until it is open again nothing is recorded. What is owed stays owed.
+    pub(crate) async fn forget(&self, context: &Context) {
+        let mut state = self.state.lock().await;
+        match &mut *state {
+            State::Owed { kind, .. } => *kind = None,
+            _ => *state = State::Unknown,
+        }
+        context.set_term(None);
+    }
+}
+
 async fn store(context: &Context, progress: &Progress) -> Result<(), ProjectorError> {
     let client = context.deps.database.get().await.map_err(ProjectorError::database(ACTION))?;
-    let consumer = &context.options().consumer;
-    progress::store(&**client, consumer, progress).await.map_err(ProjectorError::outbox(ACTION))
+    let stored = match context.term() {
+        Some(term) => progress::store_in_term(&**client, &term, progress).await,
+        None => progress::store(&**client, &context.options().consumer, progress).await,
+    };
+    stored.map_err(ProjectorError::outbox(ACTION))
+}
+
+/// A keeper of the progress of this process.
+fn keeper(context: &Context, origin: Origin) -> ProgressKeeper {
+    match context.term() {
+        Some(term) => ProgressKeeper::in_term(term, origin),
+        None => ProgressKeeper::new(context.options().consumer.clone(), origin),
+    }
 }
 
 /// Compares when a comparison is owed, records progress when none is, until told to stop.
@@ -148,7 +171,7 @@ async fn compare(
     }
     let position = *context.durable.borrow();
     store(context, &Progress { position, watermark: None, origin: origin.clone() }).await?;
-    let keeper = ProgressKeeper::new(context.options().consumer.clone(), origin.clone());
+    let keeper = keeper(context, origin.clone());
     *state = State::Followed { keeper, kind };
     let (compared, enqueued) = (context.figures.compared.get(), context.figures.enqueued.get());
     tracing::info!(compared, enqueued, "all documents are compared with the cache");

@@ -49,7 +49,7 @@ async fn fleet(town: &Town, maps: &Arc<Maps>) -> Fleet {
         clock: Arc::new(SystemClock),
         courier: CourierOptions::default(),
         replay: ReplayOptions { page: 7, ..ReplayOptions::default() },
-        only: None,
+        serves: Arc::new(|_| true),
     };
     Fleet::start(deps).await.expect("a fleet")
 }
@@ -75,7 +75,7 @@ async fn a_sink_that_is_added_is_filled_and_followed_and_can_go_again() {
 
     let refused = fleet.add("nowhere", None).await.expect_err("it is not configured");
     assert!(matches!(refused, FleetError::Sink { .. }), "{refused}");
-    assert!(fleet.names().await.is_empty(), "nothing was added");
+    assert!(fleet.names().await.expect("names").is_empty(), "nothing was added");
 
     fleet.add("search", Some(backfill(None))).await.expect("it is added");
     town.bed.post_student(99, "Late").await;

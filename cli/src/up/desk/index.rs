@@ -36,7 +36,7 @@ async fn or_newest(about: &About, sink: &str, generation: Option<u32>) -> Result
 }
 
 async fn list(about: &About, sink: &str) -> Result<Value, Failure> {
-    let delivered = about.fleet.names().await;
+    let delivered = about.fleet.names().await.map_err(failed)?;
     let rows = generations(about, sink).await?.into_iter().map(|generation| {
         json!({
             "generation": generation.number,
@@ -54,7 +54,7 @@ async fn list(about: &About, sink: &str) -> Result<Value, Failure> {
 
 /// Makes the next generation and fills it. One that a crash left without its lane is taken up again.
 async fn build(about: &About, sink: &str, per_s: Option<u32>) -> Result<Value, Failure> {
-    let delivered = about.fleet.names().await;
+    let delivered = about.fleet.names().await.map_err(failed)?;
     let all = generations(about, sink).await?;
     let forsaken =
         all.iter().find(|one| !one.live && one.mapping_current && !delivered.contains(&lane(sink, one.number)));
@@ -104,7 +104,7 @@ async fn drop_one(about: &About, sink: &str, generation: u32) -> Result<Value, F
         return Err(Failure::usage(format!("generation {generation} of {sink} is live: swap another one in first")));
     }
     let lane = lane(sink, generation);
-    if about.fleet.names().await.contains(&lane) {
+    if about.fleet.names().await.map_err(failed)?.contains(&lane) {
         about.fleet.remove(&lane, super::REMOVE_DEADLINE).await.map_err(failed)?;
     }
     let indexes = about.sinks.generations(sink).map_err(Failure::usage)?;

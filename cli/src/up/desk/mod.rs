@@ -15,7 +15,6 @@ use crate::{
 };
 use millstream_outbox::queue::WorkQueue;
 use millstream_projector::{
-    caught_up,
     fleet::{FleetError, backfill},
     newest_version,
     replay::Spec,
@@ -70,7 +69,7 @@ fn failed(error: FleetError) -> Failure {
 
 /// The lanes that a name means: one, or one for each generation of a sink.
 async fn lanes(about: &About, name: &str) -> Result<Vec<String>, Failure> {
-    let names = about.fleet.names().await;
+    let names = about.fleet.names().await.map_err(failed)?;
     let meant: Vec<String> = names.iter().filter(|lane| LaneName::parse(lane).is_meant_by(name)).cloned().collect();
     if meant.is_empty() { Err(failed(FleetError::Unknown { name: name.to_owned(), names })) } else { Ok(meant) }
 }
@@ -110,7 +109,7 @@ struct Spot {
 async fn spots(about: &About, place: Option<&Target>) -> Result<Vec<Spot>, Failure> {
     let stage = || Spot { name: "cache".to_owned(), queue: Arc::clone(&about.queue), sink: None };
     let (mut spots, names) = match place {
-        None => (vec![stage()], about.fleet.names().await),
+        None => (vec![stage()], about.fleet.names().await.map_err(failed)?),
         Some(Target::Cache) => (vec![stage()], Vec::new()),
         Some(Target::Sink(name)) => (Vec::new(), lanes(about, name).await?),
     };
@@ -169,11 +168,10 @@ async fn wait(about: &About, version: i64, sink: Option<&str>, timeout_ms: u64) 
     };
     let catching_up = async {
         if names.is_empty() {
-            return caught_up(&about.projector, None).await.map_err(Failure::failed);
+            return about.caught_up(None).await;
         }
         for name in &names {
-            let (lane, _) = about.fleet.get(name).await.map_err(failed)?;
-            caught_up(&about.projector, Some(&*lane)).await.map_err(Failure::failed)?;
+            about.caught_up(Some(name)).await?;
         }
         Ok(())
     };

@@ -17,7 +17,7 @@ const EXAMPLES_MAX: usize = 10;
 pub(super) async fn prove(about: &About, sink: Option<&str>, repair: bool) -> Result<Value, Failure> {
     let names = match sink {
         Some(sink) => lanes(about, sink).await?,
-        None => about.fleet.names().await,
+        None => about.fleet.names().await.map_err(failed)?,
     };
     let mut reports = Vec::with_capacity(names.len());
     for name in names {
