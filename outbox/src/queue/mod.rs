@@ -31,6 +31,11 @@ use crate::Position;
 /// A queue of work, one entry a document. All of it may be called from any task at any time.
 ///
 /// No call is torn by a dropped future: either all of it happens or nothing, though the caller no longer learns which.
+///
+/// A queue that several processes share keeps these promises to each of them, with three exceptions that no log shared by
+/// many can help. Its order is that of what the asking process has in hand. What was settled before something older is
+/// done may be done again by the next process. And a put that is cut off by the end of its process may be there in part,
+/// without its position, so that the rest follows when it is put again.
 pub trait WorkQueue: Send + Sync + 'static {
     /// Adds work, and the source position that it brings us to, in one durable step: when this returns, a crash loses
     /// neither. Obligations are added to an entry that is there already ([`Work::absorb`]). Putting the same again, or

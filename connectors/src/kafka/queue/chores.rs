@@ -1,13 +1,16 @@
 //! What has to be written because of what was read, beside what anybody has asked for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millstream_outbox::queue::QueueError;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::producer::{Outgoing, Written};
 use super::record;
 use super::station::Station;
+use super::trim::trim;
 use super::window::{Carry, Chore, Held};
 
 /// Entries that are carried in one go.
@@ -26,7 +29,8 @@ pub(super) enum Errand {
 
 /// Does the errands of one station until it ends.
 pub(super) async fn run(station: &Arc<Station>, mut errands: mpsc::UnboundedReceiver<Errand>) {
-    let pause = station.common.options.commit_interval;
+    let options = &station.common.options;
+    let (mut trimmed, mut next_trim) = (BTreeMap::new(), Instant::now() + options.trim_interval);
     loop {
         let done = tokio::select! {
             () = station.stop.cancelled() => return,
@@ -34,11 +38,18 @@ pub(super) async fn run(station: &Arc<Station>, mut errands: mpsc::UnboundedRece
                 Some(errand) => does(station, errand).await,
                 None => return,
             },
-            () = tokio::time::sleep(pause) => carry_stragglers(station).await,
+            () = tokio::time::sleep(options.commit_interval) => carry_stragglers(station).await,
+            () = tokio::time::sleep_until(next_trim) => {
+                next_trim = Instant::now() + options.trim_interval;
+                trim(station, &mut trimmed).await
+            }
         };
         match done {
             Ok(()) => station.announce(),
             Err(QueueError::Closed | QueueError::NoLane { .. }) => return,
+            Err(error @ QueueError::Unavailable { .. }) => {
+                tracing::warn!(topic = %station.work_topic, %error, "a chore of the queue waits for the brokers");
+            }
             // The record stays held, so that it is read again after the next start.
             Err(error) => {
                 tracing::error!(topic = %station.work_topic, %error, "a record of the queue stays unfinished")

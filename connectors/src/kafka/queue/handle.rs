@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::hub::Hub;
 use super::options::KafkaQueueOptions;
+use super::patience::patiently;
 use super::record;
 use super::settle::settle;
 use super::station::{Membership, Station};
@@ -110,16 +111,17 @@ impl WorkQueue for KafkaQueue {
 
     fn position(&self) -> BoxFuture<'_, Result<Option<Position>, QueueError>> {
         Box::pin(async move {
-            self.hub.common.control.sync().await?;
+            let common = &self.hub.common;
+            patiently(&common.stop, || common.control.sync()).await?;
             self.station.alive()?;
-            self.hub.common.control.position(self.station.lane.as_ref())
+            common.control.position(self.station.lane.as_ref())
         })
     }
 
     fn reset_position(&self, position: Position) -> BoxFuture<'_, Result<(), QueueError>> {
         self.whole(move |hub, station| async move {
             station.alive()?;
-            hub.common.control.reset(station.lane.as_ref(), position).await
+            patiently(&hub.common.stop, || hub.common.control.reset(station.lane.as_ref(), position)).await
         })
     }
 

@@ -18,6 +18,12 @@ use super::table::Table;
 use super::topics;
 use crate::kafka::client::Observer;
 
+/// The topic of a lane, and what this process has of the lane.
+pub(super) struct LaneTopic {
+    pub(super) topic: Arc<str>,
+    pub(super) station: Option<Arc<Station>>,
+}
+
 /// What the handles of one process share. With the last of them it ends.
 pub(super) struct Hub {
     pub(super) common: Common,
@@ -77,12 +83,15 @@ impl Hub {
     }
 
     /// The topics of all lanes as they are known now, with the stations that this process has of them.
-    pub(super) fn lane_topics(&self) -> Result<Vec<(Arc<str>, Option<Arc<Station>>)>, QueueError> {
+    pub(super) fn lane_topics(&self) -> Result<Vec<LaneTopic>, QueueError> {
         let lanes = self.common.control.lanes()?;
         let stations = self.lanes();
         let topic = |lane: LaneInfo| match stations.get(&lane.epoch) {
-            Some(station) => (Arc::clone(&station.work_topic), Some(Arc::clone(station))),
-            None => (Arc::from(names::lane(&self.common.options, &lane.name, lane.epoch).work), None),
+            Some(station) => LaneTopic { topic: Arc::clone(&station.work_topic), station: Some(Arc::clone(station)) },
+            None => {
+                let names = names::lane(&self.common.options, &lane.name, lane.epoch);
+                LaneTopic { topic: Arc::from(names.work), station: None }
+            }
         };
         Ok(lanes.into_iter().map(topic).collect())
     }

@@ -286,7 +286,8 @@ impl ConsumerContext for Callbacks {
             let refused = numbers(offsets);
             self.committed().retain(|partition, _| !refused.contains(partition));
             self.station.counters.commits_refused.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(topic = %self.station.work_topic, %error, "a commit was refused: the work is done again by its new owner");
+            let topic = &self.station.work_topic;
+            tracing::warn!(%topic, %error, "a commit was refused: what it was about may be done again");
         }
     }
 }

@@ -12,6 +12,7 @@
 //! partition, and coalesced in its [`window`] by the rules that all queues have. Taken, and settled: the lanes are
 //! written first, then what goes on of the entry (again, at the end of its partition) or its quarantine, and only then
 //! does the record count as finished. The group's offset of a partition is never beyond its first record that does not.
+//! What is committed is removed from the topic now and then ([`trim`]).
 //!
 //! # What a shared queue cannot promise
 //! * Order between members: each hands out the oldest of what it has in hand.
@@ -35,12 +36,14 @@ mod hub;
 mod member;
 mod names;
 mod options;
+mod patience;
 mod producer;
 mod record;
 mod settle;
 mod station;
 mod table;
 mod topics;
+mod trim;
 mod window;
 
 pub use handle::KafkaQueue;

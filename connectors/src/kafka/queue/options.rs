@@ -40,6 +40,8 @@ pub struct KafkaQueueOptions {
     pub drain_deadline: Duration,
     /// How often what is finished is committed.
     pub commit_interval: Duration,
+    /// How often what is committed is removed from the topics.
+    pub trim_interval: Duration,
     /// Entries that a member has in hand, ready or in flight, before it reads no more.
     pub window_max: usize,
     /// Entries beside them that wait for a time.
@@ -71,6 +73,7 @@ impl KafkaQueueOptions {
             session_timeout: Duration::from_secs(30),
             drain_deadline: Duration::from_secs(10),
             commit_interval: Duration::from_millis(500),
+            trim_interval: Duration::from_secs(60),
             window_max: 20_000,
             delayed_max: 100_000,
             held_behind_max: 20_000,

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use millstream_outbox::queue::{QueueError, SettleReport, Settled, Ticket, Work};
 
 use super::chores;
-use super::hub::Hub;
+use super::hub::{Hub, LaneTopic};
+use super::patience::patiently;
 use super::producer::{Outgoing, Written};
 use super::record;
 use super::station::Station;
@@ -80,11 +81,11 @@ async fn deliver(hub: &Hub, deliveries: &[&Work]) -> Result<(), QueueError> {
         return Ok(());
     }
     let control = &hub.common.control;
-    control.sync().await?;
+    patiently(&hub.common.stop, || control.sync()).await?;
     let lanes = hub.lane_topics()?;
     let records: Vec<Outgoing> = lanes
         .iter()
-        .flat_map(|(topic, _)| {
+        .flat_map(|LaneTopic { topic, .. }| {
             deliveries.iter().map(|work| Outgoing {
                 topic: Arc::clone(topic),
                 partition: None,
@@ -94,9 +95,9 @@ async fn deliver(hub: &Hub, deliveries: &[&Work]) -> Result<(), QueueError> {
         })
         .collect();
     let is_there =
-        |record: &Outgoing| hub.lane_topics().is_ok_and(|lanes| lanes.iter().any(|(topic, _)| *topic == record.topic));
+        |record: &Outgoing| hub.lane_topics().is_ok_and(|lanes| lanes.iter().any(|lane| lane.topic == record.topic));
     let written = hub.common.producer.write(&records, is_there).await?;
-    for ((_, station), written) in lanes.iter().zip(written.chunks(deliveries.len())) {
+    for (LaneTopic { station, .. }, written) in lanes.iter().zip(written.chunks(deliveries.len())) {
         if let Some(station) = station {
             station.seen(written).await;
         }

@@ -23,6 +23,7 @@ use super::control::{Control, LaneId, no_lane};
 use super::member;
 use super::names::Names;
 use super::options::KafkaQueueOptions;
+use super::patience::patiently;
 use super::producer::{Outgoing, QueueProducer, Written};
 use super::record;
 use super::table::Table;
@@ -195,7 +196,8 @@ impl Station {
         let written = self.common.producer.write(&records, |_| self.alive().is_ok()).await?;
         self.alive()?;
         if let Some(position) = position {
-            self.common.control.advance(self.lane.as_ref(), position).await?;
+            let advance = || self.common.control.advance(self.lane.as_ref(), position);
+            patiently(&self.stop, advance).await?;
         }
         self.seen(&written).await;
         Ok(())

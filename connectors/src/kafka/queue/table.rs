@@ -97,7 +97,9 @@ impl Table {
         let (consumer, timeout) = (Arc::clone(&self.consumer), self.answer_timeout);
         let asked = tokio::task::spawn_blocking(move || {
             let mut list = TopicPartitionList::new();
-            partitions.iter().for_each(|partition| drop(list.add_partition(&topic, *partition)));
+            for partition in partitions {
+                list.add_partition(&topic, partition);
+            }
             consumer.committed_offsets(list, timeout)
         });
         let answer = asked.await.map_err(|_| QueueError::Closed)?;

@@ -8,6 +8,8 @@ use millstream_outbox::queue::{Settled, WorkQueue};
 use millstream_testkit::{BrokerOptions, KafkaBroker, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::ChildStdout;
 
@@ -81,6 +83,47 @@ async fn what_is_unfinished_is_never_committed() {
     again.retain(|document_id| document_id % 2 == 0);
     again.sort_unstable();
     assert_eq!(again, (1..=200).filter(|document_id| document_id % 2 == 0).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_finished_is_removed_and_what_waits_for_long_is_written_again() {
+    let servers = KafkaBroker::shared().await.bootstrap_servers();
+    let prefix = new_prefix();
+    let options = KafkaQueueOptions {
+        partitions: 1,
+        held_behind_max: 100,
+        trim_interval: Duration::from_millis(50),
+        ..options(&servers, &prefix)
+    };
+    let queue = open(options.clone()).await;
+    join_alone(&queue).await;
+    put_all(&queue, 1, 1).await;
+    let held = queue.take(1).await.expect("taken").remove(0);
+    put_all(&queue, 1_000, 1).await;
+    let rest = queue.take(2_000).await.expect("taken");
+    assert_eq!(rest.len(), 999, "one is in flight");
+    let settled = rest.iter().map(|taken| (taken.ticket, Settled::Done)).collect();
+    queue.settle(settled).await.expect("settled");
+    let topic = format!("{prefix}.work");
+    let begins = || low_watermark(&servers, &topic);
+    wait_until("the finished records to be removed", WITHIN, || async { begins().await > 1_000 }).await;
+    queue.close().await;
+    let next = open(options).await;
+    join_alone(&next).await;
+    let left = next.take(2_000).await.expect("taken");
+    assert_eq!(left.iter().map(|taken| taken.work.document_id).collect::<Vec<_>>(), [held.work.document_id]);
+}
+
+/// Where the only partition of a topic begins.
+async fn low_watermark(servers: &str, topic: &str) -> i64 {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", servers).set("group.id", "a-plain-reader");
+    let topic = topic.to_owned();
+    let asked = tokio::task::spawn_blocking(move || {
+        let reader: BaseConsumer = config.create().expect("a reader");
+        reader.fetch_watermarks(&topic, 0, WITHIN).expect("an answer").0
+    });
+    asked.await.expect("an answer")
 }
 
 /// Waits for a line of the parent.
