@@ -7,7 +7,7 @@ use millstream_outbox::Position;
 use millstream_outbox::source::SourceStatus;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{ConsumerContext, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
@@ -59,6 +59,14 @@ pub(super) fn reader(options: &KafkaSourceOptions) -> ClientConfig {
         .set("queued.max.messages.kbytes", READ_AHEAD_KIB.to_string())
         .set("fetch.queue.backoff.ms", LOOK_AGAIN_MS.to_string());
     config
+}
+
+/// Closes a consumer on a thread of its own, which nobody waits for: while the brokers are away, closing may never end.
+pub(super) fn close(consumer: StreamConsumer<Observer>) {
+    let closing = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || drop(consumer));
+    if let Err(error) = closing {
+        tracing::warn!(%error, "there was no thread to close a consumer on");
+    }
 }
 
 /// The offsets as librdkafka takes them.

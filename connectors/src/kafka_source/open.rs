@@ -43,12 +43,24 @@ pub(super) async fn open(
     let asked = tokio::task::spawn_blocking(move || {
         let consumer = consumer(&asking, Arc::clone(&asked_for))?;
         let found = find(&consumer, &asking, stored);
-        found.map(|next| Opened { consumer, next }).map_err(|verdict| explain(verdict, &asked_for))
+        match found {
+            Ok(next) => Ok(Opened { consumer, next }),
+            Err(verdict) => {
+                client::close(consumer);
+                Err(explain(verdict, &asked_for))
+            }
+        }
     });
     let stopped = |error| Err(Verdict::Retry(format!("the questions to the brokers stopped: {error}")));
     let opened = asked.await.unwrap_or_else(stopped)?;
-    topic::refuse_compacted(&options).await?;
-    assign(&opened.consumer, &options, &opened.next)?;
+    let fit = match topic::refuse_compacted(&options).await {
+        Ok(()) => assign(&opened.consumer, &options, &opened.next),
+        unfit => unfit,
+    };
+    if let Err(verdict) = fit {
+        client::close(opened.consumer);
+        return Err(verdict);
+    }
     Ok(opened)
 }
 

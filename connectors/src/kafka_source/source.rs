@@ -21,6 +21,7 @@ use crate::policy::Backoff;
 
 /// How long a shutdown waits for the last confirmation to be committed.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+const LISTEN: Duration = Duration::from_millis(20);
 
 /// A source that reads a topic.
 pub struct KafkaSource {
@@ -232,26 +233,32 @@ impl KafkaSource {
         Ok(SourceEvent::Changes(ChangeBatch { changes, position }))
     }
 
-    /// Commits what was confirmed and is not known to be committed. Closing a consumer blocks, so it is done elsewhere.
-    async fn finish(self) -> Result<(), SourceError> {
-        let Some(Opened { consumer, .. }) = self.reader else { return Ok(()) };
+    /// Commits what was confirmed and is not known to be committed.
+    async fn finish(mut self) -> Result<(), SourceError> {
+        let Some(Opened { consumer, .. }) = self.reader.take() else { return Ok(()) };
         let last = self.shared.ledger().last_confirmed().cloned();
-        let topic = self.options.topic.clone();
-        let committing = tokio::task::spawn_blocking(move || match last {
-            Some(offsets) => client::list(&topic, &offsets).and_then(|list| consumer.commit(&list, CommitMode::Sync)),
-            None => Ok(()),
-        });
-        match timeout(LAST_WORDS, committing).await {
-            Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(error))) => {
-                tracing::warn!(%error, "the last offsets could not be committed: what follows them comes again");
-                Ok(())
+        if let Some(offsets) = last {
+            let list = client::list(&self.options.topic, &offsets);
+            let sent = list.and_then(|list| consumer.commit(&list, CommitMode::Async));
+            let heard = async {
+                while self.shared.ledger().last_confirmed().is_some() {
+                    // Reports are heard by the way. Records that come are not counted as read.
+                    drop(timeout(LISTEN, consumer.recv()).await);
+                }
+            };
+            if sent.is_err() || timeout(LAST_WORDS, heard).await.is_err() {
+                tracing::warn!("the last offsets could not be committed: what follows those before comes again");
             }
-            Ok(Err(_)) => Err(SourceError::Stopped),
-            Err(_) => {
-                tracing::warn!("the brokers did not answer in time: what follows the last offsets comes again");
-                Ok(())
-            }
+        }
+        client::close(consumer);
+        Ok(())
+    }
+}
+
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        if let Some(Opened { consumer, .. }) = self.reader.take() {
+            client::close(consumer);
         }
     }
 }

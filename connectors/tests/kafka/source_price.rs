@@ -42,6 +42,7 @@ async fn read(servers: &str, topic: &str, form: RecordForm) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
 async fn changes_a_second() {
     let servers = KafkaBroker::shared().await.bootstrap_servers();
     let changes = changes();
