@@ -6,7 +6,7 @@
 use super::encoding::Keys;
 use super::generation::{Generation, Mark, Shared, make, missing, read_mark, replace};
 use super::layout::FORM;
-use super::options::EmbeddedOptions;
+use super::options::{EmbeddedOptions, WRITER_HEAP_BYTES_MIN};
 use super::sink::EmbeddedSink;
 use futures::future::{BoxFuture, FutureExt};
 use millstream_projector::sink::generations::{Generation as Standing, Generations};
@@ -67,6 +67,11 @@ impl EmbeddedStore {
             reason: format!("{what}: {error}"),
         };
         let unfit = |difference: String| SinkError::Unfit { sink: sink.clone(), differences: vec![difference] };
+        if options.writer_heap_bytes < WRITER_HEAP_BYTES_MIN {
+            return Err(unfit(format!(
+                "its writer takes at least {WRITER_HEAP_BYTES_MIN} bytes of memory: allow it more"
+            )));
+        }
         fs::create_dir_all(&folder).map_err(|error| unavailable("the folder cannot be made", &error))?;
         let lock = File::create(folder.join(LOCK)).map_err(|error| unavailable("the lock cannot be opened", &error))?;
         match lock.try_lock() {
