@@ -17,8 +17,8 @@ pub(super) struct Line<'a> {
     pub(super) resource_json: &'a str,
 }
 
-/// What a document may not have in it: a bulk's lines end there. Between the tokens of a JSON text it could be; what
-/// composes documents writes none.
+/// What a document in a bulk may not have in it: its lines end there. Between the tokens of a JSON text it can be, though
+/// what composes documents writes none.
 pub(super) fn has_line_break(delivery: &Delivery) -> bool {
     match &delivery.content {
         Content::Document(json) => json.contains(&b'\n'),
@@ -62,11 +62,23 @@ fn put_line(bytes: &mut BytesMut, line: Line<'_>) {
     ];
     head.iter().for_each(|part| bytes.put_slice(part.as_bytes()));
     if let Content::Document(json) = &delivery.content {
-        let frame = ["{\"id\":\"", id, "\",\"resource\":", resource_json, ",\"document\":"];
-        frame.iter().for_each(|part| bytes.put_slice(part.as_bytes()));
-        bytes.put_slice(json);
-        bytes.put_slice(b"}\n");
+        put_source(bytes, id, resource_json, json);
+        bytes.put_slice(b"\n");
     }
+}
+
+fn put_source(bytes: &mut BytesMut, id: &str, resource_json: &str, json: &[u8]) {
+    let frame = ["{\"id\":\"", id, "\",\"resource\":", resource_json, ",\"document\":"];
+    frame.iter().for_each(|part| bytes.put_slice(part.as_bytes()));
+    bytes.put_slice(json);
+    bytes.put_slice(b"}");
+}
+
+/// What is sent of a document outside of a bulk.
+pub(super) fn source(id: &str, resource_json: &str, json: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(json.len() + FRAME_BYTES);
+    put_source(&mut bytes, id, resource_json, json);
+    bytes.freeze()
 }
 
 #[cfg(test)]
@@ -79,9 +91,9 @@ mod tests {
     fn every_delivery_is_its_own_action_at_its_version() {
         let key = DocumentKey { uuid: Uuid::from_u128(0xAB), resource_key: 1 };
         let content = Content::Document(Bytes::from_static(b"{\"amount\":1.10}"));
-        let put = Delivery { key, version: 7, content: content.clone(), repair: false };
+        let put = Delivery { key, version: 7, content, repair: false };
         let repair = Delivery { repair: true, ..put.clone() };
-        let delete = Delivery { content: Content::Deleted, version: 8, ..put.clone() };
+        let delete = Delivery { key, version: 8, content: Content::Deleted, repair: false };
         let all = [put, repair, delete];
         let line = |delivery| Line { delivery, alias: "m.write.g1.x", resource_json: "\"ed-fi/x\"" };
         let bytes = lines(all.iter().map(line));

@@ -14,6 +14,7 @@ use millstream_projector::sink::{Sink, SinkError};
 
 use super::aliases::{Aliases, Moved, apply, make_live, only_while, open_to_readers};
 use super::cluster::Cluster;
+use super::difference;
 use super::make::{self, Made, no_generation};
 use super::names::DESCRIPTORS;
 use super::options::{OpenSearchOptions, OptionsError};
@@ -174,9 +175,16 @@ pub(super) async fn refresh(cluster: &Cluster, number: u32) -> Result<(), SinkEr
     cluster.expect(request, "the indexes could not be refreshed").await.map(drop)
 }
 
-/// Names the indexes of a generation whose mapping is not what the schema gives.
+/// Names the indexes of a generation whose mapping is not what the schema gives, each with what is different.
 pub(super) async fn outdated(cluster: &Cluster, number: u32) -> Result<Vec<String>, SinkError> {
-    standing(cluster, number).await.map(|standing| standing.outdated)
+    let mut named = Vec::new();
+    for index in standing(cluster, number).await?.outdated {
+        let wanted = cluster.names.parse(&index).and_then(|(_, stem)| cluster.types.mapping(stem));
+        if let Some(wanted) = wanted {
+            named.push(difference::name(cluster, &index, wanted).await?);
+        }
+    }
+    Ok(named)
 }
 
 async fn standing(cluster: &Cluster, number: u32) -> Result<Standing, SinkError> {

@@ -39,6 +39,17 @@ impl ItemError {
     }
 }
 
+impl Item {
+    /// The answer to a request that was about one document only.
+    pub(super) fn of_answer(status: u16, body: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Refusal {
+            error: ItemError,
+        }
+        Self { status, error: serde_json::from_slice::<Refusal>(body).ok().map(|refusal| refusal.error) }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Action {

@@ -4,7 +4,7 @@
 //!   for hundreds of shards; all descriptor types share one ([`names`](self) says what they are called). Mappings come from
 //!   the fields of the schema, by [`mapping`](self); what the schema does not know is kept and not searched.
 //! * Every document is written with its own version (`external`), deletes too: the node refuses what is older. It remembers
-//!   the versions of deletes for a day, or until it is started again.
+//!   the versions of deletes for a day, or until it is started again; then the ledger of tombstones has to answer.
 //! * A bulk is answered item by item, and so is each delivery ([`outcome`](self)). Of an answer that breaks off, the part
 //!   that came counts.
 //! * Writes go through an alias and demand one (`require_alias`): what comes late for a generation that was removed is
@@ -19,6 +19,7 @@ mod analysis;
 mod bulk;
 mod client;
 mod cluster;
+mod difference;
 mod fetch;
 mod indexes;
 mod items;
@@ -28,6 +29,8 @@ mod names;
 mod options;
 mod outcome;
 mod scan;
+mod search;
+mod single;
 mod sink;
 mod template;
 mod types;

@@ -141,11 +141,10 @@ pub struct OptionsError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millstream_schema::plan::Mapping;
+    use millstream_testkit::World;
 
     fn options(url: &str) -> OpenSearchOptions {
-        let nothing = Mapping::default();
-        OpenSearchOptions::new(url, "millstream", Arc::new(SearchModel::of(&nothing)))
+        OpenSearchOptions::new(url, "millstream", Arc::new(SearchModel::of(&World::fixtures().mapping)))
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One generation as a sink: deliveries into bulks, answers into outcomes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,17 +14,21 @@ use super::client::{BulkAnswer, NoAnswer};
 use super::cluster::Cluster;
 use super::fetch;
 use super::indexes::outdated;
-use super::items;
+use super::items::{self, Item};
 use super::make::{index_of_type, no_generation};
 use super::outcome::{self, Verdict, Whole};
 use super::scan::GenerationScan;
-use super::template::{self, DELETE_MEMORY};
+use super::single;
+use super::template;
 use super::types::DocumentType;
 
 const BATCH_DOCUMENTS_MAX: usize = 1_000;
 /// The project's own advice is 5 to 15 MB; a document is parsed on the node for as long as it is large.
 const BATCH_BYTES_MAX: usize = 5 << 20;
 const IN_FLIGHT_MAX: usize = 4;
+/// The indexes are set to a day, which covers all that can still be under way. But a node that is stopped writes to disk
+/// what it holds, and begins again without the versions of what it does not hold any more: so nothing may lean on it.
+const DELETE_MEMORY: Duration = Duration::ZERO;
 /// A request that the node has taken waits at most half the time that we wait for its answer, and is then carried out.
 const CARRYING_OUT_MAX: Duration = Duration::from_secs(30);
 
@@ -32,6 +36,8 @@ const CARRYING_OUT_MAX: Duration = Duration::from_secs(30);
 pub(super) struct OpenSearchSink {
     cluster: Arc<Cluster>,
     number: u32,
+    /// What each index is written through, by its stem.
+    aliases: BTreeMap<String, String>,
 }
 
 /// A delivery on its way, by its place.
@@ -49,7 +55,8 @@ struct Put<'a> {
 
 impl OpenSearchSink {
     pub(super) fn new(cluster: Arc<Cluster>, number: u32) -> Self {
-        Self { cluster, number }
+        let aliases = cluster.types.stems().map(|stem| (stem.to_owned(), cluster.names.write(number, stem))).collect();
+        Self { cluster, number, aliases }
     }
 
     async fn check(&self) -> Result<(), SinkError> {
@@ -65,8 +72,8 @@ impl OpenSearchSink {
             // It takes documents all the same, and finds them by what it knows.
             tracing::warn!(
                 generation = self.number,
-                indexes = outdated.join(", "),
-                "the schema gives these indexes another mapping now: searches miss what is new in it until a new generation is built (millstream index build)"
+                differences = outdated.join("; "),
+                "the schema gives these indexes other mappings now: searches miss what is new in them until a new generation is built (millstream index build)"
             );
         }
         Ok(())
@@ -75,14 +82,17 @@ impl OpenSearchSink {
     async fn deliver(&self, deliveries: &[Delivery]) -> Vec<Outcome> {
         let mut put =
             Put { deliveries, outcomes: vec![None; deliveries.len()], parts: Vec::new(), made: BTreeSet::new() };
-        let all = self.admissible(&mut put);
-        put.parts.push(all);
+        self.sort_out(&mut put);
         while let Some(part) = put.parts.pop() {
             if part.is_empty() {
                 continue;
             }
-            match self.cluster.client.bulk(self.request(&put, &part)).await {
-                Ok(answer) => self.judge(&mut put, part, &answer).await,
+            let sent = match part[..] {
+                [at] if has_line_break(&deliveries[at]) => self.send_alone(&mut put, at).await,
+                _ => self.send(&mut put, &part).await,
+            };
+            match sent {
+                Ok(()) => {}
                 Err(NoAnswer::Unreachable(reason)) => {
                     put.answer(&part, &Outcome::retry(RetryCause::Unavailable, reason));
                 }
@@ -93,43 +103,60 @@ impl OpenSearchSink {
         put.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unanswered)).collect()
     }
 
-    /// Those that can be sent at all; the others are answered.
-    fn admissible(&self, put: &mut Put<'_>) -> Part {
-        let mut part = Vec::with_capacity(put.deliveries.len());
+    /// What goes into one bulk, what goes alone, and what cannot be sent at all.
+    fn sort_out(&self, put: &mut Put<'_>) {
+        let mut together = Vec::with_capacity(put.deliveries.len());
         for (at, delivery) in put.deliveries.iter().enumerate() {
-            let reason = if self.type_of(delivery).is_none() {
-                format!("the schema has no type with the key {}", delivery.key.resource_key)
+            if self.type_of(delivery).is_none() {
+                let reason = format!("the schema has no type with the key {}", delivery.key.resource_key);
+                put.outcomes[at] = Some(Outcome::Rejected { reason });
             } else if has_line_break(delivery) {
-                "its body has a line break between its members, where a bulk request ends".to_owned()
+                put.parts.push(vec![at]);
             } else {
-                part.push(at);
-                continue;
-            };
-            put.outcomes[at] = Some(Outcome::Rejected { reason });
+                together.push(at);
+            }
         }
-        part
+        put.parts.push(together);
+    }
+
+    async fn send(&self, put: &mut Put<'_>, part: &Part) -> Result<(), NoAnswer> {
+        let lines = lines(part.iter().filter_map(|at| self.line(&put.deliveries[*at])));
+        let answer = self.cluster.client.bulk(lines).await?;
+        self.judge(put, part, &answer).await;
+        Ok(())
+    }
+
+    async fn send_alone(&self, put: &mut Put<'_>, at: usize) -> Result<(), NoAnswer> {
+        if let Some(line) = self.line(&put.deliveries[at]) {
+            let item = single::put(&self.cluster, line).await?;
+            self.judge_items(put, &[at], &[item]).await;
+        }
+        Ok(())
     }
 
     fn type_of(&self, delivery: &Delivery) -> Option<&DocumentType> {
         self.cluster.types.get(delivery.key.resource_key)
     }
 
-    fn request(&self, put: &Put<'_>, part: &Part) -> Bytes {
-        // Only what has a type is in a part.
-        let aliased = part.iter().filter_map(|at| {
-            let delivery = &put.deliveries[*at];
-            let ty = self.type_of(delivery)?;
-            Some((delivery, self.cluster.names.write(self.number, &ty.stem), ty.resource_json.as_str()))
-        });
-        let aliased: Vec<_> = aliased.collect();
-        lines(aliased.iter().map(|(delivery, alias, resource_json)| Line { delivery, alias, resource_json }))
+    /// Only what has a type gets here.
+    fn line<'a>(&'a self, delivery: &'a Delivery) -> Option<Line<'a>> {
+        let ty = self.type_of(delivery)?;
+        Some(Line { delivery, alias: self.aliases.get(&ty.stem)?, resource_json: &ty.resource_json })
     }
 
-    async fn judge(&self, put: &mut Put<'_>, part: Part, answer: &BulkAnswer) {
+    async fn judge(&self, put: &mut Put<'_>, part: &[usize], answer: &BulkAnswer) {
         match outcome::whole(answer) {
-            Whole::ByItem => self.judge_items(put, part, answer).await,
-            Whole::All(outcome) => put.answer(&part, &outcome),
-            Whole::Refused(reason) if part.len() == 1 => put.answer(&part, &Outcome::Rejected { reason }),
+            Whole::ByItem => {
+                let (items, trouble) = items::read(&answer.body);
+                if let Some(rest) = part.get(items.len()..).filter(|rest| !rest.is_empty()) {
+                    let why = answer.cut.clone().or(trouble).unwrap_or_else(|| "it has too few items".to_owned());
+                    let reason = format!("the answer broke off after {} of {} items: {why}", items.len(), part.len());
+                    put.answer(rest, &Outcome::retry(RetryCause::Unanswered, reason));
+                }
+                self.judge_items(put, part, &items).await;
+            }
+            Whole::All(outcome) => put.answer(part, &outcome),
+            Whole::Refused(reason) if part.len() == 1 => put.answer(part, &Outcome::Rejected { reason }),
             Whole::Refused(_) => {
                 let (first, second) = part.split_at(part.len() / 2);
                 put.parts.extend([second.to_vec(), first.to_vec()]);
@@ -137,38 +164,37 @@ impl OpenSearchSink {
         }
     }
 
-    /// Each by its own answer; those without one are not known to be done.
-    async fn judge_items(&self, put: &mut Put<'_>, part: Part, answer: &BulkAnswer) {
-        let (items, trouble) = items::read(&answer.body);
+    /// Each by its own answer.
+    async fn judge_items(&self, put: &mut Put<'_>, part: &[usize], items: &[Item]) {
         let mut without_index = Part::new();
-        for (at, item) in part.iter().zip(&items) {
+        for (at, item) in part.iter().zip(items) {
             match outcome::item(item) {
                 Verdict::Answered(outcome) => put.outcomes[*at] = Some(outcome),
                 Verdict::NoIndex => without_index.push(*at),
             }
         }
-        if let Some(rest) = part.get(items.len()..).filter(|rest| !rest.is_empty()) {
-            let why = answer.cut.clone().or(trouble).unwrap_or_else(|| "it has too few items".to_owned());
-            let reason = format!("the answer broke off after {} of {} items: {why}", items.len(), part.len());
-            put.answer(rest, &Outcome::retry(RetryCause::Unanswered, reason));
-        }
         let again = self.make_indexes(put, without_index).await;
         put.parts.push(again);
     }
 
-    /// Makes the indexes that these need; those to be sent again.
+    /// Makes the indexes that these need, each once in a put; those to be sent again.
     async fn make_indexes(&self, put: &mut Put<'_>, part: Part) -> Part {
-        let mut again = Part::new();
+        let mut by_stem: BTreeMap<&str, Part> = BTreeMap::new();
         for at in part {
-            let Some(stem) = self.type_of(&put.deliveries[at]).map(|ty| ty.stem.clone()) else { continue };
-            let result = if put.made.contains(&stem) {
-                Err("its index went away as soon as it was made".to_owned())
+            if let Some(ty) = self.type_of(&put.deliveries[at]) {
+                by_stem.entry(&ty.stem).or_default().push(at);
+            }
+        }
+        let mut again = Part::new();
+        for (stem, part) in by_stem {
+            let result = if put.made.insert(stem.to_owned()) {
+                index_of_type(&self.cluster, self.number, stem).await.map_err(|error| error.to_string())
             } else {
-                index_of_type(&self.cluster, self.number, &stem).await.map_err(|error| error.to_string())
+                Err("its index went away as soon as it was made".to_owned())
             };
             match result {
-                Ok(()) => again.push(at),
-                Err(reason) => put.outcomes[at] = Some(Outcome::retry(RetryCause::Unavailable, reason)),
+                Ok(()) => again.extend(part),
+                Err(reason) => put.answer(&part, &Outcome::retry(RetryCause::Unavailable, reason)),
             }
         }
         again

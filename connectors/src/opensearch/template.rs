@@ -11,11 +11,9 @@ use millstream_projector::sink::SinkError;
 use super::analysis;
 use super::cluster::Cluster;
 
-/// For how long a node remembers the version of a document that was deleted, so that nothing older brings it back. It costs
-/// the node memory for each document deleted in that time.
-pub(super) const DELETE_MEMORY: std::time::Duration = std::time::Duration::from_secs(24 * 3_600);
-
-/// Settings of an index that the sink's promises stand on: if one of those is different, nothing is delivered.
+/// Settings of an index that the sink's promises stand on: if one of those is different, nothing is delivered. For so long
+/// (`gc_deletes`) a node that runs remembers the version of a document that was deleted, so that nothing older brings it
+/// back; it costs the node memory for each document deleted in that time.
 const PROMISES: [(&str, &str, &str); 2] = [
     ("index.gc_deletes", "24h", "deletes have to be remembered"),
     ("index.translog.durability", "request", "what is answered has to be on disk"),

@@ -51,6 +51,11 @@ impl Types {
         self.by_key.get(&key)
     }
 
+    /// Stems of all indexes that there may be.
+    pub(super) fn stems(&self) -> impl Iterator<Item = &str> {
+        self.indexes.keys().map(String::as_str)
+    }
+
     /// The mapping of an index by its stem; `None` for one that this schema has no use for.
     pub(super) fn mapping(&self, stem: &str) -> Option<&IndexMapping> {
         self.indexes.get(stem)

@@ -1,11 +1,20 @@
 //! Generations: built beside the live one, swapped, swapped back, removed.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
+
 use millstream_connectors::opensearch::OpenSearchIndexes;
 use millstream_projector::sink::generations::{Generation, Generations};
-use millstream_projector::sink::{Sink, SinkError};
-use millstream_testkit::OpenSearchNode;
+use millstream_projector::sink::{Delivery, SinkError};
+use millstream_search::{SearchEngine, SearchQuery};
+use millstream_testkit::{OpenSearchNode, wait_until};
+use uuid::Uuid;
 
-use crate::support::{assert_all_done, new_prefix, open, options, state, upsert};
+use crate::support::{assert_all_done, model, new_prefix, open, options, resource_key, state, upsert};
+
+const WITHIN: Duration = Duration::from_secs(60);
 
 fn numbers(all: &[Generation]) -> Vec<(u32, bool)> {
     all.iter().map(|generation| (generation.number, generation.live)).collect()
@@ -61,4 +70,78 @@ async fn many_processes_that_begin_at_once_make_one_generation() {
     made.sort_unstable();
     made.dedup();
     assert_eq!(made.len(), 4, "each made its own");
+}
+
+/// What a search finds, as (number of the district, version).
+async fn found(engine: &dyn SearchEngine, endpoint: &str) -> BTreeSet<(Uuid, i64)> {
+    let model = model();
+    let resource = model.iter().find(|resource| resource.endpoint == endpoint).expect("a type");
+    let query = SearchQuery::all(Arc::clone(resource), 500);
+    let page = engine.search(&query).await.unwrap_or_else(|error| panic!("{error}"));
+    page.documents.into_iter().map(|hit| (hit.uuid, hit.version)).collect()
+}
+
+/// Both generations hold all districts; only the second one holds the others of one more type, and the first one those of
+/// another: no answer may mix them, whenever it is asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn searches_are_answered_from_one_generation_throughout() {
+    const SWAPS: u32 = 12;
+    let url = OpenSearchNode::shared().await.url();
+    let (indexes, first) = open(options(&url, &new_prefix())).await;
+    let number = indexes.create().await.unwrap_or_else(|error| panic!("{error}"));
+    let second = indexes.sink(number).expect("a sink");
+    let of_type = |endpoint: &str, numbers: std::ops::Range<u128>, version: i64| -> Vec<Delivery> {
+        let of = |number| {
+            let mut delivery = upsert(number, version, "one");
+            delivery.key.resource_key = resource_key(endpoint);
+            delivery
+        };
+        numbers.map(of).collect()
+    };
+    // Versions tell from which generation an answer came.
+    assert_all_done(&first.put(&of_type("districts", 0..100, 1)).await);
+    assert_all_done(&second.put(&of_type("districts", 0..100, 2)).await);
+    assert_all_done(&first.put(&of_type("students", 200..210, 1)).await);
+    let done = AtomicBool::new(false);
+    let (searches, written) = (AtomicUsize::new(0), AtomicU32::new(0));
+    let searching = async {
+        let engine: &dyn SearchEngine = &indexes;
+        engine.refresh().await.unwrap_or_else(|error| panic!("{error}"));
+        while !done.load(Ordering::Relaxed) {
+            let districts = found(engine, "districts").await;
+            let versions: BTreeSet<i64> = districts.iter().map(|(_, version)| *version).collect();
+            assert_eq!((districts.len(), versions.len()), (100, 1), "all of one generation: {versions:?}");
+            let students = found(engine, "students").await;
+            assert!(students.is_empty() || students.len() == 10, "all or none: {students:?}");
+            searches.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let writing = async {
+        // New types all the time, in both generations, each in its own turn.
+        for (endpoint, at) in ["programs", "sessions", "sections", "classPeriods", "buses"].into_iter().zip(0..) {
+            for sink in [&first, &second] {
+                assert_all_done(&sink.put(&of_type(endpoint, 300 + 10 * at..305 + 10 * at, 5)).await);
+            }
+            written.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let swapping = async {
+        for swap in 0..SWAPS {
+            indexes.swap(if swap % 2 == 0 { number } else { 1 }).await.unwrap_or_else(|error| panic!("{error}"));
+            let so_far = searches.load(Ordering::Relaxed);
+            wait_until("searches to go on", WITHIN, || {
+                std::future::ready(searches.load(Ordering::Relaxed) > so_far + 2)
+            })
+            .await;
+        }
+        wait_until("the writers to be done", WITHIN, || std::future::ready(written.load(Ordering::Relaxed) == 5)).await;
+        done.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(searching, writing, swapping);
+    println!("{} searches during {SWAPS} swaps", searches.load(Ordering::Relaxed));
+    indexes.swap(number).await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(found(&indexes, "students").await.is_empty(), "there are none in this generation");
+    assert_eq!(found(&indexes, "programs").await.len(), 5);
+    indexes.remove(1).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(found(&indexes, "districts").await.len(), 100);
 }

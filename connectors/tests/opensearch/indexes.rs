@@ -1,12 +1,15 @@
 //! What the node has of a sink: indexes, settings, mappings.
 
 use millstream_connectors::opensearch::{OpenSearchIndexes, OpenSearchOptions};
-use millstream_projector::sink::generations::Generations;
-use millstream_projector::sink::{Content, Delivery, Outcome, RetryCause, Sink, SinkError};
+use millstream_projector::sink::generations::{Generation, Generations};
+use millstream_projector::sink::{Content, Delivery, Outcome, RetryCause, SinkError};
+use millstream_schema::{apischema, plan};
+use millstream_search::SearchModel;
 use millstream_testkit::OpenSearchNode;
 use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::{ask, assert_all_done, delete, key, new_prefix, open, options, resource_key, state, upsert};
@@ -49,17 +52,20 @@ async fn poison_is_answered_alone() {
         upsert(1, 5, "sound"),
         poison(2, body(r#"{"districtId":"no number"}"#)),
         poison(3, body(r#"{"districtId":}"#)),
-        poison(4, body("{\n}")),
+        poison(4, body("{\n\"districtId\":\"nor this\"}")),
         Delivery { key: millstream_projector::sink::DocumentKey { resource_key: 9_999, ..key(5) }, ..upsert(5, 5, "") },
         upsert(6, 5, "sound"),
+        poison(7, body("{\n\"districtId\": 7\n}")),
     ];
     let outcomes = sink.put(&all).await;
-    assert_eq!((&outcomes[0], &outcomes[5]), (&Outcome::Done, &Outcome::Done), "{outcomes:?}");
-    for (outcome, named) in outcomes[1..5].iter().zip(["no number", "status 400", "line break", "9999"]) {
+    assert_all_done(&[outcomes[0].clone(), outcomes[5].clone(), outcomes[6].clone()]);
+    for (outcome, named) in outcomes[1..5].iter().zip(["no number", "status 400", "nor this", "9999"]) {
         let Outcome::Rejected { reason } = outcome else { panic!("{outcome:?}") };
         assert!(reason.contains(named), "{named} in {reason}");
     }
-    assert_eq!(state(&*sink).await.len(), 2);
+    let state = state(&*sink).await;
+    assert_eq!(state.len(), 3);
+    assert_eq!(state[&key(7).uuid].1, "{\n\"districtId\": 7\n}", "a line break is no poison");
 }
 
 #[tokio::test]
@@ -85,6 +91,39 @@ async fn every_difference_is_named_and_preparing_changes_nothing() {
     let Err(SinkError::Unfit { differences, .. }) = sink.prepare().await else { panic!("it forgets deletes") };
     assert_eq!(differences.len(), 2, "{differences:?}");
     assert!(differences.iter().all(|difference| difference.contains("g1.meadow.districts")), "{differences:?}");
+}
+
+/// The fields of the small schema without its extension.
+fn model_before() -> Arc<SearchModel> {
+    let core: Vec<_> = millstream_testkit::corpus::fixtures().schema_paths();
+    let core = core.into_iter().filter(|path| path.ends_with("meadow.ApiSchema.json")).collect::<Vec<_>>();
+    let schema = apischema::load(&core).unwrap_or_else(|errors| panic!("{errors}"));
+    let model = millstream_schema::model::derive(&schema).unwrap_or_else(|errors| panic!("{errors}"));
+    Arc::new(SearchModel::of(&plan::compile(&schema, &model)))
+}
+
+#[tokio::test]
+async fn a_mapping_that_the_schema_changed_is_noticed_and_built_anew() {
+    let url = OpenSearchNode::shared().await.url();
+    let prefix = new_prefix();
+    let before = OpenSearchOptions { model: model_before(), ..options(&url, &prefix) };
+    let key = before.model.iter().find(|resource| resource.endpoint == "schools").expect("a type").key;
+    let (_, sink) = open(before).await;
+    let mut school = upsert(1, 5, "one");
+    school.key.resource_key = key;
+    assert_all_done(&sink.put(std::slice::from_ref(&school)).await);
+
+    let (indexes, sink) = open(options(&url, &prefix)).await;
+    let current = |all: Vec<Generation>| all.iter().map(|one| one.mapping_current).collect::<Vec<_>>();
+    assert_eq!(current(indexes.list().await.expect("a list")), [false]);
+    school.key.resource_key = resource_key("schools");
+    school.version = 6;
+    assert_all_done(&sink.put(std::slice::from_ref(&school)).await);
+    let number = indexes.create().await.unwrap_or_else(|error| panic!("{error}"));
+    assert_all_done(&indexes.sink(number).expect("a sink").put(&[school]).await);
+    let all = indexes.list().await.expect("a list");
+    assert_ne!(all[0].schema_hash, all[1].schema_hash);
+    assert_eq!(current(all), [false, true]);
 }
 
 #[tokio::test]

@@ -4,6 +4,10 @@
 #![allow(clippy::print_stdout)]
 
 mod conformance;
+mod delivery;
+mod faults;
 mod generations;
 mod indexes;
+mod price;
+mod search;
 mod support;
