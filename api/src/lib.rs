@@ -26,6 +26,9 @@
 //! back as `pageToken` it goes on behind that page at the same cost however far that is, with the same filters and any
 //! `limit`, and misses nothing and repeats nothing that was there from beginning to end. A page without that header is
 //! the last.
+//!
+//! A read or a search with the header `X-Millstream-Min-Version: V` shows everything up to that version, or is answered
+//! with 503: reads of `/data` always do, a search waits for its copy ([`CopyWait`]).
 
 mod backend;
 mod data;

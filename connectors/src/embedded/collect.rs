@@ -29,7 +29,8 @@ pub(super) struct FoundDocument {
     pub(super) address: DocAddress,
     pub(super) uuid: Uuid,
     pub(super) version: i64,
-    score: Score,
+    /// [`rank_of_score`], where the order is by relevance.
+    relevance: Option<u64>,
     /// Encoded values of the sort's fields.
     key: Vec<Option<String>>,
 }
@@ -84,7 +85,7 @@ impl Page {
 
     fn compare(&self, a: &FoundDocument, b: &FoundDocument) -> Ordering {
         if self.by_relevance {
-            return b.score.total_cmp(&a.score).then(a.uuid.cmp(&b.uuid));
+            return a.relevance.cmp(&b.relevance).then(a.uuid.cmp(&b.uuid));
         }
         for ((order, a), b) in self.sort.iter().zip(&a.key).zip(&b.key) {
             let compared = match (a, b) {
@@ -221,34 +222,15 @@ pub(super) struct SegmentPage {
     documents_max: usize,
     by_relevance: bool,
     /// The first documents so far, the last of them on top.
-    best: BinaryHeap<(Vec<u64>, DocId, Scored)>,
+    best: BinaryHeap<(Vec<u64>, DocId)>,
     total: u64,
     /// Rank of the document at hand.
     rank: Vec<u64>,
 }
 
-/// A score, which the rank orders by: here it only travels with its document.
-#[derive(Clone, Copy)]
-struct Scored(Score);
-
-impl PartialEq for Scored {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Scored {}
-
-impl PartialOrd for Scored {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scored {
-    fn cmp(&self, _: &Self) -> Ordering {
-        Ordering::Equal
-    }
+/// A score as a rank: the best first. Scores are not negative, so their bits are in their order.
+fn rank_of_score(score: Score) -> u64 {
+    u64::from(u32::MAX - score.to_bits())
 }
 
 impl SegmentCollector for SegmentPage {
@@ -266,8 +248,7 @@ impl SegmentCollector for SegmentPage {
         }
         self.rank.clear();
         if self.by_relevance {
-            // Scores are not negative: their bits are in their order.
-            self.rank.push(u64::from(u32::MAX - score.to_bits()));
+            self.rank.push(rank_of_score(score));
         }
         self.rank.extend(self.ranks.iter().map(|ranks| ranks.of(doc)));
         self.rank.push(self.ids.ords().first(doc).map_or(MISSING, |ord| ord * 2 + 1));
@@ -275,17 +256,17 @@ impl SegmentCollector for SegmentPage {
             return;
         }
         if self.best.len() == self.documents_max {
-            if self.best.peek().is_some_and(|(last, ..)| *last <= self.rank) {
+            if self.best.peek().is_some_and(|(last, _)| *last <= self.rank) {
                 return;
             }
             self.best.pop();
         }
-        self.best.push((self.rank.clone(), doc, Scored(score)));
+        self.best.push((self.rank.clone(), doc));
     }
 
     fn harvest(self) -> tantivy::Result<Found> {
         let mut documents = Vec::with_capacity(self.best.len());
-        for (_, doc, Scored(score)) in self.best {
+        for (rank, doc) in self.best {
             let key = self.ranks.iter().map(|ranks| ranks.value(doc)).collect::<tantivy::Result<_>>()?;
             let missing = || TantivyError::InternalError("a document without an id or a version".to_owned());
             let mut id = Vec::new();
@@ -295,7 +276,7 @@ impl SegmentCollector for SegmentPage {
                 address: DocAddress::new(self.ordinal, doc),
                 uuid: Uuid::from_slice(&id).map_err(|_| missing())?,
                 version: self.versions.first(doc).ok_or_else(missing)?,
-                score,
+                relevance: rank.first().copied().filter(|_| self.by_relevance),
                 key,
             });
         }

@@ -42,13 +42,13 @@ pub(super) fn block(
 }
 
 /// The one entry of a deleted document.
-pub(super) fn tombstone(layout: &Layout, uuid: Uuid, version: i64) -> TantivyDocument {
+pub(super) fn tombstone(layout: &Layout, uuid: Uuid, version: i64, deleted_at_s: u64) -> TantivyDocument {
     let mut entry = TantivyDocument::default();
     entry.add_bytes(layout.block, uuid.as_bytes());
     entry.add_bytes(layout.kind, &TOMBSTONE);
     entry.add_bytes(layout.id, uuid.as_bytes());
     entry.add_i64(layout.version, version);
-    entry.add_u64(layout.deleted_at_s, now_s());
+    entry.add_u64(layout.deleted_at_s, deleted_at_s);
     entry
 }
 

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+/// The least that a writer works with.
+pub(super) const WRITER_HEAP_BYTES_MIN: usize = 15_000_000;
+
 /// Where the embedded index is and what it may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmbeddedOptions {

@@ -1,6 +1,6 @@
 //! One generation as a sink.
 
-use super::entry::{block, tombstone};
+use super::entry::{block, now_s, tombstone};
 use super::generation::Generation;
 use super::scan::EmbeddedScan;
 use super::store::{Inner, blocking};
@@ -66,7 +66,7 @@ impl EmbeddedSink {
 fn entry(generation: &Generation, delivery: &Delivery) -> Entry {
     let Delivery { key, version, content, repair } = delivery;
     let block = match content {
-        Content::Deleted => Ok(vec![tombstone(&generation.layout, key.uuid, *version)]),
+        Content::Deleted => Ok(vec![tombstone(&generation.layout, key.uuid, *version, now_s())]),
         Content::Document(body) => match generation.shared.model.by_key(key.resource_key) {
             Some(resource) => {
                 let keys = &generation.shared.keys;

@@ -6,7 +6,7 @@
 use super::encoding::Keys;
 use super::generation::{Generation, Mark, Shared, make, missing, read_mark, replace};
 use super::layout::FORM;
-use super::options::EmbeddedOptions;
+use super::options::{EmbeddedOptions, WRITER_HEAP_BYTES_MIN};
 use super::sink::EmbeddedSink;
 use futures::future::{BoxFuture, FutureExt};
 use millstream_projector::sink::generations::{Generation as Standing, Generations};
@@ -67,6 +67,11 @@ impl EmbeddedStore {
             reason: format!("{what}: {error}"),
         };
         let unfit = |difference: String| SinkError::Unfit { sink: sink.clone(), differences: vec![difference] };
+        if options.writer_heap_bytes < WRITER_HEAP_BYTES_MIN {
+            return Err(unfit(format!(
+                "its writer takes at least {WRITER_HEAP_BYTES_MIN} bytes of memory: allow it more"
+            )));
+        }
         fs::create_dir_all(&folder).map_err(|error| unavailable("the folder cannot be made", &error))?;
         let lock = File::create(folder.join(LOCK)).map_err(|error| unavailable("the lock cannot be opened", &error))?;
         match lock.try_lock() {
@@ -128,8 +133,10 @@ impl Inner {
 
     /// Removes folders of which the making, or the removing, was cut off.
     fn sweep(&self) -> io::Result<()> {
+        let live = self.state().pointer.live;
         for number in self.numbers()? {
-            if matches!(read_mark(&self.path(number)), Ok(None)) {
+            // The live one was finished once: what is wrong with it is told, not swept away.
+            if Some(number) != live && matches!(read_mark(&self.path(number)), Ok(None)) {
                 fs::remove_dir_all(self.path(number))?;
             }
         }
@@ -204,7 +211,8 @@ impl Inner {
             return Err(SinkError::Unfit { sink: self.describe(), differences });
         }
         let folder = self.path(number);
-        if read_mark(&folder)?.is_none() {
+        // A damaged one can be removed like any other.
+        if !folder.is_dir() {
             return Err(missing(&folder, number));
         }
         if let Some(open) = state.open.remove(&number) {
@@ -220,10 +228,19 @@ impl Inner {
     }
 
     fn standing(&self, number: u32) -> Result<Standing, SinkError> {
-        let generation = self.generation(number)?;
+        let live = self.state().pointer.live == Some(number);
+        let generation = match self.generation(number) {
+            Ok(generation) => generation,
+            // Another one can be built beside it, so it must not be in the way of being listed, or removed.
+            Err(error @ SinkError::Unfit { .. }) => {
+                tracing::warn!(generation = number, %error, "a generation cannot be opened: it is listed as empty");
+                return Ok(unfit(number, live));
+            }
+            Err(error) => return Err(error),
+        };
         Ok(Standing {
             number,
-            live: self.state().pointer.live == Some(number),
+            live,
             created_at_ms: generation.mark.created_at_ms,
             documents: generation.documents().map_err(|error| generation.unreadable(&error))?,
             bytes: generation.bytes().map_err(|error| self.failed("the folder cannot be read", &error))?,
@@ -231,6 +248,12 @@ impl Inner {
             mapping_current: generation.mark.schema_hash == self.shared.model.schema_hash,
         })
     }
+}
+
+/// A generation that cannot be opened.
+fn unfit(number: u32, live: bool) -> Standing {
+    let schema_hash = String::new();
+    Standing { number, live, created_at_ms: 0, documents: 0, bytes: 0, schema_hash, mapping_current: false }
 }
 
 /// Runs something that reads or writes the disk on a thread for that.

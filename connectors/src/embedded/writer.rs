@@ -156,6 +156,10 @@ impl Work {
 
     fn commit(&mut self, entries: Vec<Entry>) -> tantivy::Result<Vec<Outcome>> {
         let layout = self.layout;
+        if self.writer.is_none() {
+            // What failed before may have been written all the same: versions are compared with what is on disk.
+            self.reader.reload()?;
+        }
         let versions = Versions::of(&self.reader.searcher(), layout)?;
         let is_time_to_forget = self.forgot_at.elapsed() >= FORGETTING;
         let writer = self.open()?;
@@ -182,7 +186,7 @@ impl Work {
         }
         if !written.is_empty() {
             if is_time_to_forget {
-                forget(writer, layout)?;
+                forget(writer, layout, now_s().saturating_sub(DELETE_MEMORY.as_secs()))?;
             }
             writer.commit()?;
             self.reader.reload()?;
@@ -194,10 +198,9 @@ impl Work {
     }
 }
 
-/// Deletes tombstones that are older than what is promised.
-fn forget(writer: &IndexWriter, layout: Layout) -> tantivy::Result<()> {
-    let before = now_s().saturating_sub(DELETE_MEMORY.as_secs());
-    let end = Bound::Excluded(Term::from_field_u64(layout.deleted_at_s, before));
+/// Deletes tombstones that were written before a time.
+fn forget(writer: &IndexWriter, layout: Layout, before_s: u64) -> tantivy::Result<()> {
+    let end = Bound::Excluded(Term::from_field_u64(layout.deleted_at_s, before_s));
     let begin = Bound::Included(Term::from_field_u64(layout.deleted_at_s, 0));
     writer.delete_query(Box::new(RangeQuery::new(begin, end)))?;
     Ok(())
@@ -233,5 +236,28 @@ impl Versions {
             }
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::tombstone;
+    use super::*;
+
+    #[test]
+    fn only_tombstones_that_have_served_their_time_are_forgotten() {
+        let (schema, layout) = Layout::new();
+        let index = Index::create_in_ram(schema);
+        let mut writer: IndexWriter = index.writer_with_num_threads(1, 15_000_000).expect("a writer");
+        let [old, young] = [1, 2].map(Uuid::from_u128);
+        writer.add_document(tombstone(&layout, old, 5, 1_000)).expect("added");
+        writer.add_document(tombstone(&layout, young, 6, 2_000)).expect("added");
+        writer.commit().expect("committed");
+        forget(&writer, layout, 2_000).expect("asked for");
+        writer.commit().expect("committed");
+        let searcher = index.reader().expect("a reader").searcher();
+        let versions = Versions::of(&searcher, layout).expect("they can be read");
+        assert_eq!(versions.get(old).expect("read"), None);
+        assert_eq!(versions.get(young).expect("read"), Some(6));
     }
 }

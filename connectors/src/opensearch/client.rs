@@ -72,7 +72,8 @@ impl NoAnswer {
 impl Client {
     pub(super) fn new(options: &OpenSearchOptions) -> Result<Self, OptionsError> {
         let url = options.check()?;
-        let fault = |what: &str| OptionsError { faults: vec![what.to_owned()] };
+        let fault = |what: String| OptionsError { faults: vec![what] };
+        let is_plain = url.scheme() == "http";
         let mut bulk_url = url.clone();
         if let Ok(mut path) = bulk_url.path_segments_mut() {
             path.pop_if_empty().push("_bulk");
@@ -83,7 +84,8 @@ impl Client {
             .append_pair("require_alias", "true")
             .append_pair("timeout", &format!("{timeout_ms}ms"))
             .append_pair("filter_path", BULK_FIELDS);
-        let http = plain_client(options).map_err(|_| fault("a certificate given for OpenSearch is not PEM"))?;
+        let unusable = |error: &dyn std::error::Error| fault(format!("no client can be made: {}", innermost(error)));
+        let http = bulk_client(options, is_plain).map_err(|error| unusable(&error))?;
         let mut transport = TransportBuilder::new(SingleNodeConnectionPool::new(url))
             .timeout(options.answer_timeout)
             // The way is short, and the node has better things to do.
@@ -95,11 +97,12 @@ impl Client {
             transport = transport.auth(Credentials::Certificate(ClientCertificate::Pem(pem.clone())));
         }
         if let Some(pem) = &options.ca_certificates {
-            let trusted =
-                Certificate::from_pem(pem).map_err(|_| fault("the CA certificates of OpenSearch are not PEM"))?;
+            let trusted = Certificate::from_pem(pem).map_err(|error| unusable(&error))?;
             transport = transport.cert_validation(CertificateValidation::Full(trusted));
+        } else if is_plain {
+            transport = transport.cert_validation(CertificateValidation::None);
         }
-        let transport = transport.build().map_err(|_| fault("a certificate given for OpenSearch cannot be used"))?;
+        let transport = transport.build().map_err(|error| unusable(&error))?;
         Ok(Self { api: OpenSearch::new(transport), http, bulk_url, user: options.user.clone() })
     }
 
@@ -140,7 +143,9 @@ impl Client {
     }
 }
 
-fn plain_client(options: &OpenSearchOptions) -> Result<reqwest::Client, reqwest::Error> {
+/// `is_plain`: without TLS. There is no certificate to be checked then, and nothing to check it by is looked for: a machine
+/// without any certificates could not even speak plain HTTP otherwise.
+fn bulk_client(options: &OpenSearchOptions, is_plain: bool) -> Result<reqwest::Client, reqwest::Error> {
     let mut builder = reqwest::Client::builder()
         .timeout(options.answer_timeout)
         .connect_timeout(options.answer_timeout.min(Duration::from_secs(10)))
@@ -152,6 +157,8 @@ fn plain_client(options: &OpenSearchOptions) -> Result<reqwest::Client, reqwest:
         for certificate in reqwest::Certificate::from_pem_bundle(pem)? {
             builder = builder.add_root_certificate(certificate);
         }
+    } else if is_plain {
+        builder = builder.danger_accept_invalid_certs(true);
     }
     if let (None, Some(pem)) = (&options.user, &options.client_certificate) {
         builder = builder.identity(reqwest::Identity::from_pem(pem)?);
@@ -172,6 +179,17 @@ fn plain_no_answer(error: &reqwest::Error) -> NoAnswer {
     } else {
         NoAnswer::Lost(words(error))
     }
+}
+
+/// What went wrong at the bottom of it.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        words = error.to_string();
+        source = error.source();
+    }
+    words
 }
 
 /// The innermost causes. The outer ones repeat the address, and say only that a request failed.

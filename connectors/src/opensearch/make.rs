@@ -11,6 +11,9 @@ use super::cluster::Cluster;
 use super::mapping::IndexMapping;
 use super::names::DESCRIPTORS;
 
+/// Names in the first line of one request, which a node takes 4 KiB of.
+const NAMES_MAX: usize = 10;
+
 /// What a request to make an index came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Made {
@@ -91,12 +94,12 @@ async fn index(cluster: &Cluster, number: u32, stem: &str, aliases: Vec<String>)
 
 /// Removes indexes by their names. One that is gone already is removed.
 pub(super) async fn remove(cluster: &Cluster, indexes: &[&str]) -> Result<(), SinkError> {
-    if indexes.is_empty() {
-        return Ok(());
+    for some in indexes.chunks(NAMES_MAX) {
+        let indices = cluster.client.api.indices();
+        let request = indices.delete(IndicesDeleteParts::Index(some)).ignore_unavailable(true).send();
+        cluster.expect(request, "indexes could not be removed").await?;
     }
-    let indices = cluster.client.api.indices();
-    let request = indices.delete(IndicesDeleteParts::Index(indexes)).ignore_unavailable(true).send();
-    cluster.expect(request, "indexes could not be removed").await.map(drop)
+    Ok(())
 }
 
 pub(super) fn no_generation(cluster: &Cluster, number: u32) -> SinkError {

@@ -13,6 +13,10 @@
 //! | collection | `nested`, so that one element has to meet all conditions |
 //!
 //! What the schema does not know is in the document and cannot be searched (`dynamic: false`).
+//!
+//! A `double` tells numbers of up to 15 digits apart, whatever of them stands after the point. Ed-Fi has amounts of up to 19:
+//! from 900 billion on, with four digits after the point, neighbours are one number to searches. The document keeps its
+//! digits.
 
 use millstream_search::{FieldKind, HELD_UNITS_MAX, Place, SearchResource, Shape};
 use serde_json::{Map, Value, json};

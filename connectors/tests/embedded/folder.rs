@@ -57,6 +57,14 @@ async fn a_folder_of_another_form_is_named() {
     fs::write(&mark, text.replace("\"form\":1", "\"form\":99")).expect("written");
     let error = difference(&folder).await;
     assert!(error.contains("form 99") && error.contains("millstream index build"), "{error}");
+    // Which works: another one is built beside it, swapped in, and it is removed.
+    let store = reopened(&folder).expect("the store itself opens");
+    let second = store.create().await.expect("made");
+    store.swap(second).await.expect("swapped");
+    let listed: Vec<_> = store.list().await.expect("listed").iter().map(|one| (one.number, one.live)).collect();
+    assert_eq!(listed, [(1, false), (2, true)]);
+    store.remove(1).await.expect("removed");
+    assert_eq!(store.list().await.expect("listed").len(), 1);
 }
 
 #[tokio::test]

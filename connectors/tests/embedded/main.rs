@@ -6,4 +6,5 @@ mod crash;
 mod folder;
 mod generations;
 mod price;
+mod relevance;
 mod support;

@@ -6,7 +6,8 @@ use futures::future::join_all;
 use millstream_connectors::embedded::{EmbeddedOptions, EmbeddedStore};
 use millstream_projector::sink::generations::Generations;
 use millstream_projector::sink::{Content, Delivery, DocumentKey, Outcome, Sink};
-use millstream_search::{QueryOptions, SearchEngine, SearchModel, SearchQuery};
+use millstream_search::conformance::{Document, MemoryEngine};
+use millstream_search::{QueryOptions, SearchEngine, SearchModel, SearchPage, SearchQuery};
 use millstream_store::compose::envelope;
 use millstream_testkit::World;
 use std::sync::Arc;
@@ -16,9 +17,11 @@ use uuid::Uuid;
 const BATCH: usize = 1_000;
 const IN_FLIGHT: usize = 4;
 const REPEATS: usize = 200;
+/// How much newer the versions of the documents are that are delivered alone.
+const NEWER: i64 = 1_000_000;
 
 /// Endpoint and parameters.
-const QUERIES: [(&str, &[(&str, &str)]); 7] = [
+const QUERIES: [(&str, &[(&str, &str)]); 8] = [
     ("students", &[("q", "maria")]),
     ("students", &[("lastSurname", "Smith"), ("sort", "-birthDate,firstName")]),
     ("students", &[("sort", "lastSurname,firstName"), ("totalCount", "true")]),
@@ -26,6 +29,10 @@ const QUERIES: [(&str, &[(&str, &str)]); 7] = [
     ("studentSchoolAssociations", &[("facet", "entryGradeLevelDescriptor,schoolReference.schoolId"), ("limit", "0")]),
     ("schools", &[("addresses.city:gte", "A"), ("addresses.addressTypeDescriptor", "physical")]),
     ("staffs", &[("q", "john"), ("totalCount", "true")]),
+    (
+        "studentEducationOrganizationAssociations",
+        &[("addresses.city:gte", "A"), ("addresses.addressTypeDescriptor", "home")],
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,8 +56,10 @@ async fn what_it_costs() {
     let standing = &store.list().await.expect("listed")[0];
     eprintln!("{} documents, {rate:.0} documents/s, {} MB on disk", standing.documents, standing.bytes >> 20);
     alone(&*sink, &deliveries).await;
+    let reference = MemoryEngine::new(Arc::clone(&model));
+    reference.put(&deliveries.iter().enumerate().map(held).collect::<Vec<_>>());
     for (endpoint, parameters) in QUERIES {
-        ask(&store, &model, endpoint, parameters).await;
+        ask(&store, &reference, &model, endpoint, parameters).await;
     }
 }
 
@@ -68,12 +77,19 @@ fn corpus(world: &World) -> Vec<Delivery> {
     deliveries.collect()
 }
 
+/// As the reference takes it; [`alone`] delivers the first ones once more, under other versions.
+fn held((at, delivery): (usize, &Delivery)) -> Document {
+    let Content::Document(body) = &delivery.content else { unreachable!("the corpus has no deletes") };
+    let version = delivery.version + if at < REPEATS { NEWER } else { 0 };
+    Document { uuid: delivery.key.uuid, resource_key: delivery.key.resource_key, version, body: Some(body.clone()) }
+}
+
 /// One document at a time, each done before the next.
 #[allow(clippy::print_stderr, reason = "a test that measures says what")]
 async fn alone(sink: &dyn Sink, deliveries: &[Delivery]) {
     let mut times = Vec::new();
     for delivery in deliveries.iter().take(REPEATS) {
-        let newer = Delivery { version: delivery.version + 1_000_000, ..delivery.clone() };
+        let newer = Delivery { version: delivery.version + NEWER, ..delivery.clone() };
         let begun = Instant::now();
         assert_eq!(sink.put(&[newer]).await, [Outcome::Done]);
         times.push(begun.elapsed().as_secs_f64() * 1e3);
@@ -82,17 +98,29 @@ async fn alone(sink: &dyn Sink, deliveries: &[Delivery]) {
 }
 
 #[allow(clippy::print_stderr, reason = "a test that measures says what")]
-async fn ask(store: &EmbeddedStore, model: &SearchModel, endpoint: &str, parameters: &[(&str, &str)]) {
+async fn ask(
+    store: &EmbeddedStore,
+    reference: &MemoryEngine,
+    model: &SearchModel,
+    endpoint: &str,
+    parameters: &[(&str, &str)],
+) {
     let resource = model.iter().find(|resource| resource.endpoint == endpoint).expect("a type of the schema");
     let pairs: Vec<(String, String)> =
         parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let options = QueryOptions { limit_default: 25, limit_max: 500 };
     let query = SearchQuery::parse(resource, &pairs, &options).unwrap_or_else(|errors| panic!("{errors:?}"));
-    let (mut times, mut found) = (Vec::new(), 0);
+    let (mut times, mut page) = (Vec::new(), SearchPage::default());
     for _ in 0..REPEATS {
         let begun = Instant::now();
-        found = store.search(&query).await.expect("an answer").documents.len();
+        page = store.search(&query).await.expect("an answer");
         times.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    let found = page.documents.len();
+    let expected = reference.answer(&query);
+    assert_eq!((page.total, &page.facets, found), (expected.total, &expected.facets, expected.documents.len()));
+    if !query.is_by_relevance() {
+        assert_eq!(page, expected, "{endpoint} {parameters:?}");
     }
     eprintln!("{endpoint} {parameters:?}: {found} documents, {}", percentiles(times));
 }

@@ -86,6 +86,7 @@ async fn found(engine: &dyn SearchEngine, endpoint: &str) -> BTreeSet<(Uuid, i64
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn searches_are_answered_from_one_generation_throughout() {
     const SWAPS: u32 = 12;
+    const NEW: [&str; 5] = ["programs", "sessions", "sections", "classPeriods", "buses"];
     let url = OpenSearchNode::shared().await.url();
     let (indexes, first) = open(options(&url, &new_prefix())).await;
     let number = indexes.create().await.unwrap_or_else(|error| panic!("{error}"));
@@ -113,15 +114,22 @@ async fn searches_are_answered_from_one_generation_throughout() {
             assert_eq!((districts.len(), versions.len()), (100, 1), "all of one generation: {versions:?}");
             let students = found(engine, "students").await;
             assert!(students.is_empty() || students.len() == 10, "all or none: {students:?}");
+            for endpoint in NEW {
+                // Its index may be made at this very moment.
+                assert!(found(engine, endpoint).await.len() <= 5, "{endpoint}");
+            }
             searches.fetch_add(1, Ordering::Relaxed);
         }
     };
     let writing = async {
         // New types all the time, in both generations, each in its own turn.
-        for (endpoint, at) in ["programs", "sessions", "sections", "classPeriods", "buses"].into_iter().zip(0..) {
+        for (endpoint, at) in NEW.into_iter().zip(0..) {
             for sink in [&first, &second] {
                 assert_all_done(&sink.put(&of_type(endpoint, 300 + 10 * at..305 + 10 * at, 5)).await);
             }
+            let so_far = searches.load(Ordering::Relaxed);
+            wait_until("a search in between", WITHIN, || std::future::ready(searches.load(Ordering::Relaxed) > so_far))
+                .await;
             written.fetch_add(1, Ordering::Relaxed);
         }
     };

@@ -11,3 +11,4 @@ mod indexes;
 mod price;
 mod search;
 mod support;
+mod tls;

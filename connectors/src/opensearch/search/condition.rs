@@ -16,11 +16,9 @@ pub(super) fn of_terms(terms: &[String]) -> Vec<Value> {
 
 /// What a group asks of the document, or of one element.
 pub(super) fn of_group(resource: &SearchResource, group: &Group) -> Vec<Value> {
-    let bare = group.collection.filter(|ix| is_bare(resource, *ix));
-    let own: Vec<Value> = if bare.is_some() {
-        one::value(resource, &group.conditions)
-    } else {
-        group.conditions.iter().map(|condition| of_condition(resource, condition)).collect()
+    let own: Vec<Value> = match group.collection.filter(|ix| is_bare(resource, *ix)) {
+        Some(ix) => one::value(&field_name(&resource.collection(ix).path), &group.conditions),
+        None => group.conditions.iter().map(|condition| of_condition(resource, condition)).collect(),
     };
     let inner = group.inner.iter().filter(|inner| !inner.is_empty()).flat_map(|inner| {
         let asked = of_group(resource, inner);
@@ -59,8 +57,12 @@ fn of_condition(resource: &SearchResource, condition: &Condition) -> Value {
 
 /// A comparison of a field.
 pub(super) fn of_test(resource: &SearchResource, test: &Test) -> Value {
-    let name = field_name(&resource.field(test.field).path);
-    match &test.comparison {
+    compare(&field_name(&resource.field(test.field).path), &test.comparison)
+}
+
+/// A comparison of the field of this name.
+pub(super) fn compare(name: &str, comparison: &Comparison) -> Value {
+    match comparison {
         Comparison::Equal(value) => json!({ "term": { name: { "value": value.to_json() } } }),
         Comparison::Uri(uri) => json!({ "term": { format!("{name}.uri"): { "value": uri } } }),
         Comparison::Code(code) => json!({ "term": { format!("{name}.code"): { "value": code } } }),

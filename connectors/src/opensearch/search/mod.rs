@@ -11,6 +11,7 @@ mod one;
 mod order;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use opensearch::SearchParts;
@@ -27,8 +28,10 @@ use super::names::DESCRIPTORS;
 use super::types::{resource_name, stem};
 use answer::Answer;
 
-/// Looks at which generation is live while it is being swapped and removed.
-const TRIES: usize = 5;
+/// Looks at which generation is live while it is being swapped and removed, or at an index that is just being made.
+const TRIES: usize = 20;
+/// Between two looks at an index whose shard does not answer yet.
+const SHARD_PAUSE: Duration = Duration::from_millis(50);
 
 /// The field of a path of the body.
 fn field_name(path: &str) -> String {
@@ -75,12 +78,22 @@ impl OpenSearchIndexes {
         let cluster = &*self.cluster;
         let body = request(query);
         let mut live = live(cluster).await?;
+        let mut reason = "generations came and went while it was asked".to_owned();
         for _ in 0..TRIES {
             let index = cluster.names.index(live, &stem(&query.resource));
             let index = [index.as_str()];
             let request = cluster.client.api.search(SearchParts::Index(&index));
             let request = request.allow_partial_search_results(false).ignore_unavailable(true).body(&body).send();
-            let answer = cluster.expect(request, "the search failed").await.map_err(|error| failed(cluster, error))?;
+            let answer = cluster.ask(request).await.map_err(|error| failed(cluster, error))?;
+            if answer.is_error("search_phase_execution_exception") && answer.status == 503 {
+                // It has an index and no shard: for a moment after it was made, or for as long as a node is missing.
+                reason = answer.complaint();
+                tokio::time::sleep(SHARD_PAUSE).await;
+                continue;
+            }
+            if !answer.is_ok() {
+                return Err(failed(cluster, cluster.refused(&answer, "the search failed")));
+            }
             let answer = Answer::read(&answer.body).map_err(|reason| broken(cluster, reason))?;
             if answer.has_index() {
                 return answer.page(query).map_err(|reason| broken(cluster, reason));
@@ -92,7 +105,6 @@ impl OpenSearchIndexes {
             }
             live = now;
         }
-        let reason = "generations came and went while it was asked".to_owned();
         Err(SearchError::Unavailable { engine: cluster.describe(), reason })
     }
 }

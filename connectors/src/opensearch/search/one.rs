@@ -4,53 +4,46 @@
 //! or one range with the narrowest bounds.
 
 use millstream_schema::referential::lower_uri;
-use millstream_search::{Comparison, Condition, SearchResource, Test, Value, code_of};
+use millstream_search::{Comparison, Condition, Value, code_of};
 use serde_json::{Map, Value as Json, json};
 
-use super::condition::of_test;
-use super::field_name;
+use super::condition::compare;
 
-/// What one value has to meet. There is one field in such a collection, and so one test in a condition.
-pub(super) fn value(resource: &SearchResource, conditions: &[Condition]) -> Vec<Json> {
-    let tests: Option<Vec<&Test>> = conditions.iter().map(|condition| condition.any_of.first()).collect();
-    match tests.as_deref() {
+/// What one value of the field has to meet. In such a collection there is one field, and so one test in a condition.
+pub(super) fn value(field: &str, conditions: &[Condition]) -> Vec<Json> {
+    let tests = conditions.iter().map(|condition| condition.any_of.first().map(|test| &test.comparison));
+    match tests.collect::<Option<Vec<&Comparison>>>().as_deref() {
         None => vec![json!({ "match_none": {} })],
         Some([]) => Vec::new(),
-        Some(tests) => vec![together(resource, tests)],
+        Some(comparisons) => vec![together(field, comparisons)],
     }
 }
 
-fn together(resource: &SearchResource, tests: &[&Test]) -> Json {
-    // The narrowest first: a whole URI says more than its code value.
-    let rank = |test: &&&Test| match test.comparison {
+fn together(field: &str, all: &[&Comparison]) -> Json {
+    // A whole URI says more than its code value.
+    let rank = |comparison: &&&Comparison| match comparison {
         Comparison::Equal(_) | Comparison::Uri(_) => 0,
         Comparison::Code(_) => 1,
         _ => 2,
     };
-    let Some(narrowest) = tests.iter().min_by_key(rank) else { return json!({ "match_all": {} }) };
-    let fits = |accepts: &dyn Fn(&Comparison) -> bool| {
-        if tests.iter().all(|test| accepts(&test.comparison)) {
-            of_test(resource, narrowest)
-        } else {
-            json!({ "match_none": {} })
-        }
-    };
-    match &narrowest.comparison {
-        Comparison::Equal(value) => fits(&|comparison| comparison.accepts(value)),
-        Comparison::Uri(uri) => fits(&|comparison| match comparison {
+    let Some(narrowest) = all.iter().min_by_key(rank).copied() else { return json!({ "match_all": {} }) };
+    let is_met = match narrowest {
+        Comparison::Equal(value) => all.iter().all(|comparison| comparison.accepts(value)),
+        Comparison::Uri(uri) => all.iter().all(|comparison| match comparison {
             Comparison::Code(code) => lower_uri(code_of(uri)) == *code,
-            other => *other == narrowest.comparison,
+            other => *other == narrowest,
         }),
-        Comparison::Code(_) => fits(&|comparison| *comparison == narrowest.comparison),
-        _ => range(resource, tests),
-    }
+        Comparison::Code(_) => all.iter().all(|comparison| *comparison == narrowest),
+        _ => return range(field, all),
+    };
+    if is_met { compare(field, narrowest) } else { json!({ "match_none": {} }) }
 }
 
 /// One range for all of them.
-fn range(resource: &SearchResource, tests: &[&Test]) -> Json {
+fn range(field: &str, all: &[&Comparison]) -> Json {
     let (mut lower, mut upper): (Option<Bound<'_>>, Option<Bound<'_>>) = (None, None);
-    for test in tests {
-        match &test.comparison {
+    for comparison in all {
+        match comparison {
             Comparison::Above(value) => narrow(&mut lower, ("gt", value), |new, held| new > held),
             Comparison::AtLeast(value) => narrow(&mut lower, ("gte", value), |new, held| new > held),
             Comparison::Below(value) => narrow(&mut upper, ("lt", value), |new, held| new < held),
@@ -59,9 +52,7 @@ fn range(resource: &SearchResource, tests: &[&Test]) -> Json {
         }
     }
     let bounds = lower.into_iter().chain(upper).map(|(name, value)| (name.to_owned(), value.to_json()));
-    let bounds: Map<String, Json> = bounds.collect();
-    let name = tests.first().map(|test| field_name(&resource.field(test.field).path)).unwrap_or_default();
-    json!({ "range": { name: bounds } })
+    json!({ "range": { field: bounds.collect::<Map<String, Json>>() } })
 }
 
 type Bound<'a> = (&'static str, &'a Value);
@@ -73,5 +64,40 @@ fn narrow<'a>(held: &mut Option<Bound<'a>>, new: Bound<'a>, is_narrower: fn(&Val
     });
     if replaces {
         *held = Some(new);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(all: &[Comparison]) -> Json {
+        together("n", &all.iter().collect::<Vec<_>>())
+    }
+
+    fn nothing() -> Json {
+        json!({ "match_none": {} })
+    }
+
+    #[test]
+    fn bounds_become_one_range() {
+        use Comparison::{Above, AtLeast, AtMost, Below};
+        let n = Value::Integer;
+        let of = |bounds: Json| json!({ "range": { "n": bounds } });
+        assert_eq!(asked(&[AtLeast(n(3)), Above(n(3)), AtLeast(n(2))]), of(json!({ "gt": 3 })));
+        assert_eq!(asked(&[Above(n(3)), AtLeast(n(4)), Below(n(9)), AtMost(n(8))]), of(json!({ "gte": 4, "lte": 8 })));
+    }
+
+    #[test]
+    fn an_equality_stands_if_the_others_accept_it() {
+        use Comparison::{Below, Code, Equal, Uri};
+        let n = Value::Integer;
+        assert_eq!(asked(&[Below(n(9)), Equal(n(3))]), compare("n", &Equal(n(3))));
+        assert_eq!(asked(&[Below(n(3)), Equal(n(3))]), nothing());
+        assert_eq!(asked(&[Equal(n(4)), Equal(n(3))]), nothing());
+        let (uri, code) = (|text: &str| Uri(text.to_owned()), |text: &str| Code(text.to_owned()));
+        assert_eq!(asked(&[code("tenth"), uri("uri://a#tenth")]), compare("n", &uri("uri://a#tenth")));
+        assert_eq!(asked(&[code("ninth"), uri("uri://a#tenth")]), nothing());
+        assert_eq!(asked(&[code("ninth"), code("tenth")]), nothing());
     }
 }
