@@ -114,7 +114,8 @@ async fn live(cluster: &Cluster) -> Result<u32, SearchError> {
     let name = cluster.names.live();
     let name = [name.as_str()];
     let indices = cluster.client.api.indices();
-    let answer = cluster.ask(indices.get_alias(IndicesGetAliasParts::Name(&name)).send()).await;
+    // As the node that is asked knows it: a swap is confirmed when all nodes do, and no other node has to be there.
+    let answer = cluster.ask(indices.get_alias(IndicesGetAliasParts::Name(&name)).local(true).send()).await;
     let answer = answer.map_err(|error| failed(cluster, error))?;
     let none = || SearchError::Unavailable {
         engine: cluster.describe(),
