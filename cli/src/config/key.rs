@@ -215,7 +215,7 @@ pub const KEYS: &[Key] = &[
         "Memory that the writer of the embedded index fills before it writes to disk, in MiB.",
     ),
     key(
-        "search.engine",
+        "search.sink",
         Kind::Choice(&["auto", "embedded", "opensearch"]),
         "auto",
         "The sink that answers `/search`; `auto` is the first of embedded and opensearch that is delivered to.",

@@ -222,7 +222,7 @@ impl Config {
                     dir: embedded_dir,
                     heap_bytes: check.number::<usize>("embedded.heap_mib") * 1024 * 1024,
                 },
-                engine: Some(check.choice("search.engine")).filter(|engine| engine != "auto"),
+                engine: Some(check.choice("search.sink")).filter(|engine| engine != "auto"),
                 opensearch: check.opensearch(),
             },
             outbox_keep: Duration::from_secs(check.number::<u64>("outbox.keep_hours") * 3_600),

@@ -23,7 +23,7 @@ struct Office {
 async fn open() -> Office {
     let flag = format!("--kafka-record-bytes-max={RECORD_BYTES_MAX}");
     let world = World::fixtures();
-    let (place, up) = Place::new(world, &[&flag, "--queue-attempts-max=2", "--search-engine=opensearch"]).await;
+    let (place, up) = Place::new(world, &[&flag, "--queue-attempts-max=2", "--search-sink=opensearch"]).await;
     loading::load(&up.http, &world.mapping, &loaded::documents(world)).await;
     place.wait_delivered().await;
     Office { place, up, students: "meadow/students".to_owned() }
