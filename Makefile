@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help install demo test test-services lint bench torture audit
+.PHONY: help install demo test test-services interop lint bench torture audit
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: install ## run every test; the last line is the account
 
 test-services: install ## run the tests that need a real Kafka broker, which is installed first
 	@scripts/test-services
+
+interop: install ## follow a real Debezium connector in a real Kafka Connect worker
+	@scripts/interop
 
 lint: install ## rustfmt, clippy, docs, crate edges, tidiness: warnings are errors
 	@scripts/lint

@@ -15,9 +15,9 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-/// Routes that documents are read and written under; only these are limited in number, so that an overloaded server
-/// still tells its health.
-const DATA: &str = "/data/";
+/// Routes that documents are read, written and searched under; only these are limited in number, so that an overloaded
+/// server still tells its health.
+const LIMITED: [&str; 2] = ["/data/", "/search/"];
 
 /// A place among the requests that are worked on at a time. It is in the request's extensions; a write keeps it until
 /// it has ended, also when its client is long gone.
@@ -28,7 +28,7 @@ pub(crate) struct Admission {
 /// The middleware around all routes.
 pub(crate) async fn guard(State(api): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let observed = Observed::begin(&request);
-    if request.uri().path().starts_with(DATA) {
+    if LIMITED.iter().any(|root| request.uri().path().starts_with(root)) {
         match Arc::clone(&api.admissions).try_acquire_owned() {
             Ok(permit) => drop(request.extensions_mut().insert(Arc::new(Admission { _permit: permit }))),
             Err(_) => {
@@ -94,6 +94,7 @@ fn route_label(matched: Option<&MatchedPath>) -> &'static str {
         Some("/data/{project}/{endpoint}/{id}" | "/data/{project}/{endpoint}/{id}/") => {
             "/data/{project}/{endpoint}/{id}"
         }
+        Some("/search/{project}/{endpoint}" | "/search/{project}/{endpoint}/") => "/search/{project}/{endpoint}",
         Some("/") => "/",
         Some("/health") => "/health",
         Some("/health/ready") => "/health/ready",

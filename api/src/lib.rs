@@ -16,6 +16,7 @@
 //! |---|---|
 //! | `/data/{project}/{endpoint}` | `GET` a page, `POST` one document (201 or 200, `Location`, `ETag`) |
 //! | `/data/{project}/{endpoint}/{id}` | `GET` (`ETag`, 304), `PUT` (204, `ETag`), `DELETE` (204) |
+//! | `/search/{project}/{endpoint}` | `GET` a page of what a search finds, where one is configured (`docs/search.md`) |
 //! | `/` | version, schema and addresses |
 //! | `/health`, `/health/ready` | the process lives; it can do its work |
 //! | `/metrics` | Prometheus' text format |
@@ -34,11 +35,13 @@ mod options;
 pub mod problem;
 mod request;
 mod routes;
+mod search;
 mod server;
 mod status;
 
 pub use backend::{DocumentReader, DocumentWriter, StoreReader};
 pub use options::{ApiOptions, PublicUrl, PublicUrlError, ServerOptions};
-pub use routes::{Api, ApiParts, router};
+pub use routes::{Api, ApiParts, Extras, SearchParts, router};
+pub use search::{CopyWait, ReadCopy, WaitError, Waited};
 pub use server::{Drained, serve};
 pub use status::{Check, MetricsText, Probe};

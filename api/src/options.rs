@@ -22,10 +22,12 @@ pub struct ApiOptions {
     pub limit_default: u32,
     /// Documents of a page at most.
     pub limit_max: u32,
+    /// How long a search waits for the version that `X-Millstream-Min-Version` names; after it the client gets 503.
+    pub min_version_wait: Duration,
 }
 
 impl Default for ApiOptions {
-    /// 4 MiB bodies in 30 s, answers in 60 s, 256 requests at a time, pages of 25 and at most 500 documents.
+    /// 4 MiB bodies in 30 s, answers in 60 s, 256 requests at a time, pages of 25 and at most 500 documents, 10 s for a version.
     fn default() -> Self {
         Self {
             public_url: None,
@@ -35,6 +37,7 @@ impl Default for ApiOptions {
             requests_max: 256,
             limit_default: 25,
             limit_max: 500,
+            min_version_wait: Duration::from_secs(10),
         }
     }
 }

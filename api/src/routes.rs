@@ -5,11 +5,13 @@ use crate::data::{collection, item};
 use crate::edge;
 use crate::options::ApiOptions;
 use crate::problem::Problem;
+use crate::search::{CopyWait, search};
 use crate::status::{self, MetricsText, Probe};
 use axum::Router;
 use axum::middleware;
 use axum::routing::{any, get};
 use millstream_schema::plan::Mapping;
+use millstream_search::{SearchEngine, SearchModel};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
@@ -28,6 +30,23 @@ pub struct ApiParts {
     pub metrics: MetricsText,
 }
 
+/// What an [`Api`] can have beside its parts.
+#[derive(Default)]
+pub struct Extras {
+    /// Answers searches. Without it `/search` has no addresses.
+    pub search: Option<SearchParts>,
+    /// Waits for a version, where a request asks for one (`X-Millstream-Min-Version`).
+    pub copies: Option<Arc<dyn CopyWait>>,
+}
+
+/// A search over a copy of the documents.
+pub struct SearchParts {
+    /// The engine.
+    pub engine: Arc<dyn SearchEngine>,
+    /// The fields of the same schema as [`ApiParts::mapping`].
+    pub model: Arc<SearchModel>,
+}
+
 /// What all routes share. Clones are handles to the same.
 #[derive(Clone)]
 pub struct Api(pub(crate) Arc<Shared>);
@@ -39,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) writer: Arc<dyn DocumentWriter>,
     pub(crate) probe: Probe,
     pub(crate) metrics: MetricsText,
+    pub(crate) extras: Extras,
     pub(crate) options: ApiOptions,
     /// Places for requests that are worked on.
     pub(crate) admissions: Arc<Semaphore>,
@@ -49,6 +69,11 @@ pub(crate) struct Shared {
 impl Api {
     /// Puts the parts together.
     pub fn new(parts: ApiParts, options: ApiOptions) -> Self {
+        Self::with(parts, Extras::default(), options)
+    }
+
+    /// Puts the parts together, with what is there beside them.
+    pub fn with(parts: ApiParts, extras: Extras, options: ApiOptions) -> Self {
         let admissions = Arc::new(Semaphore::new(options.requests_max.min(Semaphore::MAX_PERMITS)));
         let ApiParts { mapping, reader, writer, probe, metrics } = parts;
         Self(Arc::new(Shared {
@@ -57,6 +82,7 @@ impl Api {
             writer,
             probe,
             metrics,
+            extras,
             options,
             admissions,
             writes: TaskTracker::new(),
@@ -74,6 +100,8 @@ pub fn router(api: Api) -> Router {
         .route("/data/{project}/{endpoint}/{id}/", any(item));
     Router::new()
         .merge(data)
+        .route("/search/{project}/{endpoint}", any(search))
+        .route("/search/{project}/{endpoint}/", any(search))
         .route("/", get(status::root))
         .route("/health", get(status::live))
         .route("/health/ready", get(status::readiness))

@@ -9,6 +9,7 @@ use clap::{
     builder::{NonEmptyStringValueParser, PossibleValuesParser, ValueParser},
 };
 use std::path::PathBuf;
+use uuid::Uuid;
 
 /// Ed-Fi documents over HTTP into relational tables, and everything derived from them kept right.
 #[derive(Debug, Parser)]
@@ -52,6 +53,38 @@ pub enum Action {
         /// How long to wait until a running Millstream has worked off its queue and cascades.
         #[arg(long, value_name = "SECONDS", default_value_t = 120)]
         wait_s: u64,
+        /// Compare only this sink with the cache; `none` for no sink. Without it all that are delivered to.
+        #[arg(long, value_name = "NAME")]
+        sink: Option<String>,
+        /// Have what was found wrong in the cache and in the sinks made and delivered again.
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Copies of all documents: join, part, pause and fill them while everything runs.
+    #[command(subcommand)]
+    Sink(SinkAction),
+    /// Search indexes: built anew beside what is live, compared, swapped in and back.
+    #[command(subcommand)]
+    Index(IndexCommand),
+    /// Documents that could not be rebuilt or delivered.
+    #[command(subcommand)]
+    Quarantine(QuarantineAction),
+    /// Owe documents again: to the cache and all sinks, or to one sink. Safe while everything runs.
+    Replay(ReplayArguments),
+    /// Make something anew from what it was made of.
+    #[command(subcommand)]
+    Rebuild(RebuildAction),
+    /// Return when a copy shows a version, and everything that was committed before this command began.
+    Wait {
+        /// A version that a write was answered with (its ETag).
+        #[arg(long, value_name = "N")]
+        version: i64,
+        /// Which sink; the cache without.
+        #[arg(long, value_name = "NAME")]
+        sink: Option<String>,
+        /// How long to wait at most; exit code 3 when it is over.
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        timeout_s: u64,
     },
     /// The tables that follow from the schema.
     #[command(subcommand)]
@@ -89,6 +122,202 @@ pub enum ConfigAction {
     Show,
     /// Print the reference of all keys, in Markdown.
     Reference,
+}
+
+/// What `sink` does.
+#[derive(Debug, Subcommand)]
+pub enum SinkAction {
+    /// Deliver to one more sink, and fill it with all there is.
+    Add {
+        /// Which one: kafka, opensearch, embedded.
+        sink: String,
+        /// Deliver only what changes from now on.
+        #[arg(long)]
+        no_backfill: bool,
+        /// Fill it with so many documents a second at most.
+        #[arg(long, value_name = "N", conflicts_with = "no_backfill", value_parser = clap::value_parser!(u32).range(1..))]
+        per_s: Option<u32>,
+    },
+    /// Deliver to it no more. What it holds stays.
+    Remove {
+        /// Which one.
+        sink: String,
+    },
+    /// Hold deliveries back. At most one entry a document waits.
+    Pause {
+        /// Which one.
+        sink: String,
+    },
+    /// Let them go again.
+    Resume {
+        /// Which one.
+        sink: String,
+    },
+    /// Fill it again with all there is, beside what changes.
+    Backfill {
+        /// Which one.
+        sink: String,
+        /// So many documents a second at most.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        per_s: Option<u32>,
+    },
+}
+
+/// What `index` does. A generation is one content of the sink.
+#[derive(Debug, Subcommand)]
+pub enum IndexCommand {
+    /// All generations of a sink.
+    List {
+        /// Which sink: opensearch, embedded.
+        sink: String,
+    },
+    /// Make the next generation and fill it, beside what is live. It is kept current from the start.
+    Build {
+        /// Which sink.
+        sink: String,
+        /// So many documents a second at most.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        per_s: Option<u32>,
+    },
+    /// Compare a generation with the source, document by document.
+    Compare {
+        /// Which sink.
+        sink: String,
+        /// Which one; the newest without.
+        generation: Option<u32>,
+    },
+    /// Answer searches from a generation, at once and for all types. It is compared first.
+    Swap {
+        /// Which sink.
+        sink: String,
+        /// Which one; the newest without.
+        generation: Option<u32>,
+        /// Do not compare it first.
+        #[arg(long)]
+        unchecked: bool,
+    },
+    /// Answer searches from the generation before the live one again.
+    Rollback {
+        /// Which sink.
+        sink: String,
+    },
+    /// Remove a generation that is not live.
+    Drop {
+        /// Which sink.
+        sink: String,
+        /// Which one.
+        generation: u32,
+    },
+}
+
+/// What `quarantine` does. Places are `cache` and the names of sinks.
+#[derive(Debug, Subcommand)]
+pub enum QuarantineAction {
+    /// All of them, with reason, attempts and times.
+    List {
+        /// Only at this place.
+        #[arg(long, value_name = "PLACE")]
+        at: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One document: what the sink said, and what is sent to it.
+    Show {
+        /// Its id.
+        document: Uuid,
+        /// Only at this place.
+        #[arg(long, value_name = "PLACE")]
+        at: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One document: what the sink has of it beside what the source says.
+    Diff {
+        /// Its id.
+        document: Uuid,
+        /// Only at this place.
+        #[arg(long, value_name = "PLACE")]
+        at: Option<String>,
+    },
+    /// Try again.
+    Retry {
+        /// Their ids.
+        #[arg(required_unless_present = "all")]
+        documents: Vec<Uuid>,
+        /// Only at this place.
+        #[arg(long, value_name = "PLACE")]
+        at: Option<String>,
+        /// All of them.
+        #[arg(long, conflicts_with = "documents")]
+        all: bool,
+    },
+    /// Give up what is owed to them, until they change.
+    Skip {
+        /// Their ids.
+        #[arg(required = true)]
+        documents: Vec<Uuid>,
+        /// Only at this place.
+        #[arg(long, value_name = "PLACE")]
+        at: Option<String>,
+    },
+}
+
+/// What `rebuild` does.
+#[derive(Debug, Subcommand)]
+pub enum RebuildAction {
+    /// Remove every cached body and make it again. Reads are answered from the tables meanwhile.
+    Cache {
+        /// So many documents a second at most.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        per_s: Option<u32>,
+        /// Return at once.
+        #[arg(long)]
+        detach: bool,
+        /// How to show progress.
+        #[arg(long, value_enum, default_value_t = ProgressStyle::Auto)]
+        progress: ProgressStyle,
+    },
+}
+
+/// Which documents `replay` owes, and to whom. Without a selection all of them.
+#[derive(Debug, Clone, Args)]
+#[command(group = clap::ArgGroup::new("selection").args(["outbox", "since", "resource", "document"]))]
+pub struct ReplayArguments {
+    /// `cache`, which makes the bodies again and delivers them to every sink, or a sink.
+    #[arg(long, value_name = "NAME", default_value = "cache")]
+    pub to: String,
+    /// Those with change records in this range of the outbox.
+    #[arg(long, value_name = "FROM..TO")]
+    pub outbox: Option<String>,
+    /// Those with change records since then: a time, or how long ago, like 2h.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// And until then.
+    #[arg(long, value_name = "TIME", requires = "since")]
+    pub until: Option<String>,
+    /// Those of one type, as in the URL: ed-fi/students.
+    #[arg(long, value_name = "TYPE")]
+    pub resource: Option<String>,
+    /// This one.
+    #[arg(long, value_name = "ID")]
+    pub document: Option<Uuid>,
+    /// So many documents a second at most.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub per_s: Option<u32>,
+    /// Only count them, by type.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Return at once; `status` says how far it is.
+    #[arg(long)]
+    pub detach: bool,
+    /// End the replay that is under way.
+    #[arg(long, conflicts_with_all = ["selection", "dry_run", "detach"])]
+    pub cancel: bool,
+    /// How to show progress.
+    #[arg(long, value_enum, default_value_t = ProgressStyle::Auto)]
+    pub progress: ProgressStyle,
 }
 
 /// How `load` works.
@@ -153,7 +382,7 @@ impl Args for SettingFlags {
                 .hide_possible_values(true)
                 .global(true)
                 .value_parser(value_parser(key.kind))
-                .action(if key.kind == Kind::Paths { ArgAction::Append } else { ArgAction::Set })
+                .action(if key.kind.separator().is_some() { ArgAction::Append } else { ArgAction::Set })
         }))
     }
 
@@ -182,6 +411,7 @@ impl FromArgMatches for SettingFlags {
 fn value_parser(kind: Kind) -> ValueParser {
     match kind {
         Kind::Choice(words) => PossibleValuesParser::new(words).into(),
+        Kind::Words(_) => ValueParser::string(),
         _ => NonEmptyStringValueParser::new().into(),
     }
 }
@@ -193,7 +423,9 @@ fn value_name(kind: Kind) -> &'static str {
         Kind::DatabaseUrl | Kind::Url => "URL",
         Kind::Identifier => "NAME",
         Kind::Number { .. } => "N",
-        Kind::Choice(_) => "WORD",
+        Kind::Choice(_) | Kind::Words(_) => "WORD",
+        Kind::Text | Kind::Secret => "TEXT",
+        Kind::Properties => "NAME=VALUE",
         Kind::LogFilter => "FILTER",
     }
 }

@@ -21,6 +21,12 @@ impl Failure {
         Self { exit: Exit::Usage, error: error.into() }
     }
 
+    /// What a running Millstream said, with the code that it chose.
+    pub fn told(message: String, code: u8) -> Self {
+        let exit = Exit::ALL.into_iter().find(|exit| exit.code() == code).unwrap_or(Exit::Failed);
+        Self { exit, error: message.into() }
+    }
+
     /// There is no running Millstream to ask.
     pub fn not_running(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { exit: Exit::NotRunning, error: error.into() }

@@ -18,10 +18,11 @@ pub mod exit;
 pub mod failure;
 pub mod load;
 pub mod signal;
+pub mod sinks;
 pub mod telemetry;
 pub mod up;
 
-use args::{Action, Arguments, ConfigAction, DdlAction, SchemaAction};
+use args::{Action, Arguments, ConfigAction, DdlAction, RebuildAction, SchemaAction};
 use clap::Parser;
 use command::Outcome;
 use compiled::Compiled;
@@ -95,9 +96,19 @@ async fn perform(action: Action, config: Config, out: &mut (dyn Write + Send)) -
         Action::Up => Box::pin(up::run(config, out)).await,
         Action::Load(load) => Box::pin(command::load::run(load, &config, out)).await,
         Action::Status { json } => command::status::run(json, &config, out).await,
-        Action::Verify { json, wait_s } => {
-            let wait = Duration::from_secs(wait_s);
-            Box::pin(command::verify::run(compile(&config)?, &config, wait, json, out)).await
+        Action::Verify { json, wait_s, sink, repair } => {
+            let ask = command::verify::Ask { wait: Duration::from_secs(wait_s), json, sink, repair };
+            Box::pin(command::verify::run(compile(&config)?, &config, &ask, out)).await
+        }
+        Action::Sink(action) => command::sink::run(action, &config, out).await,
+        Action::Index(command) => command::index::run(command, &config, out).await,
+        Action::Quarantine(action) => command::quarantine::run(action, &config, out).await,
+        Action::Replay(arguments) => Box::pin(command::replay::run(arguments, &config, out)).await,
+        Action::Rebuild(RebuildAction::Cache { per_s, detach, progress }) => {
+            Box::pin(command::replay::rebuild_cache(per_s, detach, progress, &config, out)).await
+        }
+        Action::Wait { version, sink, timeout_s } => {
+            command::wait::run(version, sink, Duration::from_secs(timeout_s), &config, out).await
         }
         Action::Ddl(DdlAction::Emit) => command::ddl::emit(&compile(&config)?, out),
         Action::Ddl(DdlAction::Apply) => Box::pin(command::ddl::apply(&compile(&config)?, &config, out)).await,

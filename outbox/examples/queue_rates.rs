@@ -136,7 +136,8 @@ fn batch(ids: &mut Ids, size: i64) -> Vec<Work> {
 }
 
 async fn hand_on(queue: &dyn WorkQueue, taken: &[Taken]) -> Result<(), QueueError> {
-    let delivered = |taken: &Taken| (taken.ticket, Settled::Deliver { version: taken.work.version, deleted: false });
+    let delivered =
+        |taken: &Taken| (taken.ticket, Settled::Deliver { version: taken.work.version, deleted: false, repair: false });
     queue.settle(taken.iter().map(delivered).collect()).await?;
     Ok(())
 }

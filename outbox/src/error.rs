@@ -29,6 +29,19 @@ pub enum OutboxError {
         /// What is wrong with it.
         source: crate::UnknownChangeKind,
     },
+    /// Another relay follows the outbox for this consumer now.
+    #[error(
+        "another relay has taken over {consumer:?} (term {found}, this one's is {term}): nothing is stored any more; stop \
+         this process, or start it again as a standby"
+    )]
+    TakenOver {
+        /// The consumer's name.
+        consumer: String,
+        /// The term that this process had.
+        term: i64,
+        /// The term that holds now; 0 if the row is gone.
+        found: i64,
+    },
     /// What the database holds contradicts what this process believes.
     #[error("{0}")]
     State(String),

@@ -2,7 +2,7 @@
 //!
 //! What it is: the change records ([`Change`]) that a write leaves in `dms.Outbox` in its own transaction ([`append()`]),
 //! the ways to read them back without losing one ([`read`]), how long they are kept ([`retention`]), how far they have
-//! been followed ([`progress`]), what a source of them promises ([`source::ChangeSource`]), the queue in which the
+//! been followed ([`progress`]) and by whom ([`relay`]), what a source of them promises ([`source::ChangeSource`]), the queue in which the
 //! documents that they name wait to be rebuilt ([`queue::WorkQueue`]), and its lanes, in which what was rebuilt waits for
 //! each sink ([`queue::Lanes`]).
 //!
@@ -17,6 +17,7 @@ mod position;
 pub mod progress;
 pub mod queue;
 pub mod read;
+pub mod relay;
 pub mod retention;
 pub mod source;
 mod xid;

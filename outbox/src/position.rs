@@ -12,13 +12,14 @@ use std::str::FromStr;
 /// not tell the rows of a transaction apart, and the end of the commit record is known only after the last of them.
 /// Either way `lsn` itself may be confirmed to the server, which then sends the unfinished transaction again.
 ///
-/// A polling source uses the transaction id and the outbox id in place of the two numbers. Positions of different
-/// sources do not compare.
+/// A polling source uses the transaction id and the outbox id in place of the two numbers. A source that reads a Kafka
+/// topic uses the sum of the next offsets of its partitions and, while records come again after a restart, a count.
+/// Positions of different sources do not compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position {
-    /// Where in the WAL (or the transaction id, when polling).
+    /// Where in the WAL (or the transaction id, when polling; or the sum of offsets, in a topic).
     pub lsn: u64,
-    /// How many changes of the transaction that commits there (or the outbox id, when polling).
+    /// How many changes of the transaction that commits there (or the outbox id, when polling; or a count, in a topic).
     pub ordinal: u64,
 }
 

@@ -13,6 +13,7 @@ use tokio_postgres::GenericClient;
 use tokio_postgres::types::{PgLsn, ToSql};
 use uuid::Uuid;
 
+use crate::relay::Term;
 use crate::source::SourceIdentity;
 use crate::{OutboxError, Position};
 
@@ -128,7 +129,8 @@ SELECT "Position", "WatermarkSnapshot"::text, "WatermarkLsn", "SystemIdentifier"
         .map_err(OutboxError::database(ACTION))?;
     let Some(row) = row else { return Ok(None) };
     let field = |error| OutboxError::Database { action: ACTION, source: error };
-    let position: PgLsn = row.try_get(0).map_err(field)?;
+    // A relay that has just taken over for the first time has stored nothing yet.
+    let Some(position) = row.try_get::<_, Option<PgLsn>>(0).map_err(field)? else { return Ok(None) };
     let snapshot: Option<String> = row.try_get(1).map_err(field)?;
     let lsn: Option<PgLsn> = row.try_get(2).map_err(field)?;
     let source =
@@ -150,10 +152,35 @@ pub async fn store<C: GenericClient + Sync>(
     consumer: &str,
     progress: &Progress,
 ) -> Result<(), OutboxError> {
+    write(client, consumer, None, progress).await.map(|_| ())
+}
+
+/// Stores a consumer's progress as [`store`] does, if `term` is still the one that may.
+///
+/// # Errors
+/// [`OutboxError::TakenOver`] when another relay has taken over: nothing is stored then. When the database refuses.
+pub async fn store_in_term<C: GenericClient + Sync>(
+    client: &C,
+    term: &Term,
+    progress: &Progress,
+) -> Result<(), OutboxError> {
+    if write(client, term.consumer(), Some(term.number()), progress).await? == 0 {
+        return Err(term.taken_over(client).await?);
+    }
+    Ok(())
+}
+
+/// Answers how many rows were written.
+async fn write<C: GenericClient + Sync>(
+    client: &C,
+    consumer: &str,
+    term: Option<i64>,
+    progress: &Progress,
+) -> Result<u64, OutboxError> {
     let Progress { position, watermark, origin } = progress;
     let snapshot = watermark.as_ref().map(|watermark| watermark.snapshot.as_str());
     let lsn = watermark.as_ref().map(|watermark| PgLsn::from(watermark.lsn));
-    let params: [&(dyn ToSql + Sync); 8] = [
+    let params: [&(dyn ToSql + Sync); 9] = [
         &consumer,
         &PgLsn::from(position.lsn),
         &snapshot,
@@ -162,15 +189,16 @@ pub async fn store<C: GenericClient + Sync>(
         &origin.source.timeline,
         &origin.database,
         &origin.epoch,
+        &term,
     ];
-    client.execute(STORE_SQL, &params).await.map_err(OutboxError::database("storing the progress of a consumer"))?;
-    Ok(())
+    client.execute(STORE_SQL, &params).await.map_err(OutboxError::database("storing the progress of a consumer"))
 }
 
 const STORE_SQL: &str = r#"
 INSERT INTO "dms"."ProjectionProgress" AS p ("Consumer", "Position", "WatermarkSnapshot", "WatermarkLsn",
        "SystemIdentifier", "Timeline", "DatabaseUuid", "Epoch", "UpdatedAt")
-VALUES ($1::text, $2::pg_lsn, $3::text::pg_snapshot, $4::pg_lsn, $5::text, $6::int4, $7::uuid, $8::uuid, now())
+SELECT $1::text, $2::pg_lsn, $3::text::pg_snapshot, $4::pg_lsn, $5::text, $6::int4, $7::uuid, $8::uuid, now()
+ WHERE $9::int8 IS NULL OR EXISTS (SELECT FROM "dms"."ProjectionProgress" WHERE "Consumer" = $1::text)
     ON CONFLICT ("Consumer") DO UPDATE SET
        "Position" = excluded."Position",
        "WatermarkSnapshot" = CASE WHEN excluded."WatermarkSnapshot" IS NOT NULL THEN excluded."WatermarkSnapshot"
@@ -185,12 +213,14 @@ VALUES ($1::text, $2::pg_lsn, $3::text::pg_snapshot, $4::pg_lsn, $5::text, $6::i
        "Timeline" = excluded."Timeline",
        "DatabaseUuid" = excluded."DatabaseUuid",
        "Epoch" = excluded."Epoch",
-       "UpdatedAt" = excluded."UpdatedAt""#;
+       "UpdatedAt" = excluded."UpdatedAt"
+ WHERE $9::int8 IS NULL OR p."Term" = $9::int8"#;
 
 /// Moves a consumer's stored progress on: reads a watermark, waits until it is covered, stores it, reads the next.
 #[derive(Debug)]
 pub struct ProgressKeeper {
     consumer: String,
+    term: Option<Term>,
     origin: Origin,
     candidate: Option<Watermark>,
 }
@@ -202,7 +232,20 @@ impl ProgressKeeper {
     /// A keeper of one consumer's row.
     #[must_use]
     pub fn new(consumer: impl Into<String>, origin: Origin) -> Self {
-        Self { consumer: consumer.into(), origin, candidate: None }
+        Self { consumer: consumer.into(), term: None, origin, candidate: None }
+    }
+
+    /// A keeper of a relay's row, which fails with [`OutboxError::TakenOver`] once another relay has taken over.
+    #[must_use]
+    pub fn in_term(term: Term, origin: Origin) -> Self {
+        Self { consumer: term.consumer().to_owned(), term: Some(term), origin, candidate: None }
+    }
+
+    async fn store<C: GenericClient + Sync>(&self, client: &C, progress: &Progress) -> Result<(), OutboxError> {
+        match &self.term {
+            Some(term) => store_in_term(client, term, progress).await,
+            None => store(client, &self.consumer, progress).await,
+        }
     }
 
     /// Call it now and then with the position that is durable, of a source whose positions are WAL positions. Stores the
@@ -220,7 +263,7 @@ impl ProgressKeeper {
         if covered {
             let progress =
                 Progress { position: durable, watermark: self.candidate.clone(), origin: self.origin.clone() };
-            store(client, &self.consumer, &progress).await?;
+            self.store(client, &progress).await?;
             stored = Some(progress);
         }
         if covered || self.candidate.is_none() {
@@ -240,7 +283,7 @@ impl ProgressKeeper {
     ) -> Result<Progress, OutboxError> {
         let watermark = Watermark { snapshot: Snapshot::before_xid(durable.lsn), lsn: durable.lsn };
         let progress = Progress { position: durable, watermark: Some(watermark), origin: self.origin.clone() };
-        store(client, &self.consumer, &progress).await?;
+        self.store(client, &progress).await?;
         Ok(progress)
     }
 }

@@ -48,7 +48,10 @@ async fn a_queue_from_before_there_were_lanes_is_taken_over() {
     assert_eq!((again.epoch(), again.position().await.expect("position")), (queue.epoch(), Some(Position::before(7))));
     let lane = again.add_lane("kafka").await.expect("a lane");
     let taken = again.take(1).await.expect("take").remove(0);
-    again.settle(vec![(taken.ticket, Settled::Deliver { version: 1, deleted: false })]).await.expect("settle");
+    again
+        .settle(vec![(taken.ticket, Settled::Deliver { version: 1, deleted: false, repair: false })])
+        .await
+        .expect("settle");
     assert_eq!(lane.stats().await.expect("stats").depth, 1);
 }
 

@@ -125,7 +125,7 @@ async fn put(queue: &LocalQueue, batch: i64) {
 }
 
 fn delivered(taken: &[Taken]) -> Vec<(Ticket, Settled)> {
-    taken.iter().map(|taken| (taken.ticket, Settled::Deliver { version: 1, deleted: false })).collect()
+    taken.iter().map(|taken| (taken.ticket, Settled::Deliver { version: 1, deleted: false, repair: false })).collect()
 }
 
 async fn be_the_victim(path: &Path) {

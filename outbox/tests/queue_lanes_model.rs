@@ -182,7 +182,7 @@ impl Pair {
         let (document_id, version) = (taken.work.document_id, taken.work.version);
         let settled = match outcome {
             Outcome::Settled(settled) => settled,
-            Outcome::Deliver => Settled::Deliver { version, deleted: taken.work.deleted },
+            Outcome::Deliver => Settled::Deliver { version, deleted: taken.work.deleted, repair: false },
         };
         let done = matches!(settled, Settled::Done | Settled::Deliver { .. });
         if place == 0 && matches!(settled, Settled::Deliver { .. }) {

@@ -13,6 +13,8 @@ pub(crate) enum Fate {
     Cached {
         /// The version that the body was composed at.
         version: i64,
+        /// It held other bytes at this version, which the copies may hold too.
+        repaired: bool,
     },
     /// The document is gone, its cached row with it.
     Gone,
@@ -25,9 +27,9 @@ pub(crate) enum Fate {
 /// Settles an entry whose document has met its fate.
 pub(crate) fn hand_on(taken: &Taken, fate: Fate) -> (Ticket, Settled) {
     let settled = match fate {
-        Fate::Cached { version } => Settled::Deliver { version, deleted: false },
+        Fate::Cached { version, repaired } => Settled::Deliver { version, deleted: false, repair: repaired },
         // The delete has a version of its own, which the ledger of tombstones knows.
-        Fate::Gone => Settled::Deliver { version: taken.work.version, deleted: true },
+        Fate::Gone => Settled::Deliver { version: taken.work.version, deleted: true, repair: false },
         Fate::Superseded | Fate::AwaitsStamp => Settled::Done,
     };
     (taken.ticket, settled)

@@ -9,7 +9,9 @@
 //! * The **cascade** ([`cascade`]) works off what a rename left open: page by page it gives every document that embeds the
 //!   renamed one the version under which readers have been shown it already.
 //! * The **resynchronisation** finds out by comparison what the stream cannot tell ([`resync_page`]).
-//! * The **delivery** ([`delivery`]) takes what is cached from a sink's lane to the sink, at the sink's own pace.
+//! * The **delivery** ([`delivery`]) takes what is cached from a sink's lane to the sink, at the sink's own pace;
+//!   the **fleet** ([`fleet`]) is all of them, joined and parted while everything runs.
+//! * The **replay** ([`replay`]) owes documents again, to the cache or to one sink, and fills a sink that is new.
 //!
 //! [`Projector::start`] starts them all, [`ProjectorHandle`] owns them: `status`, `fatal`, `stop`.
 //!
@@ -25,10 +27,12 @@
 
 mod backoff;
 pub mod cascade;
+mod caught_up;
 mod context;
 pub mod delivery;
 mod error;
 mod figures;
+pub mod fleet;
 mod gauges;
 mod hand_on;
 mod holds;
@@ -36,13 +40,16 @@ pub mod intake;
 pub mod metrics;
 mod options;
 mod projector;
+pub mod proof;
 mod rebuild;
+pub mod replay;
 mod resync;
 pub mod sink;
 mod stage;
 mod status;
 
 pub use backoff::Backoff;
+pub use caught_up::{caught_up, newest_version};
 pub use context::Deps;
 pub use error::ProjectorError;
 pub use intake::{Opened, PositionKind, SourceFactory, Start};

@@ -2,7 +2,7 @@
 
 use crate::context::{Context, Deps};
 use crate::error::ProjectorError;
-use crate::stage::{Fatal, Stage};
+use crate::stage::{Fatal, Stage, wait_fatal};
 use crate::status::ProjectorStatus;
 use crate::{cascade, gauges, intake, rebuild};
 use std::fmt;
@@ -79,15 +79,14 @@ impl ProjectorHandle {
         gauges::status(&self.context, fatal).await
     }
 
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// Completes when the projector can no longer do its work, and says why. Whoever runs it should stop it and end the
     /// process. Never completes otherwise. Cancellation safe.
     pub async fn fatal(&self) -> String {
-        let mut fatal = self.fatal.clone();
-        match fatal.wait_for(Option::is_some).await {
-            Ok(reason) => reason.as_deref().unwrap_or_default().to_owned(),
-            // All tasks are gone without a complaint: the projector was stopped.
-            Err(_) => std::future::pending().await,
-        }
+        wait_fatal(&self.fatal).await
     }
 
     /// Stops in this order: the intake (the source is told of the last durable position), the cascade workers (each

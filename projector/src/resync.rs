@@ -100,6 +100,7 @@ fn owed(row: &Row, now_ms: u64) -> Result<Option<Work>, tokio_postgres::Error> {
         deleted: false,
         rebuild: true,
         cascade: false,
+        repair: false,
         low_priority: true,
         attempts: 0,
         first_enqueued_at_ms: now_ms,

@@ -34,6 +34,16 @@ impl Fatal {
     }
 }
 
+/// Completes when something is fatal, and says what. Never completes otherwise. Cancellation safe.
+pub(crate) async fn wait_fatal(fatal: &watch::Receiver<Option<Arc<str>>>) -> String {
+    let mut fatal = fatal.clone();
+    match fatal.wait_for(Option::is_some).await {
+        Ok(reason) => reason.as_deref().unwrap_or_default().to_owned(),
+        // All tasks are gone without a complaint: they were stopped.
+        Err(_) => std::future::pending().await,
+    }
+}
+
 /// The tasks of one stage.
 #[derive(Debug)]
 pub(crate) struct Stage {

@@ -25,6 +25,6 @@ pub use database::TestDatabase;
 pub use gate::{Gate, Holder};
 pub use http_proxy::{Exchange, Fault, HttpFaultProxy};
 pub use proxy::FaultProxy;
-pub use services::{BrokerOptions, KafkaBroker, OpenSearchNode};
+pub use services::{BrokerOptions, ConnectWorker, KafkaBroker, OpenSearchNode};
 pub use wait::{wait_for, wait_until};
 pub use world::World;

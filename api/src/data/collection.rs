@@ -11,6 +11,7 @@ use crate::edge::Admission;
 use crate::problem::Problem;
 use crate::request::{etag, preconditions, read_body, read_query};
 use crate::routes::Shared;
+use crate::search::check_min_version;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header, request};
@@ -32,7 +33,10 @@ pub(crate) async fn collection(
     let address = Address::resolve(&api, segments)?;
     let (head, body) = request.into_parts();
     match head.method {
-        Method::GET | Method::HEAD => page(&api, address.resource, head.uri.query()).await,
+        Method::GET | Method::HEAD => {
+            check_min_version(&api, &head.headers).await?;
+            page(&api, address.resource, head.uri.query()).await
+        }
         Method::POST => post(&api, address.resource, &head, body).await,
         _ => Err(Problem::method_not_allowed(METHODS)),
     }

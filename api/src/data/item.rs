@@ -6,6 +6,7 @@ use crate::edge::Admission;
 use crate::problem::Problem;
 use crate::request::{etag, preconditions, read_body};
 use crate::routes::Shared;
+use crate::search::check_min_version;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -34,7 +35,10 @@ pub(crate) async fn item(
     match head.method {
         Method::PUT => put(&api, admission(), address.resource, uuid, &head.headers, body).await,
         Method::DELETE => delete(&api, admission(), address.resource, uuid, &head.headers).await,
-        _ => get(&api, address.resource, uuid, &head.headers).await,
+        _ => {
+            check_min_version(&api, &head.headers).await?;
+            get(&api, address.resource, uuid, &head.headers).await
+        }
     }
 }
 

@@ -20,18 +20,18 @@ use uuid::Uuid;
 /// Media type of documents.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
-/// The segments of a path under `/data`, as axum gives them.
-type Segments = Result<RawPathParams, RawPathParamsRejection>;
+/// The segments of a path under `/data` or `/search`, as axum gives them.
+pub(crate) type Segments = Result<RawPathParams, RawPathParamsRejection>;
 
-/// What a path under `/data` names: a resource type, and perhaps the text of an id.
-struct Address {
-    resource: ResourceIx,
+/// What a path under `/data` or `/search` names: a resource type, and perhaps the text of an id.
+pub(crate) struct Address {
+    pub(crate) resource: ResourceIx,
     /// `None`: the id is no uuid, so no document has it.
     id: Option<Uuid>,
 }
 
 impl Address {
-    fn resolve(api: &Shared, segments: Segments) -> Result<Self, Problem> {
+    pub(crate) fn resolve(api: &Shared, segments: Segments) -> Result<Self, Problem> {
         let segments = segments.map_err(|rejection| {
             Problem::new(ProblemKind::BadRequest, "The path is not UTF-8 in percent encoding.")
                 .because(rejection.to_string())

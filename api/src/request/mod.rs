@@ -7,4 +7,4 @@ mod parameters;
 
 pub(crate) use body::read_body;
 pub(crate) use conditions::{etag, preconditions};
-pub(crate) use parameters::read_query;
+pub(crate) use parameters::{pairs, read_query};

@@ -10,12 +10,7 @@ use percent_encoding::percent_decode;
 pub(crate) fn read_query(raw: Option<&str>, options: &ApiOptions) -> Result<QueryRequest, Problem> {
     let mut reader = Reader { options, request: QueryRequest::default(), seen: Vec::new(), errors: Vec::new() };
     reader.request.limit = options.limit_default;
-    for pair in raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (Some(name), Some(value)) = (decode(name), decode(value)) else {
-            let message = format!("The query parameter '{name}' is not UTF-8 in percent encoding.");
-            return Err(Problem::new(ProblemKind::BadRequest, SEE_ERRORS).with_errors([message]));
-        };
+    for (name, value) in pairs(raw)? {
         reader.parameter(name, value);
     }
     if reader.request.page_token.is_some() && reader.request.offset > 0 {
@@ -24,6 +19,19 @@ pub(crate) fn read_query(raw: Option<&str>, options: &ApiOptions) -> Result<Quer
             .push("'pageToken' and 'offset' cannot be combined: a token already says where to go on.".to_owned());
     }
     if reader.errors.is_empty() { Ok(reader.request) } else { Err(Problem::bad_parameters(reader.errors)) }
+}
+
+/// The parameters of a raw query string, decoded, in their order.
+pub(crate) fn pairs(raw: Option<&str>) -> Result<Vec<(String, String)>, Problem> {
+    let pairs = raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        decode(name).zip(decode(value)).ok_or_else(|| {
+            let message = format!("The query parameter '{name}' is not UTF-8 in percent encoding.");
+            Problem::new(ProblemKind::BadRequest, SEE_ERRORS).with_errors([message])
+        })
+    });
+    pairs.collect()
 }
 
 /// `+` is a blank; `None` if the bytes are not UTF-8.

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http_body_util::BodyExt;
 use millstream_api::problem::ProblemKind;
-use millstream_api::{Api, ApiOptions, ApiParts, Check, DocumentReader, DocumentWriter, router};
+use millstream_api::{Api, ApiOptions, ApiParts, Check, DocumentReader, DocumentWriter, Extras, router};
 use millstream_schema::plan::ResourceIx;
 use millstream_store::query::QueryRequest;
 use millstream_store::read::{Page, ReadDocument, ReadError};
@@ -45,6 +45,7 @@ pub(crate) struct Fake {
     pub(crate) page: Box<PageAnswer>,
     pub(crate) ready: bool,
     pub(crate) options: ApiOptions,
+    pub(crate) extras: Extras,
 }
 
 impl Default for Fake {
@@ -63,6 +64,7 @@ impl Default for Fake {
             page: Box::new(|_| Ok(Page::default())),
             ready: true,
             options: ApiOptions::default(),
+            extras: Extras::default(),
         }
     }
 }
@@ -84,7 +86,7 @@ impl Fake {
             probe: Arc::new(move || std::future::ready(checks.clone()).boxed()),
             metrics: Arc::new(|| "millstream_up 1\n".to_owned()),
         };
-        let api = Api::new(parts, self.options);
+        let api = Api::with(parts, self.extras, self.options);
         Started { router: router(api.clone()), api, calls, queries }
     }
 }

@@ -8,5 +8,7 @@ mod hostile;
 mod items;
 mod operations;
 mod routing;
+mod search;
+mod search_page;
 mod server;
 mod wire;

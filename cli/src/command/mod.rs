@@ -2,10 +2,15 @@
 
 pub mod config;
 pub mod ddl;
+pub mod index;
 pub mod load;
+pub mod quarantine;
+pub mod replay;
 pub mod schema;
+pub mod sink;
 pub mod status;
 pub mod verify;
+pub mod wait;
 
 use crate::{exit::Exit, failure::Failure};
 

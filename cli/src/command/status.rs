@@ -75,15 +75,49 @@ impl Table<'_> {
                 "{/projector/resync/compared} documents compared, {/projector/resync/enqueued} found behind",
             );
         }
+        self.replay("replay", self.status.get("replay"));
+        for lane in self.status.get("lanes").and_then(Value::as_array).into_iter().flatten() {
+            self.lane(lane);
+        }
         // What went wrong last may be long mended: it is told with its time.
-        let at_ms = self.status.pointer("/projector/last_error/at_ms").and_then(Value::as_i64);
-        let at = at_ms.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
-        if let Some(at) = at {
-            self.row("trouble", &format!("{}, the last: {{/projector/last_error/text}}", whole_seconds(at)));
+        if let Some(at) = self.status.get("projector").and_then(moment) {
+            self.row("trouble", &format!("{at}, the last: {{/projector/last_error/text}}"));
         }
         if self.status.pointer("/projector/fatal").is_some_and(Value::is_string) {
             self.row("FATAL", "{/projector/fatal}");
         }
+    }
+
+    /// The lines of one lane.
+    fn lane(&mut self, lane: &Value) {
+        let name = lane["name"].as_str().unwrap_or("?").to_owned();
+        let mut of_lane = Table { status: lane, text: String::new() };
+        of_lane.row(
+            &name,
+            "{/depth} waiting, oldest {/oldest_age_ms} ms, {/delivered} delivered, {/delivered_per_s}/s, {/eta_ms} ms left, \
+             {/retried} retried, {/quarantined} in quarantine, {/requests} of {/concurrency} requests",
+        );
+        if lane["paused"] == true {
+            of_lane.row("", "PAUSED: `millstream sink resume` lets it go on");
+        }
+        if lane["fatal"].is_string() {
+            of_lane.row("", "NOT DELIVERED TO: {/fatal}");
+        }
+        if let Some(at) = moment(lane) {
+            of_lane.row("", &format!("{at}, the last trouble: {{/last_error/text}}"));
+        }
+        of_lane.replay("", lane.get("replay"));
+        self.text.push_str(&of_lane.text);
+    }
+
+    /// A replay that runs or failed; one that is done is no news.
+    fn replay(&mut self, name: &str, replay: Option<&Value>) {
+        let Some(replay) = replay.filter(|replay| replay["state"] == "running" || replay["state"] == "failed") else {
+            return;
+        };
+        let mut of_replay = Table { status: replay, text: String::new() };
+        of_replay.row(name, "replay {/state}: {/done} of {/total} documents owed again, trouble: {/last_error}");
+        self.text.push_str(&of_replay.text);
     }
 
     fn is_true(&self, path: &str) -> bool {
@@ -106,6 +140,12 @@ impl Table<'_> {
     }
 }
 
+/// When something went wrong last.
+fn moment(of: &Value) -> Option<String> {
+    let at_ms = of.pointer("/last_error/at_ms").and_then(Value::as_i64)?;
+    Timestamp::from_millisecond(at_ms).ok().map(whole_seconds)
+}
+
 fn shown(value: Option<&Value>) -> String {
     match value {
         Some(Value::String(text)) => text.clone(),
@@ -123,6 +163,19 @@ mod tests {
     fn a_process_that_has_not_started_is_one_line() {
         let status = json!({"pid": 7, "version": "1.2.3", "state": "starting or stopping"});
         assert_eq!(Table::of(&status), "process    7, starting or stopping, - ms up, version 1.2.3\n");
+    }
+
+    #[test]
+    fn lanes_are_shown_with_what_keeps_them() {
+        let status = json!({
+            "address": "http://127.0.0.1:1",
+            "projector": {"source": {"connected": true}},
+            "lanes": [{"name": "kafka", "depth": 1234, "delivered": 5, "paused": true, "fatal": null,
+                       "replay": {"state": "running", "done": 10, "total": 20, "last_error": null}}],
+        });
+        let text = Table::of(&status);
+        assert!(text.contains("kafka      1,234 waiting") && text.contains("PAUSED"), "{text}");
+        assert!(text.contains("replay running: 10 of 20") && !text.contains("NOT DELIVERED"), "{text}");
     }
 
     #[test]

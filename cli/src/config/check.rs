@@ -1,6 +1,7 @@
 //! From text to typed values. Problems are collected, each under the name by which its user knows the key.
 
 use super::{
+    Kafka, OpenSearch,
     error::ConfigErrors,
     key::{Key, Kind},
     secret::Secret,
@@ -9,6 +10,7 @@ use super::{
 use millstream_api::PublicUrl;
 use millstream_store::connect::ConnectOptions;
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
@@ -103,6 +105,72 @@ impl<'a> Check<'a> {
             self.refuse(key, &text, &format!("it must be one of: {}", words.join(", ")));
         }
         text
+    }
+
+    /// The words of a list, each one of those that its key knows.
+    pub(super) fn words(&mut self, name: &str) -> Vec<String> {
+        let given = Key::named(name).and_then(|key| Some((key, self.settings.get(key)?.values.clone())));
+        let Some((key, values)) = given else { return Vec::new() };
+        let Kind::Words(words) = key.kind else { return Vec::new() };
+        let values: Vec<String> = values.into_iter().filter(|value| !value.is_empty()).collect();
+        if let Some(other) = values.iter().find(|value| !words.contains(&value.as_str())) {
+            self.refuse(key, other, &format!("it must be any of: {}", words.join(", ")));
+        }
+        values
+    }
+
+    pub(super) fn optional_text(&mut self, name: &str) -> Option<String> {
+        self.text(name).map(|(_, text)| text)
+    }
+
+    pub(super) fn plain_text(&mut self, name: &str) -> String {
+        self.optional_text(name).unwrap_or_default()
+    }
+
+    /// Pairs of names and values. What is wrong with one is told without its value.
+    pub(super) fn properties(&mut self, name: &str) -> BTreeMap<String, String> {
+        let given = Key::named(name).and_then(|key| Some((key, self.settings.get(key)?.values.clone())));
+        let Some((key, values)) = given else { return BTreeMap::new() };
+        let mut properties = BTreeMap::new();
+        for value in values.iter().filter(|value| !value.is_empty()) {
+            match value.split_once('=') {
+                Some((name, value)) => drop(properties.insert(name.trim().to_owned(), value.to_owned())),
+                None => self.refuse(key, value, "each has to be a name, '=' and a value"),
+            }
+        }
+        properties
+    }
+
+    /// The documents topic, if brokers are named.
+    pub(super) fn kafka(&mut self) -> Option<Kafka> {
+        let bootstrap_servers = self.optional_text("kafka.bootstrap_servers")?;
+        let properties = self.properties("kafka.properties").into_iter();
+        Some(Kafka {
+            bootstrap_servers,
+            topic: self.plain_text("kafka.topic"),
+            partitions: self.number("kafka.partitions"),
+            replication: self.number("kafka.replication"),
+            in_sync_min: self.number("kafka.in_sync_min"),
+            record_bytes_max: self.number("kafka.record_bytes_max"),
+            properties: properties.map(|(name, value)| (name, Secret::new(value))).collect(),
+        })
+    }
+
+    /// OpenSearch, if its address is given.
+    pub(super) fn opensearch(&mut self) -> Option<OpenSearch> {
+        let url = self.optional_text("opensearch.url")?;
+        let (name, password) = (self.optional_text("opensearch.user"), self.optional_text("opensearch.password"));
+        if name.is_some() != password.is_some() {
+            self.errors.push("opensearch.user and opensearch.password have to be set together".to_owned());
+        }
+        Some(OpenSearch {
+            url,
+            user: name.zip(password.map(Secret::new)),
+            ca_file: self.optional_path("opensearch.ca_file"),
+            prefix: self.plain_text("opensearch.prefix"),
+            replicas: self.number("opensearch.replicas"),
+            refresh: self.millis("opensearch.refresh_ms"),
+        })
     }
 
     /// A name that goes unquoted over the replication protocol.

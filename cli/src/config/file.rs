@@ -60,16 +60,20 @@ impl Reader<'_> {
 
     fn value(&mut self, key: &'static Key, value: &DeValue<'_>, line: usize) {
         let texts = match value {
-            DeValue::Array(items) if key.kind == Kind::Paths => {
+            DeValue::Array(items) if key.kind.separator().is_some() => {
                 items.iter().map(|item| scalar(item.get_ref())).collect()
             }
             other => scalar(other).map(|text| vec![text]),
         };
         let Some(texts) = texts else {
-            let wanted = if key.kind == Kind::Paths { "a text or a list of texts" } else { "a text or a number" };
+            let wanted =
+                if key.kind.separator().is_some() { "a text or a list of texts" } else { "a text or a number" };
             return self.refuse(line, &format!("{} must be {wanted}", key.name));
         };
         let values = match key.kind {
+            Kind::Words(_) | Kind::Properties => {
+                texts.iter().flat_map(|text| super::settings::parts(key.kind, text)).collect()
+            }
             Kind::Path | Kind::Paths => texts.into_iter().map(|text| self.beside_file(text)).collect(),
             _ => texts,
         };

@@ -25,8 +25,27 @@ pub enum Kind {
     },
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Several of these words, or none: a list in a file, `,` between them elsewhere.
+    Words(&'static [&'static str]),
+    /// Text.
+    Text,
+    /// Text that is never shown.
+    Secret,
+    /// `name=value` pairs, whose values are never shown: a list in a file, `,` between them elsewhere.
+    Properties,
     /// A filter of log messages: a level, or `target=level` pairs.
     LogFilter,
+}
+
+impl Kind {
+    /// What stands between several values where there is no list; none for a kind that takes one.
+    pub const fn separator(self) -> Option<char> {
+        match self {
+            Self::Paths => Some(':'),
+            Self::Words(_) | Self::Properties => Some(','),
+            _ => None,
+        }
+    }
 }
 
 /// One thing that can be configured.
@@ -57,7 +76,7 @@ impl Key {
 
     /// Whether its value is masked when shown.
     pub fn is_secret(&self) -> bool {
-        self.kind == Kind::DatabaseUrl
+        matches!(self.kind, Kind::DatabaseUrl | Kind::Secret | Kind::Properties)
     }
 
     /// The key with this name.
@@ -181,6 +200,84 @@ pub const KEYS: &[Key] = &[
         number(0, 3_600_000),
         "25000",
         "Time that a stop waits for requests and work in flight.",
+    ),
+    key(
+        "sinks",
+        Kind::Words(&["embedded", "kafka", "opensearch"]),
+        "embedded",
+        "Copies to keep from the start on; each is filled with what is there already. `millstream sink add` adds others while it runs.",
+    ),
+    optional("embedded.dir", Kind::Path, "`search` in `data_dir`", "Folder of the embedded search index."),
+    key(
+        "embedded.heap_mib",
+        number(15, 4_096),
+        "50",
+        "Memory that the writer of the embedded index fills before it writes to disk, in MiB.",
+    ),
+    key(
+        "search.engine",
+        Kind::Choice(&["auto", "embedded", "opensearch"]),
+        "auto",
+        "The sink that answers `/search`; `auto` is the first of embedded and opensearch that is delivered to.",
+    ),
+    optional(
+        "kafka.bootstrap_servers",
+        Kind::Text,
+        "no documents topic",
+        "Brokers of the documents topic: `host:port,host:port`.",
+    ),
+    key("kafka.topic", Kind::Text, "edfi.documents.v1", "Name of the documents topic."),
+    key(
+        "kafka.partitions",
+        number(1, 10_000),
+        "6",
+        "Partitions of the topic if it has to be made; never to be changed later.",
+    ),
+    key("kafka.replication", number(1, 100), "1", "Copies of each partition."),
+    key("kafka.in_sync_min", number(1, 100), "1", "Copies that have to have a record before it counts as written."),
+    key(
+        "kafka.record_bytes_max",
+        number(1_000, 1_000_000_000),
+        "1048588",
+        "Largest record; a larger document is quarantined.",
+    ),
+    optional(
+        "kafka.properties",
+        Kind::Properties,
+        "none",
+        "More properties of librdkafka, such as `security.protocol=SASL_SSL`, `sasl.username=…`, `ssl.ca.location=…`.",
+    ),
+    optional(
+        "opensearch.url",
+        Kind::Url,
+        "no OpenSearch",
+        "The OpenSearch cluster: `https://search.example.org:9200`.",
+    ),
+    optional("opensearch.user", Kind::Text, "no user", "User of OpenSearch."),
+    optional("opensearch.password", Kind::Secret, "no password", "Its password."),
+    optional(
+        "opensearch.ca_file",
+        Kind::Path,
+        "what the system trusts",
+        "PEM file of the authority that signed the certificate of OpenSearch.",
+    ),
+    key(
+        "opensearch.prefix",
+        Kind::Text,
+        "millstream",
+        "What the names of all indexes begin with: one for each installation that shares the cluster.",
+    ),
+    key(
+        "opensearch.replicas",
+        number(0, 20),
+        "0",
+        "Copies of each index beside the first: 1 on a cluster, so that a lost node loses nothing.",
+    ),
+    key(
+        "opensearch.refresh_ms",
+        number(100, 3_600_000),
+        "1000",
+        "How soon searches find what was delivered. By its id a document is read at once.",
     ),
     key("log.level", Kind::LogFilter, "info", "`error`, `warn`, `info`, `debug`, `trace`, or `target=level` pairs."),
     key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines on stderr are written."),

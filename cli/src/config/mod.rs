@@ -19,7 +19,7 @@ pub use show::{reference, show};
 
 use millstream_api::PublicUrl;
 use millstream_store::connect::ConnectOptions;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Everything that is configured, checked.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct Config {
     pub source: Source,
     /// The durable queue.
     pub queue: Queue,
+    /// The copies.
+    pub sinks: Sinks,
     /// How long change records are kept.
     pub outbox_keep: Duration,
     /// The HTTP API.
@@ -77,6 +79,66 @@ pub struct Queue {
     pub cache_bytes: u64,
     /// Failed attempts at one document before quarantine.
     pub attempts_max: u32,
+}
+
+/// The copies that are kept of all documents.
+#[derive(Debug, Clone)]
+pub struct Sinks {
+    /// Those kept from the start on.
+    pub wanted: Vec<String>,
+    /// The documents topic, if there are brokers for it.
+    pub kafka: Option<Kafka>,
+    /// The embedded search index.
+    pub embedded: Embedded,
+    /// The sink that answers searches; none for the first that can.
+    pub engine: Option<String>,
+    /// OpenSearch, if there is a cluster.
+    pub opensearch: Option<OpenSearch>,
+}
+
+/// The documents topic.
+#[derive(Debug, Clone)]
+pub struct Kafka {
+    /// `host:port,host:port`.
+    pub bootstrap_servers: String,
+    /// Name of the topic.
+    pub topic: String,
+    /// Partitions of a topic that has to be made.
+    pub partitions: u32,
+    /// Copies of each partition.
+    pub replication: u32,
+    /// Copies that have to have a record.
+    pub in_sync_min: u32,
+    /// The largest record.
+    pub record_bytes_max: usize,
+    /// More properties of the client. Their values are secret.
+    pub properties: BTreeMap<String, Secret>,
+}
+
+/// The embedded search index.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Memory of its writer.
+    pub heap_bytes: usize,
+}
+
+/// OpenSearch.
+#[derive(Debug, Clone)]
+pub struct OpenSearch {
+    /// Address of the cluster.
+    pub url: String,
+    /// User and password.
+    pub user: Option<(String, Secret)>,
+    /// PEM file of the authority of its certificate.
+    pub ca_file: Option<PathBuf>,
+    /// What the names of all indexes begin with.
+    pub prefix: String,
+    /// Copies of each index beside the first.
+    pub replicas: u32,
+    /// How soon searches find what was delivered.
+    pub refresh: Duration,
 }
 
 /// The HTTP API.
@@ -139,6 +201,7 @@ impl Config {
         let mut check = check::Check::new(settings);
         let data_dir = check.path("data_dir");
         let queue_dir = check.optional_path("queue.dir").unwrap_or_else(|| data_dir.join("queue"));
+        let embedded_dir = check.optional_path("embedded.dir").unwrap_or_else(|| data_dir.join("search"));
         check.ordered("api.page_limit", "api.page_limit_max");
         let config = Self {
             schema: check.paths("schema"),
@@ -151,6 +214,16 @@ impl Config {
             source: Source {
                 slot: check.identifier("source.slot"),
                 publication: check.identifier("source.publication"),
+            },
+            sinks: Sinks {
+                wanted: check.words("sinks"),
+                kafka: check.kafka(),
+                embedded: Embedded {
+                    dir: embedded_dir,
+                    heap_bytes: check.number::<usize>("embedded.heap_mib") * 1024 * 1024,
+                },
+                engine: Some(check.choice("search.engine")).filter(|engine| engine != "auto"),
+                opensearch: check.opensearch(),
             },
             outbox_keep: Duration::from_secs(check.number::<u64>("outbox.keep_hours") * 3_600),
             queue: Queue {

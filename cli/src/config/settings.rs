@@ -67,6 +67,14 @@ pub type Flags = Vec<(&'static Key, Vec<String>)>;
 /// The environment, as pairs: a parameter, so that tests need not change that of the process.
 pub type Environment = Vec<(String, String)>;
 
+/// The values in a text: parts of kinds that take several, a single one of others.
+pub(super) fn parts(kind: Kind, text: &str) -> Vec<String> {
+    match kind.separator() {
+        Some(separator) => text.split(separator).map(|part| part.trim().to_owned()).collect(),
+        None => vec![text.to_owned()],
+    }
+}
+
 impl Settings {
     /// Reads all layers. `named` is the file of the `--config` flag; a file that was named has to exist.
     pub fn gather(named: Option<&Path>, environment: &Environment, flags: Flags) -> Result<Self, ConfigErrors> {
@@ -80,7 +88,7 @@ impl Settings {
         }
         settings.read_environment(environment, &mut errors);
         for (key, values) in flags {
-            settings.set(key, values, Origin::Flag);
+            settings.set_flag(key, &values);
         }
         if errors.is_empty() { Ok(settings) } else { Err(ConfigErrors(errors)) }
     }
@@ -88,7 +96,7 @@ impl Settings {
     /// Flags over defaults, whatever the environment and any file say.
     pub fn of_flags(flags: Flags) -> Self {
         let mut settings = Self::defaults();
-        flags.into_iter().for_each(|(key, values)| settings.set(key, values, Origin::Flag));
+        flags.into_iter().for_each(|(key, values)| settings.set_flag(key, &values));
         settings
     }
 
@@ -96,7 +104,7 @@ impl Settings {
         let mut settings = Self::default();
         for key in KEYS {
             if let Some(default) = key.default {
-                settings.set(key, vec![default.to_owned()], Origin::Default);
+                settings.set(key, parts(key.kind, default), Origin::Default);
             }
         }
         settings
@@ -110,13 +118,19 @@ impl Settings {
             match KEYS.iter().find(|key| key.env() == *name) {
                 // An empty variable is how many launchers say "not set".
                 Some(_) if value.is_empty() => {}
-                Some(key) if key.kind == Kind::Paths => {
-                    self.set(key, value.split(':').map(str::to_owned).collect(), Origin::Environment);
-                }
-                Some(key) => self.set(key, vec![value.clone()], Origin::Environment),
+                Some(key) => self.set(key, parts(key.kind, value), Origin::Environment),
                 None => errors.push(format!("the environment variable {name} names no configuration key: remove it, or see docs/configuration.md")),
             }
         }
+    }
+
+    /// A flag may be repeated, and a path on the command line may hold a colon.
+    fn set_flag(&mut self, key: &'static Key, values: &[String]) {
+        let values = match key.kind {
+            Kind::Paths => values.to_vec(),
+            kind => values.iter().flat_map(|value| parts(kind, value)).collect(),
+        };
+        self.set(key, values, Origin::Flag);
     }
 
     fn set(&mut self, key: &'static Key, values: Vec<String>, origin: Origin) {

@@ -29,6 +29,12 @@ fn shown(key: &Key, values: &[String]) -> String {
     if !key.is_secret() {
         return values.join(", ");
     }
+    if key.kind == Kind::Properties {
+        let names = values
+            .iter()
+            .map(|value| value.split_once('=').map_or("***".to_owned(), |(name, _)| format!("{name}=***")));
+        return names.collect::<Vec<_>>().join(", ");
+    }
     // The options print everything but the password; what cannot be parsed is not shown at all.
     values.last().map(|url| ConnectOptions::from_str(url)).and_then(Result::ok).map_or_else(
         || "***".to_owned(),
@@ -47,6 +53,7 @@ pub fn reference() -> String {
         let range = match key.kind {
             Kind::Number { min, max } => format!(" ({min} to {max})"),
             Kind::Choice(words) => format!(" (`{}`)", words.join("`, `")),
+            Kind::Words(words) => format!(" (any of `{}`, or empty for none)", words.join("`, `")),
             Kind::Paths => " Repeat the flag, or separate by `:` in the environment.".to_owned(),
             _ => String::new(),
         };

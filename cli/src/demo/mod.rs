@@ -15,7 +15,7 @@ use crate::{
     catch_up::CatchUp,
     command::{
         Outcome,
-        verify::{self, exit},
+        verify::{self, Audited},
     },
     compiled::Compiled,
     config::{Config, Settings, key::Key},
@@ -29,7 +29,6 @@ use crate::{
 use client::Client;
 use data::DataSet;
 use lag::Lag;
-use millstream_store::verify::Report;
 use process::Process;
 use reqwest::Url;
 use std::{
@@ -153,13 +152,14 @@ async fn scenario(arguments: &DemoArguments, scratch: &Path, data_dir: &Path, ou
 
     say(out, "\n5. Verify: recompute identities, edges and bodies of every document from its rows")?;
     let config = config(data_dir, &data.schema)?;
-    let (report, took) = verify::audit(&Server::shared(&config).await?, &compiled, &config, WORK_OFF).await?;
-    say(out, &format!("   took {:.1} s", took.as_secs_f64()))?;
+    let ask = verify::Ask { wait: WORK_OFF, ..verify::Ask::default() };
+    let audited = verify::everything(&Server::shared(&config).await?, &compiled, &config, &ask).await?;
+    say(out, &format!("   took {:.1} s", audited.took.as_secs_f64()))?;
     let status = process.stop().await?;
     if !status.success() {
         return Err(Failure::failed(format!("`millstream up` ended with {status} after SIGTERM")));
     }
-    finish(&figures, &report, started.elapsed(), out)
+    finish(&figures, &audited, started.elapsed(), out)
 }
 
 async fn load_file(url: &Url, file: &Path, arguments: &DemoArguments, progress: &Progress) -> Result<Account, Failure> {
@@ -248,12 +248,12 @@ fn config(data_dir: &Path, schema: &[PathBuf]) -> Result<Config, Failure> {
     Config::resolve(&settings).map_err(Failure::failed)
 }
 
-fn finish(figures: &Figures, report: &Report, took: Duration, out: &mut (dyn Write + Send)) -> Outcome {
+fn finish(figures: &Figures, audited: &Audited, took: Duration, out: &mut (dyn Write + Send)) -> Outcome {
     let refused = figures.first.refused() + figures.second.refused();
     let lag = |lag: Option<f64>| lag.map_or_else(|| "-".to_owned(), |lag| format!("{lag:.0} ms"));
     let rows = [
-        ("documents", grouped(report.documents)),
-        ("rows", grouped(report.rows)),
+        ("documents", grouped(audited.report.documents)),
+        ("rows", grouped(audited.report.rows)),
         (
             "documents/s in",
             format!("{:.0}, and {:.0} with a kill -9 in between", figures.first.rate(), figures.second.rate()),
@@ -272,7 +272,7 @@ fn finish(figures: &Figures, report: &Report, took: Duration, out: &mut (dyn Wri
                 figures.restart.as_secs_f64()
             ),
         ),
-        ("behind", grouped(report.behind)),
+        ("behind", grouped(audited.report.behind)),
         ("took", format!("{:.0} s", took.as_secs_f64())),
     ];
     say(out, "")?;
@@ -280,8 +280,8 @@ fn finish(figures: &Figures, report: &Report, took: Duration, out: &mut (dyn Wri
         say(out, &format!("   {name:<34} {value}"))?;
     }
     say(out, NEXT)?;
-    verify::tell_differences(report, out)?;
-    let verified = exit(report);
+    audited.tell(out)?;
+    let verified = audited.exit();
     Ok(if refused > 0 && verified == Exit::Done { Exit::Failed } else { verified })
 }
 

@@ -1,23 +1,35 @@
 //! What a running process says about itself: its status, and whether it is ready. The board is there before anything
 //! has started and until everything has stopped, so that somebody who asks is always answered.
 
-use crate::{control::StatusSource, failure::Failure};
+use super::desk;
+use crate::{
+    control::{Handler, Request},
+    failure::Failure,
+    sinks::Sinks,
+};
 use futures::future::BoxFuture;
 use millstream_api::{Check, Probe};
-use millstream_projector::ProjectorHandle;
+use millstream_outbox::queue::WorkQueue;
+use millstream_projector::{
+    ProjectorHandle,
+    fleet::{Fleet, ReplayReport},
+    replay::Replay,
+};
+use millstream_schema::plan::Mapping;
 use millstream_store::{connect::Database, error::StoreError};
 use serde_json::{Value, json};
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::RwLock;
+use tokio_util::sync::CancellationToken;
 
 /// A status waits so long for the database at most.
 const WAL_POSITION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What there is to say about a process that has started.
-#[derive(Debug)]
 pub(super) struct About {
     /// Where this process listens.
     pub(super) address: String,
@@ -28,12 +40,23 @@ pub(super) struct About {
     pub(super) database: Database,
     pub(super) started: Instant,
     pub(super) projector: ProjectorHandle,
+    pub(super) mapping: Arc<Mapping>,
+    /// Where work waits before the cache.
+    pub(super) queue: Arc<dyn WorkQueue>,
+    /// Replays into it.
+    pub(super) replay: Replay,
+    /// The sinks that are delivered to.
+    pub(super) fleet: Fleet,
+    /// Those that could be.
+    pub(super) sinks: Arc<Sinks>,
 }
 
 /// Where it is said. Clones share it.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Board {
     about: Arc<RwLock<Option<About>>>,
+    /// Whoever reads for long lets go when this is cancelled.
+    closing: CancellationToken,
 }
 
 impl Board {
@@ -44,6 +67,7 @@ impl Board {
 
     /// Everything is about to stop.
     pub(super) async fn take(&self) -> Option<About> {
+        self.closing.cancel();
         self.about.write().await.take()
     }
 
@@ -56,12 +80,25 @@ impl Board {
     }
 
     /// For the control socket.
-    pub(super) fn status_source(&self) -> StatusSource {
+    pub(super) fn handler(&self) -> Handler {
         let board = self.clone();
-        Arc::new(move || {
+        Arc::new(move |request| {
             let board = board.clone();
-            Box::pin(async move { board.status().await })
+            Box::pin(async move {
+                match request {
+                    Request::Status => Ok(board.status().await),
+                    request => board.with(async |about| desk::carry_out(about, request).await).await?,
+                }
+            })
         })
+    }
+
+    /// Does something with the parts while they run; what takes long is given up when they stop.
+    pub(super) async fn with<T>(&self, work: impl AsyncFnOnce(&About) -> T) -> Result<T, Failure> {
+        const NOT_NOW: &str = "this Millstream is starting or stopping: try again in a moment";
+        let about = self.about.read().await;
+        let about = about.as_ref().ok_or_else(|| Failure::failed(NOT_NOW))?;
+        self.closing.run_until_cancelled(work(about)).await.ok_or_else(|| Failure::failed(NOT_NOW))
     }
 
     /// For `/health/ready`.
@@ -94,11 +131,21 @@ impl Board {
     }
 }
 
+impl fmt::Debug for Board {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Board").finish_non_exhaustive()
+    }
+}
+
 impl About {
     async fn members(&self) -> serde_json::Map<String, Value> {
         let pool = self.database.pool().status();
         let projector = match self.projector.status().await {
             Ok(status) => serde_json::to_value(status).unwrap_or_default(),
+            Err(error) => json!({"error": Failure::failed(error).to_string()}),
+        };
+        let lanes = match self.fleet.status().await {
+            Ok(lanes) => serde_json::to_value(lanes).unwrap_or_default(),
             Err(error) => json!({"error": Failure::failed(error).to_string()}),
         };
         let members = [
@@ -120,6 +167,8 @@ impl About {
                 }),
             ),
             ("projector", projector),
+            ("lanes", lanes),
+            ("replay", json!(self.replay.job().as_ref().map(ReplayReport::from))),
         ];
         members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }

@@ -10,8 +10,10 @@
 //! after the next start; nothing accepted is lost, however the process ends.
 
 mod board;
+mod desk;
 mod options;
 mod running;
+mod search;
 mod source;
 mod upkeep;
 
@@ -20,8 +22,10 @@ use crate::{
     failure::Failure, signal::Signals, telemetry,
 };
 use board::Board;
+pub(crate) use desk::told;
 use metrics_exporter_prometheus::PrometheusHandle;
 use millstream_store::{connect::Database, provision};
+pub(crate) use options::queue as queue_options;
 use running::{Running, Why};
 use std::{io::Write, time::Instant};
 use tokio::net::TcpListener;
@@ -40,7 +44,7 @@ pub async fn run(config: Config, out: &mut (dyn Write + Send)) -> Outcome {
         .map_err(|error| Failure::failed(format!("cannot make the folder {}: {error}", config.data_dir.display())))?;
     let recorder = telemetry::record().map_err(Failure::failed)?;
     let board = Board::default();
-    let control = Control::open(&config.data_dir, board.status_source()).await?;
+    let control = Control::open(&config.data_dir, board.handler()).await?;
     let mut server = Server::own(&config).await?;
     let up = Up { config: &config, compiled, recorder, board, started, signals };
     let outcome = up.serve(listener, &mut server, out).await;

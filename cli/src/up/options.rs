@@ -14,7 +14,7 @@ pub(super) fn writer(config: &Config) -> WriterOptions {
     }
 }
 
-pub(super) fn queue(config: &Config) -> LocalQueueOptions {
+pub(crate) fn queue(config: &Config) -> LocalQueueOptions {
     LocalQueueOptions {
         attempts_max: config.queue.attempts_max,
         cache_bytes: config.queue.cache_bytes,

@@ -4,13 +4,19 @@ use super::{
     Up,
     board::{About, Board},
     options,
+    search::Searching,
     source::SlotFactory,
     upkeep,
 };
-use crate::{database::Server, failure::Failure, signal::Signals};
-use millstream_api::{Api, ApiParts, Drained, StoreReader, serve};
+use crate::{database::Server, failure::Failure, signal::Signals, sinks::Sinks};
+use millstream_api::{Api, ApiParts, Drained, Extras, SearchParts, StoreReader, serve};
 use millstream_outbox::queue::LocalQueue;
-use millstream_projector::{Deps, Projector, SystemClock};
+use millstream_projector::{
+    Deps, Projector, SystemClock,
+    delivery::CourierOptions,
+    fleet::{Fleet, FleetDeps},
+    replay::{Aim, FileLedger, Replay, ReplayDeps, ReplayOptions},
+};
 use millstream_store::{connect::Database, load::Caches};
 use millstream_writer::Writer;
 use std::{fmt, sync::Arc, time::Duration};
@@ -19,6 +25,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Pause between two looks at the managed server.
 const LOOK_AT_SERVER_EVERY: Duration = Duration::from_millis(500);
+
+/// Where the place of a replay into the cache is kept, in the data folder.
+const REPLAY_FILE: &str = "replay.json";
 
 /// Why a process ends.
 #[derive(Debug)]
@@ -83,6 +92,27 @@ impl Running {
             clock: Arc::new(SystemClock),
             options: projector_options,
         });
+        let sinks = Arc::new(Sinks::new(config, &up.compiled));
+        let (lanes, model) = (Arc::<LocalQueue>::clone(&queue), Arc::clone(&sinks.model));
+        let fleet = Fleet::start(FleetDeps {
+            lanes,
+            sinks: Arc::<Sinks>::clone(&sinks),
+            database: database.clone(),
+            clock: Arc::new(SystemClock),
+            courier: CourierOptions::default(),
+            replay: ReplayOptions::default(),
+            only: None,
+        });
+        let fleet = fleet.await.map_err(Failure::failed)?;
+        let replay = Replay::open(ReplayDeps {
+            aim: Aim::Cache,
+            queue: Arc::<LocalQueue>::clone(&queue),
+            ledger: Arc::new(FileLedger::new(config.data_dir.join(REPLAY_FILE))),
+            database: database.clone(),
+            clock: Arc::new(SystemClock),
+            options: ReplayOptions::default(),
+        });
+        let replay = replay.await.map_err(Failure::failed)?;
         let about = About {
             address: address.clone(),
             url,
@@ -91,6 +121,11 @@ impl Running {
             database: database.clone(),
             started: up.started,
             projector,
+            mapping: Arc::clone(&mapping),
+            queue: Arc::<LocalQueue>::clone(&queue),
+            replay,
+            fleet,
+            sinks,
         };
         up.board.publish(about).await;
 
@@ -103,11 +138,17 @@ impl Running {
             metrics: Arc::new(move || recorder.render()),
         };
         let stop_api = CancellationToken::new();
-        let api = Api::new(parts, options::api(config));
+        let searching = Arc::new(Searching::new(up.board.clone(), config.sinks.engine.clone()));
+        let extras = Extras {
+            search: Some(SearchParts { engine: Arc::<Searching>::clone(&searching), model }),
+            copies: Some(searching),
+        };
+        let api = Api::with(parts, extras, options::api(config));
         let api = tokio::spawn(serve(listener, api, stop_api.clone(), options::server(config)));
 
         let (upkeep, stop_upkeep) = (TaskTracker::new(), CancellationToken::new());
         upkeep.spawn(upkeep::outbox(database.clone(), consumer, config.outbox_keep, stop_upkeep.clone()));
+        upkeep.spawn(upkeep::sinks(up.board.clone(), stop_upkeep.clone()));
         upkeep.spawn(upkeep::metrics(up.recorder.clone(), stop_upkeep.clone()));
         upkeep.close();
         Ok(Self { address, board: up.board.clone(), database, queue, api, stop_api, upkeep, stop_upkeep })
@@ -134,10 +175,14 @@ impl Running {
             Err(error) => tracing::error!(%error, "the API ended badly"),
         }
         self.stop_upkeep.cancel();
-        if let Some(about) = self.board.take().await
-            && let Err(error) = about.projector.stop(until.saturating_duration_since(Instant::now())).await
-        {
-            tracing::warn!(error = %Failure::failed(error), "work in hand was cut off");
+        if let Some(about) = self.board.take().await {
+            let left = || until.saturating_duration_since(Instant::now());
+            about.replay.stop().await;
+            // Deliveries and rebuilds stop side by side: neither waits for the other.
+            let (projector, fleet) = tokio::join!(about.projector.stop(left()), about.fleet.stop(left()));
+            for error in [projector.err(), fleet.err()].into_iter().flatten() {
+                tracing::warn!(error = %Failure::failed(error), "work in hand was cut off");
+            }
         }
         self.upkeep.wait().await;
         let flushed = self.queue.close().await;

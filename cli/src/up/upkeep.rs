@@ -1,6 +1,7 @@
 //! What a running process does now and then: partitions of the outbox are made ahead and dropped behind, and the
 //! recorder of metrics forgets what is old.
 
+use super::{board::Board, desk};
 use metrics_exporter_prometheus::PrometheusHandle;
 use millstream_outbox::{
     OutboxError, progress,
@@ -12,6 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Pause between two looks at the outbox.
 const OUTBOX_EVERY: Duration = Duration::from_secs(60);
+/// Pause before a sink that is wanted and could not be added is tried again.
+const SINKS_EVERY: Duration = Duration::from_secs(5);
+/// The same while the process is not ready.
+const SINKS_SOON: Duration = Duration::from_millis(100);
 /// Pause between two rounds of the recorder.
 const METRICS_EVERY: Duration = Duration::from_secs(5);
 /// Partitions of the outbox kept ready beyond the current one.
@@ -48,6 +53,21 @@ async fn outbox_once(database: &Database, consumer: &str, keep: Duration) -> Res
         tracing::info!(?made, dropped = ?pruned.dropped, deleted = pruned.deleted, "kept the outbox in order");
     }
     Ok(())
+}
+
+/// Adds the sinks that the configuration wants and that are not there yet, until each is.
+pub(super) async fn sinks(board: Board, stop: CancellationToken) {
+    loop {
+        let missing = board.with(async |about| desk::add_wanted(about).await).await;
+        let pause = match missing {
+            Ok(0) => return,
+            Ok(_) => SINKS_EVERY,
+            Err(_) => SINKS_SOON,
+        };
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return;
+        }
+    }
 }
 
 /// Lets the recorder work off what was observed, until stopped.

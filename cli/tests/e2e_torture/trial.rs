@@ -68,7 +68,8 @@ pub(crate) async fn torture(plan: Plan) {
         data_dir: folder.path().join("data"),
         database: database.options().clone(),
         // Renames open cascades, so that there is something to be interrupted.
-        flags: vec!["--cascade-strict-max", "2", "--cascade-page", "20"],
+        listen: "127.0.0.1:0".to_owned(),
+        flags: ["--cascade-strict-max", "2", "--cascade-page", "20"].map(str::to_owned).to_vec(),
     };
     let up = Up::start(&setup).await;
     let (shared, first) = (Shared::new(), loaded::documents(plan.world));

@@ -23,8 +23,10 @@ pub(crate) struct Setup {
     pub(crate) schema_dir: PathBuf,
     pub(crate) data_dir: PathBuf,
     pub(crate) database: ConnectOptions,
+    /// Where it listens; port 0 is any.
+    pub(crate) listen: String,
     /// Further flags.
-    pub(crate) flags: Vec<&'static str>,
+    pub(crate) flags: Vec<String>,
 }
 
 impl Setup {
@@ -55,6 +57,7 @@ fn command(setup: &Setup, name: &str) -> Command {
         .arg("--data-dir")
         .arg(&setup.data_dir)
         .args(["--database-url", &url(&setup.database)])
+        .args(&setup.flags)
         .kill_on_drop(true);
     command
 }
@@ -73,8 +76,7 @@ impl Up {
         let log = setup.log();
         let stderr = File::options().create(true).append(true).open(&log).expect("a log file");
         let mut process = command(setup, "up")
-            .args(["--api-listen", "127.0.0.1:0"])
-            .args(&setup.flags)
+            .args(["--api-listen", &setup.listen])
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()
@@ -118,7 +120,13 @@ impl Up {
 
 /// `millstream verify`: its exit code and everything that it printed.
 pub(crate) async fn verify(setup: &Setup) -> (Option<i32>, String) {
-    let output = command(setup, "verify").output().await.expect("millstream can be started");
+    run(setup, &["verify"]).await
+}
+
+/// Any command on this setup: its exit code and everything that it printed.
+pub(crate) async fn run(setup: &Setup, arguments: &[&str]) -> (Option<i32>, String) {
+    let (name, rest) = arguments.split_first().expect("a command");
+    let output = command(setup, name).args(rest).output().await.expect("millstream can be started");
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.code(), text)
 }

@@ -46,6 +46,11 @@ impl Http {
         Self { base: base.into(), client }
     }
 
+    /// `127.0.0.1:8080`, say.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}/data/{path}", self.base))
     }
@@ -63,6 +68,16 @@ impl Http {
     /// `GET` with `If-None-Match`.
     pub(crate) async fn get_if_none_match(&self, path: &str, etag: i64) -> Reply {
         answered(reply(self.request(Method::GET, path).header(header::IF_NONE_MATCH, format!("\"{etag}\""))).await)
+    }
+
+    /// `GET /search/{path}`, with a version that the answer has to show if there is one.
+    pub(crate) async fn search(&self, path: &str, min_version: Option<i64>) -> Reply {
+        let request = self.client.get(format!("{}/search/{path}", self.base));
+        let request = match min_version {
+            Some(version) => request.header("X-Millstream-Min-Version", version),
+            None => request,
+        };
+        answered(reply(request).await)
     }
 
     /// `POST /data/{path}`.

@@ -16,11 +16,15 @@ mod envelope;
 mod options;
 mod outcome;
 mod partition;
+mod queue;
 mod scan;
 mod sink;
 mod topic;
 mod writer;
 
 pub use options::{KafkaOptions, OptionsError, topic_name};
+pub(crate) use options::{is_topic_name, property_fault};
+pub(crate) use outcome::describe;
 pub use partition::partition_of;
+pub use queue::{KafkaQueue, KafkaQueueOptions, Membership};
 pub use sink::KafkaSink;

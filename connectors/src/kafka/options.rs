@@ -14,7 +14,7 @@ const RECORD_BYTES_DEFAULT: usize = 1_048_588;
 const RECORD_BYTES: std::ops::RangeInclusive<usize> = 1_000..=1_000_000_000;
 const TOPIC_NAME_BYTES_MAX: usize = 249;
 /// Brokers allow 15 minutes for a transaction unless they are told otherwise.
-const ANSWER_TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
+pub(super) const ANSWER_TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
 
 /// Properties of librdkafka that a host may set: how to get to the brokers and who we are there, and how to compress.
 const ALLOWED: &[&str] = &[
@@ -146,7 +146,8 @@ impl KafkaOptions {
     }
 }
 
-fn property_fault(name: &str) -> Option<String> {
+/// Why a host may not set a property of librdkafka, if it may not.
+pub(crate) fn property_fault(name: &str) -> Option<String> {
     if ALLOWED.contains(&name) {
         return None;
     }
@@ -156,7 +157,8 @@ fn property_fault(name: &str) -> Option<String> {
     Some(format!("the property {name} is not known here; there are: {}", ALLOWED.join(", ")))
 }
 
-fn is_topic_name(name: &str) -> bool {
+/// Whether Kafka takes it for the name of a topic.
+pub(crate) fn is_topic_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !name.is_empty() && name.len() <= TOPIC_NAME_BYTES_MAX && name != "." && name != ".." && name.chars().all(plain)
 }

@@ -95,7 +95,7 @@ pub(super) fn outcome(error: &KafkaError, all_down: bool) -> Outcome {
 }
 
 /// The error in words, without librdkafka's wrapping.
-pub(super) fn describe(error: &KafkaError) -> String {
+pub(crate) fn describe(error: &KafkaError) -> String {
     match error {
         KafkaError::Transaction(error) => error.string(),
         // The display of this one repeats the value, which may be a secret.

@@ -1,4 +1,5 @@
-//! The documents topic on a real broker: the suite of all sinks, the contract, and what goes wrong with brokers.
+//! Topics on a real broker. Documents: the suite of all sinks, the contract, and what goes wrong with brokers. Changes: the
+//! suite of all sources, and what goes wrong with their topics.
 
 // Measurements and accounts are printed.
 #![allow(clippy::print_stdout)]
@@ -7,8 +8,16 @@ mod conformance;
 mod contract;
 mod faults;
 mod fencing;
+mod fixtures;
 mod price;
+mod queue;
 mod reader;
 mod sasl;
+mod source_bed;
+mod source_faults;
+mod source_price;
+#[path = "../source_suite/mod.rs"]
+mod source_suite;
+mod sources;
 mod support;
 mod topic;

@@ -7,7 +7,7 @@ use millstream_connectors::logical::{LogicalOptions, LogicalSource};
 use millstream_outbox::Position;
 use millstream_testkit::{FaultProxy, TestCluster, TestDatabase, wait_until};
 
-use crate::support::{Bed, Consumer, Kind, PATIENCE, commit, logical_options};
+use crate::support::{Bed, Consumer, Kind, PATIENCE, SourceBed, commit, logical_options};
 
 const DOCUMENTS: i64 = 3_000;
 

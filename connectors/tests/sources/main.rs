@@ -3,5 +3,7 @@
 mod faults;
 mod polling;
 mod slot;
+#[path = "../source_suite/mod.rs"]
+mod source_suite;
 mod suite;
 mod support;

@@ -7,7 +7,7 @@ use millstream_outbox::Position;
 use millstream_outbox::source::{SourceError, SourceIdentity};
 use millstream_testkit::wait_until;
 
-use crate::support::{Bed, Consumer, Kind, PATIENCE};
+use crate::support::{Bed, Consumer, Kind, PATIENCE, SourceBed};
 
 async fn confirmed(options: &LogicalOptions) -> Position {
     slot_status(options).await.expect("a status").expect("a slot").confirmed

@@ -1,4 +1,4 @@
-//! A provisioned database, changes in it, a source of either kind on it, and a consumer with a deadline.
+//! A provisioned database and a source of either kind on it.
 
 use std::time::Duration;
 
@@ -6,16 +6,14 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use millstream_connectors::logical::{LogicalOptions, LogicalSource, ensure_slot};
 use millstream_connectors::poll::{AsClient, Connections, PollOptions, PollSource};
+use millstream_outbox::Position;
 use millstream_outbox::retention::ensure_polling_index;
-use millstream_outbox::source::{ChangeSource, SourceError, SourceEvent};
-use millstream_outbox::{Change, ChangeKind, NewChange, Position, append};
+use millstream_outbox::source::ChangeSource;
 use millstream_store::connect::{ConnectOptions, Session};
 use millstream_testkit::{TestDatabase, World};
 use tokio_postgres::Client;
-use uuid::Uuid;
 
-/// How long a test waits for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) use crate::source_suite::{Consumer, Order, PATIENCE, SourceBed, commit};
 
 /// Which source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +58,37 @@ impl Bed {
         LogicalOptions { batch_max: self.batch_max, ..options }
     }
 
-    pub(crate) fn start(&self, stored: Position) -> Box<dyn ChangeSource> {
+    /// Commits these documents' changes in one transaction.
+    pub(crate) async fn commit(&mut self, documents: impl IntoIterator<Item = i64>) {
+        commit(self.writer.client_mut(), documents).await;
+    }
+}
+
+impl SourceBed for Bed {
+    fn order(&self) -> Order {
+        match self.kind {
+            Kind::Logical => Order::Commits,
+            Kind::Poll => Order::Transactions,
+        }
+    }
+
+    fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
+    fn writer(&mut self) -> &mut Client {
+        self.writer.client_mut()
+    }
+
+    fn origin(&self) -> Position {
+        self.origin
+    }
+
+    fn set_batch_max(&mut self, batch_max: usize) {
+        self.batch_max = batch_max;
+    }
+
+    fn start(&self, stored: Position) -> Box<dyn ChangeSource> {
         match self.kind {
             Kind::Logical => Box::new(LogicalSource::start(self.logical_options(), stored, None).expect("a source")),
             Kind::Poll => {
@@ -75,9 +103,20 @@ impl Bed {
         }
     }
 
-    /// Commits these documents' changes in one transaction.
-    pub(crate) async fn commit(&mut self, documents: impl IntoIterator<Item = i64>) {
-        commit(self.writer.client_mut(), documents).await;
+    /// A neighbour writes.
+    fn move_on(&mut self) -> BoxFuture<'_, Position> {
+        let now = match self.kind {
+            Kind::Logical => "SELECT pg_current_wal_insert_lsn()::text || ':0'",
+            Kind::Poll => "SELECT '0/' || to_hex(pg_current_xact_id()::text::int8) || ':0'",
+        };
+        async move {
+            let written =
+                "CREATE TABLE IF NOT EXISTS public.neighbour (n int); INSERT INTO public.neighbour VALUES (1)";
+            self.writer.batch_execute(written).await.expect("written");
+            let now: String = self.writer.query_one(now, &[]).await.expect("a position").get(0);
+            now.parse().expect("a position")
+        }
+        .boxed()
     }
 }
 
@@ -91,23 +130,6 @@ pub(crate) fn logical_options(options: &ConnectOptions, slot: &str) -> LogicalOp
         heartbeat_interval: None,
         ..options
     }
-}
-
-pub(crate) async fn commit(client: &mut Client, documents: impl IntoIterator<Item = i64>) {
-    let transaction = client.transaction().await.expect("begin");
-    append(&transaction, &changes(documents)).await.expect("append");
-    transaction.commit().await.expect("commit");
-}
-
-pub(crate) fn changes(documents: impl IntoIterator<Item = i64>) -> Vec<NewChange> {
-    let change = |document_id| NewChange {
-        document_id,
-        document_uuid: Uuid::from_u128(document_id as u128),
-        resource_key: 3,
-        kind: ChangeKind::ALL[document_id as usize % 4],
-        content_version: 100 + document_id,
-    };
-    documents.into_iter().map(change).collect()
 }
 
 /// A connection for each request, as a pool without a pool.
@@ -129,66 +151,5 @@ impl Connections for Sessions {
             Ok(connection)
         }
         .boxed()
-    }
-}
-
-/// Reads a source as its consumer would, and checks what every event has to keep.
-pub(crate) struct Consumer {
-    pub(crate) source: Box<dyn ChangeSource>,
-    pub(crate) changes: Vec<Change>,
-    pub(crate) position: Position,
-    pub(crate) largest_batch: usize,
-}
-
-impl Consumer {
-    pub(crate) fn new(source: Box<dyn ChangeSource>, stored: Position) -> Self {
-        Self { source, changes: Vec::new(), position: stored, largest_batch: 0 }
-    }
-
-    /// The next event or error.
-    pub(crate) async fn next(&mut self) -> Result<SourceEvent, SourceError> {
-        let next = tokio::time::timeout(PATIENCE, self.source.next()).await;
-        let event = next.unwrap_or_else(|_| panic!("nothing came: {:?}", self.source.status()))?;
-        assert!(event.position() > self.position, "{event:?} does not come after {}", self.position);
-        self.position = event.position();
-        if let SourceEvent::Changes(batch) = &event {
-            assert!(!batch.changes.is_empty());
-            self.largest_batch = self.largest_batch.max(batch.changes.len());
-            self.changes.extend(&batch.changes);
-        }
-        Ok(event)
-    }
-
-    /// Reads until there are `count` changes.
-    pub(crate) async fn read(&mut self, count: usize) {
-        while self.changes.len() < count {
-            self.next().await.expect("an event");
-        }
-        assert_eq!(self.changes.len(), count, "more changes than there should be");
-    }
-
-    /// Reads, and confirms what was read, until `done` says so.
-    pub(crate) async fn confirm_until(&mut self, mut done: impl FnMut(Position) -> bool) {
-        loop {
-            self.source.confirm(self.position);
-            if done(self.position) {
-                return;
-            }
-            self.next().await.expect("an event");
-        }
-    }
-
-    /// The documents of the changes.
-    pub(crate) fn documents(&self) -> Vec<i64> {
-        self.changes.iter().map(|change| change.document_id).collect()
-    }
-
-    /// The error that somebody has to see to.
-    pub(crate) async fn error(&mut self) -> SourceError {
-        loop {
-            if let Err(error) = self.next().await {
-                return error;
-            }
-        }
     }
 }

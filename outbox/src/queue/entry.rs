@@ -1,30 +1,40 @@
 //! The life of one entry: what adding to it and settling it change, and where it waits. Every queue moves its entries by
 //! these rules; they differ in how they keep them.
+//!
+//! For those who write a queue. Whoever uses one has no business here.
+
+mod bytes;
 
 use super::{Quarantined, SettleReport, Settled, Work};
 
 /// What is owed to a document, and how the attempts went.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) work: Work,
-    pub(super) failure: Option<Failure>,
-    pub(super) quarantined: bool,
+pub struct Entry {
+    /// What is owed.
+    pub work: Work,
+    /// How attempts failed, if one did.
+    pub failure: Option<Failure>,
+    /// It is not tried any more until an operator or a newer version says so.
+    pub quarantined: bool,
 }
 
 /// How attempts failed since the last newer version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) reason: String,
-    pub(super) first_ms: u64,
-    pub(super) last_ms: u64,
+pub struct Failure {
+    /// What went wrong last.
+    pub reason: String,
+    /// When the first of them failed.
+    pub first_ms: u64,
+    /// When the last of them failed.
+    pub last_ms: u64,
 }
 
 /// Reasons are for people; what is longer than this many bytes is cut.
-pub(super) const REASON_BYTES_MAX: usize = 4_096;
+pub const REASON_BYTES_MAX: usize = 4_096;
 
 /// The line in which an entry waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Line {
+pub enum Line {
     /// Somebody edited the document.
     Direct,
     /// A cascade touched it.
@@ -36,51 +46,59 @@ pub(super) enum Line {
 }
 
 /// Of four entries taken in a row, where each comes from if that line has one; else from the first that has.
-pub(super) const TURNS: [Line; 4] = [Line::Direct, Line::Direct, Line::Delayed, Line::Touch];
+pub const TURNS: [Line; 4] = [Line::Direct, Line::Direct, Line::Delayed, Line::Touch];
 
 /// The lines to take from, in order of preference.
-pub(super) const TAKEN_FROM: [Line; 3] = [Line::Direct, Line::Delayed, Line::Touch];
+pub const TAKEN_FROM: [Line; 3] = [Line::Direct, Line::Delayed, Line::Touch];
 
 /// A place in a line: the smaller goes first.
-pub(super) type Place = (Line, u64);
+pub type Place = (Line, u64);
 
 /// What settling did to an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub enum Fate {
+    /// Nothing is owed any more.
     Removed,
+    /// It waits again.
     Kept,
+    /// It is in quarantine now.
     Quarantined,
 }
 
 /// A taking of an entry that was not settled yet.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Taking {
+pub struct Taking {
     /// Tells it from other takings of the same document.
-    pub(super) take: u64,
+    pub take: u64,
     /// Something was added since: when the oldest of it was put.
-    pub(super) added_at_ms: Option<u64>,
+    pub added_at_ms: Option<u64>,
 }
 
 impl Taking {
-    pub(super) const fn new(take: u64) -> Self {
+    /// A taking to which nothing was added yet.
+    #[must_use]
+    pub const fn new(take: u64) -> Self {
         Self { take, added_at_ms: None }
     }
 
     /// Something that the taker may have missed was put at `put_at_ms`.
-    pub(super) fn added(&mut self, put_at_ms: u64) {
+    pub fn added(&mut self, put_at_ms: u64) {
         self.added_at_ms = Some(self.added_at_ms.map_or(put_at_ms, |oldest_ms| oldest_ms.min(put_at_ms)));
     }
 }
 
 /// What settling did to an entry, and what every lane gets for it.
 #[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) fate: Fate,
-    pub(super) delivery: Option<Work>,
+pub struct Outcome {
+    /// What became of it.
+    pub fate: Fate,
+    /// What every lane gets.
+    pub delivery: Option<Work>,
 }
 
 impl SettleReport {
-    pub(super) const fn count(&mut self, fate: Fate) {
+    /// Counts one entry that was settled.
+    pub const fn count(&mut self, fate: Fate) {
         match fate {
             Fate::Removed => self.removed += 1,
             Fate::Kept => self.kept += 1,
@@ -102,12 +120,15 @@ impl From<Entry> for Quarantined {
 }
 
 impl Entry {
-    pub(super) const fn new(work: Work) -> Self {
+    /// An entry that was never tried.
+    #[must_use]
+    pub const fn new(work: Work) -> Self {
         Self { work, failure: None, quarantined: false }
     }
 
     /// Where the entry waits, if it is not in flight. Ties are broken by the document id.
-    pub(super) const fn place(&self) -> Place {
+    #[must_use]
+    pub const fn place(&self) -> Place {
         if self.quarantined {
             (Line::Quarantine, 0)
         } else if self.work.not_before_ms > 0 {
@@ -121,7 +142,7 @@ impl Entry {
 
     /// Adds work that was put for the same document. Answers whether somebody who took the entry before may have missed
     /// something: not for an older version that asks for nothing new, which is what a redelivery looks like.
-    pub(super) fn add(&mut self, work: &Work) -> bool {
+    pub fn add(&mut self, work: &Work) -> bool {
         let before = (self.work.version, self.work.deleted, self.work.rebuild, self.work.cascade);
         self.work.absorb(work);
         let after = (self.work.version, self.work.deleted, self.work.rebuild, self.work.cascade);
@@ -133,9 +154,9 @@ impl Entry {
 
     /// What the taker reports. If something was added meanwhile, what was done may not have been enough; it was
     /// delivered all the same, or a document that is edited all the time would reach no sink.
-    pub(super) fn settle(&mut self, taking: Taking, settled: Settled, now_ms: u64, attempts_max: u32) -> Outcome {
+    pub fn settle(&mut self, taking: Taking, settled: Settled, now_ms: u64, attempts_max: u32) -> Outcome {
         let delivery = match settled {
-            Settled::Deliver { version, deleted } => Some(self.work.delivery(version, deleted)),
+            Settled::Deliver { version, deleted, repair } => Some(self.work.delivery(version, deleted, repair)),
             _ => None,
         };
         let fate = match taking.added_at_ms {
@@ -183,7 +204,7 @@ impl Entry {
     }
 
     /// An operator wants it tried again.
-    pub(super) fn release(&mut self) {
+    pub fn release(&mut self) {
         (self.quarantined, self.failure) = (false, None);
         (self.work.attempts, self.work.not_before_ms) = (0, 0);
     }

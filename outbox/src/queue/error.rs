@@ -70,6 +70,22 @@ pub enum QueueError {
         /// The note's size.
         bytes: usize,
     },
+    /// The queue's options, or a topic of it, are not what they have to be.
+    #[error("{what} cannot be used: {}", differences.join("; "))]
+    Unfit {
+        /// What is wrong: the options, or the topic by its name.
+        what: String,
+        /// Every difference, with what to do.
+        differences: Vec<String>,
+    },
+    /// The service that keeps the queue does not answer, or not in time. Trying again may help, and does no harm.
+    #[error("the queue's brokers cannot be worked with while {action}: {detail}")]
+    Unavailable {
+        /// What was being done.
+        action: &'static str,
+        /// What is known of the cause.
+        detail: String,
+    },
     /// The queue was closed.
     #[error("the queue is closed")]
     Closed,

@@ -69,11 +69,19 @@ fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(letter)
 }
 
-pub(super) fn check_name(name: &str) -> Result<(), QueueError> {
+/// Refuses what cannot be the name of a lane.
+///
+/// # Errors
+/// [`QueueError::LaneName`].
+pub fn check_name(name: &str) -> Result<(), QueueError> {
     if is_name(name) { Ok(()) } else { Err(QueueError::LaneName { name: name.to_owned() }) }
 }
 
-pub(super) fn check_note(key: &str, note: Option<&Vec<u8>>) -> Result<(), QueueError> {
+/// Refuses a note that cannot be kept, by its key or its size.
+///
+/// # Errors
+/// [`QueueError::Note`].
+pub fn check_note(key: &str, note: Option<&Vec<u8>>) -> Result<(), QueueError> {
     let bytes = note.map_or(0, Vec::len);
     if is_name(key) && bytes <= NOTE_BYTES_MAX { Ok(()) } else { Err(QueueError::Note { key: key.to_owned(), bytes }) }
 }

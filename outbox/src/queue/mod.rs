@@ -8,9 +8,10 @@
 //! A queue has a stage, from which documents are rebuilt, and may have [`Lanes`]: one for each sink that wants the rebuilt
 //! documents, each a [`WorkQueue`] of its own. [`Settled::Deliver`] moves an entry from the stage into all of them.
 
+mod bytes;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
-mod entry;
+pub mod entry;
 mod error;
 mod lanes;
 mod local;
@@ -21,7 +22,7 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 
 pub use self::error::QueueError;
-pub use self::lanes::{LaneInfo, Lanes, NOTE_BYTES_MAX};
+pub use self::lanes::{LaneInfo, Lanes, NOTE_BYTES_MAX, check_name, check_note};
 pub use self::local::{LocalQueue, LocalQueueOptions};
 pub use self::memory::MemoryQueue;
 pub use self::work::Work;
@@ -128,6 +129,8 @@ pub enum Settled {
         version: i64,
         /// The document was deleted.
         deleted: bool,
+        /// What the copies hold at this version may be damaged ([`Work::repair`]).
+        repair: bool,
     },
     /// Part of it was done: this is what is still owed (a delete stays owed until [`Settled::Done`]).
     Remaining {

@@ -24,6 +24,8 @@ pub struct Work {
     pub rebuild: bool,
     /// Its identity changed: there may be open cascades of this document to work off.
     pub cascade: bool,
+    /// Whatever a copy holds at this very version may be damaged, and is to be overwritten (`rules.md` 5).
+    pub repair: bool,
     /// Nobody waits for it: it was only touched by a cascade.
     pub low_priority: bool,
     /// How many attempts have failed since the last newer version.
@@ -48,6 +50,7 @@ impl Work {
             deleted,
             rebuild: !deleted,
             cascade: change.kind == ChangeKind::Identity,
+            repair: false,
             low_priority: change.kind == ChangeKind::Touch,
             attempts: 0,
             first_enqueued_at_ms: now_ms,
@@ -66,7 +69,7 @@ impl Work {
     /// The lane's entry is as old as the change that led to it, so that lag is measured end to end. There is nothing
     /// left to wait for and to cascade: the version was read, hence no transaction.
     #[must_use]
-    pub const fn delivery(&self, version: i64, deleted: bool) -> Self {
+    pub const fn delivery(&self, version: i64, deleted: bool, repair: bool) -> Self {
         Self {
             document_id: self.document_id,
             document_uuid: self.document_uuid,
@@ -76,6 +79,7 @@ impl Work {
             deleted,
             rebuild: !deleted,
             cascade: false,
+            repair: self.repair || repair,
             low_priority: self.low_priority,
             attempts: 0,
             first_enqueued_at_ms: self.first_enqueued_at_ms,
@@ -85,7 +89,7 @@ impl Work {
 
     /// Adds the obligations of `other`, which is about the same document and was put later, whatever its version.
     ///
-    /// The larger version wins together with its transaction; a delete stays; a cascade stays; the age stays; one direct
+    /// The larger version wins together with its transaction; a delete stays; a cascade and a repair stay; the age stays; one direct
     /// edit makes the whole entry direct. A newer version forgets failed attempts and waiting: what failed before may
     /// well succeed now.
     pub fn absorb(&mut self, other: &Self) {
@@ -99,6 +103,7 @@ impl Work {
         self.deleted |= other.deleted;
         self.rebuild = (self.rebuild || other.rebuild) && !self.deleted;
         self.cascade |= other.cascade;
+        self.repair |= other.repair;
         self.low_priority &= other.low_priority;
         self.first_enqueued_at_ms = self.first_enqueued_at_ms.min(other.first_enqueued_at_ms);
     }
@@ -149,6 +154,15 @@ mod tests {
         assert!(added(&[(ChangeKind::Touch, 1)]).low_priority);
         assert!(!added(&[(ChangeKind::Touch, 1), (ChangeKind::Upsert, 2)]).low_priority);
         assert!(!added(&[(ChangeKind::Upsert, 1), (ChangeKind::Touch, 2)]).low_priority);
+    }
+
+    #[test]
+    fn a_repair_is_owed_until_it_is_delivered() {
+        let mut damaged = work(ChangeKind::Upsert, 5);
+        damaged.absorb(&Work { repair: true, ..work(ChangeKind::Upsert, 5) });
+        damaged.absorb(&work(ChangeKind::Upsert, 6));
+        assert!(damaged.repair && damaged.delivery(6, false, false).repair);
+        assert!(work(ChangeKind::Upsert, 5).delivery(5, false, true).repair, "the cache held damaged bytes");
     }
 
     #[test]

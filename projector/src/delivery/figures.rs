@@ -6,17 +6,18 @@ use crate::error::ProjectorError;
 use crate::metrics as names;
 use crate::sink::{Outcome, RetryCause};
 use crate::status::ErrorReport;
+use millstream_outbox::queue::QueueStats;
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 /// How one sink is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LaneReport {
     /// Name of the lane.
     pub name: String,
-    /// What the sink is and where.
+    /// What the sink is and where; empty while it cannot be opened.
     pub sink: String,
     /// Entries that wait, those in quarantine not counted.
     pub depth: u64,
@@ -48,6 +49,22 @@ pub struct LaneReport {
     pub last_error: Option<ErrorReport>,
     /// Why nothing can be delivered any more, if so.
     pub fatal: Option<String>,
+}
+
+impl LaneReport {
+    /// The report of a lane whose sink could not be opened.
+    pub(crate) fn closed(name: &str, stats: &QueueStats, problem: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            depth: stats.depth,
+            in_flight: stats.in_flight,
+            delayed: stats.delayed,
+            quarantined: stats.quarantined,
+            oldest_age_ms: stats.oldest_age_ms,
+            fatal: Some(problem),
+            ..Self::default()
+        }
+    }
 }
 
 /// Counters and levels of one lane.

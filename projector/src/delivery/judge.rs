@@ -100,6 +100,7 @@ mod tests {
             deleted: false,
             rebuild: true,
             cascade: false,
+            repair: false,
             low_priority: false,
             attempts,
             first_enqueued_at_ms: 0,

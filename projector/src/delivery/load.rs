@@ -40,7 +40,19 @@ pub(super) async fn load(database: &Database, entries: &[&Work]) -> Result<Vec<O
     if !uuids.is_empty() {
         collect(&client, TOMBSTONES_SQL, &uuids, tombstone, &mut found).await?;
     }
-    Ok(entries.iter().map(|work| found.remove(&work.document_id).or_else(|| pruned(work))).collect())
+    let mut owed = |work: &&Work| {
+        let delivery = found.remove(&work.document_id).or_else(|| pruned(work))?;
+        Some(Delivery { repair: work.repair, ..delivery })
+    };
+    Ok(entries.iter().map(&mut owed).collect())
+}
+
+/// What would be delivered of a document now; `None` while it is neither cached nor deleted.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn deliverable(database: &Database, work: &Work) -> Result<Option<Delivery>, ProjectorError> {
+    Ok(load(database, &[work]).await?.pop().flatten())
 }
 
 /// A delete whose tombstone is gone already: the entry knows enough.

@@ -16,12 +16,13 @@ mod round;
 mod worker;
 
 pub use figures::LaneReport;
+pub use load::deliverable;
 
 use crate::backoff::Backoff;
 use crate::error::ProjectorError;
 use crate::projector::StopError;
 use crate::sink::Sink;
-use crate::stage::{Fatal, Stage};
+use crate::stage::{Fatal, Stage, wait_fatal};
 use figures::LaneFigures;
 use millstream_outbox::clock::Clock;
 use millstream_outbox::queue::WorkQueue;
@@ -140,11 +141,7 @@ impl CourierHandle {
     /// Completes when the courier can no longer do its work (its lane is gone), and says why. Never completes otherwise.
     /// Cancellation safe.
     pub async fn fatal(&self) -> String {
-        let mut fatal = self.fatal.clone();
-        match fatal.wait_for(Option::is_some).await {
-            Ok(reason) => reason.as_deref().unwrap_or_default().to_owned(),
-            Err(_) => std::future::pending().await,
-        }
+        wait_fatal(&self.fatal).await
     }
 
     /// Takes nothing more, waits for what is under way, and ends.

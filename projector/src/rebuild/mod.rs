@@ -143,17 +143,17 @@ fn settle_stored(context: &Context, taken: &Taken, version: i64, outcome: CacheO
                 let lag_ms = context.now_ms().saturating_sub(taken.work.first_enqueued_at_ms);
                 metrics::histogram!(crate::metrics::CACHE_LAG_MS).record(lag_ms as f64);
             }
-            hand_on(taken, Fate::Cached { version })
+            hand_on(taken, Fate::Cached { version, repaired: false })
         }
         CacheOutcome::Repaired => {
             figures.repaired.add(1);
             let document = taken.work.document_uuid;
             tracing::warn!(%document, version, "the cached body differed from the tables at its version: repaired");
-            hand_on(taken, Fate::Cached { version })
+            hand_on(taken, Fate::Cached { version, repaired: true })
         }
         CacheOutcome::Unchanged => {
             figures.superseded.add(1);
-            hand_on(taken, Fate::Cached { version })
+            hand_on(taken, Fate::Cached { version, repaired: false })
         }
         CacheOutcome::Superseded | CacheOutcome::Differs => {
             figures.superseded.add(1);

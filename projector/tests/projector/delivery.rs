@@ -101,14 +101,14 @@ impl Sink for Moody {
 }
 
 /// A bed with a queue that has lanes.
-struct Town {
-    bed: Bed,
-    queue: Arc<MemoryQueue>,
-    projector: ProjectorHandle,
+pub(super) struct Town {
+    pub(super) bed: Bed,
+    pub(super) queue: Arc<MemoryQueue>,
+    pub(super) projector: ProjectorHandle,
 }
 
 impl Town {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let bed = Bed::new().await;
         let queue = bed.queue();
         let stage = Arc::<MemoryQueue>::clone(&queue) as Arc<dyn WorkQueue>;
@@ -144,7 +144,7 @@ impl Town {
         client.query(sql, &[]).await.expect("rows").iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
-    async fn wait_equal(&self, sink: &dyn Sink) {
+    pub(super) async fn wait_equal(&self, sink: &dyn Sink) {
         self.bed.wait_converged().await;
         wait_until("the sink to hold what the cache holds", PATIENCE, || async {
             held(sink).await == self.cached().await
@@ -154,7 +154,7 @@ impl Town {
 }
 
 /// Documents that a sink holds, with the version in their etag.
-async fn held(sink: &dyn Sink) -> BTreeMap<Uuid, i64> {
+pub(super) async fn held(sink: &dyn Sink) -> BTreeMap<Uuid, i64> {
     let mut scan = sink.scan().await.expect("a scan");
     let mut held = HashMap::new();
     loop {

@@ -2,6 +2,7 @@
 
 mod cascade;
 mod delivery;
+mod fleet;
 mod intake;
 mod live;
 mod poison;

@@ -121,9 +121,8 @@ impl Node {
             let log = node.log();
             let look = if log.contains(word) {
                 Some(Ok(()))
-            } else if node.child.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|ended| ended.is_some())) {
-                node.child = None;
-                Some(Err(log[log.floor_char_boundary(log.len().saturating_sub(LOG_END_BYTES))..].to_owned()))
+            } else if node.ended() {
+                Some(Err(node.log_end()))
             } else {
                 None
             };
@@ -132,8 +131,23 @@ impl Node {
         .await
     }
 
+    /// Whether it is not running, be it that it ended by itself.
+    pub(super) fn ended(&mut self) -> bool {
+        let ended = self.child.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|ended| ended.is_some()));
+        if ended {
+            self.child = None;
+        }
+        ended
+    }
+
+    /// As much of the log as goes into a message.
+    pub(super) fn log_end(&self) -> String {
+        let log = self.log();
+        log[log.floor_char_boundary(log.len().saturating_sub(LOG_END_BYTES))..].to_owned()
+    }
+
     /// The log of the present run.
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         let mut bytes = Vec::new();
         if let Ok(mut log) = File::open(self.file("log")) {
             let begun = log.seek(SeekFrom::Start(self.log_begin));

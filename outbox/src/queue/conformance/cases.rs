@@ -251,8 +251,16 @@ pub(super) async fn a_restart_keeps_what_was_put_and_settled(mut bench: Bench<'_
     bench.settle(&taken[2], Settled::RetryAt { not_before_ms: bench.clock.now_ms() + 5 }).await;
     bench.reopen().await;
     let stats = bench.stats().await;
-    assert_eq!((stats.depth, stats.in_flight, stats.delayed), (8, 0, 1));
-    assert_eq!(bench.take_ids(10).await, [-2, 0, 2, 3, 4, 5, 6]);
+    let mut due = bench.take_ids(10).await;
+    if bench.fixture.remembers_what_is_settled() {
+        assert_eq!(stats.depth, 8);
+    } else {
+        let settled = [taken[0].work.document_id, taken[4].work.document_id];
+        assert_eq!(stats.depth as usize, 1 + due.len(), "what was done may come again, and nothing else");
+        due.retain(|document_id| !settled.contains(document_id));
+    }
+    assert_eq!((stats.in_flight, stats.delayed), (0, 1));
+    assert_eq!(due, [-2, 0, 2, 3, 4, 5, 6]);
     bench.clock.advance(5);
     assert_eq!(bench.take_ids(10).await, [-1]);
 }

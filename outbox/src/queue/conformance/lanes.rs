@@ -105,7 +105,7 @@ impl Bench<'_> {
         self.put(kind, document_id, version).await;
         let taken = one(self.stage()).await;
         let deleted = kind == ChangeKind::Delete;
-        let settled = (taken.ticket, Settled::Deliver { version, deleted });
+        let settled = (taken.ticket, Settled::Deliver { version, deleted, repair: false });
         assert_eq!(self.stage().settle(vec![settled]).await.expect("settle").removed, 1);
     }
 }
@@ -148,7 +148,7 @@ async fn a_delivery_moves_into_every_lane(bench: Bench<'_>) {
     let put_at_ms = bench.clock.now_ms();
     bench.clock.advance(40);
     for taken in bench.stage().take(2).await.expect("take") {
-        end(bench.stage(), taken, Settled::Deliver { version: 12, deleted: false }).await;
+        end(bench.stage(), taken, Settled::Deliver { version: 12, deleted: false, repair: false }).await;
     }
     assert_eq!(depth(bench.stage()).await, 0);
     for lane in &lanes {
@@ -197,7 +197,7 @@ async fn what_was_added_to_is_delivered_and_stays(bench: Bench<'_>) {
     for version in 1..=3 {
         let taken = one(bench.stage()).await;
         bench.put(ChangeKind::Upsert, 1, version + 1).await;
-        end(bench.stage(), taken, Settled::Deliver { version, deleted: false }).await;
+        end(bench.stage(), taken, Settled::Deliver { version, deleted: false, repair: false }).await;
         assert_eq!((depth(bench.stage()).await, depth(&*lane).await), (1, 1));
         let delivered = one(&*lane).await;
         assert_eq!(delivered.work.version, version, "a document that is edited all the time reaches the sinks");
@@ -211,7 +211,7 @@ async fn an_unknown_ticket_delivers_nothing(bench: Bench<'_>) {
     bench.put(ChangeKind::Upsert, 1, 1).await;
     let taken = one(bench.stage()).await;
     end(bench.stage(), taken.clone(), Settled::RetryAt { not_before_ms: 0 }).await;
-    let again = (taken.ticket, Settled::Deliver { version: 1, deleted: false });
+    let again = (taken.ticket, Settled::Deliver { version: 1, deleted: false, repair: false });
     assert_eq!(bench.stage().settle(vec![again]).await.expect("settle").unknown, 1);
     assert_eq!((depth(bench.stage()).await, depth(&*lane).await), (1, 0));
 }
@@ -243,7 +243,7 @@ async fn a_lane_hands_on_to_nobody(bench: Bench<'_>) {
     let (lane, other) = (bench.add("a").await, bench.add("b").await);
     bench.deliver(ChangeKind::Upsert, 1, 1).await;
     let taken = one(&*lane).await;
-    end(&*lane, taken, Settled::Deliver { version: 9, deleted: false }).await;
+    end(&*lane, taken, Settled::Deliver { version: 9, deleted: false, repair: false }).await;
     assert_eq!((depth(&*lane).await, versions(&*other).await), (0, vec![(1, 1)]));
 }
 

@@ -25,6 +25,12 @@ pub trait Fixture {
     /// Opens the queue, which lets a document fail [`ATTEMPTS_MAX`] times and reads the time from `clock`. The second
     /// time it is the same queue, as after a restart.
     fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Arc<dyn WorkQueue>>;
+
+    /// Whether all that was settled is known after a restart. A queue that keeps only how far everything is finished does
+    /// again what was finished beyond that, which is harmless and not asserted otherwise.
+    fn remembers_what_is_settled(&self) -> bool {
+        true
+    }
 }
 
 /// A queue under test.

@@ -1,23 +1,16 @@
-//! Entries, keys and the book as bytes. A change here needs another [`super::format`].
+//! Keys and the book as bytes. A change here, or in those of an entry, needs another [`super::format`].
 
 use uuid::Uuid;
 
-use crate::queue::entry::{Entry, Failure, Line};
-use crate::queue::{QueueError, Work};
+use crate::queue::QueueError;
+use crate::queue::bytes::Reader;
+use crate::queue::entry::Line;
 
 /// The stage before the cache; every other number is a sink's lane.
 pub(super) const STAGE: u16 = 0;
 
 /// Length of a key in `order`.
 const ORDER_KEY_BYTES: usize = 2 + 1 + 8 + 8;
-
-/// Flags of an entry.
-const DELETED: u8 = 1;
-const REBUILD: u8 = 2;
-const CASCADE: u8 = 4;
-const LOW_PRIORITY: u8 = 8;
-const QUARANTINED: u8 = 16;
-const FAILED: u8 = 32;
 
 impl Line {
     /// The line's number on disk and in arrays.
@@ -65,60 +58,6 @@ pub(super) fn order_row(key: &[u8]) -> Result<Row, QueueError> {
     let document_id = (u64::from_be_bytes(bytes.array()?) ^ (1 << 63)) as i64;
     bytes.end()?;
     Ok((order, document_id))
-}
-
-pub(super) fn encode_entry(entry: &Entry) -> Vec<u8> {
-    let work = &entry.work;
-    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-    let flags = flag(work.deleted, DELETED)
-        | flag(work.rebuild, REBUILD)
-        | flag(work.cascade, CASCADE)
-        | flag(work.low_priority, LOW_PRIORITY)
-        | flag(entry.quarantined, QUARANTINED)
-        | flag(entry.failure.is_some(), FAILED);
-    let mut bytes = Vec::with_capacity(64);
-    bytes.push(flags);
-    bytes.extend_from_slice(work.document_uuid.as_bytes());
-    bytes.extend_from_slice(&work.resource_key.to_be_bytes());
-    bytes.extend_from_slice(&work.version.to_be_bytes());
-    bytes.extend_from_slice(&work.xid.to_be_bytes());
-    bytes.extend_from_slice(&work.attempts.to_be_bytes());
-    bytes.extend_from_slice(&work.first_enqueued_at_ms.to_be_bytes());
-    bytes.extend_from_slice(&work.not_before_ms.to_be_bytes());
-    if let Some(failure) = &entry.failure {
-        bytes.extend_from_slice(&failure.first_ms.to_be_bytes());
-        bytes.extend_from_slice(&failure.last_ms.to_be_bytes());
-        bytes.extend_from_slice(failure.reason.as_bytes());
-    }
-    bytes
-}
-
-pub(super) fn decode_entry(document_id: i64, bytes: &[u8]) -> Result<Entry, QueueError> {
-    let mut bytes = Reader { bytes, what: "an entry" };
-    let [flags] = bytes.array()?;
-    let work = Work {
-        document_id,
-        document_uuid: Uuid::from_bytes(bytes.array()?),
-        resource_key: i16::from_be_bytes(bytes.array()?),
-        version: i64::from_be_bytes(bytes.array()?),
-        xid: u64::from_be_bytes(bytes.array()?),
-        deleted: flags & DELETED != 0,
-        rebuild: flags & REBUILD != 0,
-        cascade: flags & CASCADE != 0,
-        low_priority: flags & LOW_PRIORITY != 0,
-        attempts: u32::from_be_bytes(bytes.array()?),
-        first_enqueued_at_ms: u64::from_be_bytes(bytes.array()?),
-        not_before_ms: u64::from_be_bytes(bytes.array()?),
-    };
-    let failure = if flags & FAILED == 0 {
-        bytes.end()?;
-        None
-    } else {
-        let (first_ms, last_ms) = (u64::from_be_bytes(bytes.array()?), u64::from_be_bytes(bytes.array()?));
-        let reason = str::from_utf8(bytes.bytes).map_err(|_| bytes.corrupt("a reason that is no text"))?;
-        Some(Failure { reason: reason.to_owned(), first_ms, last_ms })
-    };
-    Ok(Entry { work, failure, quarantined: flags & QUARANTINED != 0 })
 }
 
 /// How many entries each line has, and from where each line has to be walked after a restart.
@@ -250,31 +189,11 @@ pub(super) fn sixteen(bytes: &[u8]) -> Result<[u8; 16], QueueError> {
     Ok(array)
 }
 
-/// Takes bytes from the front.
-struct Reader<'a> {
-    bytes: &'a [u8],
-    what: &'static str,
-}
-
-impl Reader<'_> {
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], QueueError> {
-        let (array, rest) = self.bytes.split_first_chunk().ok_or_else(|| self.corrupt("too short"))?;
-        self.bytes = rest;
-        Ok(*array)
-    }
-
-    fn end(&self) -> Result<(), QueueError> {
-        if self.bytes.is_empty() { Ok(()) } else { Err(self.corrupt("too long")) }
-    }
-
-    fn corrupt(&self, how: &str) -> QueueError {
-        QueueError::Corrupt(format!("{} is {how}", self.what))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Work;
+    use crate::queue::entry::{Entry, Failure};
 
     fn entry(failure: Option<Failure>) -> Entry {
         let work = Work {
@@ -286,6 +205,7 @@ mod tests {
             deleted: false,
             rebuild: true,
             cascade: true,
+            repair: true,
             low_priority: true,
             attempts: 3,
             first_enqueued_at_ms: 11,
@@ -295,11 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_and_keys_read_back() {
-        let failure = Failure { reason: "no such column ü".to_owned(), first_ms: 1, last_ms: 2 };
-        for entry in [entry(None), entry(Some(failure))] {
-            assert_eq!(decode_entry(-7, &encode_entry(&entry)).ok(), Some(entry));
-        }
+    fn keys_read_back() {
         for row in [FIRST_ROW, (0, -1), (0, 0), (0, 1), (7, i64::MAX), (u64::MAX, 0)] {
             assert_eq!(order_row(&order_key(5, Line::Delayed, row)).ok(), Some(row));
         }
@@ -328,7 +244,7 @@ mod tests {
         let written = "3e00000000000000000000000000000009fffd0000010000000000ffffffffffffffff\
                        00000003000000000000000b000000000000000c000000000000000100000000000000026e6f";
         let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        assert_eq!(hex(encode_entry(&entry(Some(failure)))), written);
+        assert_eq!(hex(entry(Some(failure)).to_bytes()), written);
         let book = Book { counts: [1, 2, 3, 4], heads: [(5, 6), (7, 8), (9, 10), (11, -1)] };
         assert_eq!(hex(book.encode()).len(), 2 * (4 * 8 + 4 * 16));
         assert!(hex(book.encode()).starts_with("0000000000000001") && hex(book.encode()).ends_with("ffffffffffffffff"));
@@ -347,9 +263,6 @@ mod tests {
 
     #[test]
     fn damaged_bytes_are_named_not_guessed() {
-        let bytes = encode_entry(&entry(None));
-        assert!(decode_entry(1, &bytes[..bytes.len() - 1]).is_err());
-        assert!(decode_entry(1, &[bytes, vec![0]].concat()).is_err());
         assert!(Book::decode(&[0; 5]).is_err());
     }
 }

@@ -87,7 +87,7 @@ impl Disk {
 
     pub(super) fn entry(&self, lane: u16, document_id: i64) -> Result<Option<Entry>, QueueError> {
         let bytes = self.work.get(codec::work_key(lane, document_id)).map_err(storage("reading"))?;
-        bytes.map(|bytes| codec::decode_entry(document_id, &bytes)).transpose()
+        bytes.map(|bytes| Entry::from_bytes(document_id, &bytes)).transpose()
     }
 
     /// The rows of a line, from `from` on.

@@ -174,7 +174,7 @@ impl Lane {
         for (document_id, entry) in staged.entries {
             let key = codec::work_key(self.number, document_id);
             match entry {
-                Some(entry) => batch.insert(&disk.work, key, codec::encode_entry(&entry)),
+                Some(entry) => batch.insert(&disk.work, key, entry.to_bytes()),
                 None => batch.remove(&disk.work, key),
             }
         }

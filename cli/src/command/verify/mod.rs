@@ -1,9 +1,13 @@
 //! `millstream verify`: recompute from rows, compare with what is stored, and say how many differences there are.
 //!
 //! With a process running on the data folder, its queue and cascades are given time to be worked off first; what is
-//! found behind while there is time left is looked at again, so that live writes do not count as lag.
+//! found behind while there is time left is looked at again, so that live writes do not count as lag. The sinks come
+//! after the tables: they are compared with the cache.
+
+mod sinks;
 
 use super::Outcome;
+use crate::control::{Request, Target};
 use crate::{
     catch_up::CatchUp,
     compiled::Compiled,
@@ -14,12 +18,14 @@ use crate::{
     failure::Failure,
     load::grouped,
 };
+use millstream_projector::replay::{Selection, Spec};
 use millstream_store::{
     connect::Database,
     provision::{self, SchemaState},
     verify::{Difference, Report, VerifyOptions, verify},
 };
 use serde_json::{Value, json};
+use sinks::SinkReports;
 use std::{
     fmt::Write as _,
     io::Write,
@@ -33,26 +39,97 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Examples shown of each kind.
 const EXAMPLES_SHOWN: usize = 3;
 
+/// For an answer of the running process.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is asked of an audit.
+#[derive(Debug, Clone, Default)]
+pub struct Ask {
+    /// How long a running Millstream is given to work everything off.
+    pub wait: Duration,
+    /// Print JSON.
+    pub json: bool,
+    /// Compare only this sink; `none` for no sink.
+    pub sink: Option<String>,
+    /// Have what is wrong made and delivered again.
+    pub repair: bool,
+}
+
 /// Audits; 0 only if nothing is wrong and nothing is behind, 3 if something is only behind.
-pub async fn run(
-    compiled: Compiled,
-    config: &Config,
-    wait: Duration,
-    json: bool,
-    out: &mut (dyn Write + Send),
-) -> Outcome {
+pub async fn run(compiled: Compiled, config: &Config, ask: &Ask, out: &mut (dyn Write + Send)) -> Outcome {
     let server = Server::shared(config).await?;
-    let outcome = audit(&server, &compiled, config, wait).await;
+    let outcome = everything(&server, &compiled, config, ask).await;
     let closed = server.close(config.shutdown_deadline).await;
-    let (report, took) = outcome?;
+    let audited = outcome?;
     closed?;
-    if !json {
-        out.write_all(described(&report, took).as_bytes()).map_err(Failure::failed)?;
-        tell_differences(&report, out)?;
-        return Ok(exit(&report));
+    if ask.json {
+        writeln!(out, "{:#}", audited.as_json()).map_err(Failure::failed)?;
+    } else {
+        audited.tell(out)?;
     }
-    writeln!(out, "{:#}", as_json(&report, took)).map_err(Failure::failed)?;
-    Ok(exit(&report))
+    if ask.repair && exit(&audited.report) != Exit::Done {
+        rebuild_all(config, out).await?;
+    }
+    Ok(audited.exit())
+}
+
+/// What an audit of tables and sinks found.
+pub(crate) struct Audited {
+    /// The tables.
+    pub(crate) report: Report,
+    /// How long they took.
+    pub(crate) took: Duration,
+    sinks: SinkReports,
+}
+
+impl Audited {
+    /// How the command ends.
+    pub(crate) fn exit(&self) -> Exit {
+        match (exit(&self.report), self.sinks.differences(), self.sinks.behind()) {
+            (Exit::Failed, ..) => Exit::Failed,
+            (_, differences, _) if differences > 0 => Exit::Failed,
+            (Exit::Done, 0, 0) => Exit::Done,
+            _ => Exit::Behind,
+        }
+    }
+
+    /// Everything for people. The last line is the number of differences.
+    pub(crate) fn tell(&self, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
+        let mut text = described(&self.report, self.took);
+        text.push_str(&self.sinks.described());
+        text.push_str(&differences(&self.report));
+        // Writing to a string cannot fail.
+        _ = writeln!(text, "differences: {}", self.report.difference_count() + self.sinks.differences());
+        out.write_all(text.as_bytes()).map_err(Failure::failed)
+    }
+
+    fn as_json(&self) -> Value {
+        let mut json = as_json(&self.report, self.took);
+        json["sinks"] = self.sinks.as_json();
+        json
+    }
+}
+
+/// Audits the tables, then the sinks.
+pub(crate) async fn everything(
+    server: &Server,
+    compiled: &Compiled,
+    config: &Config,
+    ask: &Ask,
+) -> Result<Audited, Failure> {
+    let until = Instant::now() + ask.wait;
+    let (report, took) = audit(server, compiled, config, ask.wait).await?;
+    let database = server.connect(CONNECTIONS).await?;
+    let sinks = sinks::compare(compiled, config, &database, ask.sink.as_deref(), ask.repair, until).await;
+    database.close();
+    Ok(Audited { report, took, sinks: sinks? })
+}
+
+/// Owes every document again: what is wrong in the cache is overwritten, and delivered once more.
+async fn rebuild_all(config: &Config, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
+    let spec = Spec { selection: Selection::All, per_s_max: None, repair: true, empty: false };
+    control::tell(&config.data_dir, &Request::Replay { target: Target::Cache, spec }, PATIENCE).await?;
+    writeln!(out, "all bodies are made again: see `millstream status`, then verify once more").map_err(Failure::failed)
 }
 
 /// How a report ends the command.
@@ -65,7 +142,7 @@ pub fn exit(report: &Report) -> Exit {
 }
 
 /// Waits for the process of this data folder, if there is one, and audits; says how long the last audit took.
-pub(crate) async fn audit(
+async fn audit(
     server: &Server,
     compiled: &Compiled,
     config: &Config,
@@ -145,8 +222,8 @@ fn described(report: &Report, took: Duration) -> String {
     text
 }
 
-/// What is wrong, by kind with examples. The last line is the number of differences.
-pub(crate) fn tell_differences(report: &Report, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
+/// What is wrong in the tables, by kind with examples.
+fn differences(report: &Report) -> String {
     let mut text = String::new();
     for (kind, found) in &report.differences {
         // Writing to a string cannot fail.
@@ -157,8 +234,7 @@ pub(crate) fn tell_differences(report: &Report, out: &mut (dyn Write + Send)) ->
         _ = writeln!(text, "behind: {}", grouped(report.behind));
         examples(&mut text, &report.behind_examples);
     }
-    _ = writeln!(text, "differences: {}", report.difference_count());
-    out.write_all(text.as_bytes()).map_err(Failure::failed)
+    text
 }
 
 fn examples(text: &mut String, examples: &[Difference]) {

@@ -1,0 +1,64 @@
+//! `docs/search.md`: every example in it is asked, and answers as it says.
+
+use crate::search::loaded;
+use serde_json::Value;
+use std::path::Path;
+
+/// What stands in the page where a value means nothing to its reader.
+const ANY: &str = "…";
+
+/// A request of the page and the answer below it.
+struct Example {
+    path: String,
+    answer: Value,
+}
+
+fn examples(page: &str) -> Vec<Example> {
+    let mut examples = Vec::new();
+    let mut path = None;
+    // Every second part stands between fences.
+    for block in page.split("```").skip(1).step_by(2) {
+        let (language, text) = block.split_once('\n').expect("a fence ends its line");
+        match language {
+            "http" => path = text.trim().strip_prefix("GET ").map(str::to_owned),
+            "json" => {
+                let path = path.take().unwrap_or_else(|| panic!("no request above {text}"));
+                let answer = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+                examples.push(Example { path, answer });
+            }
+            other => panic!("a block of '{other}': requests are 'http', answers 'json'"),
+        }
+    }
+    examples
+}
+
+/// Takes out what differs between two loads of the same documents.
+fn neutral(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                if ["id", "next", "correlationId"].contains(&name.as_str()) {
+                    *value = ANY.into();
+                } else {
+                    neutral(value);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(neutral),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn every_example_answers_as_the_page_says() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/search.md");
+    let page = std::fs::read_to_string(&page).expect("docs/search.md can be read");
+    let examples = examples(&page);
+    assert!(examples.len() >= 9, "{} examples", examples.len());
+    let api = loaded();
+    for Example { path, answer } in examples {
+        let mut found = api.ask("GET", &path).await.json();
+        neutral(&mut found);
+        assert_eq!(found, answer, "{path}\n{found}");
+    }
+}

@@ -1,0 +1,159 @@
+//! The sinks' part of `millstream verify`: what each holds is compared with the cache, by the process that delivers to
+//! them, or by this one where none runs.
+
+use crate::{
+    compiled::Compiled,
+    config::Config,
+    control::{self, ControlError, Request},
+    failure::Failure,
+    load::grouped,
+    sinks::Sinks,
+    up,
+};
+use millstream_outbox::queue::{Lanes, LocalQueue};
+use millstream_projector::{SystemClock, fleet::SinkFactory, proof};
+use millstream_store::connect::Database;
+use serde_json::{Value, json};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
+
+/// Pause between two looks at lanes that are not empty.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How long reading all sinks may take.
+const PATIENCE: Duration = Duration::from_secs(24 * 3_600);
+/// Examples shown of each kind.
+const EXAMPLES_SHOWN: usize = 3;
+
+/// What was found out about all sinks.
+#[derive(Debug, Default)]
+pub(super) struct SinkReports(Vec<Value>);
+
+impl SinkReports {
+    /// Things that are wrong; a sink that could not be read is one.
+    pub(super) fn differences(&self) -> u64 {
+        let of = |report: &Value| if report.get("error").is_some() { 1 } else { number(report, "differences") };
+        self.0.iter().map(of).sum()
+    }
+
+    /// Documents whose copies are only late.
+    pub(super) fn behind(&self) -> u64 {
+        self.0.iter().map(|report| number(report, "behind")).sum()
+    }
+
+    pub(super) fn as_json(&self) -> Value {
+        json!(self.0)
+    }
+
+    /// A line for each sink, and what is wrong with it by kind, with examples.
+    pub(super) fn described(&self) -> String {
+        let mut text = String::new();
+        for report in &self.0 {
+            describe(&mut text, report);
+        }
+        text
+    }
+}
+
+fn number(report: &Value, member: &str) -> u64 {
+    report[member].as_u64().unwrap_or_default()
+}
+
+// Writing to a string cannot fail.
+fn describe(text: &mut String, report: &Value) {
+    let lane = report["lane"].as_str().unwrap_or("?");
+    if let Some(error) = report["error"].as_str() {
+        _ = writeln!(text, "{lane}: could not be compared: {error}");
+        return;
+    }
+    let (compared, took_s) = (grouped(number(report, "compared")), number(report, "took_ms") as f64 / 1_000.0);
+    let differences = grouped(number(report, "differences"));
+    _ = writeln!(text, "{lane}: {compared} documents compared, {differences} differences, in {took_s:.1} s");
+    for (kind, count) in report["counts"].as_object().into_iter().flatten() {
+        _ = writeln!(text, "{lane} {kind}: {}", grouped(count.as_u64().unwrap_or_default()));
+        for example in report["examples"][kind].as_array().into_iter().flatten().take(EXAMPLES_SHOWN) {
+            let resource = example["resource"].as_str().unwrap_or("unknown type");
+            let id = example["id"].as_str().unwrap_or("?");
+            _ = writeln!(text, "    {resource} {id}: version {}, found {}", example["expected"], example["found"]);
+        }
+    }
+    if number(report, "mended") > 0 {
+        _ = writeln!(text, "{lane}: {} documents are delivered again", grouped(number(report, "mended")));
+    }
+}
+
+/// Compares the sinks that are meant, after their lanes had time until `until` to become empty.
+pub(super) async fn compare(
+    compiled: &Compiled,
+    config: &Config,
+    database: &Database,
+    sink: Option<&str>,
+    repair: bool,
+    until: Instant,
+) -> Result<SinkReports, Failure> {
+    if sink == Some("none") {
+        return Ok(SinkReports::default());
+    }
+    if !wait_until_delivered(config, until).await? {
+        return alone(compiled, config, database, sink).await;
+    }
+    let request = Request::Prove { sink: sink.map(str::to_owned), repair };
+    let answer = control::tell(&config.data_dir, &request, PATIENCE).await?;
+    Ok(SinkReports(answer["sinks"].as_array().cloned().unwrap_or_default()))
+}
+
+/// Waits until nothing waits in the lanes of the running process; says whether there is one. Lanes that are not done in
+/// time show in the report.
+async fn wait_until_delivered(config: &Config, until: Instant) -> Result<bool, Failure> {
+    loop {
+        match control::ask(&config.data_dir).await {
+            Ok(status) if all_delivered(&status) => return Ok(true),
+            Ok(_) if Instant::now() < until => tokio::time::sleep(LOOK_AGAIN).await,
+            Ok(_) => return Ok(true),
+            Err(ControlError::NotRunning(_)) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn all_delivered(status: &Value) -> bool {
+    let lanes = status["lanes"].as_array().map_or(&[] as &[Value], Vec::as_slice);
+    lanes.iter().all(|lane| lane["paused"] == true || (lane["depth"] == 0 && lane["replay"]["state"] != "running"))
+}
+
+/// Without a running process: the lanes that the queue has, read by this process.
+async fn alone(
+    compiled: &Compiled,
+    config: &Config,
+    database: &Database,
+    sink: Option<&str>,
+) -> Result<SinkReports, Failure> {
+    if !config.queue.dir.is_dir() {
+        return Ok(SinkReports::default());
+    }
+    let queue = LocalQueue::open(&config.queue.dir, up::queue_options(config)).await.map_err(Failure::failed)?;
+    let lanes = queue.lanes().await.map_err(Failure::failed);
+    let closed = queue.close().await.map_err(Failure::failed);
+    let sinks = Sinks::new(config, compiled);
+    let mut reports = Vec::new();
+    for lane in lanes? {
+        if sink.is_none_or(|name| crate::sinks::LaneName::parse(&lane.name).is_meant_by(name)) {
+            reports.push(compare_alone(&sinks, &lane.name, database).await);
+        }
+    }
+    closed.map(|()| SinkReports(reports))
+}
+
+async fn compare_alone(sinks: &Sinks, lane: &str, database: &Database) -> Value {
+    let started = Instant::now();
+    let told = |error: Failure| json!({"lane": lane, "error": error.to_string()});
+    let sink = match sinks.open(lane).await {
+        Ok(sink) => sink,
+        Err(error) => return told(Failure::failed(error)),
+    };
+    match proof::prove(database, &*sink, &SystemClock, &mut |_| {}).await {
+        Ok(report) => up::told(None, lane, &report, 0, started),
+        Err(error) => told(Failure::failed(error)),
+    }
+}

@@ -1,0 +1,33 @@
+//! `millstream wait`: returns when a copy shows what was committed.
+
+use super::Outcome;
+use crate::{
+    config::Config,
+    control::{self, Request},
+    exit::Exit,
+    failure::Failure,
+};
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
+
+/// Beyond the deadline, for the answer to arrive.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Waits; 3 if the copy has not caught up in time.
+pub async fn run(
+    version: i64,
+    sink: Option<String>,
+    timeout: Duration,
+    config: &Config,
+    out: &mut (dyn Write + Send),
+) -> Outcome {
+    let copy = sink.clone().unwrap_or_else(|| "the cache".to_owned());
+    let started = Instant::now();
+    let request = Request::Wait { version, sink, timeout_ms: timeout.as_millis() as u64 };
+    control::tell(&config.data_dir, &request, timeout + GRACE).await?;
+    let waited_ms = started.elapsed().as_millis();
+    writeln!(out, "{copy} shows version {version} and all before it, after {waited_ms} ms").map_err(Failure::failed)?;
+    Ok(Exit::Done)
+}

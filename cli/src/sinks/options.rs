@@ -1,0 +1,41 @@
+//! The options of each sink, out of the configuration.
+
+use crate::{
+    compiled::Compiled,
+    config::{Embedded, Kafka, OpenSearch, Secret},
+};
+use millstream_connectors::{embedded::EmbeddedOptions, kafka::KafkaOptions, opensearch::OpenSearchOptions};
+use millstream_search::SearchModel;
+use std::{fs, sync::Arc};
+
+pub(super) fn kafka(kafka: &Kafka, compiled: &Compiled) -> KafkaOptions {
+    let resources = compiled.schema.resource_keys.clone();
+    let exposed = |(name, value): (&String, &Secret)| (name.clone(), value.expose().to_owned());
+    KafkaOptions {
+        partitions: kafka.partitions,
+        replication: kafka.replication,
+        in_sync_min: kafka.in_sync_min,
+        record_bytes_max: kafka.record_bytes_max,
+        properties: kafka.properties.iter().map(exposed).collect(),
+        ..KafkaOptions::new(&kafka.bootstrap_servers, &kafka.topic, resources)
+    }
+}
+
+pub(super) fn embedded(configured: &Embedded) -> EmbeddedOptions {
+    EmbeddedOptions { writer_heap_bytes: configured.heap_bytes, ..EmbeddedOptions::new(&configured.dir) }
+}
+
+/// Fails when the certificate cannot be read.
+pub(super) fn opensearch(configured: &OpenSearch, model: &Arc<SearchModel>) -> Result<OpenSearchOptions, String> {
+    let read = |path: &std::path::PathBuf| {
+        fs::read(path).map_err(|error| format!("opensearch.ca_file: cannot read {}: {error}", path.display()))
+    };
+    let exposed = |(name, password): &(String, Secret)| (name.clone(), password.expose().to_owned());
+    Ok(OpenSearchOptions {
+        user: configured.user.as_ref().map(exposed),
+        ca_certificates: configured.ca_file.as_ref().map(read).transpose()?,
+        replicas: configured.replicas,
+        refresh_interval: configured.refresh,
+        ..OpenSearchOptions::new(&configured.url, &configured.prefix, Arc::clone(model))
+    })
+}

@@ -1,0 +1,32 @@
+//! The whole line with every sink on: a real Kafka, a real OpenSearch, and `millstream up` as a process of its own that is
+//! killed and stopped as its users would.
+//!
+//! The long form of the first test is `make demo-services`.
+
+mod operator;
+mod outage;
+mod place;
+mod sampler;
+#[path = "../support/mod.rs"]
+mod support;
+
+use millstream_testkit::World;
+use std::time::Duration;
+
+/// Past outages of both services and two kills, every sink holds what the cache holds.
+#[tokio::test(flavor = "multi_thread")]
+async fn sinks_catch_up_after_outages_and_kills() {
+    outage::run(outage::Plan { world: World::fixtures(), outage: Duration::from_secs(4) }).await;
+}
+
+/// The same with everything there is, and outages of three minutes each (`MILLSTREAM_TEST_OUTAGE_S`).
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "ten minutes: make demo-services"]
+async fn demo_services() {
+    let seconds = std::env::var("MILLSTREAM_TEST_OUTAGE_S").ok().and_then(|text| text.parse().ok()).unwrap_or(180);
+    outage::run(outage::Plan {
+        world: World::corpus().unwrap_or_else(World::fixtures),
+        outage: Duration::from_secs(seconds),
+    })
+    .await;
+}

@@ -1,0 +1,250 @@
+//! What an operator does at run time, each step with the commands that `docs/` shows.
+
+use crate::place::Place;
+use crate::support::child::{Up, run};
+use crate::support::http::Http;
+use crate::support::{loaded, loading, say};
+use millstream_testkit::{World, wait_for, wait_until};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// A record of Kafka that is larger is refused here.
+const RECORD_BYTES_MAX: usize = 4_000;
+/// The longest description of a descriptor, in characters; of four bytes each here.
+const DESCRIPTION_MAX: usize = 1_024;
+
+struct Office {
+    place: Place,
+    up: Up,
+    students: String,
+}
+
+async fn open() -> Office {
+    let flag = format!("--kafka-record-bytes-max={RECORD_BYTES_MAX}");
+    let world = World::fixtures();
+    let (place, up) = Place::new(world, &[&flag, "--queue-attempts-max=2", "--search-engine=opensearch"]).await;
+    loading::load(&up.http, &world.mapping, &loaded::documents(world)).await;
+    place.wait_delivered().await;
+    Office { place, up, students: "meadow/students".to_owned() }
+}
+
+fn student(number: usize, name: &str) -> Value {
+    json!({"studentUniqueId": format!("office-{number}"), "firstName": name, "lastSurname": "Abara",
+           "birthData": {"birthDate": "2014-01-01"}})
+}
+
+/// One process and its services, through everything an operator does: each step starts from a verified state.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_joins_parts_replays_repairs_and_proves() {
+    let mut office = open().await;
+    office.pauses_and_resumes().await;
+    office.parts_and_joins().await;
+    office.looks_after_poison().await;
+    office.replays().await;
+    office.mends_a_damaged_index().await;
+    office.waits_for_a_copy().await;
+    office.builds_an_index_beside_the_live_one().await;
+    office.place.verify().await;
+    office.up.stop().await;
+}
+
+impl Office {
+    async fn post(&self, number: usize, name: &str) -> (String, i64) {
+        let reply = self.up.http.post(&self.students, student(number, name).to_string()).await;
+        assert!(reply.is_success(), "{reply:?}");
+        (reply.id.expect("an id").to_string(), reply.etag.expect("a version"))
+    }
+
+    /// Posts a descriptor with this description; its id.
+    async fn describe(&self, description: &str) -> String {
+        let body = json!({"namespace": "uri://office.example/TermDescriptor", "codeValue": "Poison",
+                          "shortDescription": "Poison", "description": description});
+        let reply = self.up.http.post("meadow/termDescriptors", body.to_string()).await;
+        assert!(reply.is_success(), "{reply:?}");
+        reply.id.expect("an id").to_string()
+    }
+
+    async fn command(&self, code: i32, arguments: &[&str]) -> String {
+        self.place.command(code, arguments).await
+    }
+
+    async fn pauses_and_resumes(&mut self) {
+        self.command(0, &["sink", "pause", "kafka"]).await;
+        self.post(1, "Paused").await;
+        wait_until("an entry to wait", Duration::from_secs(30), || async {
+            self.place.lanes().await.iter().any(|lane| lane["name"] == "kafka" && lane["depth"] == 1)
+        })
+        .await;
+        assert!(self.command(0, &["status"]).await.contains("PAUSED"));
+        self.command(0, &["sink", "resume", "kafka"]).await;
+        self.place.wait_delivered().await;
+    }
+
+    async fn parts_and_joins(&mut self) {
+        self.command(2, &["sink", "remove", "nowhere"]).await;
+        self.command(2, &["sink", "add", "kafka"]).await;
+        self.command(0, &["sink", "remove", "kafka"]).await;
+        self.post(2, "Missed by Kafka").await;
+        self.command(0, &["sink", "add", "kafka", "--per-s=2000"]).await;
+        self.place.wait_delivered().await;
+        self.place.verify().await;
+    }
+
+    async fn looks_after_poison(&mut self) {
+        let huge = self.describe(&"𝓛".repeat(DESCRIPTION_MAX)).await;
+        wait_until("it to be in quarantine", Duration::from_secs(60), || async {
+            self.command(0, &["quarantine", "list"]).await.ends_with("in quarantine: 1\n")
+        })
+        .await;
+        let shown = self.command(0, &["quarantine", "show", &huge, "--at=kafka"]).await;
+        assert!(shown.contains("𝓛𝓛") && shown.contains(&RECORD_BYTES_MAX.to_string()), "{shown}");
+        let diff = self.command(0, &["quarantine", "diff", &huge]).await;
+        assert!(diff.contains("-nothing") && diff.contains("+  \"description\": \"𝓛"), "{diff}");
+        assert!(self.command(1, &["verify"]).await.contains("kafka missing: 1"), "the proof names it");
+        assert!(self.command(0, &["quarantine", "retry", &huge]).await.contains("released: 1"));
+        wait_until("it to be back", Duration::from_secs(60), || async {
+            self.command(0, &["quarantine", "list"]).await.ends_with("in quarantine: 1\n")
+        })
+        .await;
+        // A newer version that fits clears it by itself.
+        self.describe("Short").await;
+        self.place.wait_delivered().await;
+        assert!(self.command(0, &["quarantine", "list"]).await.ends_with("in quarantine: 0\n"));
+        self.command(2, &["quarantine", "skip", &huge]).await;
+        self.place.verify().await;
+    }
+
+    async fn replays(&mut self) {
+        let (one, _) = self.post(4, "Replayed").await;
+        let dry = self.command(0, &["replay", "--document", &one, "--dry-run"]).await;
+        assert!(dry.ends_with("would be replayed: 1\n"), "{dry}");
+        let typed = self.command(0, &["replay", "--resource", &self.students, "--to=opensearch"]).await;
+        assert!(typed.contains("documents are owed again"), "{typed}");
+        self.command(0, &["replay", "--since=1h", "--to=kafka", "--per-s=5000"]).await;
+        self.command(2, &["replay", "--outbox=9..1"]).await;
+        self.command(0, &["replay", "--cancel"]).await;
+        self.command(0, &["rebuild", "cache"]).await;
+        self.place.wait_delivered().await;
+        self.place.verify().await;
+    }
+
+    /// Documents removed and altered behind Millstream's back are found and put right.
+    async fn mends_a_damaged_index(&mut self) {
+        let (one, version) = self.post(5, "Lost").await;
+        self.place.wait_delivered().await;
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let url = format!("{}/millstream.read.*/_search", self.place.opensearch.url());
+        let query = json!({"query": {"ids": {"values": [one]}}}).to_string();
+        let index = wait_for("the document to be found", Duration::from_secs(30), || async {
+            let found = client.post(&url).header("content-type", "application/json").body(query.clone());
+            let found = found.send().await.expect("an answer").text().await.expect("a text");
+            let found: Value = serde_json::from_str(&found).expect("JSON");
+            found["hits"]["hits"][0]["_index"].as_str().map(str::to_owned)
+        })
+        .await;
+        // At its own version, as a restored snapshot would leave it: a delete with a version of its own would be newer
+        // than the source, which only a new generation mends.
+        let at = format!("refresh=true&version={version}&version_type=external_gte");
+        let document = format!("{}/{index}/_doc/{one}?{at}", self.place.opensearch.url());
+        let deleted = client.delete(&document).send().await.expect("an answer");
+        assert!(deleted.status().is_success(), "{deleted:?}");
+
+        let text = self.command(1, &["verify", "--repair"]).await;
+        assert!(text.contains("missing: 1") && text.contains(&one), "{text}");
+        self.place.wait_delivered().await;
+        self.place.verify().await;
+    }
+
+    async fn waits_for_a_copy(&mut self) {
+        let (_, version) = self.post(6, "Awaited").await;
+        for sink in ["kafka", "opensearch"] {
+            self.command(0, &["wait", "--version", &version.to_string(), "--sink", sink]).await;
+        }
+        self.command(0, &["wait", "--version", &version.to_string()]).await;
+        self.command(2, &["wait", "--version", "999999999"]).await;
+        self.command(0, &["sink", "pause", "kafka"]).await;
+        let (_, later) = self.post(6, "Awaited in vain").await;
+        let late = ["wait", "--version", &later.to_string(), "--sink=kafka", "--timeout-s=1"];
+        self.command(3, &late).await;
+        self.command(0, &["sink", "resume", "kafka"]).await;
+    }
+
+    async fn builds_an_index_beside_the_live_one(&mut self) {
+        let stop = CancellationToken::new();
+        let editing = edit(self.up.http.clone(), self.students.clone(), stop.clone());
+        let searching = search(self.up.http.clone(), self.students.clone(), stop.clone());
+        let swapping = async {
+            self.build().await;
+            let compared = run(&self.place.setup, &["index", "compare", "opensearch"]).await;
+            // While documents are edited the last edits may be on their way: exit code 3.
+            assert!(matches!(compared.0, Some(0 | 3)) && compared.1.contains("differences: 0\n"), "{compared:?}");
+            self.command(0, &["index", "swap", "opensearch"]).await;
+            self.sees_its_own_writes().await;
+            self.command(0, &["index", "rollback", "opensearch"]).await;
+            self.sees_its_own_writes().await;
+            self.command(0, &["index", "swap", "opensearch"]).await;
+            stop.cancel();
+        };
+        let (edits, searches, ()) = tokio::join!(editing, searching, swapping);
+        assert!(edits > 0 && searches > 20, "{edits} edits and {searches} searches meanwhile");
+        say!("built, swapped, rolled back: {edits} edits and {searches} searches meanwhile, no wrong answer");
+        self.command(2, &["index", "drop", "opensearch", "2"]).await;
+        self.command(0, &["index", "drop", "opensearch", "1"]).await;
+        assert_eq!(self.command(0, &["index", "list", "opensearch"]).await.lines().count(), 1);
+    }
+
+    async fn build(&self) {
+        let built = self.command(0, &["index", "build", "opensearch"]).await;
+        assert!(built.contains("generation 2"), "{built}");
+        wait_until("the new generation to be built", Duration::from_secs(60), || async {
+            let listed = self.command(0, &["index", "list", "opensearch"]).await;
+            let lanes = self.place.lanes().await;
+            let done = |lane: &Value| lane["name"] != "opensearch-g2" || lane["replay"]["state"] == "done";
+            listed.lines().count() == 2 && lanes.len() == 4 && lanes.iter().all(done)
+        })
+        .await;
+        self.command(0, &["wait", "--version=1", "--sink=opensearch-g2"]).await;
+    }
+
+    /// Who says which version he wrote finds it.
+    async fn sees_its_own_writes(&self) {
+        for round in 0..5 {
+            let name = format!("Round {round}");
+            let (_, version) = self.post(7, &name).await;
+            let query = format!("{}?studentUniqueId=office-7&totalCount=true", self.students);
+            let found = self.up.http.search(&query, Some(version)).await;
+            assert_eq!(found.status, 200, "{found:?}");
+            let found = found.json();
+            assert_eq!(
+                (&found["totalCount"], &found["documents"][0]["firstName"]),
+                (&json!(1), &json!(name)),
+                "{found}"
+            );
+        }
+    }
+}
+
+/// Asks for a document that is not edited, until told to stop: it is always there, once.
+async fn search(http: Http, students: String, stop: CancellationToken) -> usize {
+    let mut searches = 0;
+    while !stop.is_cancelled() {
+        let found = http.search(&format!("{students}?studentUniqueId=office-1&totalCount=true"), None).await;
+        assert_eq!(found.status, 200, "{found:?}");
+        let found = found.json();
+        assert_eq!(found["totalCount"], 1, "{found}");
+        assert_eq!(found["documents"][0]["firstName"], "Paused", "{found}");
+        searches += 1;
+    }
+    searches
+}
+
+async fn edit(http: Http, path: String, stop: CancellationToken) -> usize {
+    let mut edits = 0;
+    while !stop.is_cancelled() {
+        let reply = http.post(&path, student(8, &format!("Edit {edits}")).to_string()).await;
+        assert!(reply.is_success(), "{reply:?}");
+        edits += 1;
+    }
+    edits
+}

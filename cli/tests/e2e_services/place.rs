@@ -1,0 +1,120 @@
+//! Where these tests run: a database, a broker, a node, and a setup of `millstream up` that delivers to both.
+
+use crate::support::child::{Setup, Up, run};
+use crate::support::say;
+use millstream_testkit::{BrokerOptions, KafkaBroker, OpenSearchNode, TestCluster, TestDatabase, World, wait_until};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long every lane may take to become empty after the last outage.
+pub(crate) const CATCH_UP: Duration = Duration::from_secs(600);
+
+/// Everything that a test needs, its own.
+pub(crate) struct Place {
+    pub(crate) kafka: KafkaBroker,
+    pub(crate) opensearch: OpenSearchNode,
+    pub(crate) setup: Setup,
+    pub(crate) folder: TempDir,
+    pub(crate) database: TestDatabase,
+    _cluster: TestCluster,
+}
+
+impl Place {
+    /// Starts all of it, and `millstream up` once, so that its address is known from then on.
+    pub(crate) async fn new(world: &'static World, flags: &[&str]) -> (Self, Up) {
+        let (cluster, kafka, opensearch) = tokio::join!(
+            TestCluster::start(TestCluster::durable_options()),
+            KafkaBroker::start(BrokerOptions::default()),
+            OpenSearchNode::start(),
+        );
+        let database = TestDatabase::create_in(&cluster).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut all: Vec<String> = vec![
+            "--sinks=kafka,opensearch,embedded".to_owned(),
+            format!("--kafka-bootstrap-servers={}", kafka.bootstrap_servers()),
+            format!("--opensearch-url={}", opensearch.url()),
+        ];
+        all.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        let file = world.corpus.schema_paths().into_iter().next().expect("a schema file");
+        let mut setup = Setup {
+            schema_dir: file.parent().expect("a folder").to_owned(),
+            data_dir: folder.path().join("data"),
+            database: database.options().clone(),
+            listen: "127.0.0.1:0".to_owned(),
+            flags: all,
+        };
+        let up = Up::start(&setup).await;
+        up.http.address().clone_into(&mut setup.listen);
+        let place = Self { kafka, opensearch, setup, folder, database, _cluster: cluster };
+        place.wait_lanes(3).await;
+        (place, up)
+    }
+
+    /// What a command prints, which has to end with this code.
+    pub(crate) async fn command(&self, code: i32, arguments: &[&str]) -> String {
+        let (found, text) = run(&self.setup, arguments).await;
+        assert_eq!(found, Some(code), "{arguments:?}: {text}\n{}", self.setup.log_tail());
+        text
+    }
+
+    /// What the running process says of itself.
+    pub(crate) async fn status(&self) -> Value {
+        let (code, text) = run(&self.setup, &["status", "--json", "--log-level=error"]).await;
+        if code == Some(0) { serde_json::from_str(&text).expect("JSON") } else { Value::Null }
+    }
+
+    /// One number of each lane.
+    pub(crate) async fn lanes(&self) -> Vec<Value> {
+        self.status().await["lanes"].as_array().cloned().unwrap_or_default()
+    }
+
+    pub(crate) async fn wait_lanes(&self, count: usize) {
+        wait_until("every configured sink to have its lane", CATCH_UP, || async { self.lanes().await.len() == count })
+            .await;
+    }
+
+    /// Waits until the cache holds everything and every lane is empty.
+    pub(crate) async fn wait_delivered(&self) {
+        wait_until("everything to be delivered", CATCH_UP, || async {
+            let status = self.status().await;
+            let empty = |part: &Value| part["depth"] == 0 && part["replay"]["state"] != "running";
+            let lanes = status["lanes"].as_array().cloned().unwrap_or_default();
+            let done = !lanes.is_empty() && lanes.iter().all(empty) && empty(&status["projector"]["queue"]);
+            done && status["projector"]["cascade"]["open"] == 0
+        })
+        .await;
+    }
+
+    /// `millstream verify` finds nothing wrong with tables, cache and sinks.
+    pub(crate) async fn verify(&self) {
+        let text = self.command(0, &["verify"]).await;
+        assert!(text.lines().any(|line| line == "differences: 0"), "{text}");
+        for lane in ["kafka: ", "opensearch-g", "embedded-g"] {
+            assert!(text.contains(lane), "{lane} was not compared: {text}");
+        }
+        say!("{text}");
+    }
+
+    /// Writes documents as `millstream load` reads them.
+    pub(crate) fn write(&self, name: &str, documents: &[millstream_testkit::corpus::Document]) -> PathBuf {
+        let mut text = String::new();
+        for document in documents {
+            let body = String::from_utf8_lossy(document.body());
+            let (project, resource) = (&document.project, &document.resource);
+            writeln!(text, r#"{{"resource": "{resource}", "project": "{project}", "body": {body}}}"#).expect("a text");
+        }
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).expect("it can be written");
+        path
+    }
+
+    /// Loads a file through the API, however often the process is away meanwhile.
+    pub(crate) async fn load(&self, file: &Path) -> String {
+        let file = file.to_str().expect("a path");
+        let url = format!("http://{}", self.setup.listen);
+        self.command(0, &["load", "--url", &url, "--connections=8", "--patience-s=120", "--progress=none", file]).await
+    }
+}

@@ -1,0 +1,317 @@
+//! One walk over what matches: the page, the total and the facets.
+//!
+//! Within a segment documents are compared by ordinals of the sorted dictionaries of their columns, and only those of the
+//! page are read as values. Memory is bounded by the page and by the distinct values of the facets.
+
+use super::encoding::encode;
+use super::layout::{ID, VERSION, column};
+use millstream_search::{FacetCount, FacetValues, SearchQuery, SortKey, Value};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::ops::Bound;
+use tantivy::collector::{Collector, SegmentCollector};
+use tantivy::columnar::{BytesColumn, Column, StrColumn};
+use tantivy::{DocAddress, DocId, Score, SegmentOrdinal, SegmentReader, TantivyError};
+use uuid::Uuid;
+
+/// What a walk brings home.
+pub(super) struct Found {
+    /// Documents of the page, in order, and one more if there is one.
+    pub(super) documents: Vec<FoundDocument>,
+    /// Documents that match, wherever the page begins.
+    pub(super) total: u64,
+    /// For each facet its encoded values and how many documents have each.
+    facets: Vec<BTreeMap<String, u64>>,
+}
+
+/// A document of the page.
+pub(super) struct FoundDocument {
+    pub(super) address: DocAddress,
+    pub(super) uuid: Uuid,
+    pub(super) version: i64,
+    score: Score,
+    /// Encoded values of the sort's fields.
+    key: Vec<Option<String>>,
+}
+
+impl Found {
+    /// The facets of the query that was asked.
+    pub(super) fn facets(&self, query: &SearchQuery) -> Vec<FacetValues> {
+        let facets = query.facets.iter().zip(&self.facets).map(|(facet, counts)| {
+            let kind = query.resource.field(facet.field).kind;
+            let values = counts.iter().filter_map(|(text, documents)| {
+                Some(FacetCount { value: super::encoding::decode(kind, text)?, documents: *documents })
+            });
+            let mut values: Vec<FacetCount> = values.collect();
+            // Stable: equal counts stay in the order of their values.
+            values.sort_by_key(|count| std::cmp::Reverse(count.documents));
+            values.truncate(usize::from(query.facet_values_max));
+            FacetValues { name: facet.name.clone(), values }
+        });
+        facets.collect()
+    }
+}
+
+/// Collects the answer to a query.
+pub(super) struct Page {
+    sort: Vec<Order>,
+    facets: Vec<String>,
+    after: Option<SortKey>,
+    documents_max: usize,
+    by_relevance: bool,
+}
+
+/// A field of the sort.
+#[derive(Clone)]
+struct Order {
+    column: String,
+    descending: bool,
+}
+
+impl Page {
+    pub(super) fn of(query: &SearchQuery) -> Self {
+        let path = |field| column(&query.resource.field(field).path);
+        let sort = query.sort.iter().map(|sort| Order { column: path(sort.field), descending: sort.descending });
+        Self {
+            sort: sort.collect(),
+            facets: query.facets.iter().map(|facet| path(facet.field)).collect(),
+            after: query.after.clone(),
+            // One more says whether there is a next page.
+            documents_max: if query.limit == 0 { 0 } else { query.limit as usize + 1 },
+            by_relevance: query.is_by_relevance(),
+        }
+    }
+
+    fn compare(&self, a: &FoundDocument, b: &FoundDocument) -> Ordering {
+        if self.by_relevance {
+            return b.score.total_cmp(&a.score).then(a.uuid.cmp(&b.uuid));
+        }
+        for ((order, a), b) in self.sort.iter().zip(&a.key).zip(&b.key) {
+            let compared = match (a, b) {
+                (Some(a), Some(b)) if order.descending => b.cmp(a),
+                (Some(a), Some(b)) => a.cmp(b),
+                (a, b) => b.is_some().cmp(&a.is_some()),
+            };
+            if compared.is_ne() {
+                return compared;
+            }
+        }
+        a.uuid.cmp(&b.uuid)
+    }
+}
+
+impl Collector for Page {
+    type Fruit = Found;
+    type Child = SegmentPage;
+
+    fn for_segment(&self, ordinal: SegmentOrdinal, segment: &SegmentReader) -> tantivy::Result<SegmentPage> {
+        let columns = segment.fast_fields();
+        let mut ranks = Vec::new();
+        for (at, order) in self.sort.iter().enumerate() {
+            let after = self.after.as_ref().and_then(|key| key.values.get(at));
+            ranks.push(Ranks::new(columns.str(&order.column)?, order.descending, after)?);
+        }
+        let ids = columns.bytes(ID)?.unwrap_or_else(|| BytesColumn::empty(segment.max_doc()));
+        let mut after: Option<Vec<u64>> = self.after.as_ref().map(|_| ranks.iter().map(|ranks| ranks.after).collect());
+        if let (Some(after), Some(key)) = (&mut after, &self.after) {
+            after.push(rank_of(&ids, key.uuid.as_bytes())?);
+        }
+        let facets = self.facets.iter().map(|facet| Ok((columns.str(facet)?, HashMap::new())));
+        Ok(SegmentPage {
+            ordinal,
+            ids,
+            versions: columns.i64(VERSION)?,
+            ranks,
+            after,
+            facets: facets.collect::<tantivy::Result<_>>()?,
+            documents_max: self.documents_max,
+            by_relevance: self.by_relevance,
+            best: BinaryHeap::new(),
+            total: 0,
+            rank: Vec::new(),
+        })
+    }
+
+    fn requires_scoring(&self) -> bool {
+        self.by_relevance
+    }
+
+    fn merge_fruits(&self, segments: Vec<tantivy::Result<Found>>) -> tantivy::Result<Found> {
+        let mut found = Found { documents: Vec::new(), total: 0, facets: vec![BTreeMap::new(); self.facets.len()] };
+        for segment in segments {
+            let segment = segment?;
+            found.total += segment.total;
+            found.documents.extend(segment.documents);
+            for (all, counts) in found.facets.iter_mut().zip(segment.facets) {
+                for (value, documents) in counts {
+                    *all.entry(value).or_default() += documents;
+                }
+            }
+        }
+        found.documents.sort_by(|a, b| self.compare(a, b));
+        found.documents.truncate(self.documents_max);
+        Ok(found)
+    }
+}
+
+/// The place of a term in the dictionary of a column: odd for terms that are there, even for where one would stand.
+fn rank_of(column: &BytesColumn, term: &[u8]) -> tantivy::Result<u64> {
+    let dictionary = column.dictionary();
+    if let Some(ord) = dictionary.term_ord(term)? {
+        return Ok(ord * 2 + 1);
+    }
+    let (next, _) = dictionary.term_bounds_to_ord(Bound::Included(term), Bound::Unbounded)?;
+    Ok(match next {
+        Bound::Included(ord) | Bound::Excluded(ord) => ord.saturating_mul(2),
+        Bound::Unbounded => 0,
+    })
+}
+
+/// The column of one field of the sort, as numbers that ascend in the order asked for.
+struct Ranks {
+    column: Option<StrColumn>,
+    descending: bool,
+    /// The rank of the cursor's value.
+    after: u64,
+}
+
+/// Behind all others, in both directions.
+const MISSING: u64 = u64::MAX;
+
+impl Ranks {
+    fn new(column: Option<StrColumn>, descending: bool, after: Option<&Option<Value>>) -> tantivy::Result<Self> {
+        let mut ranks = Self { column, descending, after: MISSING };
+        if let Some(Some(value)) = after {
+            let rank = match &ranks.column {
+                Some(column) => rank_of(&column.clone().into(), encode(value).as_bytes())?,
+                None => 0,
+            };
+            ranks.after = ranks.directed(rank);
+        }
+        Ok(ranks)
+    }
+
+    fn directed(&self, rank: u64) -> u64 {
+        let rank = rank.min(MISSING - 1);
+        if self.descending { MISSING - 1 - rank } else { rank }
+    }
+
+    fn of(&self, doc: DocId) -> u64 {
+        let ord = self.column.as_ref().and_then(|column| column.ords().first(doc));
+        ord.map_or(MISSING, |ord| self.directed(ord * 2 + 1))
+    }
+
+    fn value(&self, doc: DocId) -> tantivy::Result<Option<String>> {
+        let Some(column) = &self.column else { return Ok(None) };
+        let Some(ord) = column.ords().first(doc) else { return Ok(None) };
+        let mut text = String::new();
+        column.ord_to_str(ord, &mut text)?;
+        Ok(Some(text))
+    }
+}
+
+/// The walk over one segment.
+pub(super) struct SegmentPage {
+    ordinal: SegmentOrdinal,
+    ids: BytesColumn,
+    versions: Column<i64>,
+    ranks: Vec<Ranks>,
+    after: Option<Vec<u64>>,
+    facets: Vec<(Option<StrColumn>, HashMap<u64, u64>)>,
+    documents_max: usize,
+    by_relevance: bool,
+    /// The first documents so far, the last of them on top.
+    best: BinaryHeap<(Vec<u64>, DocId, Scored)>,
+    total: u64,
+    /// Rank of the document at hand.
+    rank: Vec<u64>,
+}
+
+/// A score, which the rank orders by: here it only travels with its document.
+#[derive(Clone, Copy)]
+struct Scored(Score);
+
+impl PartialEq for Scored {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Scored {}
+
+impl PartialOrd for Scored {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scored {
+    fn cmp(&self, _: &Self) -> Ordering {
+        Ordering::Equal
+    }
+}
+
+impl SegmentCollector for SegmentPage {
+    type Fruit = tantivy::Result<Found>;
+
+    fn collect(&mut self, doc: DocId, score: Score) {
+        self.total += 1;
+        for (column, counts) in &mut self.facets {
+            for ord in column.iter().flat_map(|column| column.term_ords(doc)) {
+                *counts.entry(ord).or_default() += 1;
+            }
+        }
+        if self.documents_max == 0 {
+            return;
+        }
+        self.rank.clear();
+        if self.by_relevance {
+            // Scores are not negative: their bits are in their order.
+            self.rank.push(u64::from(u32::MAX - score.to_bits()));
+        }
+        self.rank.extend(self.ranks.iter().map(|ranks| ranks.of(doc)));
+        self.rank.push(self.ids.ords().first(doc).map_or(MISSING, |ord| ord * 2 + 1));
+        if self.after.as_ref().is_some_and(|after| self.rank <= *after) {
+            return;
+        }
+        if self.best.len() == self.documents_max {
+            if self.best.peek().is_some_and(|(last, ..)| *last <= self.rank) {
+                return;
+            }
+            self.best.pop();
+        }
+        self.best.push((self.rank.clone(), doc, Scored(score)));
+    }
+
+    fn harvest(self) -> tantivy::Result<Found> {
+        let mut documents = Vec::with_capacity(self.best.len());
+        for (_, doc, Scored(score)) in self.best {
+            let key = self.ranks.iter().map(|ranks| ranks.value(doc)).collect::<tantivy::Result<_>>()?;
+            let missing = || TantivyError::InternalError("a document without an id or a version".to_owned());
+            let mut id = Vec::new();
+            let ord = self.ids.ords().first(doc).ok_or_else(missing)?;
+            self.ids.ord_to_bytes(ord, &mut id)?;
+            documents.push(FoundDocument {
+                address: DocAddress::new(self.ordinal, doc),
+                uuid: Uuid::from_slice(&id).map_err(|_| missing())?,
+                version: self.versions.first(doc).ok_or_else(missing)?,
+                score,
+                key,
+            });
+        }
+        let facets = self.facets.into_iter().map(|(column, counts)| values(column.as_ref(), &counts));
+        Ok(Found { documents, total: self.total, facets: facets.collect::<tantivy::Result<_>>()? })
+    }
+}
+
+fn values(column: Option<&StrColumn>, counts: &HashMap<u64, u64>) -> tantivy::Result<BTreeMap<String, u64>> {
+    let mut values = BTreeMap::new();
+    if let Some(column) = column {
+        for (ord, documents) in counts {
+            let mut text = String::new();
+            column.ord_to_str(*ord, &mut text)?;
+            values.insert(text, *documents);
+        }
+    }
+    Ok(values)
+}

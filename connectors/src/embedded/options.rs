@@ -1,0 +1,19 @@
+//! What the operator decides about the embedded index.
+
+use std::path::PathBuf;
+
+/// Where the embedded index is and what it may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmbeddedOptions {
+    /// Folder of all generations, made if it is not there. One process at a time writes to it.
+    pub folder: PathBuf,
+    /// Memory that a writer may fill before it writes a segment, at least 15 MB. Reading takes the page cache.
+    pub writer_heap_bytes: usize,
+}
+
+impl EmbeddedOptions {
+    /// A folder, and the defaults: 50 MB.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), writer_heap_bytes: 50_000_000 }
+    }
+}

@@ -1,0 +1,131 @@
+//! The quarantine of a station: written by who owns the document's partition, asked for and commanded by anybody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use millstream_outbox::queue::entry::Entry;
+use millstream_outbox::queue::{Quarantined, QueueError};
+
+use super::Station;
+use crate::kafka::partition::partition_of;
+use crate::kafka::queue::producer::Outgoing;
+use crate::kafka::queue::record;
+use crate::kafka::queue::window::Command;
+
+/// Keys of records that nobody could read begin so.
+const REFUSED: &str = "refused/";
+
+impl Station {
+    /// Brings the quarantine topic up to what the window says of these documents now, as far as they are ours.
+    pub(in crate::kafka::queue) async fn mirror(&self, document_ids: &[i64]) -> Result<(), QueueError> {
+        if document_ids.is_empty() {
+            return Ok(());
+        }
+        let _alone = self.mirroring.lock().await;
+        let records: Vec<Outgoing> = {
+            let window = self.window();
+            let ours = document_ids.iter().filter(|document_id| window.owns(self.partition(**document_id)));
+            ours.map(|document_id| Outgoing {
+                topic: Arc::clone(&self.quarantine_topic),
+                partition: None,
+                key: record::entry_key(*document_id),
+                value: window.quarantine_of(*document_id).as_ref().map(record::quarantined),
+            })
+            .collect()
+        };
+        self.common.producer.write(&records, |_| self.alive().is_ok()).await.map(|_| ())
+    }
+
+    /// Keeps a record that nobody can read.
+    pub(in crate::kafka::queue) async fn keep_refused(
+        &self,
+        (partition, offset): (i32, i64),
+        value: Option<Vec<u8>>,
+    ) -> Result<(), QueueError> {
+        let record = Outgoing {
+            topic: Arc::clone(&self.quarantine_topic),
+            partition: Some(partition),
+            key: format!("{REFUSED}{partition}/{offset}").into_bytes(),
+            value: Some(value.unwrap_or_default()),
+        };
+        self.common.producer.write(&[record], |_| self.alive().is_ok()).await.map(|_| ())
+    }
+
+    /// The partition of a document, in the work topic and in the quarantine topic.
+    fn partition(&self, document_id: i64) -> i32 {
+        partition_of(&record::entry_key(document_id), self.common.options.partitions).cast_signed()
+    }
+
+    /// What the quarantine topic says of a partition, or of all but those that are ours.
+    pub(in crate::kafka::queue) fn quarantine_rows(&self, wanted: impl Fn(i32) -> bool) -> Vec<Entry> {
+        let rows = self.quarantine.rows();
+        let entries = rows.iter().filter(|(key, row)| wanted(row.partition) && !key.starts_with(REFUSED.as_bytes()));
+        let read = entries.filter_map(|(key, row)| match record::quarantined_entry(key, &row.value) {
+            Ok(entry) => Some(entry),
+            Err(error) => {
+                let key = String::from_utf8_lossy(key).into_owned();
+                tracing::error!(topic = %self.quarantine_topic, key, %error, "a quarantined entry cannot be read");
+                None
+            }
+        });
+        read.collect()
+    }
+
+    /// All entries in quarantine, by document. For our own partitions the window knows best.
+    async fn all_quarantined(&self) -> Result<BTreeMap<i64, Entry>, QueueError> {
+        self.alive()?;
+        self.quarantine.sync().await?;
+        let owned: BTreeSet<i32> = self.window().reads().map(|(partition, _)| partition).collect();
+        let others = self.quarantine_rows(|partition| !owned.contains(&partition));
+        let ours: Vec<Entry> = self.window().quarantined().cloned().collect();
+        Ok(others.into_iter().chain(ours).map(|entry| (entry.work.document_id, entry)).collect())
+    }
+
+    pub(in crate::kafka::queue) async fn quarantined(
+        &self,
+        after: Option<i64>,
+        max: usize,
+    ) -> Result<Vec<Quarantined>, QueueError> {
+        let all = self.all_quarantined().await?;
+        let after = all.into_iter().filter(|(document_id, _)| after.is_none_or(|after| *document_id > after));
+        Ok(after.take(max).map(|(_, entry)| Quarantined::from(entry)).collect())
+    }
+
+    /// Tells whoever owns the documents' partitions what an operator wants.
+    pub(in crate::kafka::queue) async fn command(
+        &self,
+        document_ids: Vec<i64>,
+        command: fn(Command) -> Vec<u8>,
+    ) -> Result<u64, QueueError> {
+        let wanted: BTreeSet<i64> = document_ids.into_iter().collect();
+        let all = self.all_quarantined().await?;
+        let meant = all.iter().filter(|(document_id, _)| wanted.contains(document_id));
+        let records: Vec<Outgoing> = meant
+            .map(|(document_id, entry)| {
+                let last_failed_at_ms = entry.failure.as_ref().map_or(0, |failure| failure.last_ms);
+                Outgoing {
+                    topic: Arc::clone(&self.work_topic),
+                    partition: Some(self.partition(*document_id)),
+                    key: record::command_key(),
+                    value: Some(command(Command { document_id: *document_id, last_failed_at_ms })),
+                }
+            })
+            .collect();
+        let written = self.common.producer.write(&records, |_| self.alive().is_ok()).await?;
+        self.alive()?;
+        self.seen(&written).await;
+        Ok(records.len() as u64)
+    }
+
+    /// How many entries stand in the quarantine of partitions that are not ours.
+    pub(in crate::kafka::queue) async fn quarantined_elsewhere(
+        &self,
+        owned: &BTreeSet<i32>,
+    ) -> Result<u64, QueueError> {
+        if owned.len() == self.common.options.partitions as usize {
+            return Ok(0);
+        }
+        self.quarantine.sync().await?;
+        Ok(self.quarantine_rows(|partition| !owned.contains(&partition)).len() as u64)
+    }
+}

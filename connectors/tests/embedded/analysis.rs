@@ -1,0 +1,21 @@
+//! The analysis of text is our own: what it folds to ASCII is held against the table of a filter that others use.
+
+use millstream_search::text::terms;
+use tantivy::tokenizer::{AsciiFoldingFilter, RawTokenizer, TextAnalyzer, TokenStream};
+
+#[test]
+fn letters_and_digits_are_folded_as_lucene_does() {
+    let mut filter = TextAnalyzer::builder(RawTokenizer::default()).filter(AsciiFoldingFilter).build();
+    let mut folded = 0;
+    for character in (char::MIN..=char::MAX).filter(|character| character.is_alphanumeric()) {
+        // One character for one, as Java lower-cases.
+        let lower = character.to_lowercase().next().expect("every character has a lower case").to_string();
+        let mut stream = filter.token_stream(&lower);
+        assert!(stream.advance(), "one token");
+        let expected = stream.token().text.clone();
+        let found: Vec<String> = terms(&character.to_string()).collect();
+        assert_eq!(found, [expected.as_str()], "{character:?}");
+        folded += usize::from(expected != lower);
+    }
+    assert!(folded > 1_000, "{folded} characters were folded");
+}

@@ -1,0 +1,9 @@
+//! The embedded index, on disk.
+
+mod analysis;
+mod conformance;
+mod crash;
+mod folder;
+mod generations;
+mod price;
+mod support;

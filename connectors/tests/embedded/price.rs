@@ -1,0 +1,104 @@
+//! What the embedded index costs, on the real corpus: `cargo test --release --test embedded price -- --ignored --nocapture`
+
+use crate::support::folder;
+use bytes::Bytes;
+use futures::future::join_all;
+use millstream_connectors::embedded::{EmbeddedOptions, EmbeddedStore};
+use millstream_projector::sink::generations::Generations;
+use millstream_projector::sink::{Content, Delivery, DocumentKey, Outcome, Sink};
+use millstream_search::{QueryOptions, SearchEngine, SearchModel, SearchQuery};
+use millstream_store::compose::envelope;
+use millstream_testkit::World;
+use std::sync::Arc;
+use std::time::Instant;
+use uuid::Uuid;
+
+const BATCH: usize = 1_000;
+const IN_FLIGHT: usize = 4;
+const REPEATS: usize = 200;
+
+/// Endpoint and parameters.
+const QUERIES: [(&str, &[(&str, &str)]); 7] = [
+    ("students", &[("q", "maria")]),
+    ("students", &[("lastSurname", "Smith"), ("sort", "-birthDate,firstName")]),
+    ("students", &[("sort", "lastSurname,firstName"), ("totalCount", "true")]),
+    ("studentSchoolAssociations", &[("schoolId:gt", "0"), ("entryDate:gte", "2021-01-01"), ("sort", "-entryDate")]),
+    ("studentSchoolAssociations", &[("facet", "entryGradeLevelDescriptor,schoolReference.schoolId"), ("limit", "0")]),
+    ("schools", &[("addresses.city:gte", "A"), ("addresses.addressTypeDescriptor", "physical")]),
+    ("staffs", &[("q", "john"), ("totalCount", "true")]),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+#[allow(clippy::print_stderr, reason = "a test that measures says what")]
+async fn what_it_costs() {
+    let Some(world) = World::corpus() else { return };
+    let deliveries = corpus(world);
+    let folder = folder();
+    let model = Arc::new(SearchModel::of(&world.mapping));
+    let store =
+        EmbeddedStore::open(&EmbeddedOptions::new(folder.path().join("index")), Arc::clone(&model)).expect("it opens");
+    let sink = store.sink(store.live().await.expect("a live generation")).expect("a sink");
+    let begun = Instant::now();
+    for some in deliveries.chunks(IN_FLIGHT * BATCH) {
+        for outcomes in join_all(some.chunks(BATCH).map(|batch| sink.put(batch))).await {
+            assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Done), "{outcomes:?}");
+        }
+    }
+    let rate = deliveries.len() as f64 / begun.elapsed().as_secs_f64();
+    let standing = &store.list().await.expect("listed")[0];
+    eprintln!("{} documents, {rate:.0} documents/s, {} MB on disk", standing.documents, standing.bytes >> 20);
+    alone(&*sink, &deliveries).await;
+    for (endpoint, parameters) in QUERIES {
+        ask(&store, &model, endpoint, parameters).await;
+    }
+}
+
+fn corpus(world: &World) -> Vec<Delivery> {
+    let at = "2031-01-01T00:00:00Z".parse().expect("a timestamp");
+    let documents = world.corpus.documents().expect("it opens").chain(world.corpus.volume().expect("it opens"));
+    let deliveries = (1_i64..).zip(documents).map(|(version, document)| {
+        let document = document.expect("a document a line");
+        let ix = world.mapping.route(&document.project, &document.resource).expect("a type of the schema");
+        let uuid = Uuid::from_u128(u128::from(version.unsigned_abs()) << 64);
+        let key = DocumentKey { uuid, resource_key: world.mapping.resource(ix).key };
+        let body = Bytes::from(envelope(document.body(), uuid, version, at));
+        Delivery { key, version, content: Content::Document(body), repair: false }
+    });
+    deliveries.collect()
+}
+
+/// One document at a time, each done before the next.
+#[allow(clippy::print_stderr, reason = "a test that measures says what")]
+async fn alone(sink: &dyn Sink, deliveries: &[Delivery]) {
+    let mut times = Vec::new();
+    for delivery in deliveries.iter().take(REPEATS) {
+        let newer = Delivery { version: delivery.version + 1_000_000, ..delivery.clone() };
+        let begun = Instant::now();
+        assert_eq!(sink.put(&[newer]).await, [Outcome::Done]);
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    eprintln!("one document alone, done and found: {}", percentiles(times));
+}
+
+#[allow(clippy::print_stderr, reason = "a test that measures says what")]
+async fn ask(store: &EmbeddedStore, model: &SearchModel, endpoint: &str, parameters: &[(&str, &str)]) {
+    let resource = model.iter().find(|resource| resource.endpoint == endpoint).expect("a type of the schema");
+    let pairs: Vec<(String, String)> =
+        parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let options = QueryOptions { limit_default: 25, limit_max: 500 };
+    let query = SearchQuery::parse(resource, &pairs, &options).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let (mut times, mut found) = (Vec::new(), 0);
+    for _ in 0..REPEATS {
+        let begun = Instant::now();
+        found = store.search(&query).await.expect("an answer").documents.len();
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    eprintln!("{endpoint} {parameters:?}: {found} documents, {}", percentiles(times));
+}
+
+fn percentiles(mut times: Vec<f64>) -> String {
+    times.sort_by(f64::total_cmp);
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    format!("p50 {:.2} ms, p99 {:.2} ms", at(0.5), at(0.99))
+}

@@ -1,0 +1,11 @@
+//! A real Debezium connector in a real Kafka Connect worker, configured as docs/sources.md says: `make interop`.
+
+// The account is printed.
+#![allow(clippy::print_stdout)]
+
+#[path = "../source_suite/consumer.rs"]
+#[allow(dead_code, reason = "the suite of all sources uses the rest")]
+mod consumer;
+mod live;
+mod page;
+mod record;

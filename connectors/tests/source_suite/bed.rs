@@ -1,0 +1,51 @@
+//! What a case of the suite stands on: a database, changes in it, and a source on it.
+
+use futures::future::BoxFuture;
+use millstream_outbox::source::ChangeSource;
+use millstream_outbox::{ChangeKind, NewChange, Position, append};
+use millstream_testkit::TestDatabase;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+/// In which order a source hands out what several sessions wrote, and what its positions are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "each test binary has some of them")]
+pub(crate) enum Order {
+    /// In that of the commits; a position may lie inside a transaction.
+    Commits,
+    /// In that of the transaction ids; likewise.
+    Transactions,
+    /// In that of the commits, as somebody else recorded them; positions know of no transactions.
+    Records,
+}
+
+/// A database and a source of one kind on it.
+pub(crate) trait SourceBed: Send {
+    fn order(&self) -> Order;
+    fn database(&self) -> &TestDatabase;
+    fn writer(&mut self) -> &mut Client;
+    /// Where the source begins that has seen nothing.
+    fn origin(&self) -> Position;
+    fn set_batch_max(&mut self, batch_max: usize);
+    fn start(&self, stored: Position) -> Box<dyn ChangeSource>;
+    /// Makes the server move on without a change, and says where it is then.
+    fn move_on(&mut self) -> BoxFuture<'_, Position>;
+}
+
+/// Commits these documents' changes in one transaction.
+pub(crate) async fn commit(client: &mut Client, documents: impl IntoIterator<Item = i64>) {
+    let transaction = client.transaction().await.expect("begin");
+    append(&transaction, &changes(documents)).await.expect("append");
+    transaction.commit().await.expect("commit");
+}
+
+pub(crate) fn changes(documents: impl IntoIterator<Item = i64>) -> Vec<NewChange> {
+    let change = |document_id| NewChange {
+        document_id,
+        document_uuid: Uuid::from_u128(document_id as u128),
+        resource_key: 3,
+        kind: ChangeKind::ALL[document_id as usize % 4],
+        content_version: 100 + document_id,
+    };
+    documents.into_iter().map(change).collect()
+}

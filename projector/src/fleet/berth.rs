@@ -1,0 +1,122 @@
+//! One lane with its sink: the courier, once the sink could be opened, and the replays into the lane.
+
+use super::{FleetDeps, FleetError, LaneStatus};
+use crate::delivery::{Courier, CourierDeps, CourierHandle, LaneReport};
+use crate::error::{ProjectorError, chain};
+use crate::projector::StopError;
+use crate::replay::{Aim, NoteLedger, Replay, ReplayDeps};
+use crate::sink::Sink;
+use millstream_outbox::queue::WorkQueue;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) struct Berth {
+    pub(super) lane: Arc<dyn WorkQueue>,
+    pub(super) replay: Replay,
+    delivery: Delivery,
+}
+
+enum Delivery {
+    Running {
+        sink: Arc<dyn Sink>,
+        courier: CourierHandle,
+    },
+    /// Why the sink could not be opened.
+    Closed {
+        problem: String,
+    },
+}
+
+/// Opens the sink of a lane.
+pub(super) async fn open_sink(deps: &FleetDeps, name: &str) -> Result<Arc<dyn Sink>, FleetError> {
+    let opened = deps.sinks.open(name).await;
+    opened.map_err(|source| FleetError::Sink { name: name.to_owned(), source })
+}
+
+impl Berth {
+    /// A lane whose sink may turn out not to open: then it is tried again.
+    pub(super) async fn open(deps: &FleetDeps, name: &str, lane: Arc<dyn WorkQueue>) -> Result<Self, FleetError> {
+        match open_sink(deps, name).await {
+            Ok(sink) => Self::with_sink(deps, name, lane, sink).await,
+            Err(error) => {
+                let problem = chain(&error);
+                tracing::error!(sink = name, problem, "nothing is delivered to this sink for now");
+                let replay = replay(deps, name, &lane).await?;
+                Ok(Self { lane, replay, delivery: Delivery::Closed { problem } })
+            }
+        }
+    }
+
+    pub(super) async fn with_sink(
+        deps: &FleetDeps,
+        name: &str,
+        lane: Arc<dyn WorkQueue>,
+        sink: Arc<dyn Sink>,
+    ) -> Result<Self, FleetError> {
+        let replay = replay(deps, name, &lane).await?;
+        let courier = start(deps, name, &lane, &sink);
+        Ok(Self { lane, replay, delivery: Delivery::Running { sink, courier } })
+    }
+
+    /// Tries again to open a sink that could not be opened.
+    pub(super) async fn open_again(&mut self, deps: &FleetDeps, name: &str) {
+        let Delivery::Closed { problem } = &mut self.delivery else { return };
+        match open_sink(deps, name).await {
+            Ok(sink) => {
+                let courier = start(deps, name, &self.lane, &sink);
+                self.delivery = Delivery::Running { sink, courier };
+                tracing::info!(sink = name, "the sink could be opened");
+            }
+            Err(error) => *problem = chain(&error),
+        }
+    }
+
+    pub(super) fn sink(&self) -> Option<Arc<dyn Sink>> {
+        match &self.delivery {
+            Delivery::Running { sink, .. } => Some(Arc::clone(sink)),
+            Delivery::Closed { .. } => None,
+        }
+    }
+
+    pub(super) async fn status(&self, name: &str, paused: bool) -> Result<LaneStatus, FleetError> {
+        let report = match &self.delivery {
+            Delivery::Running { courier, .. } => courier.status().await?,
+            Delivery::Closed { problem } => {
+                let stats = self.lane.stats().await.map_err(ProjectorError::queue("reading a lane's figures"))?;
+                LaneReport::closed(name, &stats, problem.clone())
+            }
+        };
+        Ok(LaneStatus { report, paused, replay: self.replay.job().as_ref().map(Into::into) })
+    }
+
+    pub(super) async fn close(self, deadline: Duration) -> Result<(), StopError> {
+        self.replay.stop().await;
+        match self.delivery {
+            Delivery::Running { courier, .. } => courier.stop(deadline).await,
+            Delivery::Closed { .. } => Ok(()),
+        }
+    }
+}
+
+async fn replay(deps: &FleetDeps, name: &str, lane: &Arc<dyn WorkQueue>) -> Result<Replay, FleetError> {
+    let replay = Replay::open(ReplayDeps {
+        aim: Aim::Lane,
+        queue: Arc::clone(lane),
+        ledger: Arc::new(NoteLedger::new(Arc::clone(&deps.lanes), name)),
+        database: deps.database.clone(),
+        clock: Arc::clone(&deps.clock),
+        options: deps.replay,
+    });
+    Ok(replay.await?)
+}
+
+fn start(deps: &FleetDeps, name: &str, lane: &Arc<dyn WorkQueue>, sink: &Arc<dyn Sink>) -> CourierHandle {
+    Courier::start(CourierDeps {
+        name: name.to_owned(),
+        lane: Arc::clone(lane),
+        sink: Arc::clone(sink),
+        database: deps.database.clone(),
+        clock: Arc::clone(&deps.clock),
+        options: deps.courier,
+    })
+}

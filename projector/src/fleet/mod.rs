@@ -1,0 +1,286 @@
+//! The fleet: one lane, one sink and one courier for each copy that is kept, joined and parted while everything runs.
+//!
+//! What it is: the list of lanes in the durable queue, brought to life. Adding a sink makes its lane first, from when on
+//! the stage owes it everything new, and then fills it with what is there already ([`crate::replay`]). Removing one ends
+//! its courier and then the lane with all it holds. A sink that cannot be opened keeps its lane, and is tried again.
+//!
+//! What it is not: it knows no concrete sink. What a lane's name stands for is asked of a [`SinkFactory`].
+
+mod berth;
+mod report;
+
+pub use report::{LaneStatus, ReplayReport};
+
+use crate::delivery::CourierOptions;
+use crate::error::ProjectorError;
+use crate::projector::StopError;
+use crate::replay::{Job, ReplayError, ReplayOptions, Selection, Spec};
+use crate::sink::{Sink, SinkError};
+use berth::Berth;
+use futures::future::{BoxFuture, join_all};
+use millstream_outbox::clock::Clock;
+use millstream_outbox::queue::{Lanes, QueueError, WorkQueue};
+use millstream_store::connect::Database;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::RwLock;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often sinks that could not be opened are tried again.
+const OPEN_AGAIN: Duration = Duration::from_secs(5);
+
+/// Opens what the name of a lane stands for.
+pub trait SinkFactory: Send + Sync + 'static {
+    /// The sink of this lane. It need not be reachable yet, only configured.
+    ///
+    /// # Errors
+    /// When nothing is configured under this name, or what is there cannot be opened.
+    fn open<'a>(&'a self, lane: &'a str) -> BoxFuture<'a, Result<Arc<dyn Sink>, SinkError>>;
+}
+
+/// What a fleet is made of.
+#[derive(Clone)]
+pub struct FleetDeps {
+    /// The lanes, and what is kept with them.
+    pub lanes: Arc<dyn Lanes>,
+    /// What they lead to.
+    pub sinks: Arc<dyn SinkFactory>,
+    /// Where bodies are.
+    pub database: Database,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Settings of couriers.
+    pub courier: CourierOptions,
+    /// Settings of replays.
+    pub replay: ReplayOptions,
+    /// The lanes that this process serves; all of them without a list.
+    pub only: Option<Vec<String>>,
+}
+
+impl FleetDeps {
+    fn serves(&self, lane: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.iter().any(|name| name == lane))
+    }
+}
+
+impl fmt::Debug for FleetDeps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FleetDeps").field("only", &self.only).finish_non_exhaustive()
+    }
+}
+
+/// Why something about a sink was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// Nobody delivers there.
+    #[error("no sink {name:?} is delivered to; there {}", known(names))]
+    Unknown {
+        /// The name that was given.
+        name: String,
+        /// Those that there are.
+        names: Vec<String>,
+    },
+    /// It is there already.
+    #[error("the sink {0:?} is delivered to already")]
+    Exists(String),
+    /// It cannot be opened.
+    #[error("the sink {name:?} cannot be opened")]
+    Sink {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: SinkError,
+    },
+    /// The durable queue refused.
+    #[error("the lane of a sink could not be changed")]
+    Queue(#[from] QueueError),
+    /// A replay into its lane failed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// The database or the queue failed.
+    #[error(transparent)]
+    Projector(#[from] ProjectorError),
+}
+
+fn known(names: &[String]) -> String {
+    if names.is_empty() { "is none".to_owned() } else { format!("are: {}", names.join(", ")) }
+}
+
+/// All lanes that this process serves.
+pub struct Fleet {
+    deps: FleetDeps,
+    berths: Arc<RwLock<BTreeMap<String, Berth>>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Fleet {
+    /// Brings every lane that the queue has to life.
+    ///
+    /// # Errors
+    /// When the queue does not answer, or what is stored of a replay cannot be read.
+    pub async fn start(deps: FleetDeps) -> Result<Self, FleetError> {
+        let mut berths = BTreeMap::new();
+        for info in deps.lanes.lanes().await? {
+            if deps.serves(&info.name)
+                && let Some(lane) = deps.lanes.lane(&info.name).await?
+            {
+                berths.insert(info.name.clone(), Berth::open(&deps, &info.name, lane).await?);
+            }
+        }
+        let fleet = Self {
+            deps,
+            berths: Arc::new(RwLock::new(berths)),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        let (deps, berths, stop) = (fleet.deps.clone(), Arc::clone(&fleet.berths), fleet.stop.clone());
+        fleet.tasks.spawn(async move {
+            while stop.run_until_cancelled(deps.clock.sleep(OPEN_AGAIN)).await.is_some() {
+                for (name, berth) in berths.write().await.iter_mut() {
+                    berth.open_again(&deps, name).await;
+                }
+            }
+        });
+        Ok(fleet)
+    }
+
+    /// Adds a sink: from now on it is owed everything that changes. With `backfill` also all there is.
+    ///
+    /// # Errors
+    /// [`FleetError::Exists`]; [`FleetError::Sink`] when it cannot be opened, and then nothing was added.
+    pub async fn add(&self, name: &str, backfill: Option<Spec>) -> Result<(), FleetError> {
+        let mut berths = self.berths.write().await;
+        if berths.contains_key(name) {
+            return Err(FleetError::Exists(name.to_owned()));
+        }
+        let sink = berth::open_sink(&self.deps, name).await?;
+        let lane = self.deps.lanes.add_lane(name).await?;
+        let berth = Berth::with_sink(&self.deps, name, lane, sink).await?;
+        if let Some(spec) = backfill {
+            berth.replay.start(spec).await?;
+        }
+        berths.insert(name.to_owned(), berth);
+        tracing::info!(sink = name, "a sink was added");
+        Ok(())
+    }
+
+    /// Removes a sink with everything that was owed to it. What it holds stays as it is.
+    ///
+    /// # Errors
+    /// [`FleetError::Unknown`]; when the queue refuses.
+    pub async fn remove(&self, name: &str, deadline: Duration) -> Result<(), FleetError> {
+        let mut berths = self.berths.write().await;
+        let Some(berth) = berths.remove(name) else { return Err(unknown(name, &berths)) };
+        if let Err(error) = berth.close(deadline).await {
+            tracing::warn!(sink = name, %error, "deliveries to a removed sink were cut off");
+        }
+        self.deps.lanes.remove_lane(name).await?;
+        tracing::info!(sink = name, "a sink was removed");
+        Ok(())
+    }
+
+    /// Pauses or resumes a sink: while it is paused, at most one entry for each document waits for it.
+    ///
+    /// # Errors
+    /// [`FleetError::Unknown`]; when the queue refuses.
+    pub async fn set_paused(&self, name: &str, paused: bool) -> Result<(), FleetError> {
+        let mut berths = self.berths.write().await;
+        if !berths.contains_key(name) {
+            return Err(unknown(name, &berths));
+        }
+        self.deps.lanes.set_paused(name, paused).await?;
+        if let Some(berth) = berths.get_mut(name).filter(|_| !paused) {
+            berth.open_again(&self.deps, name).await;
+        }
+        Ok(())
+    }
+
+    /// Owes a sink documents again.
+    ///
+    /// # Errors
+    /// [`FleetError::Unknown`]; [`ReplayError::Busy`] while another replay into its lane runs.
+    pub async fn replay(&self, name: &str, spec: Spec) -> Result<Job, FleetError> {
+        let berths = self.berths.read().await;
+        let berth = berths.get(name).ok_or_else(|| unknown(name, &berths))?;
+        Ok(berth.replay.start(spec).await?)
+    }
+
+    /// Ends the replay into a sink's lane; answers whether there was one.
+    ///
+    /// # Errors
+    /// [`FleetError::Unknown`]; when that cannot be stored.
+    pub async fn cancel_replay(&self, name: &str) -> Result<bool, FleetError> {
+        let berths = self.berths.read().await;
+        let berth = berths.get(name).ok_or_else(|| unknown(name, &berths))?;
+        Ok(berth.replay.cancel().await?)
+    }
+
+    /// The lane and the sink of this name; no sink while it cannot be opened.
+    ///
+    /// # Errors
+    /// [`FleetError::Unknown`].
+    pub async fn get(&self, name: &str) -> Result<(Arc<dyn WorkQueue>, Option<Arc<dyn Sink>>), FleetError> {
+        let berths = self.berths.read().await;
+        let berth = berths.get(name).ok_or_else(|| unknown(name, &berths))?;
+        Ok((Arc::clone(&berth.lane), berth.sink()))
+    }
+
+    /// The names of all lanes, in order.
+    pub async fn names(&self) -> Vec<String> {
+        self.berths.read().await.keys().cloned().collect()
+    }
+
+    /// How each lane is doing, in order of their names.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    pub async fn status(&self) -> Result<Vec<LaneStatus>, FleetError> {
+        let paused: BTreeMap<String, bool> =
+            self.deps.lanes.lanes().await?.into_iter().map(|lane| (lane.name, lane.paused)).collect();
+        let berths = self.berths.read().await;
+        let mut all = Vec::with_capacity(berths.len());
+        for (name, berth) in berths.iter() {
+            all.push(berth.status(name, paused.get(name).copied().unwrap_or_default()).await?);
+        }
+        Ok(all)
+    }
+
+    /// Ends every courier and every walk in good order.
+    ///
+    /// # Errors
+    /// When `deadline` passes first for one of them. What it had in hand is delivered again.
+    pub async fn stop(&self, deadline: Duration) -> Result<(), StopError> {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let berths = std::mem::take(&mut *self.berths.write().await);
+        let closed = join_all(berths.into_values().map(|berth| berth.close(deadline))).await;
+        closed.into_iter().collect()
+    }
+}
+
+/// What every sink that is new is given: everything there is, deletes included.
+#[must_use]
+pub const fn backfill(per_s_max: Option<u32>) -> Spec {
+    Spec { selection: Selection::All, per_s_max, repair: false, empty: false }
+}
+
+fn unknown(name: &str, berths: &BTreeMap<String, Berth>) -> FleetError {
+    FleetError::Unknown { name: name.to_owned(), names: berths.keys().cloned().collect() }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fleet").field("deps", &self.deps).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,209 @@
+//! What can be wrong with a sink, and the account of it.
+
+use millstream_outbox::queue::Work;
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap};
+use uuid::Uuid;
+
+/// Findings kept by name; of more only the number is known.
+const KEPT_MAX: usize = 100_000;
+
+/// What is wrong with a sink's copy of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// The cache has it, the sink has not.
+    Missing,
+    /// The sink has an older version.
+    Stale,
+    /// The sink has a version that the source never gave, or lost since (a restored backup).
+    Newer,
+    /// The sink has other bytes at this very version.
+    Altered,
+    /// The sink has it, the source never had.
+    Extra,
+    /// The sink has it, the source deleted it.
+    Undeleted,
+}
+
+impl FindingKind {
+    /// Its name for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Stale => "stale",
+            Self::Newer => "newer",
+            Self::Altered => "altered",
+            Self::Extra => "extra",
+            Self::Undeleted => "undeleted",
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What.
+    pub kind: FindingKind,
+    /// About which document.
+    pub uuid: Uuid,
+    /// Its DocumentId, where the source knows it.
+    #[serde(skip)]
+    pub document_id: Option<i64>,
+    /// Its type, where the source knows it.
+    pub resource_key: Option<i16>,
+    /// The version that the source has, that of the delete if it was deleted.
+    pub version: Option<i64>,
+    /// The version that the sink has.
+    pub held: Option<i64>,
+}
+
+impl Finding {
+    /// What has to be owed to the sink's lane so that it is mended. A sink that has a newer version than the source
+    /// cannot be mended document by document, since versions guard it: none.
+    #[must_use]
+    pub fn mending(&self, now_ms: u64) -> Option<Work> {
+        let deleted = matches!(self.kind, FindingKind::Extra | FindingKind::Undeleted);
+        let version = match self.kind {
+            FindingKind::Newer => return None,
+            // Above whatever the sink has of it: nobody else will ever write it.
+            FindingKind::Extra | FindingKind::Undeleted => self.version.max(self.held.map(|held| held + 1))?,
+            FindingKind::Missing | FindingKind::Stale | FindingKind::Altered => self.version?,
+        };
+        Some(Work {
+            // Documents that the source does not know get a key that none of its own can have.
+            document_id: self.document_id.unwrap_or_else(|| (self.uuid.as_u64_pair().1 as i64) | i64::MIN),
+            document_uuid: self.uuid,
+            resource_key: self.resource_key.unwrap_or_default(),
+            version,
+            xid: 0,
+            deleted,
+            rebuild: !deleted,
+            cascade: false,
+            repair: true,
+            low_priority: true,
+            attempts: 0,
+            first_enqueued_at_ms: now_ms,
+            not_before_ms: 0,
+        })
+    }
+}
+
+/// What one look found.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// Documents of the cache that were compared.
+    pub(super) compared: u64,
+    /// Documents that the sink has and the cache has not, although they are there.
+    pub(super) uncached: u64,
+    counts: BTreeMap<FindingKind, u64>,
+    kept: HashMap<Uuid, Finding>,
+}
+
+impl Findings {
+    pub(super) fn add(&mut self, finding: Finding) {
+        *self.counts.entry(finding.kind).or_default() += 1;
+        if self.kept.len() < KEPT_MAX {
+            self.kept.insert(finding.uuid, finding);
+        }
+    }
+
+    pub(super) fn extend(&mut self, finding: Option<Finding>) {
+        finding.into_iter().for_each(|finding| self.add(finding));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    fn total(&self) -> u64 {
+        self.counts.values().sum()
+    }
+}
+
+/// What is wrong with a sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SinkReport {
+    /// What the sink is and where.
+    pub sink: String,
+    /// Documents of the cache that were compared with it.
+    pub compared: u64,
+    /// Things that are wrong, by kind.
+    pub counts: BTreeMap<FindingKind, u64>,
+    /// Which ones, up to 100,000, in order of kind and id.
+    pub findings: Vec<Finding>,
+    /// Documents that changed while the sink was read, and whose copy was not current at either look.
+    pub behind: u64,
+}
+
+impl SinkReport {
+    /// What both looks found wrong in the same way. A second look is made only if the first found something.
+    pub(super) fn of(sink: String, first: &Findings, second: Option<&Findings>) -> Self {
+        let compared = second.unwrap_or(first).compared;
+        let mut report = Self { sink, compared, counts: BTreeMap::new(), findings: Vec::new(), behind: 0 };
+        let Some(second) = second else {
+            report.behind = first.uncached;
+            return report;
+        };
+        report.behind = second.uncached;
+        if second.total() > second.kept.len() as u64 {
+            // Too many to tell one from the other: all of them count.
+            report.counts.clone_from(&second.counts);
+            report.findings = second.kept.values().cloned().collect();
+        } else {
+            for finding in second.kept.values() {
+                let before = first.kept.get(&finding.uuid);
+                if before.is_some_and(|before| before.version == finding.version) {
+                    *report.counts.entry(finding.kind).or_default() += 1;
+                    report.findings.push(finding.clone());
+                } else {
+                    report.behind += 1;
+                }
+            }
+        }
+        report.findings.sort_by_key(|finding| (finding.kind, finding.uuid));
+        report
+    }
+
+    /// How many things are wrong.
+    #[must_use]
+    pub fn differences(&self) -> u64 {
+        self.counts.values().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(kind: FindingKind, number: u128, version: i64, held: Option<i64>) -> Finding {
+        let uuid = Uuid::from_u128(number);
+        Finding { kind, uuid, document_id: Some(number as i64), resource_key: Some(1), version: Some(version), held }
+    }
+
+    #[test]
+    fn only_what_is_wrong_twice_about_one_version_is_a_difference() {
+        let (mut first, mut second) = (Findings::default(), Findings::default());
+        for number in 1..=3 {
+            first.add(finding(FindingKind::Stale, number, 5, Some(4)));
+        }
+        second.add(finding(FindingKind::Stale, 1, 5, Some(4)));
+        second.add(finding(FindingKind::Stale, 2, 9, Some(8)));
+        second.add(finding(FindingKind::Missing, 7, 9, None));
+        let report = SinkReport::of("a sink".to_owned(), &first, Some(&second));
+        assert_eq!((report.differences(), report.behind), (1, 2), "{report:?}");
+        assert_eq!(report.findings[0].uuid, Uuid::from_u128(1));
+    }
+
+    #[test]
+    fn what_should_not_be_there_is_deleted_above_the_version_it_has() {
+        let undeleted = finding(FindingKind::Undeleted, 1, 5, Some(9)).mending(0).expect("it can be mended");
+        assert_eq!((undeleted.deleted, undeleted.version), (true, 10));
+        let unknown = Finding { document_id: None, version: None, ..finding(FindingKind::Extra, 1, 5, Some(9)) };
+        let unknown = unknown.mending(0).expect("it can be mended");
+        assert!(unknown.deleted && unknown.version == 10 && unknown.document_id < 0);
+        assert!(finding(FindingKind::Newer, 1, 5, Some(9)).mending(0).is_none());
+        assert!(finding(FindingKind::Altered, 1, 5, Some(5)).mending(0).is_some_and(|work| work.repair));
+    }
+}

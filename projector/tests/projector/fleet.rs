@@ -1,0 +1,257 @@
+//! Sinks that come and go while everything runs, replays that fill them, and the proof of what they hold.
+
+use super::delivery::{Town, held};
+use super::support::PATIENCE;
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt};
+use millstream_outbox::clock::SystemClock;
+use millstream_outbox::queue::{Lanes, MemoryQueue, WorkQueue};
+use millstream_projector::delivery::CourierOptions;
+use millstream_projector::fleet::{Fleet, FleetDeps, FleetError, SinkFactory, backfill};
+use millstream_projector::proof::{FindingKind, prove};
+use millstream_projector::replay::{
+    Aim, FileLedger, JobState, Replay, ReplayDeps, ReplayError, ReplayOptions, Selection, Spec, count,
+};
+use millstream_projector::sink::{Content, Delivery, DocumentKey, MemorySink, Sink, SinkError};
+use millstream_testkit::{wait_for, wait_until};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use uuid::Uuid;
+
+/// Maps by name; other names cannot be opened.
+#[derive(Default)]
+struct Maps(Mutex<BTreeMap<String, Arc<MemorySink>>>);
+
+impl Maps {
+    fn of(names: &[&str]) -> Arc<Self> {
+        let maps = names.iter().map(|name| ((*name).to_owned(), Arc::default()));
+        Arc::new(Self(Mutex::new(maps.collect())))
+    }
+
+    fn get(&self, name: &str) -> Arc<MemorySink> {
+        Arc::clone(&self.0.lock().expect("nobody panics with the lock")[name])
+    }
+}
+
+impl SinkFactory for Maps {
+    fn open<'a>(&'a self, lane: &'a str) -> BoxFuture<'a, Result<Arc<dyn Sink>, SinkError>> {
+        let map = self.0.lock().expect("nobody panics with the lock").get(lane).cloned();
+        let unfit = || SinkError::Unfit { sink: lane.to_owned(), differences: vec!["it is not configured".to_owned()] };
+        async move { map.map(|map| map as Arc<dyn Sink>).ok_or_else(unfit) }.boxed()
+    }
+}
+
+async fn fleet(town: &Town, maps: &Arc<Maps>) -> Fleet {
+    let deps = FleetDeps {
+        lanes: Arc::<MemoryQueue>::clone(&town.queue),
+        sinks: Arc::<Maps>::clone(maps),
+        database: town.bed.db().clone(),
+        clock: Arc::new(SystemClock),
+        courier: CourierOptions::default(),
+        replay: ReplayOptions { page: 7, ..ReplayOptions::default() },
+        only: None,
+    };
+    Fleet::start(deps).await.expect("a fleet")
+}
+
+async fn wait_replayed(fleet: &Fleet, name: &str) -> u64 {
+    wait_for("the replay to end", PATIENCE, || async {
+        let lanes = fleet.status().await.expect("a status");
+        let replay = lanes.into_iter().find(|lane| lane.report.name == name)?.replay?;
+        (replay.state == JobState::Done).then_some(replay.done)
+    })
+    .await
+}
+
+/// RECOVERABLE, CONVERGE
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_added_is_filled_and_followed_and_can_go_again() {
+    let town = Town::new().await;
+    let room = town.bed.homeroom(30).await;
+    town.bed.delete("studentSchoolAssociations", room.enrolments[3]).await;
+    town.bed.wait_converged().await;
+    let maps = Maps::of(&["search"]);
+    let fleet = fleet(&town, &maps).await;
+
+    let refused = fleet.add("nowhere", None).await.expect_err("it is not configured");
+    assert!(matches!(refused, FleetError::Sink { .. }), "{refused}");
+    assert!(fleet.names().await.is_empty(), "nothing was added");
+
+    fleet.add("search", Some(backfill(None))).await.expect("it is added");
+    town.bed.post_student(99, "Late").await;
+    town.wait_equal(&*maps.get("search")).await;
+    let documents = town.bed.value::<i64>(r#"SELECT count(*) FROM "dms"."Document""#).await as u64;
+    let replayed = wait_replayed(&fleet, "search").await;
+    assert!(replayed >= documents, "all documents and the tombstone: {replayed} of {documents}");
+    assert!(matches!(fleet.add("search", None).await, Err(FleetError::Exists(_))));
+
+    fleet.remove("search", PATIENCE).await.expect("it is removed");
+    assert!(matches!(fleet.set_paused("search", true).await, Err(FleetError::Unknown { .. })));
+    assert!(town.queue.lanes().await.expect("lanes").is_empty());
+    fleet.stop(PATIENCE).await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_sink_is_owed_one_entry_a_document_and_gets_them_in_the_end() {
+    let town = Town::new().await;
+    let maps = Maps::of(&["search"]);
+    let fleet = fleet(&town, &maps).await;
+    fleet.add("search", None).await.expect("it is added");
+    fleet.set_paused("search", true).await.expect("it pauses");
+    for round in 0..10 {
+        town.bed.post_student(1, &format!("Ada {round}")).await;
+        town.bed.post_student(2, &format!("Bea {round}")).await;
+    }
+    town.bed.wait_converged().await;
+    let lane = wait_for("two entries to wait", PATIENCE, || async {
+        let lane = fleet.status().await.expect("a status").remove(0);
+        (lane.report.depth == 2).then_some(lane)
+    })
+    .await;
+    assert!(lane.paused && lane.report.delivered == 0, "{lane:#?}");
+    fleet.set_paused("search", false).await.expect("it resumes");
+    town.wait_equal(&*maps.get("search")).await;
+    fleet.stop(PATIENCE).await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_goes_on_where_it_was_stopped_and_keeps_to_its_rate() {
+    let town = Town::new().await;
+    for number in 0..60 {
+        town.bed.post_student(number, "Ada").await;
+    }
+    town.bed.wait_converged().await;
+    let maps = Maps::of(&["search"]);
+    let first = fleet(&town, &maps).await;
+    first.add("search", Some(backfill(Some(40)))).await.expect("it is added");
+    let busy = first.replay("search", backfill(None)).await.expect_err("one runs");
+    assert!(matches!(busy, FleetError::Replay(ReplayError::Busy { total: 60, .. })), "{busy}");
+    let done = || async {
+        let lanes = first.status().await.expect("a status");
+        lanes[0].replay.as_ref().map_or(0, |replay| replay.done)
+    };
+    wait_until("a part to be replayed", PATIENCE, || async { done().await >= 7 }).await;
+    first.stop(PATIENCE).await.expect("it stops");
+    let part = held(&*maps.get("search")).await.len();
+    assert!((7..60).contains(&part), "it was stopped in the middle: {part}");
+
+    let second = fleet(&town, &maps).await;
+    assert_eq!(wait_replayed(&second, "search").await, 60, "each counted once");
+    town.wait_equal(&*maps.get("search")).await;
+    assert!(!second.cancel_replay("search").await.expect("an answer"), "none runs");
+    second.stop(PATIENCE).await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn selections_name_documents_types_and_ranges() {
+    let town = Town::new().await;
+    let room = town.bed.homeroom(4).await;
+    town.bed.delete("studentSchoolAssociations", room.enrolments[0]).await;
+    town.bed.wait_converged().await;
+    let total = async |selection: Selection| -> (u64, u64) {
+        let counted = count(town.bed.db(), &selection).await.expect("a count");
+        (counted.iter().map(|one| one.written).sum(), counted.iter().map(|one| one.deleted).sum())
+    };
+    // A grade level, a school, a period, four students, three of four enrolments.
+    assert_eq!(total(Selection::All).await, (10, 1));
+    let key = town.bed.world.mapping.resource(town.bed.world.mapping.route("meadow", "students").expect("a type")).key;
+    assert_eq!(total(Selection::Resource { resource_key: key }).await, (4, 0));
+    assert_eq!(total(Selection::Document { uuid: room.enrolments[0] }).await, (0, 1));
+    assert_eq!(total(Selection::Document { uuid: room.enrolments[1] }).await, (1, 0));
+    let last: i64 = town.bed.value(r#"SELECT max("OutboxId") FROM "dms"."Outbox""#).await;
+    assert_eq!(total(Selection::Outbox { from: last, to: last }).await, (0, 1));
+    assert_eq!(total(Selection::Time { from_ms: 0, to_ms: 1 }).await, (0, 0));
+    let (written, deleted) = total(Selection::Time { from_ms: 0, to_ms: 4_000_000_000_000 }).await;
+    assert_eq!((written >= 11, deleted), (true, 1), "every change record: {written}");
+}
+
+/// FRESH, CONVERGE: the cache emptied and made anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cache_is_made_anew() {
+    let town = Town::new().await;
+    town.bed.homeroom(20).await;
+    town.bed.wait_converged().await;
+    let before: String = town.bed.value(r#"SELECT max("ComputedAt")::text FROM "dms"."DocumentCache""#).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let ledger = Arc::new(FileLedger::new(folder.path().join("replay.json")));
+    let deps = ReplayDeps {
+        aim: Aim::Cache,
+        queue: Arc::<MemoryQueue>::clone(&town.queue) as Arc<dyn WorkQueue>,
+        ledger,
+        database: town.bed.db().clone(),
+        clock: Arc::new(SystemClock),
+        options: ReplayOptions { page: 3, ..ReplayOptions::default() },
+    };
+    let replay = Replay::open(deps.clone()).await.expect("it opens");
+    let spec = Spec { selection: Selection::All, per_s_max: None, repair: false, empty: true };
+    replay.start(spec).await.expect("it starts");
+    wait_until("it to be walked", PATIENCE, || async { replay.job().is_some_and(|job| job.state == JobState::Done) })
+        .await;
+    town.bed.wait_converged().await;
+    let sql = format!(r#"SELECT count(*) FROM "dms"."DocumentCache" WHERE "ComputedAt" <= '{before}'"#);
+    assert_eq!(town.bed.value::<i64>(&sql).await, 0, "every body is new");
+    town.bed.verify().await;
+    let again = Replay::open(deps).await.expect("it opens");
+    assert_eq!(again.job().map(|job| job.state), Some(JobState::Done), "the file knows");
+}
+
+/// Every kind of difference is found by name, and mended through the lane; a newer version is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_is_proven_and_mended() {
+    let town = Town::new().await;
+    let room = town.bed.homeroom(6).await;
+    let maps = Maps::of(&["search"]);
+    let fleet = fleet(&town, &maps).await;
+    fleet.add("search", Some(backfill(None))).await.expect("it is added");
+    let sink = maps.get("search");
+    town.wait_equal(&*sink).await;
+    let proven = async || prove(town.bed.db(), &*sink, &SystemClock, &mut |_| {}).await.expect("a report");
+    let clean = proven().await;
+    assert_eq!((clean.differences(), clean.compared, clean.behind), (0, 15, 0), "{clean:?}");
+
+    let [altered, undeleted, newer] = [room.enrolments[0], room.enrolments[1], room.enrolments[2]];
+    let versions = held(&*sink).await;
+    let key = |uuid| DocumentKey { uuid, resource_key: 1 };
+    let damage = |uuid: Uuid, version: i64| {
+        let json = format!(r#"{{"id":"{uuid}","_etag":"{version}","damaged":true}}"#);
+        Delivery { key: key(uuid), version, content: Content::Document(Bytes::from(json)), repair: true }
+    };
+    let gone = town.bed.delete("studentSchoolAssociations", undeleted).await;
+    town.wait_equal(&*sink).await;
+    let extra = Uuid::from_u128(0xE);
+    let deliveries = [
+        damage(altered, versions[&altered]),
+        damage(undeleted, gone.version),
+        damage(newer, versions[&newer] + 1_000),
+        damage(extra, 5),
+    ];
+    sink.put(&deliveries).await;
+    let report = proven().await;
+    let kinds: BTreeMap<Uuid, FindingKind> = report.findings.iter().map(|found| (found.uuid, found.kind)).collect();
+    let expected = [
+        (altered, FindingKind::Altered),
+        (undeleted, FindingKind::Undeleted),
+        (newer, FindingKind::Newer),
+        (extra, FindingKind::Extra),
+    ];
+    assert_eq!(kinds, expected.into_iter().collect(), "{report:#?}");
+
+    let (lane, _) = fleet.get("search").await.expect("a lane");
+    let mending: Vec<_> = report.findings.iter().filter_map(|found| found.mending(0)).collect();
+    assert_eq!(mending.len(), 3);
+    lane.put(mending, None).await.expect("it is owed");
+    wait_until("the lane to be empty", PATIENCE, || async { lane.stats().await.expect("figures").depth == 0 }).await;
+    let left = proven().await;
+    assert_eq!(left.counts, BTreeMap::from([(FindingKind::Newer, 1)]), "{left:#?}");
+    fleet.stop(PATIENCE).await.expect("it stops");
+}
+
+/// An empty sink that nobody filled misses everything; a lane without entries would never tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_sink_misses_every_document() {
+    let town = Town::new().await;
+    town.bed.homeroom(3).await;
+    town.bed.wait_converged().await;
+    let report = prove(town.bed.db(), &MemorySink::default(), &SystemClock, &mut |_| {}).await.expect("a report");
+    assert_eq!(report.counts, BTreeMap::from([(FindingKind::Missing, 9)]), "{report:#?}");
+}
