@@ -181,10 +181,10 @@ fn commit(consumer: &MemberConsumer, of: &[i32], mode: CommitMode) {
     let station = &callbacks.station;
     let mut offsets = TopicPartitionList::new();
     {
-        let (window, mut committed) = (station.window(), callbacks.committed());
+        let (window, committed) = (station.window(), callbacks.committed());
         for (partition, finished) in window.finished().filter(|(partition, _)| of.contains(partition)) {
+            // Until the group has said yes it is asked again: a question can be lost with the broker that it went to.
             if committed.get(&partition).is_none_or(|committed| finished > *committed) {
-                committed.insert(partition, finished);
                 told(station, offsets.add_partition_offset(&station.names.work, partition, Offset::Offset(finished)));
             }
         }
@@ -282,9 +282,21 @@ impl ConsumerContext for Callbacks {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        if let Err(error) = result {
-            let refused = numbers(offsets);
-            self.committed().retain(|partition, _| !refused.contains(partition));
+        // The answer as a whole may be fine while that for a partition is not.
+        let mut refused = result.err();
+        for element in offsets.elements() {
+            match (element.error(), element.offset()) {
+                (Err(error), _) => refused = refused.or(Some(error)),
+                (Ok(()), Offset::Offset(offset)) if refused.is_none() => {
+                    // Of a partition that was let go of meanwhile nothing is remembered.
+                    self.committed()
+                        .entry(element.partition())
+                        .and_modify(|committed| *committed = offset.max(*committed));
+                }
+                (Ok(()), _) => {}
+            }
+        }
+        if let Some(error) = refused {
             self.station.counters.commits_refused.fetch_add(1, Ordering::Relaxed);
             let topic = &self.station.work_topic;
             tracing::warn!(%topic, %error, "a commit was refused: what it was about may be done again");
