@@ -12,6 +12,7 @@
 mod board;
 mod desk;
 mod options;
+mod parts;
 mod queue;
 mod role;
 mod running;

@@ -4,31 +4,19 @@ use super::{
     Up,
     board::{About, Board},
     options,
+    parts::Parts,
     queue::Queue,
-    role::Role,
-    search::Searching,
-    source::SlotFactory,
     upkeep,
 };
-use crate::{database::Server, failure::Failure, signal::Signals, sinks::Sinks};
-use millstream_api::{Api, ApiParts, Drained, Extras, SearchParts, StoreReader, serve};
-use millstream_projector::{
-    Deps, Projector, ProjectorOptions, SystemClock,
-    delivery::CourierOptions,
-    fleet::{Fleet, FleetDeps},
-    replay::{Aim, FileLedger, Replay, ReplayDeps, ReplayOptions},
-};
-use millstream_store::{connect::Database, load::Caches};
-use millstream_writer::Writer;
+use crate::{database::Server, failure::Failure, signal::Signals};
+use millstream_api::{Drained, serve};
+use millstream_store::connect::Database;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Pause between two looks at the managed server.
 const LOOK_AT_SERVER_EVERY: Duration = Duration::from_millis(500);
-
-/// Where the place of a replay into the cache is kept, in the data folder.
-const REPLAY_FILE: &str = "replay.json";
 
 /// Why a process ends.
 #[derive(Debug)]
@@ -70,90 +58,38 @@ impl Running {
         server: &Server,
         database: Database,
     ) -> Result<Self, Failure> {
-        let config = up.config;
-        let mapping = Arc::clone(&up.compiled.mapping);
-        let writer = {
-            let (database, mapping, options) = (database.clone(), Arc::clone(&mapping), options::writer(config));
-            let built = tokio::task::spawn_blocking(move || Writer::new(database, mapping, options));
-            built.await.map_err(Failure::failed)?.map_err(Failure::failed)?
-        };
-        let (role, queue) = (up.role.clone(), Queue::open(config).await?);
-        let caches = Arc::new(Caches::default());
-        let projector_options = options::projector(config);
-        let consumer = projector_options.consumer.clone();
+        let (config, role, queue) = (up.config, &up.role, Queue::open(up.config).await?);
         let address = format!("http://{}", listener.local_addr().map_err(Failure::failed)?);
-        let url = config.api.public_url.as_ref().map_or_else(|| address.clone(), ToString::to_string);
-        let projector = role.part().map(|part| {
-            Projector::start(Deps {
-                database: database.clone(),
-                mapping: Arc::clone(&mapping),
-                caches: Arc::clone(&caches),
-                queue: queue.work(),
-                source: Arc::new(SlotFactory::new(&server.options, &config.source.slot, &config.source.publication)),
-                clock: Arc::new(SystemClock),
-                options: ProjectorOptions { part, ..projector_options },
-            })
-        });
-        let sinks = Arc::new(Sinks::new(config, &up.compiled));
-        let model = Arc::clone(&sinks.model);
-        let fleet = Fleet::start(FleetDeps {
-            lanes: queue.lanes(),
-            sinks: Arc::<Sinks>::clone(&sinks),
-            database: database.clone(),
-            clock: Arc::new(SystemClock),
-            courier: CourierOptions::default(),
-            replay: ReplayOptions::default(),
-            serves: role.lanes(),
-        });
-        let fleet = fleet.await.map_err(Failure::failed)?;
-        let replay = Replay::open(ReplayDeps {
-            aim: Aim::Cache,
-            queue: queue.work(),
-            ledger: Arc::new(FileLedger::new(config.data_dir.join(REPLAY_FILE))),
-            database: database.clone(),
-            clock: Arc::new(SystemClock),
-            options: ReplayOptions::default(),
-        });
-        let replay = replay.await.map_err(Failure::failed)?;
+        let parts = Parts::new(up, server, database.clone(), &queue);
         let about = About {
             address: address.clone(),
-            url,
+            url: config.api.public_url.as_ref().map_or_else(|| address.clone(), ToString::to_string),
             effective_schema_hash: up.compiled.schema.hash.clone(),
             managed: server.cluster.is_some(),
             database: database.clone(),
             started: up.started,
-            projector,
-            mapping: Arc::clone(&mapping),
+            projector: parts.projector(),
+            mapping: Arc::clone(&up.compiled.mapping),
             queue: queue.work(),
-            replay,
+            replay: parts.replay().await?,
             wanted: role.wanted(config),
             role: role.clone(),
-            fleet,
-            sinks,
+            fleet: parts.fleet().await?,
+            sinks: Arc::clone(&parts.sinks),
         };
         up.board.publish(about).await;
-
-        let recorder = up.recorder.clone();
-        let parts = ApiParts {
-            mapping: Arc::clone(&mapping),
-            reader: Arc::new(StoreReader::new(database.clone(), mapping, caches)),
-            writer: Arc::new(writer),
-            probe: up.board.probe(),
-            metrics: Arc::new(move || recorder.render()),
-        };
         let stop_api = CancellationToken::new();
-        let searching = Arc::new(Searching::new(up.board.clone(), config.sinks.engine.clone(), up.role == Role::All));
-        let extras = Extras {
-            search: Some(SearchParts { engine: Arc::<Searching>::clone(&searching), model }),
-            copies: Some(searching),
-            status_only: !role.serves_documents(),
-        };
-        let api = Api::with(parts, extras, options::api(config));
+        let api = parts.api().await?;
         let api = tokio::spawn(serve(listener, api, stop_api.clone(), options::server(config)));
 
         let (upkeep, stop_upkeep) = (TaskTracker::new(), CancellationToken::new());
         if role.keeps_house() {
-            upkeep.spawn(upkeep::outbox(database.clone(), consumer, config.outbox_keep, stop_upkeep.clone()));
+            upkeep.spawn(upkeep::outbox(
+                database.clone(),
+                options::projector(config).consumer,
+                config.outbox_keep,
+                stop_upkeep.clone(),
+            ));
         }
         upkeep.spawn(upkeep::sinks(up.board.clone(), stop_upkeep.clone()));
         upkeep.spawn(upkeep::metrics(up.recorder.clone(), stop_upkeep.clone()));
