@@ -35,6 +35,8 @@ pub struct ApiParts {
 pub struct Extras {
     /// Answers searches. Without it `/search` has no addresses.
     pub search: Option<SearchParts>,
+    /// Only health and metrics are served: `/data` and `/search` have no addresses.
+    pub status_only: bool,
     /// Waits for a version, where a request asks for one (`X-Millstream-Min-Version`).
     pub copies: Option<Arc<dyn CopyWait>>,
 }
@@ -98,10 +100,11 @@ pub fn router(api: Api) -> Router {
         .route("/data/{project}/{endpoint}/", any(collection))
         .route("/data/{project}/{endpoint}/{id}", any(item))
         .route("/data/{project}/{endpoint}/{id}/", any(item));
+    let documents =
+        data.route("/search/{project}/{endpoint}", any(search)).route("/search/{project}/{endpoint}/", any(search));
+    let served = if api.0.extras.status_only { Router::new() } else { documents };
     Router::new()
-        .merge(data)
-        .route("/search/{project}/{endpoint}", any(search))
-        .route("/search/{project}/{endpoint}/", any(search))
+        .merge(served)
         .route("/", get(status::root))
         .route("/health", get(status::live))
         .route("/health/ready", get(status::readiness))

@@ -37,6 +37,12 @@ pub struct Arguments {
 pub enum Action {
     /// Start everything in one process: database, API, projector. Ends on SIGTERM or Ctrl-C.
     Up,
+    /// Answer reads, writes and searches; the rest runs in other processes.
+    Api,
+    /// Follow the outbox and fill the queue that other processes share. A second one stands by and takes over.
+    Relay,
+    /// Work the shared queue off: cascades and rebuilds. Any number of them share the work.
+    Project,
     /// Post JSON Lines files through the API of a running Millstream, with an account of every refusal.
     Load(LoadArguments),
     /// Say how far each stage of a running Millstream is.
@@ -60,7 +66,8 @@ pub enum Action {
         #[arg(long)]
         repair: bool,
     },
-    /// Copies of all documents: join, part, pause and fill them while everything runs.
+    /// Copies of all documents: join, part, pause and fill them while everything runs; or, with only a name, deliver
+    /// to that sink in a process of its own.
     #[command(subcommand)]
     Sink(SinkAction),
     /// Search indexes: built anew beside what is live, compared, swapped in and back.
@@ -127,6 +134,9 @@ pub enum ConfigAction {
 /// What `sink` does.
 #[derive(Debug, Subcommand)]
 pub enum SinkAction {
+    /// `millstream sink NAME`: deliver to it from the shared queue, until SIGTERM or Ctrl-C.
+    #[command(external_subcommand)]
+    Run(Vec<String>),
     /// Deliver to one more sink, and fill it with all there is.
     Add {
         /// Which one: kafka, opensearch, embedded.

@@ -22,7 +22,7 @@ pub mod sinks;
 pub mod telemetry;
 pub mod up;
 
-use args::{Action, Arguments, ConfigAction, DdlAction, RebuildAction, SchemaAction};
+use args::{Action, Arguments, ConfigAction, DdlAction, RebuildAction, SchemaAction, SinkAction};
 use clap::Parser;
 use command::Outcome;
 use compiled::Compiled;
@@ -30,6 +30,7 @@ use config::{Config, ConfigErrors, Environment, Settings};
 use exit::Exit;
 use failure::Failure;
 use std::{ffi::OsString, io::Write, time::Duration};
+use up::Role;
 
 /// Runs one command line and says how it ended. Everything that went wrong has been printed to stderr by then.
 pub fn run(line: impl IntoIterator<Item = OsString>) -> Exit {
@@ -93,7 +94,11 @@ fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<
 
 async fn perform(action: Action, config: Config, out: &mut (dyn Write + Send)) -> Outcome {
     match action {
-        Action::Up => Box::pin(up::run(config, out)).await,
+        Action::Up => Box::pin(up::run(Role::All, config, out)).await,
+        Action::Api => Box::pin(up::run(Role::Api, config, out)).await,
+        Action::Relay => Box::pin(up::run(Role::Relay, config, out)).await,
+        Action::Project => Box::pin(up::run(Role::Project, config, out)).await,
+        Action::Sink(SinkAction::Run(words)) => Box::pin(up::run(sink_role(&words)?, config, out)).await,
         Action::Load(load) => Box::pin(command::load::run(load, &config, out)).await,
         Action::Status { json } => command::status::run(json, &config, out).await,
         Action::Verify { json, wait_s, sink, repair } => {
@@ -115,6 +120,21 @@ async fn perform(action: Action, config: Config, out: &mut (dyn Write + Send)) -
         Action::Schema(SchemaAction::Check) => command::schema::check(&compile(&config)?, out),
         Action::Config(_) => Ok(Exit::Done),
         Action::Demo(demo) => Box::pin(demo::run(demo, out)).await,
+    }
+}
+
+/// `millstream sink NAME`, and nothing behind it: flags of the configuration stand before the name.
+fn sink_role(words: &[String]) -> Result<Role, Failure> {
+    match words {
+        [name] if sinks::NAMES.contains(&name.as_str()) => Ok(Role::Sink(name.clone())),
+        [name, ..] if sinks::NAMES.contains(&name.as_str()) => {
+            Err(Failure::usage(format!("`millstream sink {name}` takes no more words: put flags before `sink`")))
+        }
+        _ => Err(Failure::usage(format!(
+            "{:?} is neither something that `millstream sink` does nor a sink; there can be {}",
+            words.first().map_or("", String::as_str),
+            sinks::NAMES.join(", ")
+        ))),
     }
 }
 

@@ -41,6 +41,11 @@ pub enum ProjectorError {
 }
 
 impl ProjectorError {
+    /// Whether the durable queue is broken for good, not merely out of reach.
+    pub(crate) const fn is_fatal_queue(&self) -> bool {
+        matches!(self, Self::Queue { source, .. } if !matches!(source, QueueError::Unavailable { .. }))
+    }
+
     /// For `map_err`: a database failure while doing `action`.
     pub(crate) fn database<E: Into<StoreError>>(action: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::Database { action, source: source.into() }

@@ -28,7 +28,7 @@ pub(crate) fn loaded() -> Started {
 
 fn over(engine: Arc<dyn SearchEngine>, copies: Option<Arc<dyn CopyWait>>) -> Started {
     let search = Some(SearchParts { engine, model: Arc::clone(&MODEL) });
-    Fake { extras: Extras { search, copies }, ..Fake::default() }.start()
+    Fake { extras: Extras { search, copies, ..Extras::default() }, ..Fake::default() }.start()
 }
 
 fn fixture_documents() -> Vec<Document> {

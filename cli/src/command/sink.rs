@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Does it.
 pub async fn run(action: SinkAction, config: &Config, out: &mut (dyn Write + Send)) -> Outcome {
     let (request, told) = match action {
+        SinkAction::Run(_) => return Err(Failure::usage("a sink that runs by itself is started before commands are")),
         SinkAction::Add { sink, no_backfill, per_s } => {
             let told =
                 if no_backfill { "is added, without what is there already" } else { "is added and being filled" };

@@ -73,6 +73,14 @@ pub struct Source {
 /// The durable queue.
 #[derive(Debug, Clone)]
 pub struct Queue {
+    /// It is in Kafka, shared by several processes.
+    pub in_kafka: bool,
+    /// What the names of its topics begin with.
+    pub topic_prefix: String,
+    /// Partitions of its topics.
+    pub partitions: u32,
+    /// A process that is silent for so long loses its work.
+    pub session_timeout: Duration,
     /// Its folder.
     pub dir: PathBuf,
     /// Memory for caching.
@@ -122,6 +130,13 @@ pub struct Embedded {
     pub dir: PathBuf,
     /// Memory of its writer.
     pub heap_bytes: usize,
+}
+
+impl Kafka {
+    /// The properties with their values. Never print them.
+    pub fn exposed_properties(&self) -> BTreeMap<String, String> {
+        self.properties.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect()
+    }
 }
 
 /// OpenSearch.
@@ -227,6 +242,10 @@ impl Config {
             },
             outbox_keep: Duration::from_secs(check.number::<u64>("outbox.keep_hours") * 3_600),
             queue: Queue {
+                in_kafka: check.choice("queue.kind") == "kafka",
+                topic_prefix: check.plain_text("queue.topic_prefix"),
+                partitions: check.number("queue.partitions"),
+                session_timeout: check.millis("queue.session_timeout_ms"),
                 dir: queue_dir,
                 cache_bytes: check.number::<u64>("queue.cache_mib") * 1024 * 1024,
                 attempts_max: check.number("queue.attempts_max"),

@@ -30,8 +30,6 @@ pub const NAMES: [&str; 3] = ["embedded", "kafka", "opensearch"];
 
 /// All sinks that are configured.
 pub struct Sinks {
-    /// Those that the configuration wants from the start on.
-    pub wanted: Vec<String>,
     /// The fields of all types, as searches know them.
     pub model: Arc<SearchModel>,
     kafka: Result<KafkaOptions, String>,
@@ -57,14 +55,7 @@ impl Sinks {
         let kafka = kafka.ok_or_else(|| "no brokers are configured: set kafka.bootstrap_servers".to_owned());
         let opensearch = opensearch(config, &model);
         let embedded = options::embedded(&config.sinks.embedded);
-        Self {
-            wanted: config.sinks.wanted.clone(),
-            model,
-            kafka,
-            opensearch,
-            embedded,
-            embedded_open: Mutex::default(),
-        }
+        Self { model, kafka, opensearch, embedded, embedded_open: Mutex::default() }
     }
 
     /// The lane that a sink of this name gets when it is added: for one with generations that of the live one.
@@ -154,6 +145,6 @@ impl SinkFactory for Sinks {
 /// Names only: the settings of a sink may be secret.
 impl fmt::Debug for Sinks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sinks").field("wanted", &self.wanted).field("kafka", &self.kafka).finish_non_exhaustive()
+        f.debug_struct("Sinks").field("kafka", &self.kafka).finish_non_exhaustive()
     }
 }

@@ -10,13 +10,12 @@ use std::{fs, sync::Arc};
 
 pub(super) fn kafka(kafka: &Kafka, compiled: &Compiled) -> KafkaOptions {
     let resources = compiled.schema.resource_keys.clone();
-    let exposed = |(name, value): (&String, &Secret)| (name.clone(), value.expose().to_owned());
     KafkaOptions {
         partitions: kafka.partitions,
         replication: kafka.replication,
         in_sync_min: kafka.in_sync_min,
         record_bytes_max: kafka.record_bytes_max,
-        properties: kafka.properties.iter().map(exposed).collect(),
+        properties: kafka.exposed_properties(),
         ..KafkaOptions::new(&kafka.bootstrap_servers, &kafka.topic, resources)
     }
 }

@@ -1,7 +1,7 @@
 //! What a running process says about itself: its status, and whether it is ready. The board is there before anything
 //! has started and until everything has stopped, so that somebody who asks is always answered.
 
-use super::desk;
+use super::{desk, role::Role};
 use crate::{
     control::{Handler, Request},
     failure::Failure,
@@ -39,14 +39,19 @@ pub(super) struct About {
     pub(super) managed: bool,
     pub(super) database: Database,
     pub(super) started: Instant,
-    pub(super) projector: ProjectorHandle,
+    /// The part of the projector that runs here, if any.
+    pub(super) projector: Option<ProjectorHandle>,
     pub(super) mapping: Arc<Mapping>,
     /// Where work waits before the cache.
     pub(super) queue: Arc<dyn WorkQueue>,
     /// Replays into it.
     pub(super) replay: Replay,
+    /// What this process is.
+    pub(super) role: Role,
     /// The sinks that are delivered to.
     pub(super) fleet: Fleet,
+    /// The sinks that this process adds if they are not there.
+    pub(super) wanted: Vec<String>,
     /// Those that could be.
     pub(super) sinks: Arc<Sinks>,
 }
@@ -74,8 +79,8 @@ impl Board {
     /// Completes when the projector has given up, and says why. Cancellation safe.
     pub(super) async fn fatal(&self) -> String {
         match self.about.read().await.as_ref() {
-            Some(about) => about.projector.fatal().await,
-            None => std::future::pending().await,
+            Some(About { projector: Some(projector), .. }) => projector.fatal().await,
+            _ => std::future::pending().await,
         }
     }
 
@@ -150,15 +155,16 @@ impl About {
 
     async fn members(&self) -> serde_json::Map<String, Value> {
         let pool = self.database.pool().status();
-        let projector = match self.projector.status().await {
-            Ok(status) => serde_json::to_value(status).unwrap_or_default(),
-            Err(error) => json!({"error": Failure::failed(error).to_string()}),
+        let projector = match &self.projector {
+            None => Value::Null,
+            Some(projector) => projector_status(projector).await,
         };
         let lanes = match self.fleet.status().await {
             Ok(lanes) => serde_json::to_value(lanes).unwrap_or_default(),
             Err(error) => json!({"error": Failure::failed(error).to_string()}),
         };
         let members = [
+            ("role", json!(self.role.to_string())),
             ("address", json!(self.address)),
             ("url", json!(self.url)),
             ("effective_schema_hash", json!(self.effective_schema_hash)),
@@ -210,11 +216,19 @@ impl About {
     /// Answers are right without the projector, only slower: a source that is away makes nobody unready, a projector
     /// that has given up does.
     async fn projector_check(&self) -> Check {
-        match self.projector.status().await {
+        let Some(projector) = &self.projector else { return check("projector", None) };
+        match projector.status().await {
             Ok(status) if status.fatal.is_none() => check("projector", None),
             Ok(_) => check("projector", Some("the projector has stopped: see the log")),
             Err(_) => check("projector", Some("the queue does not answer: see the log")),
         }
+    }
+}
+
+async fn projector_status(projector: &ProjectorHandle) -> Value {
+    match projector.status().await {
+        Ok(status) => serde_json::to_value(status).unwrap_or_default(),
+        Err(error) => json!({"error": Failure::failed(error).to_string()}),
     }
 }
 

@@ -12,6 +12,8 @@
 mod board;
 mod desk;
 mod options;
+mod queue;
+mod role;
 mod running;
 mod search;
 mod source;
@@ -25,13 +27,15 @@ use board::Board;
 pub(crate) use desk::told;
 use metrics_exporter_prometheus::PrometheusHandle;
 use millstream_store::{connect::Database, provision};
-pub(crate) use options::queue as queue_options;
+pub(crate) use queue::Queue;
+pub use role::Role;
 use running::{Running, Why};
 use std::{io::Write, time::Instant};
 use tokio::net::TcpListener;
 
 /// Runs until told to stop. `out` gets one line when everything is ready.
-pub async fn run(config: Config, out: &mut (dyn Write + Send)) -> Outcome {
+pub async fn run(role: Role, config: Config, out: &mut (dyn Write + Send)) -> Outcome {
+    role.check(&config)?;
     let started = Instant::now();
     let signals = Signals::take_over().map_err(Failure::failed)?;
     let files = config.schema_files().map_err(Failure::usage)?.to_vec();
@@ -46,7 +50,7 @@ pub async fn run(config: Config, out: &mut (dyn Write + Send)) -> Outcome {
     let board = Board::default();
     let control = Control::open(&config.data_dir, board.handler()).await?;
     let mut server = Server::own(&config).await?;
-    let up = Up { config: &config, compiled, recorder, board, started, signals };
+    let up = Up { role, config: &config, compiled, recorder, board, started, signals };
     let outcome = up.serve(listener, &mut server, out).await;
     let closed = server.close(config.shutdown_deadline).await;
     control.close().await;
@@ -56,6 +60,7 @@ pub async fn run(config: Config, out: &mut (dyn Write + Send)) -> Outcome {
 
 /// What a start needs to know.
 struct Up<'a> {
+    role: Role,
     config: &'a Config,
     compiled: Compiled,
     recorder: PrometheusHandle,
@@ -69,7 +74,7 @@ impl Up<'_> {
     async fn serve(mut self, listener: TcpListener, server: &mut Server, out: &mut (dyn Write + Send)) -> Outcome {
         let server_ready = self.started.elapsed();
         let database = server.connect(self.config.database.pool_size).await?;
-        provision(&database, &self.compiled).await?;
+        provision(&self.role, &database, &self.compiled).await?;
         let running = Running::start(&self, listener, server, database).await?;
         self.tell(&running.address, server_ready, out)?;
         let why = running.wait(&mut self.signals, server).await;
@@ -109,10 +114,14 @@ impl Up<'_> {
 }
 
 /// Gives an empty database its tables; refuses one that was built for another schema.
-async fn provision(database: &Database, compiled: &Compiled) -> Result<(), Failure> {
+async fn provision(role: &Role, database: &Database, compiled: &Compiled) -> Result<(), Failure> {
     // Looks first: a server that may not make tables can still serve from those that are there.
     match provision::check(database, &compiled.schema).await.map_err(Failure::failed)? {
         provision::SchemaState::Current => Ok(()),
+        // The relay makes the tables; whoever starts beside it waits for them.
+        provision::SchemaState::Empty if !role.keeps_house() => Err(Failure::failed(
+            "the database has no tables yet: start `millstream relay` first, or run `millstream ddl apply`",
+        )),
         _ => match provision::apply(database, &compiled.schema, &compiled.ddl()).await.map_err(Failure::failed)? {
             provision::Applied::Created => {
                 tracing::info!(

@@ -1,7 +1,9 @@
 //! What the configuration means for each part.
 
 use crate::config::Config;
+use crate::failure::Failure;
 use millstream_api::{ApiOptions, ServerOptions};
+use millstream_connectors::kafka::KafkaQueueOptions;
 use millstream_outbox::queue::LocalQueueOptions;
 use millstream_projector::ProjectorOptions;
 use millstream_writer::WriterOptions;
@@ -14,12 +16,28 @@ pub(super) fn writer(config: &Config) -> WriterOptions {
     }
 }
 
-pub(crate) fn queue(config: &Config) -> LocalQueueOptions {
+pub(super) fn queue(config: &Config) -> LocalQueueOptions {
     LocalQueueOptions {
         attempts_max: config.queue.attempts_max,
         cache_bytes: config.queue.cache_bytes,
         ..LocalQueueOptions::default()
     }
+}
+
+/// The queue in Kafka; refused without brokers.
+pub(super) fn kafka_queue(config: &Config) -> Result<KafkaQueueOptions, Failure> {
+    let Some(kafka) = &config.sinks.kafka else {
+        return Err(Failure::usage("queue.kind is kafka, but no brokers are configured: set kafka.bootstrap_servers"));
+    };
+    Ok(KafkaQueueOptions {
+        partitions: config.queue.partitions,
+        replication: kafka.replication,
+        in_sync_min: kafka.in_sync_min,
+        session_timeout: config.queue.session_timeout,
+        attempts_max: config.queue.attempts_max,
+        properties: kafka.exposed_properties(),
+        ..KafkaQueueOptions::new(&kafka.bootstrap_servers, &config.queue.topic_prefix)
+    })
 }
 
 pub(super) fn projector(config: &Config) -> ProjectorOptions {

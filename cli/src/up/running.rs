@@ -4,15 +4,16 @@ use super::{
     Up,
     board::{About, Board},
     options,
+    queue::Queue,
+    role::Role,
     search::Searching,
     source::SlotFactory,
     upkeep,
 };
 use crate::{database::Server, failure::Failure, signal::Signals, sinks::Sinks};
 use millstream_api::{Api, ApiParts, Drained, Extras, SearchParts, StoreReader, serve};
-use millstream_outbox::queue::LocalQueue;
 use millstream_projector::{
-    Deps, Projector, SystemClock,
+    Deps, Projector, ProjectorOptions, SystemClock,
     delivery::CourierOptions,
     fleet::{Fleet, FleetDeps},
     replay::{Aim, FileLedger, Replay, ReplayDeps, ReplayOptions},
@@ -54,7 +55,7 @@ pub(super) struct Running {
     pub(super) address: String,
     board: Board,
     database: Database,
-    queue: Arc<LocalQueue>,
+    queue: Queue,
     api: JoinHandle<Drained>,
     stop_api: CancellationToken,
     upkeep: TaskTracker,
@@ -76,37 +77,38 @@ impl Running {
             let built = tokio::task::spawn_blocking(move || Writer::new(database, mapping, options));
             built.await.map_err(Failure::failed)?.map_err(Failure::failed)?
         };
-        let queue = LocalQueue::open(&config.queue.dir, options::queue(config)).await.map_err(Failure::failed)?;
-        let queue = Arc::new(queue);
+        let (role, queue) = (up.role.clone(), Queue::open(config).await?);
         let caches = Arc::new(Caches::default());
         let projector_options = options::projector(config);
         let consumer = projector_options.consumer.clone();
         let address = format!("http://{}", listener.local_addr().map_err(Failure::failed)?);
         let url = config.api.public_url.as_ref().map_or_else(|| address.clone(), ToString::to_string);
-        let projector = Projector::start(Deps {
-            database: database.clone(),
-            mapping: Arc::clone(&mapping),
-            caches: Arc::clone(&caches),
-            queue: Arc::<LocalQueue>::clone(&queue),
-            source: Arc::new(SlotFactory::new(&server.options, &config.source.slot, &config.source.publication)),
-            clock: Arc::new(SystemClock),
-            options: projector_options,
+        let projector = role.part().map(|part| {
+            Projector::start(Deps {
+                database: database.clone(),
+                mapping: Arc::clone(&mapping),
+                caches: Arc::clone(&caches),
+                queue: queue.work(),
+                source: Arc::new(SlotFactory::new(&server.options, &config.source.slot, &config.source.publication)),
+                clock: Arc::new(SystemClock),
+                options: ProjectorOptions { part, ..projector_options },
+            })
         });
         let sinks = Arc::new(Sinks::new(config, &up.compiled));
-        let (lanes, model) = (Arc::<LocalQueue>::clone(&queue), Arc::clone(&sinks.model));
+        let model = Arc::clone(&sinks.model);
         let fleet = Fleet::start(FleetDeps {
-            lanes,
+            lanes: queue.lanes(),
             sinks: Arc::<Sinks>::clone(&sinks),
             database: database.clone(),
             clock: Arc::new(SystemClock),
             courier: CourierOptions::default(),
             replay: ReplayOptions::default(),
-            serves: Arc::new(|_| true),
+            serves: role.lanes(),
         });
         let fleet = fleet.await.map_err(Failure::failed)?;
         let replay = Replay::open(ReplayDeps {
             aim: Aim::Cache,
-            queue: Arc::<LocalQueue>::clone(&queue),
+            queue: queue.work(),
             ledger: Arc::new(FileLedger::new(config.data_dir.join(REPLAY_FILE))),
             database: database.clone(),
             clock: Arc::new(SystemClock),
@@ -122,8 +124,10 @@ impl Running {
             started: up.started,
             projector,
             mapping: Arc::clone(&mapping),
-            queue: Arc::<LocalQueue>::clone(&queue),
+            queue: queue.work(),
             replay,
+            wanted: role.wanted(config),
+            role: role.clone(),
             fleet,
             sinks,
         };
@@ -138,16 +142,19 @@ impl Running {
             metrics: Arc::new(move || recorder.render()),
         };
         let stop_api = CancellationToken::new();
-        let searching = Arc::new(Searching::new(up.board.clone(), config.sinks.engine.clone()));
+        let searching = Arc::new(Searching::new(up.board.clone(), config.sinks.engine.clone(), up.role == Role::All));
         let extras = Extras {
             search: Some(SearchParts { engine: Arc::<Searching>::clone(&searching), model }),
             copies: Some(searching),
+            status_only: !role.serves_documents(),
         };
         let api = Api::with(parts, extras, options::api(config));
         let api = tokio::spawn(serve(listener, api, stop_api.clone(), options::server(config)));
 
         let (upkeep, stop_upkeep) = (TaskTracker::new(), CancellationToken::new());
-        upkeep.spawn(upkeep::outbox(database.clone(), consumer, config.outbox_keep, stop_upkeep.clone()));
+        if role.keeps_house() {
+            upkeep.spawn(upkeep::outbox(database.clone(), consumer, config.outbox_keep, stop_upkeep.clone()));
+        }
         upkeep.spawn(upkeep::sinks(up.board.clone(), stop_upkeep.clone()));
         upkeep.spawn(upkeep::metrics(up.recorder.clone(), stop_upkeep.clone()));
         upkeep.close();
@@ -179,7 +186,13 @@ impl Running {
             let left = || until.saturating_duration_since(Instant::now());
             about.replay.stop().await;
             // Deliveries and rebuilds stop side by side: neither waits for the other.
-            let (projector, fleet) = tokio::join!(about.projector.stop(left()), about.fleet.stop(left()));
+            let projecting = async {
+                match about.projector {
+                    Some(projector) => projector.stop(left()).await,
+                    None => Ok(()),
+                }
+            };
+            let (projector, fleet) = tokio::join!(projecting, about.fleet.stop(left()));
             for error in [projector.err(), fleet.err()].into_iter().flatten() {
                 tracing::warn!(error = %Failure::failed(error), "work in hand was cut off");
             }
@@ -187,7 +200,7 @@ impl Running {
         self.upkeep.wait().await;
         let flushed = self.queue.close().await;
         self.database.close();
-        flushed.map_err(Failure::failed)
+        flushed
     }
 }
 

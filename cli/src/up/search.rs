@@ -10,7 +10,8 @@ use millstream_search::{SearchEngine, SearchError, SearchPage, SearchQuery};
 use std::{sync::Arc, time::Duration};
 
 /// Sinks that answer searches, those that `auto` takes first.
-const ENGINES: [&str; 2] = ["embedded", "opensearch"];
+const ENGINES: [&str; 2] = [EMBEDDED, "opensearch"];
+const EMBEDDED: &str = "embedded";
 
 /// The engine of whichever sink answers searches now: sinks come and go while the process runs.
 #[derive(Debug, Clone)]
@@ -18,11 +19,13 @@ pub(super) struct Searching {
     board: Board,
     /// The sink that the configuration names.
     configured: Option<String>,
+    /// This process delivers to all sinks, the embedded index among them.
+    has_embedded: bool,
 }
 
 impl Searching {
-    pub(super) fn new(board: Board, configured: Option<String>) -> Self {
-        Self { board, configured }
+    pub(super) fn new(board: Board, configured: Option<String>, has_embedded: bool) -> Self {
+        Self { board, configured, has_embedded }
     }
 
     /// The sink that answers, if it is delivered to.
@@ -32,10 +35,11 @@ impl Searching {
         let delivered = |sink: &&str| lanes.iter().any(|lane| LaneName::parse(lane).sink == *sink);
         match &self.configured {
             Some(sink) => Some(sink.as_str()).filter(delivered),
-            None => ENGINES.into_iter().find(delivered),
+            // The embedded index belongs to the process that delivers to it.
+            None => ENGINES.into_iter().filter(|sink| self.has_embedded || *sink != EMBEDDED).find(delivered),
         }
         .ok_or_else(|| {
-            let sink = self.configured.as_deref().unwrap_or("embedded");
+            let sink = self.configured.as_deref().unwrap_or(if self.has_embedded { EMBEDDED } else { "opensearch" });
             SearchError::Unavailable {
                 engine: "search".to_owned(),
                 reason: format!("no sink that answers searches is delivered to: `millstream sink add {sink}` adds one"),

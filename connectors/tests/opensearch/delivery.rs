@@ -122,6 +122,7 @@ fn work(number: i64, version: i64, deleted: bool) -> Work {
         xid: 0,
         deleted,
         rebuild: !deleted,
+        repair: false,
         cascade: false,
         low_priority: false,
         attempts: 0,

@@ -142,7 +142,7 @@ impl Known {
 
 async fn open(context: &Context) -> Result<Opened, Ended> {
     let known = Known::read(context).await.map_err(|error| match error {
-        error @ ProjectorError::Queue { .. } => Ended::Fatal(error),
+        error if error.is_fatal_queue() => Ended::Fatal(error),
         error => Ended::Database(error),
     })?;
     let begin = known.begin();

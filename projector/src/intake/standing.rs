@@ -120,7 +120,7 @@ pub(crate) async fn keep(context: &Context, stop: &CancellationToken) -> Result<
                 failures = 0;
                 context.options().watermark_interval
             }
-            Err(error @ ProjectorError::Queue { .. }) => return Err(error),
+            Err(error) if error.is_fatal_queue() => return Err(error),
             Err(error) => {
                 failures += 1;
                 let delay = context.options().outage_backoff.delay(failures);

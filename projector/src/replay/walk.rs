@@ -39,10 +39,9 @@ async fn walk_job(shared: &Shared, job: &mut Job) -> Result<(), ReplayError> {
     // Entries and time since the walk began here, not before a restart: the rate is not caught up with.
     let (began_ms, began_at) = (deps.clock.now_ms(), job.done);
     while job.place != Place::End {
-        wait_for_room(shared).await?;
-        match put_page(shared, job).await {
+        match next_page(shared, job).await {
             Ok(()) => outages = 0,
-            Err(error @ ProjectorError::Queue { .. }) => return Err(error.into()),
+            Err(error) if error.is_fatal_queue() => return Err(error.into()),
             Err(error) => {
                 outages += 1;
                 job.last_error = Some(chain(&error));
@@ -58,6 +57,11 @@ async fn walk_job(shared: &Shared, job: &mut Job) -> Result<(), ReplayError> {
         }
     }
     Ok(())
+}
+
+async fn next_page(shared: &Shared, job: &mut Job) -> Result<(), ProjectorError> {
+    wait_for_room(shared).await?;
+    put_page(shared, job).await
 }
 
 /// Reads one page and owes it; moves the job's place in memory.

@@ -166,6 +166,7 @@ async fn audit(
         }
     }
     let until = Instant::now() + wait;
+    sinks::wait_for_cache(config, &database, until).await?;
     loop {
         let live = wait_until_caught_up(config, until).await?;
         let started = Instant::now();

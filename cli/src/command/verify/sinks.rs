@@ -7,11 +7,10 @@ use crate::{
     control::{self, ControlError, Request},
     failure::Failure,
     load::grouped,
-    sinks::Sinks,
-    up,
+    sinks::{LaneName, Sinks},
+    up::{self, Queue},
 };
-use millstream_outbox::queue::{Lanes, LocalQueue};
-use millstream_projector::{SystemClock, fleet::SinkFactory, proof};
+use millstream_projector::{SystemClock, caught_up, fleet::SinkFactory, proof};
 use millstream_store::connect::Database;
 use serde_json::{Value, json};
 use std::{
@@ -96,7 +95,7 @@ pub(super) async fn compare(
         return Ok(SinkReports::default());
     }
     if !wait_until_delivered(config, until).await? {
-        return alone(compiled, config, database, sink).await;
+        return alone(compiled, config, database, sink, until).await;
     }
     let request = Request::Prove { sink: sink.map(str::to_owned), repair };
     let answer = control::tell(&config.data_dir, &request, PATIENCE).await?;
@@ -128,21 +127,56 @@ async fn alone(
     config: &Config,
     database: &Database,
     sink: Option<&str>,
+    until: Instant,
 ) -> Result<SinkReports, Failure> {
-    if !config.queue.dir.is_dir() {
-        return Ok(SinkReports::default());
-    }
-    let queue = LocalQueue::open(&config.queue.dir, up::queue_options(config)).await.map_err(Failure::failed)?;
-    let lanes = queue.lanes().await.map_err(Failure::failed);
-    let closed = queue.close().await.map_err(Failure::failed);
+    let Some(queue) = Queue::open_if_there(config).await? else { return Ok(SinkReports::default()) };
+    let lanes = queue.lanes().lanes().await.map_err(Failure::failed);
     let sinks = Sinks::new(config, compiled);
     let mut reports = Vec::new();
     for lane in lanes? {
-        if sink.is_none_or(|name| crate::sinks::LaneName::parse(&lane.name).is_meant_by(name)) {
+        if sink.is_none_or(|name| LaneName::parse(&lane.name).is_meant_by(name)) {
+            if config.queue.in_kafka {
+                wait_for_others(&queue, Some(&lane.name), database, until).await?;
+            }
             reports.push(compare_alone(&sinks, &lane.name, database).await);
         }
     }
-    closed.map(|()| SinkReports(reports))
+    queue.close().await?;
+    Ok(SinkReports(reports))
+}
+
+/// Gives the processes that share the queue time until `until` to work it off, a lane too if one is named. What they
+/// have not done then shows in the report.
+async fn wait_for_others(
+    queue: &Queue,
+    lane: Option<&str>,
+    database: &Database,
+    until: Instant,
+) -> Result<(), Failure> {
+    let lane = match lane {
+        Some(name) => queue.lanes().lane(name).await.map_err(Failure::failed)?,
+        None => None,
+    };
+    let work = queue.work();
+    let waiting = caught_up(database, &*work, lane.as_deref(), &SystemClock);
+    match tokio::time::timeout_at(until.into(), waiting).await {
+        Ok(waited) => waited.map_err(Failure::failed),
+        Err(_) => {
+            tracing::warn!("the processes that share the queue have not worked everything off in time");
+            Ok(())
+        }
+    }
+}
+
+/// The same for the cache, where the queue is shared.
+pub(super) async fn wait_for_cache(config: &Config, database: &Database, until: Instant) -> Result<(), Failure> {
+    if !config.queue.in_kafka {
+        return Ok(());
+    }
+    let Some(queue) = Queue::open_if_there(config).await? else { return Ok(()) };
+    let waited = wait_for_others(&queue, None, database, until).await;
+    queue.close().await?;
+    waited
 }
 
 async fn compare_alone(sinks: &Sinks, lane: &str, database: &Database) -> Value {

@@ -86,7 +86,7 @@ async fn add(about: &About, sink: &str, fill: Option<Spec>) -> Result<Value, Fai
 /// Adds every sink that the configuration wants and that has no lane yet. Answers how many are still missing.
 pub(super) async fn add_wanted(about: &About) -> usize {
     let mut missing = 0;
-    for sink in &about.sinks.wanted {
+    for sink in &about.wanted {
         if lanes(about, sink).await.is_ok() {
             continue;
         }
