@@ -3,8 +3,10 @@
 //!
 //! The long form of the first test is `make demo-services`.
 
+mod documented;
 mod operator;
 mod outage;
+mod page;
 mod place;
 mod sampler;
 #[path = "../support/mod.rs"]
