@@ -17,7 +17,11 @@ pub const TURNED_AWAY: &str = "millstream_http_requests_turned_away_total";
 pub fn describe() {
     use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_counter!(REQUESTS, Unit::Count, "Requests answered, by route, method and class of status");
-    describe_histogram!(SECONDS, Unit::Seconds, "Time from the head of a request to that of its answer, by route and method");
+    describe_histogram!(
+        SECONDS,
+        Unit::Seconds,
+        "Time from the head of a request to that of its answer, by route and method"
+    );
     describe_gauge!(IN_FLIGHT, Unit::Count, "Requests being answered");
     describe_gauge!(CONNECTIONS, Unit::Count, "Open connections");
     describe_counter!(TURNED_AWAY, Unit::Count, "Requests for data refused because too many were being worked on");

@@ -1,8 +1,6 @@
 //! Metrics: what the code describes, what it counts under, and the table in `docs/operating.md` are the same.
 
-use metrics::{
-    Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, with_local_recorder,
-};
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, with_local_recorder};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -12,8 +10,7 @@ use std::{
 };
 
 /// Crates whose code runs in the binary.
-const CRATES: [&str; 9] =
-    ["schema", "search", "store", "outbox", "writer", "projector", "connectors", "api", "cli"];
+const CRATES: [&str; 9] = ["schema", "search", "store", "outbox", "writer", "projector", "connectors", "api", "cli"];
 
 /// Remembers what is described to it and records nothing.
 #[derive(Default)]

@@ -93,7 +93,8 @@ fn of_millstream(compose: &Compose, service: &Service) -> Vec<String> {
 /// What the configuration has against these variables.
 pub(crate) fn settings(variables: impl Iterator<Item = (String, String)>) -> Vec<String> {
     let environment: Environment = variables.collect();
-    let unknown = environment.iter().filter(|(name, _)| name.starts_with("MILLSTREAM_") && variable_key(name).is_none());
+    let unknown =
+        environment.iter().filter(|(name, _)| name.starts_with("MILLSTREAM_") && variable_key(name).is_none());
     let mut problems: Vec<String> = unknown.map(|(name, _)| format!("{name} names no configuration key")).collect();
     let known: Environment = environment.iter().filter(|(name, _)| variable_key(name).is_some()).cloned().collect();
     let resolved = Settings::gather(None, &known, Flags::new()).and_then(|settings| Config::resolve(&settings));

@@ -23,7 +23,11 @@ fn what_is_wrong_in_a_compose_file_is_named() {
         ("127.0.0.1:9092:9092", "9092:9092", "kafka: the port 9092:9092 is published beyond loopback"),
         ("apache/kafka:4.3.1", "apache/kafka:latest", "kafka: the image apache/kafka:latest has no pinned version"),
         (":?set the password of the database}", ":-edfi}", "postgres: ${POSTGRES_PASSWORD:-edfi} is not required"),
-        ("${POSTGRES_PASSWORD:?set the password of the database}\"", "edfi\"", "postgres: POSTGRES_PASSWORD holds a secret"),
+        (
+            "${POSTGRES_PASSWORD:?set the password of the database}\"",
+            "edfi\"",
+            "postgres: POSTGRES_PASSWORD holds a secret",
+        ),
         ("\"millstream\", \"status\"", "\"millstream\", \"state\"", "the health check"),
         ("condition: service_completed_successfully", "condition: service_healthy", "it can never see tables as"),
     ];

@@ -41,8 +41,7 @@ async fn every_example_on_the_pages_works() {
     let flag = format!("--kafka-record-bytes-max={RECORD_BYTES_MAX}");
     let flags = [flag.as_str(), "--queue-attempts-max=2", "--search-sink=opensearch"];
     let (place, up) = Place::new(World::fixtures(), &flags).await;
-    let mut reader =
-        Reader { place, up, document: String::new(), version: String::new(), poisoned: None, typed: 0 };
+    let mut reader = Reader { place, up, document: String::new(), version: String::new(), poisoned: None, typed: 0 };
     // Both pages add it.
     reader.place.command(0, &["sink", "remove", "kafka"]).await;
     for section in sections("README.md") {
@@ -51,7 +50,11 @@ async fn every_example_on_the_pages_works() {
     reader.place.command(0, &["sink", "remove", "kafka"]).await;
     reader.writes_a_document().await;
     let operating = sections("docs/operating.md");
-    assert_eq!(operating.last().map(|section| section.title.as_str()), Some(QUARANTINE), "it comes last: it leaves a gap");
+    assert_eq!(
+        operating.last().map(|section| section.title.as_str()),
+        Some(QUARANTINE),
+        "it comes last: it leaves a gap"
+    );
     for section in &operating {
         if section.title == QUARANTINE {
             reader.writes_poison().await;
