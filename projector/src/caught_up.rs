@@ -74,13 +74,13 @@ async fn cached(database: &Database, queue: &dyn WorkQueue, clock: &dyn Clock) -
     passed(queue, clock).await
 }
 
-/// Nothing in the queue is older than this call.
+/// Nothing in the queue is older than this call; where ages are not known, nothing is in it.
 async fn passed(queue: &dyn WorkQueue, clock: &dyn Clock) -> Result<(), ProjectorError> {
     let since_ms = clock.now_ms();
     loop {
         let stats = queue.stats().await.map_err(ProjectorError::queue(ACTION))?;
         let oldest_ms = clock.now_ms().saturating_sub(stats.oldest_age_ms);
-        if stats.depth == 0 || oldest_ms > since_ms {
+        if stats.depth == 0 || (!stats.ages_unknown && oldest_ms > since_ms) {
             return Ok(());
         }
         clock.sleep(POLL).await;

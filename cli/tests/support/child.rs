@@ -48,16 +48,18 @@ pub(crate) struct Up {
     _lines: Lines<BufReader<ChildStdout>>,
 }
 
-fn command(setup: &Setup, name: &str) -> Command {
+/// Flags first: what follows a sink's name belongs to it.
+fn command(setup: &Setup, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
     command
-        .arg(name)
         .arg("--schema")
         .arg(&setup.schema_dir)
         .arg("--data-dir")
         .arg(&setup.data_dir)
         .args(["--database-url", &url(&setup.database)])
+        .args(["--api-listen", &setup.listen])
         .args(&setup.flags)
+        .args(words)
         .kill_on_drop(true);
     command
 }
@@ -71,17 +73,18 @@ pub(crate) fn url(database: &ConnectOptions) -> String {
 }
 
 impl Up {
-    /// Starts it and waits until it says that it is ready.
+    /// Starts everything in one process and waits until it says that it is ready.
     pub(crate) async fn start(setup: &Setup) -> Self {
+        Self::start_as(setup, &["up"]).await
+    }
+
+    /// Starts a role and waits until it says that it is ready.
+    pub(crate) async fn start_as(setup: &Setup, role: &[&str]) -> Self {
         std::fs::create_dir_all(&setup.data_dir).expect("a data folder");
         let log = setup.log();
         let stderr = File::options().create(true).append(true).open(&log).expect("a log file");
-        let mut process = command(setup, "up")
-            .args(["--api-listen", &setup.listen])
-            .stdout(Stdio::piped())
-            .stderr(stderr)
-            .spawn()
-            .expect("millstream can be started");
+        let mut process =
+            command(setup, role).stdout(Stdio::piped()).stderr(stderr).spawn().expect("millstream can be started");
         let stdout = process.stdout.take().expect("its output is piped");
         let mut lines = BufReader::new(stdout).lines();
         let ready = timeout(START, lines.next_line()).await;
@@ -95,6 +98,11 @@ impl Up {
     fn pid(&self) -> Pid {
         let pid = self.process.id().unwrap_or_else(|| panic!("it has ended: {}", tail(&self.log)));
         Pid::from_raw(pid.cast_signed())
+    }
+
+    /// Sends a signal, such as SIGSTOP.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("it can be sent a signal");
     }
 
     /// `kill -9`, and waits until it is gone.
@@ -126,8 +134,7 @@ pub(crate) async fn verify(setup: &Setup) -> (Option<i32>, String) {
 
 /// Any command on this setup: its exit code and everything that it printed.
 pub(crate) async fn run(setup: &Setup, arguments: &[&str]) -> (Option<i32>, String) {
-    let (name, rest) = arguments.split_first().expect("a command");
-    let output = command(setup, name).args(rest).output().await.expect("millstream can be started");
+    let output = command(setup, arguments).output().await.expect("millstream can be started");
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.code(), text)
 }

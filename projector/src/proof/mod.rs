@@ -37,7 +37,8 @@ pub enum ProofError {
     Database(#[from] ProjectorError),
 }
 
-/// Compares everything that a sink holds with the cache and the ledger of tombstones.
+/// Compares everything that a sink holds with the cache and the ledger of tombstones. The sink is only read: whoever
+/// delivers to it goes on undisturbed.
 ///
 /// # Errors
 /// When the sink or the database cannot be read; a sink that is merely wrong is no error.
@@ -47,7 +48,6 @@ pub async fn prove(
     clock: &dyn Clock,
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<SinkReport, ProofError> {
-    sink.prepare().await?;
     let first = look(database, sink, progress).await?;
     if first.is_empty() {
         return Ok(SinkReport::of(sink.describe(), &first, None));

@@ -168,7 +168,7 @@ async fn audit(
     let until = Instant::now() + wait;
     sinks::wait_for_cache(config, &database, until).await?;
     loop {
-        let live = wait_until_caught_up(config, until).await?;
+        let live = wait_until_caught_up(config, until).await? || config.queue.in_kafka;
         let started = Instant::now();
         let report = look(&database, compiled).await?;
         if live && exit(&report) == Exit::Behind && Instant::now() < until {

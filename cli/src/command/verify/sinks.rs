@@ -162,7 +162,9 @@ async fn wait_for_others(
     match tokio::time::timeout_at(until.into(), waiting).await {
         Ok(waited) => waited.map_err(Failure::failed),
         Err(_) => {
-            tracing::warn!("the processes that share the queue have not worked everything off in time");
+            let behind = lane.as_ref().unwrap_or(&work);
+            let (stats, position) = (behind.stats().await, work.position().await);
+            tracing::warn!(?stats, ?position, "the processes that share the queue have not worked everything off in time");
             Ok(())
         }
     }

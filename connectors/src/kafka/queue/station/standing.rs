@@ -34,7 +34,8 @@ impl Station {
         let unread = self.unread(&reads).await?;
         let elsewhere = self.quarantined_elsewhere(&owned).await?;
         let mut stats = self.window().stats(self.now_ms());
-        stats.depth += unread.values().sum::<u64>();
+        let unread = unread.values().sum::<u64>();
+        (stats.depth, stats.ages_unknown) = (stats.depth + unread, unread > 0);
         stats.quarantined += elsewhere;
         Ok(stats)
     }

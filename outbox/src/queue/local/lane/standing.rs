@@ -63,6 +63,7 @@ impl Lane {
             delayed: count(Line::Delayed),
             quarantined: count(Line::Quarantine),
             oldest_age_ms: now_ms.saturating_sub(oldest_ms),
+            ages_unknown: false,
             disk_bytes: if self.number == STAGE { disk.bytes()? } else { 0 },
         })
     }

@@ -1,0 +1,100 @@
+//! Those who write meanwhile: students are edited, made and deleted, and a class period with many enrolments is renamed.
+
+use crate::support::http::{Http, Reply};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Enrolments that embed the renamed period.
+const DEPENDENTS: usize = 120;
+/// Students that are edited at the same time.
+const EDITORS: usize = 3;
+/// Pause between two renames.
+const RENAME_PACE: Duration = Duration::from_millis(400);
+
+const GRADE: &str = "uri://meadow.example/GradeLevelDescriptor#Rebalanced grade";
+
+/// What is written to.
+pub(crate) struct Load {
+    http: Http,
+    period: Uuid,
+    pub(crate) writes: AtomicU64,
+    pub(crate) renames: AtomicU64,
+}
+
+impl Load {
+    /// Posts what is renamed and edited later.
+    pub(crate) async fn new(http: Http) -> Self {
+        let load = Self { http, period: Uuid::nil(), writes: AtomicU64::default(), renames: AtomicU64::default() };
+        let grade = json!({"namespace": "uri://meadow.example/GradeLevelDescriptor", "codeValue": "Rebalanced grade",
+                           "shortDescription": "Grade"});
+        load.post("gradeLevelDescriptors", grade).await;
+        let grades = json!([{"gradeLevelDescriptor": GRADE}]);
+        load.post("schools", json!({"schoolId": 77, "nameOfInstitution": "Alder", "gradeLevels": grades})).await;
+        let period = load.post("classPeriods", period("1st")).await.id.expect("an id");
+        for number in 0..DEPENDENTS {
+            load.post("students", student(number, "Ada")).await;
+            let enrolment = json!({
+                "entryDate": "2030-08-19", "schoolReference": {"schoolId": 77}, "entryGradeLevelDescriptor": GRADE,
+                "studentReference": {"studentUniqueId": format!("R-{number}")},
+                "homeroomClassPeriodReference": {"classPeriodName": "1st", "schoolId": 77}});
+            load.post("studentSchoolAssociations", enrolment).await;
+        }
+        Self { period, ..load }
+    }
+
+    /// Writes until told to stop. Every write has to be accepted: the API needs neither brokers nor projectors.
+    pub(crate) async fn run(&self, stop: &CancellationToken) {
+        let editors = (0..EDITORS).map(|number| self.edit(number, stop));
+        tokio::join!(futures::future::join_all(editors), self.rename(stop), self.come_and_go(stop));
+    }
+
+    async fn edit(&self, number: usize, stop: &CancellationToken) {
+        let mut turn = 0;
+        while !stop.is_cancelled() {
+            turn += 1;
+            self.post("students", student(number, &format!("Turn {turn}"))).await;
+        }
+    }
+
+    async fn come_and_go(&self, stop: &CancellationToken) {
+        let mut number = 1_000;
+        while !stop.is_cancelled() {
+            number += 1;
+            let made = self.post("students", student(number % 1_100 + 1_000, "Brief")).await;
+            let path = format!("meadow/students/{}", made.id.expect("an id"));
+            let gone = self.http.try_delete(&path).await.expect("an answer");
+            assert!(gone.is_success(), "{gone:?}");
+            self.writes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn rename(&self, stop: &CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(RENAME_PACE)).await.is_some() {
+            let turn = self.renames.fetch_add(1, Ordering::Relaxed);
+            let mut body = period(&format!("Period {turn}"));
+            body["id"] = json!(self.period);
+            let path = format!("meadow/classPeriods/{}", self.period);
+            let renamed = self.http.put(&path, body.to_string()).await;
+            assert!(renamed.is_success(), "{renamed:?}");
+        }
+    }
+
+    async fn post(&self, endpoint: &str, body: Value) -> Reply {
+        let reply = self.http.post(&format!("meadow/{endpoint}"), body.to_string()).await;
+        assert!(reply.is_success(), "{endpoint}: {reply:?}");
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        reply
+    }
+}
+
+fn student(number: usize, name: &str) -> Value {
+    json!({"studentUniqueId": format!("R-{number}"), "firstName": name, "lastSurname": "Abara",
+           "birthData": {"birthDate": "2014-01-01"}})
+}
+
+fn period(name: &str) -> Value {
+    json!({"classPeriodName": name, "schoolReference": {"schoolId": 77}})
+}
