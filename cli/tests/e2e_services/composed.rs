@@ -5,7 +5,7 @@ use crate::compose_file::{Compose, Service};
 use crate::support::child::url;
 use crate::support::http::Http;
 use crate::support::{loaded, loading, say};
-use millstream_testkit::{BrokerOptions, KafkaBroker, OpenSearchNode, TestCluster, TestDatabase, World};
+use millstream_testkit::{BrokerOptions, KafkaBroker, OpenSearchNode, TestCluster, TestDatabase, World, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -62,8 +62,14 @@ async fn the_roles_of_the_compose_file_work_together() {
                       "birthData": {"birthDate": "2014-01-01"}});
     let reply = api.post("meadow/students", body.to_string()).await;
     assert!(reply.is_success(), "{reply:?}");
-    let found = api.search("meadow/students?studentUniqueId=composed-1&totalCount=true", reply.etag).await;
-    assert_eq!((found.status, &found.json()["totalCount"]), (200, &json!(1)), "{found:?}");
+    // Until the sink's process has added its lane there is nothing to search in, and the answer says to try again.
+    let found = wait_for("a sink that answers searches", PATIENCE, || async {
+        let found = api.search("meadow/students?studentUniqueId=composed-1&totalCount=true", reply.etag).await;
+        (found.status != 503).then_some(found)
+    })
+    .await;
+    let told = (found.status, found.json()["totalCount"].clone());
+    assert_eq!(told, (200, json!(1)), "{found:?}: {}", services.log("api"));
     assert_eq!(named("relay").http.get("meadow/students").await.status, 404, "only the api has documents");
 
     for (name, service) in compose.millstream().filter(|(_, service)| !service.ends()) {
@@ -112,17 +118,24 @@ impl Services {
         self.command(name, service, words).output().await.expect("millstream can be started")
     }
 
+    fn log_path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+
+    /// What a role has logged.
+    fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.log_path(name)).unwrap_or_default()
+    }
+
     /// Starts a role and waits until it says that it is ready.
     async fn start_role(&self, name: &str, service: &Service) -> Role {
-        let path = self.folder.path().join(format!("{name}.log"));
-        let log = File::create(&path).expect("a log file");
+        let log = File::create(self.log_path(name)).expect("a log file");
         let mut command = self.command(name, service, service.command());
         let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().expect("millstream can be started");
         let mut lines = BufReader::new(process.stdout.take().expect("its output is piped")).lines();
-        let told = || std::fs::read_to_string(&path).unwrap_or_default();
         let ready = timeout(PATIENCE, lines.next_line()).await;
-        let ready = ready.unwrap_or_else(|_| panic!("{name} is not ready after {PATIENCE:?}: {}", told()));
-        let line = ready.expect("its output is text").unwrap_or_else(|| panic!("{name} ended: {}", told()));
+        let ready = ready.unwrap_or_else(|_| panic!("{name} is not ready after {PATIENCE:?}: {}", self.log(name)));
+        let line = ready.expect("its output is text").unwrap_or_else(|| panic!("{name} ended: {}", self.log(name)));
         let address = line.split_whitespace().find(|word| word.starts_with("http://")).expect("it says where");
         Role { name: name.to_owned(), process, http: Http::new(address) }
     }

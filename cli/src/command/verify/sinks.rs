@@ -164,7 +164,11 @@ async fn wait_for_others(
         Err(_) => {
             let behind = lane.as_ref().unwrap_or(&work);
             let (stats, position) = (behind.stats().await, work.position().await);
-            tracing::warn!(?stats, ?position, "the processes that share the queue have not worked everything off in time");
+            tracing::warn!(
+                ?stats,
+                ?position,
+                "the processes that share the queue have not worked everything off in time"
+            );
             Ok(())
         }
     }
