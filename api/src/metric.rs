@@ -15,15 +15,16 @@ pub const TURNED_AWAY: &str = "millstream_http_requests_turned_away_total";
 
 /// Describes them to the installed recorder.
 pub fn describe() {
-    metrics::describe_counter!(REQUESTS, "Requests answered, by route, method and class of status");
-    metrics::describe_histogram!(
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_counter!(REQUESTS, Unit::Count, "Requests answered, by route, method and class of status");
+    describe_histogram!(
         SECONDS,
-        metrics::Unit::Seconds,
-        "Time from the head of a request to that of its answer"
+        Unit::Seconds,
+        "Time from the head of a request to that of its answer, by route and method"
     );
-    metrics::describe_gauge!(IN_FLIGHT, "Requests being answered");
-    metrics::describe_gauge!(CONNECTIONS, "Open connections");
-    metrics::describe_counter!(TURNED_AWAY, "Requests refused because too many were being worked on");
+    describe_gauge!(IN_FLIGHT, Unit::Count, "Requests being answered");
+    describe_gauge!(CONNECTIONS, Unit::Count, "Open connections");
+    describe_counter!(TURNED_AWAY, Unit::Count, "Requests for data refused because too many were being worked on");
 }
 
 /// A label of bounded variety: clients can send any method.

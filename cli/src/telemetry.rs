@@ -34,8 +34,17 @@ pub fn log(options: &Log) {
 
 /// Installs the recorder of this process. Fails when there is one already.
 pub fn record() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new()
+    let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_ms".to_owned()), &MILLISECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
-        .install_recorder()
+        .install_recorder()?;
+    describe();
+    Ok(recorder)
+}
+
+/// Says of every metric of this binary what it means and in which unit. `docs/operating.md` has the same table.
+pub fn describe() {
+    millstream_api::metric::describe();
+    millstream_projector::metrics::describe();
+    millstream_store::retry::describe();
 }

@@ -1,7 +1,11 @@
-//! Configuration: precedence, refusals, masked secrets, and the reference in `docs/`.
+//! Configuration: precedence, refusals, masked secrets; and what `docs/` says of keys, exit codes and commands.
 
-use millstream_cli::config::{Config, Environment, Flags, Settings, key::Key, reference, show};
-use std::{fs, path::Path};
+use clap::CommandFactory;
+use millstream_cli::{
+    args::Arguments,
+    config::{Config, Environment, Flags, Settings, key::Key, reference, show},
+};
+use std::{collections::BTreeSet, fs, path::Path};
 
 fn flags(pairs: &[(&str, &str)]) -> Flags {
     let key = |name| Key::named(name).expect("the key exists");
@@ -138,4 +142,46 @@ fn a_page_by_default_is_not_larger_than_any_page() {
     let refusal = resolve(None, &[], &[("api.page_limit", "60"), ("api.page_limit_max", "50")]).expect_err("refused");
     assert_eq!(refusal, "--api-page-limit is '60': it must not be larger than api.page_limit_max, which is 50");
     assert!(resolve(None, &[], &[("api.page_limit", "50"), ("api.page_limit_max", "50")]).is_ok());
+}
+
+/// The words of every command, `quarantine list` and the like.
+fn commands() -> BTreeSet<String> {
+    let words = |command: &clap::Command| command.get_name().to_owned();
+    let all = Arguments::command();
+    let leaves = all.get_subcommands().flat_map(|command| {
+        let inner: Vec<String> =
+            command.get_subcommands().map(|inner| format!("{} {}", words(command), words(inner))).collect();
+        if inner.is_empty() { vec![words(command)] } else { inner }
+    });
+    leaves.collect()
+}
+
+/// Those of the table: in a row of several, what follows the first is behind the same word, or in its place.
+fn commands_in(page: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for row in page.lines().filter(|line| line.starts_with("| `millstream ")) {
+        let cell = row.split('|').nth(1).expect("a row has cells");
+        let mut before = String::new();
+        for named in cell.split('`').skip(1).step_by(2) {
+            let named = named.trim_start_matches("millstream ");
+            let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase());
+            let words: Vec<&str> = named.split(' ').take_while(is_word).collect();
+            let name = if before.is_empty() { words.join(" ") } else { format!("{before} {}", words.join(" ")) };
+            if let (true, [group, _]) = (before.is_empty(), words.as_slice()) {
+                (*group).clone_into(&mut before);
+            }
+            found.insert(name);
+        }
+    }
+    found
+}
+
+#[test]
+fn the_commands_in_docs_are_those_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/commands.md");
+    let page = fs::read_to_string(&path).expect("docs/commands.md can be read");
+    let mut in_code = commands();
+    // `sink NAME` is a role: no word of the command line's own.
+    in_code.insert("sink".to_owned());
+    assert_eq!(commands_in(&page), in_code);
 }

@@ -12,6 +12,13 @@ pub const RETRIES: &str = "millstream_store_retries_total";
 /// Counter: operations given up with their retries used up, by `operation` and `reason`.
 pub const EXHAUSTED: &str = "millstream_store_retries_exhausted_total";
 
+/// Describes them to the installed recorder.
+pub fn describe() {
+    use metrics::{Unit, describe_counter};
+    describe_counter!(RETRIES, Unit::Count, "Transactions done again, by operation and reason");
+    describe_counter!(EXHAUSTED, Unit::Count, "Operations given up after their last attempt, by operation and reason");
+}
+
 /// An error that knows whether the operation may be repeated.
 pub trait Retryable {
     /// A short, fixed name of the reason to try again, or `None` if that would not help.

@@ -3,8 +3,14 @@
 //!
 //! The long form of the first test is `make demo-services`.
 
+#[path = "../containers/file.rs"]
+#[allow(dead_code, reason = "the rules of a compose file are another test's")]
+mod compose_file;
+mod composed;
+mod documented;
 mod operator;
 mod outage;
+mod page;
 mod place;
 mod sampler;
 #[path = "../support/mod.rs"]

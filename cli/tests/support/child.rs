@@ -64,7 +64,8 @@ fn command(setup: &Setup, words: &[&str]) -> Command {
     command
 }
 
-fn url(database: &ConnectOptions) -> String {
+/// Where a database is, with its password.
+pub(crate) fn url(database: &ConnectOptions) -> String {
     let escape = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
     let password = database.password().map(String::from_utf8_lossy).unwrap_or_default();
     let (user, host, port, dbname) = (database.user(), database.host(), database.port(), database.dbname());

@@ -1,0 +1,114 @@
+//! Metrics: what the code describes, what it counts under, and the table in `docs/operating.md` are the same.
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, with_local_recorder};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+/// Crates whose code runs in the binary.
+const CRATES: [&str; 9] = ["schema", "search", "store", "outbox", "writer", "projector", "connectors", "api", "cli"];
+
+/// Remembers what is described to it and records nothing.
+#[derive(Default)]
+struct Descriptions(Mutex<BTreeMap<String, String>>);
+
+impl Descriptions {
+    fn add(&self, kind: &str, name: &KeyName, unit: Option<Unit>, meaning: &str) {
+        let unit = match unit {
+            Some(Unit::Count) => "count",
+            Some(Unit::CountPerSecond) => "1/s",
+            Some(Unit::Bytes) => "bytes",
+            Some(Unit::Milliseconds) => "ms",
+            Some(Unit::Seconds) => "s",
+            Some(other) => panic!("{} has the unit {other:?}: give it a name here", name.as_str()),
+            None => "0 or 1",
+        };
+        let row = format!("| `{}` | {kind} | {unit} | {meaning} |", name.as_str());
+        self.0.lock().expect("no test panics here").insert(name.as_str().to_owned(), row);
+    }
+}
+
+impl Recorder for Descriptions {
+    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, meaning: SharedString) {
+        self.add("counter", &name, unit, &meaning);
+    }
+
+    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, meaning: SharedString) {
+        self.add("gauge", &name, unit, &meaning);
+    }
+
+    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, meaning: SharedString) {
+        self.add("histogram", &name, unit, &meaning);
+    }
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+/// The row of each metric that the binary describes, by name.
+fn described() -> BTreeMap<String, String> {
+    let descriptions = Descriptions::default();
+    with_local_recorder(&descriptions, millstream_cli::telemetry::describe);
+    descriptions.0.into_inner().expect("no test panics here")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Every constant that names a metric: those of files that speak to the recorder.
+fn named_in_code() -> BTreeSet<String> {
+    let mut files = Vec::new();
+    for part in CRATES {
+        sources(&root().join(part).join("src"), &mut files);
+    }
+    let texts = files.iter().map(|file| fs::read_to_string(file).expect("a source file"));
+    let speaking = texts.filter(|text| text.contains("metrics::"));
+    let name = |line: &str| {
+        let (_, value) = line.split_once(": &str = \"millstream_")?;
+        Some(format!("millstream_{}", value.split_once('"')?.0))
+    };
+    speaking.flat_map(|text| text.lines().filter_map(name).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn every_metric_that_the_code_names_is_described() {
+    let described: BTreeSet<String> = described().into_keys().collect();
+    assert_eq!(named_in_code(), described, "telemetry::describe has to describe exactly what is counted");
+}
+
+#[test]
+fn the_table_in_docs_is_that_of_the_code() {
+    let page = fs::read_to_string(root().join("docs/operating.md")).expect("docs/operating.md can be read");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `millstream_")).collect();
+    let wanted: Vec<String> = described().into_values().collect();
+    let table = wanted.iter().fold(String::new(), |mut table, row| {
+        writeln!(table, "{row}").expect("a text");
+        table
+    });
+    assert_eq!(rows, wanted, "the table of metrics in docs/operating.md has to be:\n{table}");
+}
