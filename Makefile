@@ -17,7 +17,7 @@ demo: install ## build, load, rename, kill -9, restart, verify: the whole produc
 test: install ## run every test; the last line is the account
 	@scripts/test
 
-test-services: install ## run the tests that need a real Kafka broker, which is installed first
+test-services: install ## run only the tests on real Kafka brokers and a real OpenSearch node
 	@scripts/test-services
 
 interop: install ## follow a real Debezium connector in a real Kafka Connect worker

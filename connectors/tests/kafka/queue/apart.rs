@@ -27,7 +27,7 @@ async fn relay_projector_operator_and_sink_run_apart() {
     join_alone(&projector).await;
     let taken = projector.take(9).await.expect("taken");
     let refused = Settled::Quarantine { reason: "no such column".to_owned() };
-    let delivered = Settled::Deliver { version: 1, deleted: false };
+    let delivered = Settled::Deliver { version: 1, deleted: false, repair: false };
     let settled = taken.iter().map(|taken| {
         let refused = taken.work.document_id == 2;
         (
