@@ -75,7 +75,9 @@ impl Connection {
         );
         let status = self.request(&request).await?;
         if status != 204 {
-            return Err(format!("PUT {path} was answered with {status}: {}", String::from_utf8_lossy(self.body())).into());
+            return Err(
+                format!("PUT {path} was answered with {status}: {}", String::from_utf8_lossy(self.body())).into()
+            );
         }
         let etag = self.header("etag").ok_or("a write was answered without an ETag")?;
         Ok(etag.trim_matches('"').parse()?)
@@ -85,7 +87,9 @@ impl Connection {
     pub(crate) async fn json(&mut self, path: &str) -> Result<serde_json::Value, Failure> {
         let status = self.get(path).await?;
         if status != 200 {
-            return Err(format!("GET {path} was answered with {status}: {}", String::from_utf8_lossy(self.body())).into());
+            return Err(
+                format!("GET {path} was answered with {status}: {}", String::from_utf8_lossy(self.body())).into()
+            );
         }
         Ok(serde_json::from_slice(self.body())?)
     }

@@ -95,8 +95,7 @@ impl Bare {
 }
 
 async fn make_topics(servers: &str, partitions: u32) -> Result<(), Failure> {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", servers).create()?;
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", servers).create()?;
     let partitions = i32::try_from(partitions)?;
     let topics = [IDEMPOTENT_TOPIC, TRANSACTIONAL_TOPIC]
         .map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(1)).set("cleanup.policy", "compact"));

@@ -60,6 +60,19 @@ pub(super) async fn put(sink: &dyn Sink, deliveries: &[Delivery]) -> Result<f64,
     Ok(deliveries.len() as f64 / started.elapsed().as_secs_f64())
 }
 
+/// Reads back everything that the sink holds, as `millstream verify` does; versions a second.
+pub(super) async fn scan(sink: &dyn Sink) -> Result<f64, Failure> {
+    let started = Instant::now();
+    let (mut scan, mut count) = (sink.scan().await?, 0);
+    loop {
+        let page = scan.next().await?;
+        if page.is_empty() {
+            return Ok(count as f64 / started.elapsed().as_secs_f64());
+        }
+        count += page.len();
+    }
+}
+
 async fn put_one(sink: &dyn Sink, batch: &[Delivery]) -> Result<(), Failure> {
     match sink.put(batch).await.into_iter().find(|outcome| *outcome != Outcome::Done) {
         None => Ok(()),

@@ -60,7 +60,10 @@ impl Hub {
             .ok_or("no document of these data can be renamed")?
             .try_get(0)?;
         let row = session
-            .query_one(r#"SELECT "DocumentUuid", "ResourceKeyId" FROM "dms"."Document" WHERE "DocumentId" = $1"#, &[&hub])
+            .query_one(
+                r#"SELECT "DocumentUuid", "ResourceKeyId" FROM "dms"."Document" WHERE "DocumentId" = $1"#,
+                &[&hub],
+            )
             .await?;
         let (uuid, key): (Uuid, i16) = (row.try_get(0)?, row.try_get(1)?);
         let resource = mapping.resource(mapping.by_key(key).ok_or("a document of an unknown type")?);
@@ -80,9 +83,9 @@ impl Hub {
             .await?
             .try_get(0)?;
         let rows = session.query(&sql, &[&vec![key], &Some(id)]).await?;
-        let affected = rows.iter().map(|row| {
-            Ok(Affected { uuid: row.try_get(0)?, resource_key: row.try_get(1)?, version: row.try_get(2)? })
-        });
+        let affected = rows
+            .iter()
+            .map(|row| Ok(Affected { uuid: row.try_get(0)?, resource_key: row.try_get(1)?, version: row.try_get(2)? }));
         affected.collect()
     }
 

@@ -61,9 +61,9 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
 async fn load(place: &Place, memory: &mut Memory, searches: &mut Searches) -> Result<(), Failure> {
     let launch = place.launch(WITHOUT, "opensearch");
     let up = Up::start(&launch).await?;
-    wait_delivered(&launch, 2).await?;
+    wait_delivered(&launch).await?;
     memory.note(format!("{WITHOUT}: started on an empty database"), up.pid()?)?;
-    let loaded = place.load(&launch, &up, 2).await?;
+    let loaded = place.load(&launch, &up).await?;
     memory.note(format!("{WITHOUT}: after the load"), up.pid()?)?;
     let row = [
         format!("{:.0}", loaded.load.as_secs_f64()),
@@ -90,13 +90,13 @@ async fn follow(
     let launch = place.launch(ALL, "embedded");
     let up = Up::start(&launch).await?;
     let started = Instant::now();
-    wait_delivered(&launch, 3).await?;
+    wait_delivered(&launch).await?;
     let seconds = started.elapsed().as_secs_f64();
     println!("\nembedded index added: {} documents backfilled in {seconds:.1} s", place.documents);
     memory.note(format!("{ALL}: after the backfill of the index"), up.pid()?)?;
     searches.measure("embedded", place, &up).await?;
     visible::measure(place, model, &up).await?;
-    wait_delivered(&launch, 3).await?;
+    wait_delivered(&launch).await?;
     rename::measure(place, model, &launch, &up).await?;
     memory.note(format!("{ALL}: after searches, edits and renames"), up.pid()?)?;
     up.stop().await
@@ -106,7 +106,7 @@ async fn follow(
 async fn rest(place: &Place, memory: &mut Memory) -> Result<(), Failure> {
     let launch = place.launch(ALL, "embedded");
     let up = Up::start(&launch).await?;
-    wait_delivered(&launch, 3).await?;
+    wait_delivered(&launch).await?;
     memory.note(format!("{ALL}: started on what is loaded, at rest"), up.pid()?)?;
     up.stop().await
 }

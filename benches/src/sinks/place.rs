@@ -12,6 +12,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const DATABASE: &str = "sinks";
+const SINKS: &str = "MILLSTREAM_SINKS";
 /// Requests in flight of the load.
 const CONNECTIONS: &str = "8";
 /// How long everything may take to be everywhere.
@@ -85,7 +86,7 @@ impl Place {
             data_dir: self.folder.path().join("data"),
             log: self.folder.path().join("up.log"),
             settings: vec![
-                ("MILLSTREAM_SINKS", sinks.to_owned()),
+                (SINKS, sinks.to_owned()),
                 ("MILLSTREAM_SEARCH_SINK", search.to_owned()),
                 ("MILLSTREAM_KAFKA_BOOTSTRAP_SERVERS", self.kafka.bootstrap_servers()),
                 ("MILLSTREAM_OPENSEARCH_URL", self.opensearch.url()),
@@ -98,7 +99,7 @@ impl Place {
     }
 
     /// Loads everything through the API, and waits until every copy has it.
-    pub(super) async fn load(&self, launch: &Launch, up: &Up, lanes: usize) -> Result<Loaded, Failure> {
+    pub(super) async fn load(&self, launch: &Launch, up: &Up) -> Result<Loaded, Failure> {
         let url = format!("http://{}", up.address);
         let started = Instant::now();
         let mut command = launch.command(&["load", "--progress=none", "--connections", CONNECTIONS, "--url", &url])?;
@@ -109,7 +110,7 @@ impl Place {
             return Err(format!("millstream load refused documents ({}): {text}", output.status).into());
         }
         let answered = Instant::now();
-        wait_delivered(launch, lanes).await?;
+        wait_delivered(launch).await?;
         Ok(Loaded { load, behind: answered.elapsed() })
     }
 }
@@ -127,8 +128,10 @@ fn write(file: &std::path::Path, documents: &[Document]) -> Result<(), Failure> 
     Ok(out.flush()?)
 }
 
-/// Waits until so many lanes are there, the cache holds everything and nothing waits for a sink.
-pub(super) async fn wait_delivered(launch: &Launch, lanes: usize) -> Result<(), Failure> {
+/// Waits until every sink has its lane, the cache holds everything and nothing waits for a sink.
+pub(super) async fn wait_delivered(launch: &Launch) -> Result<(), Failure> {
+    let sinks = launch.settings.iter().find(|(name, _)| *name == SINKS);
+    let lanes = sinks.map_or(0, |(_, sinks)| sinks.split(',').count());
     let until = Instant::now() + CATCH_UP;
     loop {
         let output = launch.command(&["status", "--json"])?.stderr(Stdio::null()).output().await?;

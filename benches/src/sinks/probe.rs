@@ -9,6 +9,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
+/// What the text of an edit begins with; its number follows.
+pub(super) const MARK: &str = "Bench";
+
 /// What is waited for: a document at a version, or a later one.
 #[derive(Debug, Clone)]
 pub(super) struct Edit {
@@ -16,8 +19,8 @@ pub(super) struct Edit {
     pub(super) version: i64,
     /// The alias of its index in OpenSearch.
     pub(super) alias: String,
-    /// A text that only this version has.
-    pub(super) mark: String,
+    /// Its number, which its text ends with.
+    pub(super) number: usize,
     /// When the writer had its answer.
     pub(super) answered: Instant,
 }
@@ -30,8 +33,8 @@ pub(super) enum Probe {
     ById(Search),
     /// A search, which shows what was there at the last refresh.
     BySearch(Search),
-    /// `/search` of the process for the mark, with the query before it.
-    Embedded(Box<Connection>, String),
+    /// `/search` of the process, by the text of the edit: path of the search, and the member.
+    Embedded(Box<Connection>, String, &'static str),
 }
 
 /// Requests to OpenSearch.
@@ -87,8 +90,10 @@ impl Probe {
     /// When each was seen first, for those that are visible now.
     pub(super) async fn look(&mut self, pending: &[Edit]) -> Result<Vec<Option<Instant>>, Failure> {
         let found = match self {
-            Self::Topic(reader) => return Ok(pending.iter().map(|edit| reader.seen(edit.uuid, edit.version)).collect()),
-            Self::Embedded(connection, query) => return by_mark(connection, query, pending).await,
+            Self::Topic(reader) => {
+                return Ok(pending.iter().map(|edit| reader.seen(edit.uuid, edit.version)).collect());
+            }
+            Self::Embedded(connection, path, member) => return by_text(connection, path, member, pending).await,
             Self::ById(search) => search.versions_by_id(pending).await?,
             Self::BySearch(search) => search.versions_by_search(pending).await?,
         };
@@ -98,12 +103,19 @@ impl Probe {
     }
 }
 
-async fn by_mark(connection: &mut Connection, query: &str, pending: &[Edit]) -> Result<Vec<Option<Instant>>, Failure> {
+/// A later edit of the same document may have taken the place of the one that is looked for.
+async fn by_text(
+    connection: &mut Connection,
+    path: &str,
+    member: &str,
+    pending: &[Edit],
+) -> Result<Vec<Option<Instant>>, Failure> {
     let mut seen = Vec::with_capacity(pending.len());
     for edit in pending {
-        let page = connection.json(&format!("{query}{}&fields=id&limit=1", edit.mark)).await?;
-        let is_there = page["documents"].as_array().is_some_and(|found| !found.is_empty());
-        seen.push(is_there.then(Instant::now));
+        let page = connection.json(&format!("{path}?id={}&fields={member}", edit.uuid)).await?;
+        let text = page["documents"][0][member].as_str().unwrap_or_default();
+        let number = text.strip_prefix(MARK).and_then(|number| number.parse::<usize>().ok());
+        seen.push(number.is_some_and(|number| number >= edit.number).then(Instant::now));
     }
     Ok(seen)
 }

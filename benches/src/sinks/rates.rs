@@ -39,7 +39,8 @@ impl Rates {
         let rate = table::median(&self.sink);
         let row = |(name, figures): &(&'static str, Vec<f64>)| {
             let limit = table::median(figures);
-            let figures = [format!("{rate:.0}"), (*name).to_owned(), format!("{limit:.0}"), format!("{:.2}", rate / limit)];
+            let figures =
+                [format!("{rate:.0}"), (*name).to_owned(), format!("{limit:.0}"), format!("{:.2}", rate / limit)];
             std::iter::once(sink.to_owned()).chain(figures).collect()
         };
         self.limits.iter().map(row).collect()
@@ -53,17 +54,23 @@ pub(super) async fn measure(place: &Place, rounds: usize, documents: usize) -> R
     let mut all = deliveries::read(&place.session().await?, documents).await?;
     let model = Arc::new(SearchModel::of(&place.world.mapping));
     let bytes = all.iter().map(Delivery::bytes).sum::<usize>() / all.len().max(1);
-    let mut rows = Vec::new();
+    let (mut rows, mut scans) = (Vec::new(), Vec::new());
 
     let servers = place.kafka.bootstrap_servers();
     let kafka = Kafka::open(&servers, place, &mut all).await?;
     rows.extend(run(rounds, &mut all, |all| Box::pin(kafka.round(all))).await?.rows("Kafka"));
+    scans.push(("Kafka", deliveries::scan(&kafka.sink).await?));
     drop(kafka);
 
     let search = OpenSearch::open(&place.opensearch.url(), &model, &mut all).await?;
     rows.extend(run(rounds, &mut all, |all| Box::pin(search.round(all))).await?.rows("OpenSearch"));
+    scans.push(("OpenSearch", deliveries::scan(&*search.sink).await?));
     drop(search);
 
+    let (folder, store, sink) = open_embedded(place, &model).await?;
+    deliveries::put(&*sink, &all).await?;
+    scans.push(("embedded index", deliveries::scan(&*sink).await?));
+    drop((sink, store, folder));
     let rates = run(rounds, &mut all, |all| Box::pin(embedded(place, &model, all))).await?;
     rows.extend(rates.rows("embedded index"));
     table::print(
@@ -71,6 +78,8 @@ pub(super) async fn measure(place: &Place, rounds: usize, documents: usize) -> R
         &["sink", "documents/s", "limit: the same bytes, made before, same batches", "documents/s", "ratio"],
         &rows,
     );
+    let scans: Vec<_> = scans.into_iter().map(|(sink, rate)| vec![sink.to_owned(), format!("{rate:.0}")]).collect();
+    table::print("read back whole, as `millstream verify` does, once", &["sink", "versions/s"], &scans);
     Ok(())
 }
 
@@ -149,22 +158,31 @@ impl OpenSearch {
     }
 }
 
+/// A new, empty index; the folder goes away with the first of the three.
+async fn open_embedded(
+    place: &Place,
+    model: &Arc<SearchModel>,
+) -> Result<(tempfile::TempDir, EmbeddedStore, Arc<dyn Sink>), Failure> {
+    let folder = tempfile::Builder::new().prefix("embedded-").tempdir_in(place.folder.path())?;
+    let store = EmbeddedStore::open(&EmbeddedOptions::new(folder.path().join("sink")), Arc::clone(model))?;
+    let sink = store.sink(store.live().await?)?;
+    sink.prepare().await?;
+    Ok((folder, store, sink))
+}
+
 /// Into a new, empty index each time, as the bare writer.
 async fn embedded(
     place: &Place,
     model: &Arc<SearchModel>,
     all: Vec<Delivery>,
 ) -> Result<(f64, Vec<(&'static str, f64)>), Failure> {
-    let folder = tempfile::Builder::new().prefix("embedded-").tempdir_in(place.folder.path())?;
-    let options = EmbeddedOptions::new(folder.path().join("sink"));
-    let store = EmbeddedStore::open(&options, Arc::clone(model))?;
-    let sink = store.sink(store.live().await?)?;
-    sink.prepare().await?;
+    let (folder, store, sink) = open_embedded(place, model).await?;
     let rate = deliveries::put(&*sink, &all).await?;
     let batch_documents = sink.limits().batch_documents_max;
     drop((sink, store));
     let (model, bare) = (Arc::clone(model), folder.path().join("bare"));
-    let writing = move || bare_tantivy::write(&bare, &model, &all, batch_documents, options.writer_heap_bytes);
+    let heap_bytes = EmbeddedOptions::new(folder.path()).writer_heap_bytes;
+    let writing = move || bare_tantivy::write(&bare, &model, &all, batch_documents, heap_bytes);
     let limit = tokio::task::spawn_blocking(writing).await??;
     Ok((rate, vec![("tantivy, one writer", limit)]))
 }

@@ -48,7 +48,9 @@ impl Searches {
 
     pub(super) fn print(&self, documents: usize) {
         table::print(
-            &format!("searches through /search over {documents} documents, counted exactly, {SEARCHES} of each, one after the other"),
+            &format!(
+                "searches through /search over {documents} documents, counted exactly, {SEARCHES} of each, one after the other"
+            ),
             &["engine", "search", "found, median", "p50, ms", "p99, ms"],
             &self.rows,
         );
@@ -60,9 +62,8 @@ async fn kinds(place: &Place, connection: &mut Connection) -> Result<Vec<Kind>, 
     let project = &project.ok_or("there are no students")?.project_endpoint;
     let page = connection.json(&format!("/data/{project}/students?limit={EXAMPLES}")).await?;
     let students = page.as_array().ok_or("a collection is a list")?;
-    let value = |student: &Value, pointer: &str| {
-        percent(student.pointer(pointer).and_then(Value::as_str).unwrap_or_default())
-    };
+    let value =
+        |student: &Value, pointer: &str| percent(student.pointer(pointer).and_then(Value::as_str).unwrap_or_default());
     let of_students = |query: &dyn Fn(&Value) -> String| -> Vec<String> {
         let path = |student| format!("/search/{project}/students?{}&totalCount=true", query(student));
         students.iter().map(path).collect()

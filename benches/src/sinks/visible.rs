@@ -1,7 +1,7 @@
 //! From the answer to an edit until each copy shows it, at a steady pace of edits.
 
 use super::place::{PREFIX, Place, TOPIC};
-use super::probe::{Edit, Probe, Search};
+use super::probe::{Edit, MARK, Probe, Search};
 use super::stem;
 use super::topic::TopicReader;
 use crate::connection::Connection;
@@ -23,6 +23,9 @@ const WARM_UP: usize = 100;
 const DOCUMENTS: i64 = 200;
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// The member that is edited.
+const MEMBER: &str = "firstName";
+
 /// A document to edit.
 struct Editable {
     uuid: Uuid,
@@ -38,7 +41,7 @@ pub(super) async fn measure(place: &Place, model: &SearchModel, up: &Up) -> Resu
         let (sender, receiver) = unbounded_channel();
         names.push(name);
         senders.push(sender);
-        tasks.spawn(async move { follow(probe, receiver).await.map(|lags| (at, lags)) });
+        tasks.spawn(async move { follow(name, probe, receiver).await.map(|lags| (at, lags)) });
     }
     let alias = format!("{PREFIX}.read.{}", stem(students));
     let started = Instant::now();
@@ -69,7 +72,8 @@ pub(super) async fn measure(place: &Place, model: &SearchModel, up: &Up) -> Resu
 }
 
 async fn find(place: &Place, students: &SearchResource, up: &Up) -> Result<Vec<Editable>, Failure> {
-    let sql = r#"SELECT "DocumentUuid" FROM "dms"."Document" WHERE "ResourceKeyId" = $1 ORDER BY "DocumentId" LIMIT $2"#;
+    let sql =
+        r#"SELECT "DocumentUuid" FROM "dms"."Document" WHERE "ResourceKeyId" = $1 ORDER BY "DocumentId" LIMIT $2"#;
     let rows = place.session().await?.query(sql, &[&students.key, &DOCUMENTS]).await?;
     let mut connection = Connection::open(up.address).await?;
     let mut documents = Vec::new();
@@ -82,18 +86,15 @@ async fn find(place: &Place, students: &SearchResource, up: &Up) -> Result<Vec<E
     if documents.is_empty() { Err("there is no student to edit".into()) } else { Ok(documents) }
 }
 
-async fn probes(
-    place: &Place,
-    students: &SearchResource,
-    up: &Up,
-) -> Result<Vec<(&'static str, Probe)>, Failure> {
+async fn probes(place: &Place, students: &SearchResource, up: &Up) -> Result<Vec<(&'static str, Probe)>, Failure> {
     let reader = TopicReader::begin(&place.kafka.bootstrap_servers(), TOPIC).await?;
-    let query = format!("/search/{}/{}?firstName=", students.project_endpoint, students.endpoint);
+    let path = format!("/search/{}/{}", students.project_endpoint, students.endpoint);
+    let connection = Box::new(Connection::open(up.address).await?);
     Ok(vec![
         ("Kafka: a consumer has the record", Probe::Topic(reader)),
         ("OpenSearch: read by id", Probe::ById(Search::new(place))),
         ("OpenSearch: found by a search", Probe::BySearch(Search::new(place))),
-        ("embedded index: found by a search", Probe::Embedded(Box::new(Connection::open(up.address).await?), query)),
+        ("embedded index: found by a search", Probe::Embedded(connection, path, MEMBER)),
     ])
 }
 
@@ -111,13 +112,12 @@ async fn edit(
     for number in 0..edits {
         pace.tick().await;
         let document = &mut documents[number % count];
-        let mark = format!("Bench{number}");
-        document.body["firstName"] = mark.clone().into();
+        document.body[MEMBER] = format!("{MARK}{number}").into();
         let sent = Instant::now();
         let version = connection.put(&document.path, &document.body.to_string()).await?;
         let answered = Instant::now();
         answers.push((answered - sent).as_secs_f64() * 1_000.0);
-        let edit = Edit { uuid: document.uuid, version, alias: alias.to_owned(), mark, answered };
+        let edit = Edit { uuid: document.uuid, version, alias: alias.to_owned(), number, answered };
         for sender in &senders {
             // Whoever stopped following says why when it is waited for.
             drop(sender.send(edit.clone()));
@@ -127,7 +127,7 @@ async fn edit(
 }
 
 /// Looks until everything that comes was seen; how long each took, in ms, in the order of the edits.
-async fn follow(mut probe: Probe, mut edits: UnboundedReceiver<Edit>) -> Result<Vec<f64>, Failure> {
+async fn follow(name: &str, mut probe: Probe, mut edits: UnboundedReceiver<Edit>) -> Result<Vec<f64>, Failure> {
     let (mut pending, mut lags): (Vec<(usize, Edit)>, Vec<f64>) = (Vec::new(), Vec::new());
     loop {
         if pending.is_empty() {
@@ -147,7 +147,7 @@ async fn follow(mut probe: Probe, mut edits: UnboundedReceiver<Edit>) -> Result<
                 // It may have been there before the answer was.
                 Some(seen) => lags[at] = seen.saturating_duration_since(edit.answered).as_secs_f64() * 1_000.0,
                 None if edit.answered.elapsed() > DEADLINE => {
-                    return Err(format!("an edit of {} did not arrive within {DEADLINE:?}", edit.uuid).into());
+                    return Err(format!("{name}: an edit of {} did not arrive within {DEADLINE:?}", edit.uuid).into());
                 }
                 None => waiting.push((at, edit)),
             }
