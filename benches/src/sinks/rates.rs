@@ -85,13 +85,13 @@ pub(super) async fn measure(place: &Place, rounds: usize, documents: usize) -> R
 
 async fn run<'a>(
     rounds: usize,
-    all: &mut Vec<Delivery>,
+    all: &mut [Delivery],
     mut round: impl FnMut(Vec<Delivery>) -> Round<'a>,
 ) -> Result<Rates, Failure> {
     let mut rates = Rates::default();
     for _ in 0..rounds {
         deliveries::newer(all);
-        let (sink, limits) = round(all.clone()).await?;
+        let (sink, limits) = round(all.to_vec()).await?;
         rates.note(sink, limits);
     }
     Ok(rates)
