@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help install demo test test-services interop lint bench torture audit
+.PHONY: help install demo test test-services interop lint bench bench-sinks torture audit
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ lint: install ## rustfmt, clippy, docs, crate edges, tidiness: warnings are erro
 
 bench: install ## measure throughput, lag and memory beside their limits, from one run
 	@scripts/bench
+
+bench-sinks: install ## measure every sink beside its limit, and how soon each shows what was written
+	@scripts/bench-sinks
 
 torture: install ## kill the process, the backends and the cluster again and again, then verify
 	@scripts/torture

@@ -19,7 +19,7 @@ pub(crate) async fn measure(setup: &Setup, rounds: usize, documents: usize) -> R
             let name = format!("ingest_{round}_{connections}");
             let database = setup.copy(&name).await?;
             let above = last_document(&database).await?;
-            let up = Up::start(&database, setup).await?;
+            let up = Up::start(&setup.launch(&database)?).await?;
             let started = Instant::now();
             let status = Command::new(binary()?)
                 .args(["load", "--progress", "none", "--url", &format!("http://{}", up.address)])

@@ -1,6 +1,6 @@
 //! Commit-to-cache lag: from the answer to an edit until the cache holds that version, at idle and under load.
 
-use crate::reads::Connection;
+use crate::connection::Connection;
 use crate::setup::{Failure, Setup};
 use crate::table;
 use crate::up::{Up, binary};
@@ -90,16 +90,7 @@ async fn edit(up: &Up, session: &Session, document: &Editable, tag: &str) -> Res
         let mark = format!("{tag} {number} of {EDITS}");
         let mut body = document.body.clone();
         body[&document.member] = mark.clone().into();
-        let text = body.to_string();
-        let request = format!(
-            "PUT {} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{text}",
-            document.path,
-            text.len()
-        );
-        let status = connection.request(&request).await?;
-        if status != 204 {
-            return Err(format!("an edit was answered with {status}").into());
-        }
+        connection.put(&document.path, &body.to_string()).await?;
         let answered = Instant::now();
         loop {
             let row = session.query_opt(&cached, &[&document.uuid, &mark]).await?;

@@ -5,15 +5,18 @@
 //! What it is not: a test. Nothing is asserted; ratios are printed.
 //!
 //! `bench [--rounds N] [--documents N]`: rounds of each comparison (default 5, odd is best), documents of an ingest
-//! round (default 4,000). The corpus is taken where it is found, else the small schema of the repository.
+//! round (default 4,000). `bench sinks` measures the copies outside the database instead (`make bench-sinks`): [`sinks`]
+//! says what. The corpus is taken where it is found, else the small schema of the repository.
 #![allow(clippy::print_stdout)] // tables on standard output are what it is for
 
+mod connection;
 mod copy;
 mod ingest;
 mod lag;
 mod reads;
 mod rebuild;
 mod setup;
+mod sinks;
 mod startup;
 mod table;
 mod up;
@@ -28,7 +31,14 @@ fn argument(name: &str, default: usize) -> usize {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    let outcome = if std::env::args().nth(1).is_some_and(|first| first == "sinks") {
+        let (rounds, documents) = (argument("--rounds", 5), argument("--documents", 20_000));
+        let small = std::env::args().any(|argument| argument == "--small");
+        sinks::run(&sinks::Options { rounds, documents, small }).await
+    } else {
+        run().await
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let chain = std::iter::successors(Some(&*error as &dyn std::error::Error), |error| error.source());
@@ -46,7 +56,7 @@ async fn run() -> Result<(), setup::Failure> {
     rebuild::measure(&setup, rounds).await?;
     let world = setup.copy("lag").await?;
     startup::measure(&setup, &world, rounds).await?;
-    let up = up::Up::start(&world, &setup).await?;
+    let up = up::Up::start(&setup.launch(&world)?).await?;
     let at_rest = up.resident_mib()?;
     reads::measure(&setup, &up, &world, rounds).await?;
     lag::measure(&setup, &up, &world).await?;

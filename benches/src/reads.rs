@@ -1,5 +1,6 @@
 //! Reads per second by id from the cache over HTTP, beside `pgbench` selecting the same row.
 
+use crate::connection::Connection;
 use crate::setup::{Failure, Setup};
 use crate::table;
 use crate::up::Up;
@@ -7,8 +8,6 @@ use millstream_store::connect::{ConnectOptions, Host, Session};
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::process::Command;
 use uuid::Uuid;
 
@@ -110,61 +109,4 @@ fn binaries() -> Result<std::path::PathBuf, Failure> {
         std::fs::read_dir("/usr/lib/postgresql")?.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect();
     found.sort();
     found.pop().ok_or_else(|| "no PostgreSQL under /usr/lib/postgresql".into())
-}
-
-/// A keep-alive connection that asks as cheaply as can be: the client shares the machine with what it measures.
-pub(crate) struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-impl Connection {
-    pub(crate) async fn open(address: SocketAddr) -> Result<Self, Failure> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(16_384) })
-    }
-
-    /// Sends a GET and reads the whole answer; its status.
-    pub(crate) async fn get(&mut self, path: &str) -> Result<u16, Failure> {
-        self.request(&format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n")).await
-    }
-
-    /// Sends a request and reads the whole answer; its status.
-    pub(crate) async fn request(&mut self, request: &str) -> Result<u16, Failure> {
-        self.stream.write_all(request.as_bytes()).await?;
-        self.buffer.clear();
-        let head = loop {
-            if let Some(at) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-                break at + 4;
-            }
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err("the connection was closed in an answer".into());
-            }
-        };
-        let text = std::str::from_utf8(&self.buffer[..head])?;
-        let status: u16 = text.split(' ').nth(1).ok_or("no status")?.parse()?;
-        let length = text.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-        });
-        let end = head + length.unwrap_or(0);
-        while self.buffer.len() < end {
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err("the connection was closed in a body".into());
-            }
-        }
-        Ok(status)
-    }
-
-    /// The last answer's body.
-    pub(crate) fn body(&self) -> &[u8] {
-        let head = self.buffer.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
-        &self.buffer[head..]
-    }
-}
-
-/// Status of one GET on a connection of its own.
-pub(crate) async fn status_of(address: SocketAddr, path: &str) -> Result<u16, Failure> {
-    Connection::open(address).await?.get(path).await
 }

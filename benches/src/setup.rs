@@ -1,5 +1,6 @@
 //! The cluster, the template database with the base documents, and copies of it.
 
+use crate::up::Launch;
 use futures::stream::{self, StreamExt};
 use millstream_store::connect::{ConnectOptions, Database, Session};
 use millstream_testkit::corpus::{self, Document};
@@ -107,6 +108,18 @@ impl Setup {
         session.batch_execute(&format!("CREATE DATABASE \"{name}\" TEMPLATE \"{TEMPLATE}\"")).await?;
         session.batch_execute("CHECKPOINT").await?;
         Ok(self.options(name))
+    }
+
+    /// How the product is started on a copy: with a data folder of its own, and else as it comes.
+    pub(crate) fn launch(&self, database: &ConnectOptions) -> Result<Launch, Failure> {
+        let data = tempfile::Builder::new().prefix("data-").tempdir_in(self.folder.path())?;
+        Ok(Launch {
+            world: self.world,
+            database: database.clone(),
+            data_dir: data.keep(),
+            log: self.folder.path().join("up.log"),
+            settings: Vec::new(),
+        })
     }
 
     /// Removes a copy and its slots.

@@ -10,7 +10,7 @@ use std::time::Instant;
 pub(crate) async fn measure(setup: &Setup, database: &ConnectOptions, rounds: usize) -> Result<(), Failure> {
     let (mut ready_ms, mut parse_ms) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let up = Up::start(database, setup).await?;
+        let up = Up::start(&setup.launch(database)?).await?;
         ready_ms.push(up.ready_after.as_secs_f64() * 1_000.0);
         up.stop().await?;
         let started = Instant::now();

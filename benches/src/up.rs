@@ -1,7 +1,9 @@
 //! The product under test: the release binary beside this one, as a process of its own.
 
-use crate::setup::{Failure, Setup};
+use crate::connection::status_of;
+use crate::setup::Failure;
 use millstream_store::connect::{ConnectOptions, Host};
+use millstream_testkit::World;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -16,7 +18,17 @@ pub(crate) struct Up {
     pub(crate) address: SocketAddr,
     /// From the start of the process until it said that it is ready.
     pub(crate) ready_after: Duration,
-    _data: tempfile::TempDir,
+}
+
+/// What the product is started on.
+pub(crate) struct Launch {
+    pub(crate) world: &'static World,
+    pub(crate) database: ConnectOptions,
+    pub(crate) data_dir: PathBuf,
+    /// Where its messages go.
+    pub(crate) log: PathBuf,
+    /// More settings, as variables of its environment.
+    pub(crate) settings: Vec<(&'static str, String)>,
 }
 
 /// The binary of the same build as this one.
@@ -36,33 +48,43 @@ fn url(options: &ConnectOptions) -> Result<String, Failure> {
     Ok(format!("postgres://{}:{password}@{host}:{}/{}", options.user(), options.port(), options.dbname()))
 }
 
+impl Launch {
+    /// A command of the product, with the environment of this one.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Result<Command, Failure> {
+        let schema: Vec<String> = self.world.corpus.schema_paths().iter().map(|p| p.display().to_string()).collect();
+        let mut command = Command::new(binary()?);
+        command
+            .args(arguments)
+            .env("MILLSTREAM_SCHEMA", schema.join(":"))
+            .env("MILLSTREAM_DATABASE_URL", url(&self.database)?)
+            .env("MILLSTREAM_DATA_DIR", &self.data_dir)
+            .env("MILLSTREAM_LOG_LEVEL", "warn")
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        Ok(command)
+    }
+}
+
 impl Up {
     /// Starts it and waits until it is ready.
-    pub(crate) async fn start(database: &ConnectOptions, setup: &Setup) -> Result<Self, Failure> {
+    pub(crate) async fn start(launch: &Launch) -> Result<Self, Failure> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let data = tempfile::Builder::new().prefix("millstream-bench-up").tempdir()?;
-        let schema: Vec<String> = setup.world.corpus.schema_paths().iter().map(|p| p.display().to_string()).collect();
-        let log = std::fs::File::create(setup.folder.path().join("up.log"))?;
+        let log = std::fs::File::create(&launch.log)?;
         let started = Instant::now();
-        let child = Command::new(binary()?)
-            .arg("up")
-            .env("MILLSTREAM_SCHEMA", schema.join(":"))
-            .env("MILLSTREAM_DATABASE_URL", url(database)?)
-            .env("MILLSTREAM_DATA_DIR", data.path())
+        let child = launch
+            .command(&["up"])?
             .env("MILLSTREAM_API_LISTEN", address.to_string())
-            .env("MILLSTREAM_LOG_LEVEL", "warn")
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
-            .kill_on_drop(true)
             .spawn()?;
-        let mut up = Self { child, address, ready_after: Duration::ZERO, _data: data };
+        let mut up = Self { child, address, ready_after: Duration::ZERO };
         loop {
             if let Some(status) = up.child.try_wait()? {
-                let log = std::fs::read_to_string(setup.folder.path().join("up.log"))?;
+                let log = std::fs::read_to_string(&launch.log)?;
                 return Err(format!("millstream up ended with {status}:\n{log}").into());
             }
-            if crate::reads::status_of(address, "/health/ready").await.is_ok_and(|status| status == 200) {
+            if status_of(address, "/health/ready").await.is_ok_and(|status| status == 200) {
                 up.ready_after = started.elapsed();
                 return Ok(up);
             }
@@ -73,9 +95,14 @@ impl Up {
         }
     }
 
+    /// Process id.
+    pub(crate) fn pid(&self) -> Result<u32, Failure> {
+        self.child.id().ok_or_else(|| "millstream up has ended".into())
+    }
+
     /// Resident memory.
     pub(crate) fn resident_mib(&self) -> Result<f64, Failure> {
-        let pid = self.child.id().ok_or("millstream up has ended")?;
+        let pid = self.pid()?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
         let kib: f64 = line.split_whitespace().nth(1).ok_or("no VmRSS value")?.parse()?;
@@ -84,7 +111,7 @@ impl Up {
 
     /// Stops it as an operator would.
     pub(crate) async fn stop(mut self) -> Result<(), Failure> {
-        let pid = self.child.id().ok_or("millstream up has ended")?;
+        let pid = self.pid()?;
         Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
         let status = self.child.wait().await?;
         if status.success() { Ok(()) } else { Err(format!("millstream up ended with {status}").into()) }

@@ -18,6 +18,7 @@
 //! index holds (of a deleted document too: a tombstone stays for [`DELETE_MEMORY`]), writes and commits once, and only
 //! then answers. A crash loses what was not committed, and nothing of it was answered.
 
+mod bare;
 mod collect;
 mod encoding;
 mod entry;
@@ -32,6 +33,7 @@ mod sink;
 mod store;
 mod writer;
 
+pub use bare::BareEntries;
 pub use options::EmbeddedOptions;
 pub use sink::{DELETE_MEMORY, EmbeddedSink};
 pub use store::EmbeddedStore;

@@ -1,0 +1,188 @@
+//! Documents a second into each sink, beside the same bytes by a bare client: rounds alternate, medians are printed.
+
+use super::deliveries;
+use super::place::Place;
+use super::{bare_kafka, bare_opensearch, bare_tantivy};
+use crate::setup::Failure;
+use crate::table;
+use futures::future::BoxFuture;
+use millstream_connectors::embedded::{EmbeddedOptions, EmbeddedStore};
+use millstream_connectors::kafka::{KafkaOptions, KafkaSink};
+use millstream_connectors::opensearch::{OpenSearchIndexes, OpenSearchOptions};
+use millstream_projector::sink::generations::Generations;
+use millstream_projector::sink::{Delivery, Sink};
+use millstream_search::SearchModel;
+use std::sync::Arc;
+
+/// As the configuration has it.
+const PARTITIONS: u32 = 6;
+
+/// One sink's figures by rounds.
+#[derive(Default)]
+struct Rates {
+    sink: Vec<f64>,
+    limits: Vec<(&'static str, Vec<f64>)>,
+}
+
+impl Rates {
+    fn note(&mut self, sink: f64, limits: Vec<(&'static str, f64)>) {
+        self.sink.push(sink);
+        for (name, figure) in limits {
+            match self.limits.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, figures)) => figures.push(figure),
+                None => self.limits.push((name, vec![figure])),
+            }
+        }
+    }
+
+    fn rows(&self, sink: &str) -> Vec<Vec<String>> {
+        let rate = table::median(&self.sink);
+        let row = |(name, figures): &(&'static str, Vec<f64>)| {
+            let limit = table::median(figures);
+            let figures =
+                [format!("{rate:.0}"), (*name).to_owned(), format!("{limit:.0}"), format!("{:.2}", rate / limit)];
+            std::iter::once(sink.to_owned()).chain(figures).collect()
+        };
+        self.limits.iter().map(row).collect()
+    }
+}
+
+/// What is measured: a round of the sink, then one of each limit.
+type Round<'a> = BoxFuture<'a, Result<(f64, Vec<(&'static str, f64)>), Failure>>;
+
+pub(super) async fn measure(place: &Place, rounds: usize, documents: usize) -> Result<(), Failure> {
+    let mut all = deliveries::read(&place.session().await?, documents).await?;
+    let model = Arc::new(SearchModel::of(&place.world.mapping));
+    let bytes = all.iter().map(Delivery::bytes).sum::<usize>() / all.len().max(1);
+    let (mut rows, mut scans) = (Vec::new(), Vec::new());
+
+    let servers = place.kafka.bootstrap_servers();
+    let kafka = Kafka::open(&servers, place, &mut all).await?;
+    rows.extend(run(rounds, &mut all, |all| Box::pin(kafka.round(all))).await?.rows("Kafka"));
+    scans.push(("Kafka", deliveries::scan(&kafka.sink).await?));
+    drop(kafka);
+
+    let search = OpenSearch::open(&place.opensearch.url(), &model, &mut all).await?;
+    rows.extend(run(rounds, &mut all, |all| Box::pin(search.round(all))).await?.rows("OpenSearch"));
+    scans.push(("OpenSearch", deliveries::scan(&*search.sink).await?));
+    drop(search);
+
+    let (folder, store, sink) = open_embedded(place, &model).await?;
+    deliveries::put(&*sink, &all).await?;
+    scans.push(("embedded index", deliveries::scan(&*sink).await?));
+    drop((sink, store, folder));
+    let rates = run(rounds, &mut all, |all| Box::pin(embedded(place, &model, all))).await?;
+    rows.extend(rates.rows("embedded index"));
+    table::print(
+        &format!("delivered to each sink by itself: {} rows of the cache, {bytes} bytes each on average", all.len()),
+        &["sink", "documents/s", "limit: the same bytes, made before, same batches", "documents/s", "ratio"],
+        &rows,
+    );
+    let scans: Vec<_> = scans.into_iter().map(|(sink, rate)| vec![sink.to_owned(), format!("{rate:.0}")]).collect();
+    table::print("read back whole, as `millstream verify` does, once", &["sink", "versions/s"], &scans);
+    Ok(())
+}
+
+async fn run<'a>(
+    rounds: usize,
+    all: &mut [Delivery],
+    mut round: impl FnMut(Vec<Delivery>) -> Round<'a>,
+) -> Result<Rates, Failure> {
+    let mut rates = Rates::default();
+    for _ in 0..rounds {
+        deliveries::newer(all);
+        let (sink, limits) = round(all.to_vec()).await?;
+        rates.note(sink, limits);
+    }
+    Ok(rates)
+}
+
+struct Kafka {
+    sink: KafkaSink,
+    bare: bare_kafka::Bare,
+}
+
+impl Kafka {
+    /// With a topic of its own for the sink and one for each limit, the records read back from a first round.
+    async fn open(servers: &str, place: &Place, all: &mut [Delivery]) -> Result<Self, Failure> {
+        let topic = "bench-sink";
+        let resources = place.world.schema.resource_keys.clone();
+        let options = KafkaOptions { partitions: PARTITIONS, ..KafkaOptions::new(servers, topic, resources) };
+        let sink = KafkaSink::new(options)?;
+        sink.prepare().await?;
+        deliveries::put(&sink, all).await?;
+        let limits = sink.limits();
+        let bare = bare_kafka::Bare::open(servers, topic, PARTITIONS, all.len(), limits).await?;
+        Ok(Self { sink, bare })
+    }
+
+    async fn round(&self, all: Vec<Delivery>) -> Result<(f64, Vec<(&'static str, f64)>), Failure> {
+        let sink = deliveries::put(&self.sink, &all).await?;
+        Ok((
+            sink,
+            vec![
+                ("rdkafka, idempotent producer", self.bare.idempotent().await?),
+                ("rdkafka, transactional producer", self.bare.transactional().await?),
+            ],
+        ))
+    }
+}
+
+struct OpenSearch {
+    model: Arc<SearchModel>,
+    sink: Arc<dyn Sink>,
+    bare: bare_opensearch::Bare,
+}
+
+impl OpenSearch {
+    /// With two generations under a prefix of its own, which a first round of both makes the indexes of.
+    async fn open(url: &str, model: &Arc<SearchModel>, all: &mut [Delivery]) -> Result<Self, Failure> {
+        let prefix = "bench";
+        let indexes = OpenSearchIndexes::new(OpenSearchOptions::new(url, prefix, Arc::clone(model)))?;
+        let sink = indexes.sink(indexes.live().await?)?;
+        sink.prepare().await?;
+        let other = indexes.create().await?;
+        for sink in [Arc::clone(&sink), indexes.sink(other)?] {
+            deliveries::put(&*sink, all).await?;
+        }
+        let bare = bare_opensearch::Bare::new(url, prefix, other);
+        Ok(Self { model: Arc::clone(model), sink, bare })
+    }
+
+    async fn round(&self, all: Vec<Delivery>) -> Result<(f64, Vec<(&'static str, f64)>), Failure> {
+        let batches = deliveries::batches(&all, &*self.sink);
+        let ready = bare_opensearch::ready(&self.bare, &self.model, &batches)?;
+        let limit = self.bare.send(ready, self.sink.limits().in_flight_max).await?;
+        let sink = deliveries::put(&*self.sink, &all).await?;
+        Ok((sink, vec![("reqwest, POST _bulk", limit)]))
+    }
+}
+
+/// A new, empty index; the folder goes away with the first of the three.
+async fn open_embedded(
+    place: &Place,
+    model: &Arc<SearchModel>,
+) -> Result<(tempfile::TempDir, EmbeddedStore, Arc<dyn Sink>), Failure> {
+    let folder = tempfile::Builder::new().prefix("embedded-").tempdir_in(place.folder.path())?;
+    let store = EmbeddedStore::open(&EmbeddedOptions::new(folder.path().join("sink")), Arc::clone(model))?;
+    let sink = store.sink(store.live().await?)?;
+    sink.prepare().await?;
+    Ok((folder, store, sink))
+}
+
+/// Into a new, empty index each time, as the bare writer.
+async fn embedded(
+    place: &Place,
+    model: &Arc<SearchModel>,
+    all: Vec<Delivery>,
+) -> Result<(f64, Vec<(&'static str, f64)>), Failure> {
+    let (folder, store, sink) = open_embedded(place, model).await?;
+    let rate = deliveries::put(&*sink, &all).await?;
+    let batch_documents = sink.limits().batch_documents_max;
+    drop((sink, store));
+    let (model, bare) = (Arc::clone(model), folder.path().join("bare"));
+    let heap_bytes = EmbeddedOptions::new(folder.path()).writer_heap_bytes;
+    let writing = move || bare_tantivy::write(&bare, &model, &all, batch_documents, heap_bytes);
+    let limit = tokio::task::spawn_blocking(writing).await??;
+    Ok((rate, vec![("tantivy, one writer", limit)]))
+}

@@ -1,0 +1,92 @@
+//! How long searches take over HTTP, on either engine, with everything loaded.
+
+use super::place::Place;
+use crate::connection::{Connection, percent};
+use crate::setup::Failure;
+use crate::table;
+use crate::up::Up;
+use serde_json::Value;
+use std::time::Instant;
+
+/// Searches of a kind; the first ones are not counted.
+const SEARCHES: usize = 300;
+const WARM_UP: usize = 50;
+/// Documents whose values are asked for.
+const EXAMPLES: usize = 200;
+
+/// One kind of search, with the values varied so that no cache answers it.
+struct Kind {
+    name: &'static str,
+    paths: Vec<String>,
+}
+
+/// Lines of the table, for both engines.
+#[derive(Default)]
+pub(super) struct Searches {
+    rows: Vec<Vec<String>>,
+}
+
+impl Searches {
+    pub(super) async fn measure(&mut self, engine: &str, place: &Place, up: &Up) -> Result<(), Failure> {
+        let mut connection = Connection::open(up.address).await?;
+        for kind in kinds(place, &mut connection).await? {
+            let (mut times, mut found) = (Vec::new(), Vec::new());
+            for (number, path) in kind.paths.iter().cycle().take(WARM_UP + SEARCHES).enumerate() {
+                let started = Instant::now();
+                let page = connection.json(path).await?;
+                if number >= WARM_UP {
+                    times.push(started.elapsed().as_secs_f64() * 1_000.0);
+                    found.push(page["totalCount"].as_f64().ok_or("a search did not count")?);
+                }
+            }
+            let figures = [0.5, 0.99].map(|share| format!("{:.2}", table::percentile(&times, share)));
+            let row = [engine.to_owned(), kind.name.to_owned(), format!("{:.0}", table::median(&found))];
+            self.rows.push(row.into_iter().chain(figures).collect());
+        }
+        Ok(())
+    }
+
+    pub(super) fn print(&self, documents: usize) {
+        table::print(
+            &format!(
+                "searches through /search over {documents} documents, counted exactly, {SEARCHES} of each, one after the other"
+            ),
+            &["engine", "search", "found, median", "p50, ms", "p99, ms"],
+            &self.rows,
+        );
+    }
+}
+
+async fn kinds(place: &Place, connection: &mut Connection) -> Result<Vec<Kind>, Failure> {
+    let project = &place.world.mapping.resources.iter().find(|one| one.endpoint == "students");
+    let project = &project.ok_or("there are no students")?.project_endpoint;
+    let page = connection.json(&format!("/data/{project}/students?limit={EXAMPLES}")).await?;
+    let students = page.as_array().ok_or("a collection is a list")?;
+    let value =
+        |student: &Value, pointer: &str| percent(student.pointer(pointer).and_then(Value::as_str).unwrap_or_default());
+    let of_students = |query: &dyn Fn(&Value) -> String| -> Vec<String> {
+        let path = |student| format!("/search/{project}/students?{}&totalCount=true", query(student));
+        students.iter().map(path).collect()
+    };
+    let facets = (0..EXAMPLES).map(|number| {
+        // All documents are younger; the seconds keep the request from being one that was answered before.
+        let since = format!("2001-01-01T00:{:02}:{:02}Z", number / 60 % 60, number % 60);
+        format!(
+            "/search/{project}/studentSchoolAssociations?facet=entryGradeLevelDescriptor,schoolReference.schoolId&limit=0&totalCount=true&_lastModifiedDate:gte={since}"
+        )
+    });
+    Ok(vec![
+        Kind { name: "a word: q=", paths: of_students(&|student| format!("q={}", value(student, "/firstName"))) },
+        Kind {
+            name: "equality: lastSurname=",
+            paths: of_students(&|student| format!("lastSurname={}", value(student, "/lastSurname"))),
+        },
+        Kind {
+            name: "range and sort: birthDate:gte=, sort=-birthDate",
+            paths: of_students(&|student| {
+                format!("birthDate:gte={}&sort=-birthDate", value(student, "/birthData/birthDate"))
+            }),
+        },
+        Kind { name: "two facets of all studentSchoolAssociations", paths: facets.collect() },
+    ])
+}
