@@ -14,6 +14,10 @@ install: ## install what is missing (PostgreSQL server, build tools, Rust), noth
 demo: install ## build, load, rename, kill -9, restart, verify: the whole product in a few minutes
 	@scripts/demo
 
+.PHONY: demo-services
+demo-services: install ## the demo with Kafka and OpenSearch, each away for three minutes, and kill -9 meanwhile
+	@scripts/demo-services
+
 test: install ## run every test; the last line is the account
 	@scripts/test
 
