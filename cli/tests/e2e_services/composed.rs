@@ -5,7 +5,7 @@ use crate::compose_file::{Compose, Service};
 use crate::support::child::url;
 use crate::support::http::Http;
 use crate::support::{loaded, loading, say};
-use millstream_testkit::{BrokerOptions, KafkaBroker, OpenSearchNode, TestCluster, TestDatabase, World, wait_for};
+use millstream_testkit::{BrokerOptions, KafkaBroker, OpenSearchNode, TestCluster, TestDatabase, World, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -57,17 +57,17 @@ async fn the_roles_of_the_compose_file_work_together() {
     let named = |name: &str| roles.iter().find(|role| role.name == name).expect("it is one of the roles");
     let api = &named("api").http;
 
+    // Until the sink's process has added its lane there is nothing to search in, and the answer says to try again.
+    wait_until("a sink that answers searches", PATIENCE, || async {
+        api.search("meadow/students", None).await.status == 200
+    })
+    .await;
     loading::load(api, &world.mapping, &loaded::documents(world)).await;
     let body = json!({"studentUniqueId": "composed-1", "firstName": "Amara", "lastSurname": "Abara",
                       "birthData": {"birthDate": "2014-01-01"}});
     let reply = api.post("meadow/students", body.to_string()).await;
     assert!(reply.is_success(), "{reply:?}");
-    // Until the sink's process has added its lane there is nothing to search in, and the answer says to try again.
-    let found = wait_for("a sink that answers searches", PATIENCE, || async {
-        let found = api.search("meadow/students?studentUniqueId=composed-1&totalCount=true", reply.etag).await;
-        (found.status != 503).then_some(found)
-    })
-    .await;
+    let found = api.search("meadow/students?studentUniqueId=composed-1&totalCount=true", reply.etag).await;
     let told = (found.status, found.json()["totalCount"].clone());
     assert_eq!(told, (200, json!(1)), "{found:?}: {}", services.log("api"));
     assert_eq!(named("relay").http.get("meadow/students").await.status, 404, "only the api has documents");
