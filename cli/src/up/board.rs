@@ -26,6 +26,8 @@ use std::{
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
+/// Pause between two looks at whether a sink is still being filled.
+const FILLING_POLL: Duration = Duration::from_millis(50);
 /// A status waits so long for the database at most.
 const WAL_POSITION_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -146,7 +148,13 @@ impl About {
     /// Waits until everything that was committed is in the cache and, with one, delivered from a lane.
     pub(super) async fn caught_up(&self, lane: Option<&str>) -> Result<(), Failure> {
         let lane = match lane {
-            Some(name) => Some(self.fleet.get(name).await.map_err(Failure::failed)?.0),
+            Some(name) => {
+                // A sink that is being filled may not have been owed yet what was committed long ago.
+                while self.fleet.is_being_filled(name).await.map_err(Failure::failed)? {
+                    tokio::time::sleep(FILLING_POLL).await;
+                }
+                Some(self.fleet.get(name).await.map_err(Failure::failed)?.0)
+            }
             None => None,
         };
         let waited = caught_up(&self.database, &*self.queue, lane.as_deref(), &SystemClock).await;

@@ -14,7 +14,7 @@ pub use report::{LaneStatus, ReplayReport};
 use crate::delivery::CourierOptions;
 use crate::error::{ProjectorError, chain};
 use crate::projector::StopError;
-use crate::replay::{Job, ReplayError, ReplayOptions, Selection, Spec};
+use crate::replay::{Job, JobState, Ledger, NoteLedger, ReplayError, ReplayOptions, Selection, Spec};
 use crate::sink::{Sink, SinkError};
 use berth::Berth;
 use futures::future::{BoxFuture, join_all};
@@ -226,6 +226,15 @@ impl Fleet {
     /// When the queue does not answer.
     pub async fn names(&self) -> Result<Vec<String>, FleetError> {
         Ok(self.deps.lanes.lanes().await?.into_iter().map(|lane| lane.name).collect())
+    }
+
+    /// Whether a sink is still being filled with what was there before it. Answers for any lane, whoever serves it.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    pub async fn is_being_filled(&self, name: &str) -> Result<bool, FleetError> {
+        let job = NoteLedger::new(Arc::clone(&self.deps.lanes), name).load().await.map_err(ReplayError::from)?;
+        Ok(job.is_some_and(|job| job.state == JobState::Running && job.spec == backfill(job.spec.per_s_max)))
     }
 
     /// Whether this process delivers from the lane of this name.
