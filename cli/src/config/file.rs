@@ -120,10 +120,10 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_all_named_with_file_and_line() {
-        let errors = parse(Path::new("m.toml"), "[api]\nlisten = \"127.0.0.1:1\"\nlistne = 1\n[kafka]\nurl = 'x'\n")
+        let errors = parse(Path::new("m.toml"), "[api]\nlisten = \"127.0.0.1:1\"\nlistne = 1\n[kafak]\nurl = 'x'\n")
             .expect_err("two keys are unknown");
         let reasons: Vec<&str> = errors.iter().collect();
-        assert_eq!(reasons, ["m.toml:3: unknown key api.listne", "m.toml:4: unknown key kafka"]);
+        assert_eq!(reasons, ["m.toml:3: unknown key api.listne", "m.toml:4: unknown key kafak"]);
     }
 
     #[test]

@@ -182,11 +182,12 @@ impl ClientContext for Observer {
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) || heard.is_none() {
             *heard = Some(reason.to_owned());
         }
+        let telling = heard.clone().unwrap_or_else(|| reason.to_owned());
         drop(heard);
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.0.unreachable(reason.to_owned());
+            self.0.unreachable(telling);
         } else {
-            self.0.status().last_error = Some(reason.to_owned());
+            self.0.status().last_error = Some(telling);
         }
     }
 

@@ -205,7 +205,7 @@ mod tests {
             deleted: false,
             rebuild: true,
             cascade: true,
-            repair: true,
+            repair: false,
             low_priority: true,
             attempts: 3,
             first_enqueued_at_ms: 11,
