@@ -6,7 +6,7 @@ use millstream_outbox::source::{ChangeSource, SourceError, SourceEvent};
 use millstream_outbox::{Change, Position};
 
 /// How long a test waits for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Reads a source as its consumer would, and checks what every event has to keep.
 pub(crate) struct Consumer {
