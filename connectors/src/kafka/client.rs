@@ -1,5 +1,6 @@
 //! Clients of librdkafka as this sink needs them, and what they say about the brokers by the way.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,14 +23,19 @@ const FETCH_BYTES_MAX: usize = 1 << 20;
 /// A producer's batch, unless a record may not even be that large.
 const BATCH_BYTES_MAX: usize = 1_000_000;
 
-fn common(options: &KafkaOptions) -> ClientConfig {
+/// What every client of these brokers has in common: the host's properties, which may not name other brokers.
+pub(crate) fn connection(bootstrap_servers: &str, properties: &BTreeMap<String, String>) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("client.id", "millstream");
-    for (name, value) in &options.properties {
+    for (name, value) in properties {
         config.set(name, value);
     }
-    config.set("bootstrap.servers", &options.bootstrap_servers);
+    config.set("bootstrap.servers", bootstrap_servers);
     config
+}
+
+fn common(options: &KafkaOptions) -> ClientConfig {
+    connection(&options.bootstrap_servers, &options.properties)
 }
 
 /// For questions about topics.

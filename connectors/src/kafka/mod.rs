@@ -22,6 +22,7 @@ mod sink;
 mod topic;
 mod writer;
 
+pub(crate) use client::connection;
 pub use options::{KafkaOptions, OptionsError, topic_name};
 pub(crate) use options::{is_topic_name, property_fault};
 pub(crate) use outcome::describe;

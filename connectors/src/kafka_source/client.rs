@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::ledger::{Ledger, Offsets};
 use super::options::KafkaSourceOptions;
+use crate::kafka::connection;
 
 /// What librdkafka holds in memory that nobody has asked for yet.
 const READ_AHEAD_KIB: usize = 4_096;
@@ -29,15 +30,10 @@ const COORDINATOR_WAIT_MS: u32 = 6_000;
 
 /// For questions about topics.
 pub(super) fn admin(options: &KafkaSourceOptions) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("client.id", "millstream");
-    for (name, value) in &options.properties {
-        config.set(name, value);
-    }
+    let mut config = connection(&options.bootstrap_servers, &options.properties);
     for producers_only in ["compression.type", "compression.level", "linger.ms"] {
         config.remove(producers_only);
     }
-    config.set("bootstrap.servers", &options.bootstrap_servers);
     config
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use millstream_outbox::Change;
 use millstream_outbox::source::{ChangeSource, SourceError, SourceEvent};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::config::{ClientConfig, FromClientConfig};
+use rdkafka::config::FromClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
@@ -14,6 +14,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::form;
 use super::topic::{self, ChangeTopicOptions};
+use crate::kafka::connection;
 use crate::kafka::describe;
 
 /// How long to wait for room in the producer's buffer when nothing of ours is in it.
@@ -66,12 +67,7 @@ impl ChangeTopicWriter {
     /// When the options are not right, or the brokers cannot be reached or refuse.
     pub async fn open(options: ChangeTopicOptions) -> Result<Self, ChangeTopicError> {
         options.check()?;
-        let mut config = ClientConfig::new();
-        config.set("client.id", "millstream");
-        for (name, value) in &options.properties {
-            config.set(name, value);
-        }
-        config.set("bootstrap.servers", &options.bootstrap_servers);
+        let mut config = connection(&options.bootstrap_servers, &options.properties);
         topic::ensure(&options, &config).await?;
         config
             .set("enable.idempotence", "true")

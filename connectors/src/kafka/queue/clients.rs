@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::config::ClientConfig;
 
 use super::options::{KafkaQueueOptions, POLL_INTERVAL_MAX};
+use crate::kafka::connection;
 
 /// What a reader holds in memory that nobody has asked for yet.
 const READ_AHEAD_KIB: usize = 4_096;
@@ -12,13 +13,7 @@ const READ_AHEAD_KIB: usize = 4_096;
 const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
 
 fn common(options: &KafkaQueueOptions) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("client.id", "millstream");
-    for (name, value) in &options.properties {
-        config.set(name, value);
-    }
-    config.set("bootstrap.servers", &options.bootstrap_servers);
-    config
+    connection(&options.bootstrap_servers, &options.properties)
 }
 
 pub(super) fn admin(options: &KafkaQueueOptions) -> ClientConfig {
