@@ -181,6 +181,8 @@ async fn open(context: &Context, lost: bool) -> Result<Opened, Ended> {
             }
         }
     };
+    // The queue has everything before it. A source that is at rest would not say so.
+    context.durable.send_replace(opened.position);
     context.standing.opened(context, known.origin, opened.kind).await;
     Ok(opened)
 }
@@ -192,7 +194,6 @@ async fn open_anew(context: &Context, known: &Known, cause: &'static str) -> Res
     let opened = context.deps.source.open(Start::Anew).await.map_err(Ended::Source)?;
     let reset = context.deps.queue.reset_position(opened.position).await;
     reset.map_err(ProjectorError::queue(ACTION)).map_err(Ended::Fatal)?;
-    context.durable.send_replace(opened.position);
     Ok(opened)
 }
 
