@@ -1,7 +1,7 @@
 //! The source of changes out of its keys, which only go together in some ways.
 
 use super::{Source, SourceKind, Topic, check::Check};
-use millstream_connectors::kafka_source::RecordForm;
+use millstream_connectors::{kafka::is_topic_name, kafka_source::RecordForm};
 
 /// What only a topic has.
 const OF_TOPICS: [&str; 3] = ["source.topic", "source.group", "source.form"];
@@ -28,6 +28,8 @@ impl Check<'_> {
         let name = self.optional_text("source.topic").unwrap_or_default();
         if name.is_empty() {
             self.refuse_set("source.kind", "source.topic has to name the topic that changes come from");
+        } else if !is_topic_name(&name) {
+            self.refuse_set("source.topic", "a topic has a name of 1 to 249 letters, digits, '.', '_' and '-'");
         }
         if self.optional_text("kafka.bootstrap_servers").is_none() {
             self.refuse_set("source.kind", "kafka.bootstrap_servers has to name the brokers of source.topic");

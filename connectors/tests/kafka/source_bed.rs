@@ -94,7 +94,7 @@ pub(crate) fn source_options(bootstrap_servers: &str, topic: &str, form: RecordF
     }
 }
 
-fn logical_options(database: &TestDatabase) -> LogicalOptions {
+pub(crate) fn logical_options(database: &TestDatabase) -> LogicalOptions {
     let options = database.options();
     let password = String::from_utf8_lossy(options.password().unwrap_or_default()).into_owned();
     let (host, slot) = (options.host().to_string(), format!("slot_{}", options.dbname()));

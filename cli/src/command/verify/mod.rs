@@ -207,11 +207,12 @@ async fn wait_until_caught_up(config: &Config, until: Instant) -> Result<bool, F
             Ok(_) => return Ok(true),
             Err(ControlError::NotRunning(_)) => return Ok(false),
             Err(ControlError::Refused { message, .. }) => {
-                if is_running(config).await? || Instant::now() >= until {
+                let over = is_running(config).await? || Instant::now() >= until;
+                tokio::time::sleep(LOOK_AGAIN).await;
+                if over {
                     tracing::warn!(message, "the running Millstream has not worked everything off in time");
                     return Ok(true);
                 }
-                tokio::time::sleep(LOOK_AGAIN).await;
             }
             Err(error) => return Err(error.into()),
         }
