@@ -11,7 +11,7 @@ mod school;
 mod support;
 
 use connector::Connector;
-use place::{Place, changes, compared, wait_published};
+use place::{Place, changes, compared, metrics_of, wait_published};
 use school::School;
 use support::child::{Setup, Up};
 
@@ -71,6 +71,10 @@ async fn everything_arrives_by_our_own_topic() {
     };
     tokio::join!(follow, kill);
     place.wait_marked(&follower).await;
+    let metrics = metrics_of(&second).await;
+    let written = metrics.lines().find_map(|line| line.strip_prefix("millstream_publish_changes_total "));
+    let written: f64 = written.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{metrics}"));
+    assert!(written > 0.0 && metrics.contains("\nmillstream_publish_connected 1"), "{metrics}");
     second.stop().await;
 }
 

@@ -126,6 +126,13 @@ pub(crate) async fn wait_published(what: &str, publisher: &Up) {
     wait_until(what, PATIENCE, || publisher.http.is_ready()).await;
 }
 
+/// `/metrics` of a process.
+pub(crate) async fn metrics_of(up: &Up) -> String {
+    let client = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
+    let answer = client.get(format!("http://{}/metrics", up.http.address())).send().await.expect("an answer");
+    answer.text().await.expect("a text")
+}
+
 fn number(status: &Value, path: &str) -> u64 {
     status.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("no {path} in {status:#}"))
 }

@@ -6,7 +6,8 @@
 //! record have it.
 //!
 //! A topic that lacks changes looks like one that has all of them. So a publisher whose slot is gone does not go on in a
-//! topic that has records already: it says so, and waits for another topic.
+//! topic that has records already: it says so, and waits for another topic. For the same reason a topic gets a record when
+//! the slot is there: somebody may have begun to read it that brought nothing yet.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -124,20 +125,24 @@ impl Publisher {
     /// The topic first: until its name is known to be right, no slot holds back the server's log.
     async fn open(&self) -> Result<(ChangeTopicWriter, LogicalSource), Ended> {
         let writer = ChangeTopicWriter::open(self.topic.clone()).await?;
-        let confirmed = self.begin().await?;
+        let is_empty = self.topic_end().await? == Position::ZERO;
+        let confirmed = self.ensure_slot(is_empty).await?;
+        if is_empty {
+            writer.begin().await?;
+        }
         let source = LogicalSource::start(self.slot.clone(), confirmed, None)?;
         tracing::info!(slot = self.slot.slot, topic = self.topic.topic, %confirmed, "publishing changes");
         Ok((writer, source))
     }
 
     /// Where the slot is. One that is not there, or lost, is made, but only for an empty topic.
-    async fn begin(&self) -> Result<Position, Ended> {
+    async fn ensure_slot(&self, is_empty: bool) -> Result<Position, Ended> {
         let state = match slot_status(&self.slot).await? {
             Some(slot) if slot.wal_status != "lost" => return Ok(slot.confirmed),
             Some(_) => "is lost (the server has removed the log behind it)",
             None => "does not exist",
         };
-        if self.topic_end().await? != Position::ZERO {
+        if !is_empty {
             let (slot, topic) = (self.slot.slot.clone(), self.topic.topic.clone());
             return Err(Ended::Gap { slot, state, topic });
         }

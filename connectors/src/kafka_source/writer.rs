@@ -84,6 +84,23 @@ impl ChangeTopicWriter {
         Ok(Self { producer, options })
     }
 
+    /// Writes the record that a topic begins with: it carries no change, but the topic is not empty from then on.
+    ///
+    /// # Errors
+    /// When it is not known that every broker that has to has it.
+    pub async fn begin(&self) -> Result<(), ChangeTopicError> {
+        let topic = self.options.topic.clone();
+        let record: FutureRecord<'_, str, [u8]> = FutureRecord::to(&topic).payload(&form::BEGINNING);
+        let failure = match self.producer.send_result(record) {
+            Ok(report) => outcome(report).await,
+            Err((error, _)) => Some(describe(&error)),
+        };
+        match failure {
+            None => Ok(()),
+            Some(reason) => Err(ChangeTopicError::Undelivered { topic, count: 1, failed: 1, reason }),
+        }
+    }
+
     /// Writes these changes, and returns when every broker that has to has them.
     ///
     /// # Errors

@@ -19,7 +19,8 @@ use tokio_postgres::types::PgLsn;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 const CONFIRMED_SQL: &str = "SELECT confirmed_flush_lsn FROM pg_replication_slots
-    WHERE slot_name = $1::text AND database = current_database() AND confirmed_flush_lsn IS NOT NULL";
+    WHERE slot_name = $1::text AND database = current_database() AND confirmed_flush_lsn IS NOT NULL
+      AND wal_status IS DISTINCT FROM 'lost'";
 
 /// Reads a topic that the reader of a slot fills.
 #[derive(Debug)]
@@ -51,7 +52,10 @@ impl TopicFactory {
             RecordForm::Millstream => format!("`millstream publish` makes it and fills topic {topic}: start it"),
             _ => format!("set source.slot to the slot of the connector that fills topic {topic}"),
         };
-        SourceError::Lost { what: format!("slot {slot}"), detail: format!("it is not in this database; {detail}") }
+        SourceError::Lost {
+            what: format!("slot {slot}"),
+            detail: format!("it is not in this database, or lost; {detail}"),
+        }
     }
 
     async fn start(&self, start: Start) -> Result<Opened, SourceError> {
