@@ -41,12 +41,13 @@ impl Connector {
         Self { slot, topic, bootstrap_servers: place.bootstrap_servers.clone(), carrying }
     }
 
-    /// For those who read the topic.
-    pub(crate) fn flags(&self) -> Vec<String> {
+    /// For those who read the topic, and take this for the beginning of the slot's name: `debezium` is right.
+    pub(crate) fn flags(&self, slot: &str) -> Vec<String> {
         vec![
             "--source-kind=debezium".to_owned(),
             format!("--source-topic={}", self.topic),
-            format!("--source-slot={}", self.slot),
+            format!("--source-slot={}", self.slot.replace("debezium", slot)),
+            format!("--source-group={}", self.topic),
             format!("--kafka-bootstrap-servers={}", self.bootstrap_servers),
         ]
     }

@@ -78,12 +78,37 @@ async fn everything_arrives_by_our_own_topic() {
     second.stop().await;
 }
 
-/// The same by a Debezium connector's topic.
+/// What is committed before the slot is there never gets into the topic: who reads it waits for the publisher, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_our_own_topic_may_start_before_who_fills_it() {
+    let place = Place::new().await;
+    let flags = place.topic_flags();
+    let setup = place.setup("up", &flags);
+    let up = Up::start(&setup).await;
+    let school = School::found(&up.http, 1).await;
+    place.wait_told(&setup, "`millstream publish` makes it").await;
+    let publisher = Up::start_as(&place.setup("publisher", &flags), &["publish"]).await;
+    place.verify(&setup).await;
+    place.assert_cached(&school).await;
+    up.stop().await;
+    publisher.stop().await;
+}
+
+/// The same by a Debezium connector's topic. Without its slot nobody knows how far it is filled, and that is said.
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_arrives_by_a_connectors_topic() {
     let place = Place::new().await;
     let connector = Connector::start(&place).await;
-    follow(&place, &place.setup("up", &connector.flags())).await;
+    follow(&place, &place.setup("up", &connector.flags("debezium"))).await;
+
+    let setup = place.setup("up", &connector.flags("nobodys"));
+    let up = Up::start(&setup).await;
+    let school = School::found(&up.http, 2).await;
+    let (code, text) = support::child::run(&setup, &["wait", "--version=1"]).await;
+    assert!(code == Some(1) && text.contains("set source.slot"), "{code:?}: {text}");
+    place.verify(&setup).await;
+    place.assert_cached(&school).await;
+    up.stop().await;
     connector.assert_running();
 }
 

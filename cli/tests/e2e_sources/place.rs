@@ -80,6 +80,16 @@ impl Place {
         serde_json::from_str(&text).expect("JSON")
     }
 
+    /// Waits until the projector complains with these words.
+    pub(crate) async fn wait_told(&self, setup: &Setup, words: &str) {
+        wait_until(words, PATIENCE, || async {
+            let status = self.status(setup).await;
+            let told = status.pointer("/projector/last_error/text").and_then(Value::as_str);
+            told.is_some_and(|told| told.contains(words))
+        })
+        .await;
+    }
+
     /// `millstream verify` finds nothing wrong and nothing behind.
     pub(crate) async fn verify(&self, setup: &Setup) {
         let (code, text) = run(setup, &["verify", "--wait-s=60"]).await;

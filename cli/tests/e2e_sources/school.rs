@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 const GRADE: &str = "uri://meadow.example/GradeLevelDescriptor#First grade";
 /// How many pupils a school has when it is founded.
-const PUPILS: usize = 30;
+const PUPILS: usize = 20;
 
 pub(crate) struct School {
     id: i64,
