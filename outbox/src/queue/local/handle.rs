@@ -46,7 +46,7 @@ impl Default for LocalQueueOptions {
             attempts_max: 10,
             cache_bytes: 16 << 20,
             journal_bytes: 128 << 20,
-            memtable_bytes: 16 << 20,
+            memtable_bytes: 4 << 20,
             clock: Arc::new(SystemClock),
         }
     }
