@@ -47,4 +47,5 @@ pub fn describe() {
     millstream_api::metric::describe();
     millstream_projector::metrics::describe();
     millstream_store::retry::describe();
+    crate::up::describe();
 }

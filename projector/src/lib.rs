@@ -26,6 +26,7 @@
 //! lanes of the sinks begin; what a sink has to be stands in [`sink`].
 
 mod backoff;
+mod behind;
 pub mod cascade;
 mod caught_up;
 mod context;
@@ -41,6 +42,7 @@ pub mod metrics;
 mod options;
 mod projector;
 pub mod proof;
+mod publish;
 mod rebuild;
 pub mod replay;
 mod resync;

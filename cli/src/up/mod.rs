@@ -11,6 +11,7 @@
 
 mod board;
 mod desk;
+mod numbers;
 mod options;
 mod parts;
 mod queue;
@@ -28,6 +29,7 @@ use board::Board;
 pub(crate) use desk::told;
 use metrics_exporter_prometheus::PrometheusHandle;
 use millstream_store::{connect::Database, provision};
+pub(crate) use numbers::describe;
 pub(crate) use queue::Queue;
 pub use role::Role;
 use running::{Running, Why};

@@ -92,6 +92,7 @@ impl Running {
             ));
         }
         upkeep.spawn(upkeep::sinks(up.board.clone(), stop_upkeep.clone()));
+        upkeep.spawn(upkeep::numbers(up.board.clone(), stop_upkeep.clone()));
         upkeep.spawn(upkeep::metrics(up.recorder.clone(), stop_upkeep.clone()));
         upkeep.close();
         Ok(Self { address, board: up.board.clone(), database, queue, api, stop_api, upkeep, stop_upkeep })

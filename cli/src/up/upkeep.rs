@@ -17,6 +17,8 @@ const OUTBOX_EVERY: Duration = Duration::from_secs(60);
 const SINKS_EVERY: Duration = Duration::from_secs(5);
 /// The same while the process is not ready.
 const SINKS_SOON: Duration = Duration::from_millis(100);
+/// Pause between two measurements of the process itself.
+const NUMBERS_EVERY: Duration = Duration::from_secs(1);
 /// Pause between two rounds of the recorder.
 const METRICS_EVERY: Duration = Duration::from_secs(5);
 /// Partitions of the outbox kept ready beyond the current one.
@@ -66,6 +68,15 @@ pub(super) async fn sinks(board: Board, stop: CancellationToken) {
         };
         if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return;
+        }
+    }
+}
+
+/// Publishes what no part publishes by itself, until stopped.
+pub(super) async fn numbers(board: Board, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(NUMBERS_EVERY)).await.is_some() {
+        if board.with(async |about| about.measure().await).await.is_err() {
+            tracing::debug!("the process was not measured: it is stopping");
         }
     }
 }

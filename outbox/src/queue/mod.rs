@@ -205,6 +205,8 @@ pub struct QueueStats {
     pub delayed: u64,
     /// Entries in quarantine.
     pub quarantined: u64,
+    /// Records that nobody could read, which are kept beside the quarantine ([`Unreadable`]).
+    pub unreadable: u64,
     /// How long ago the oldest obligation was put; of delayed entries only the first thousand are looked at.
     pub oldest_age_ms: u64,
     /// There may be older ones than [`QueueStats::oldest_age_ms`] says: in a shared queue nobody knows the age of what
