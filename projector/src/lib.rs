@@ -12,6 +12,7 @@
 //! * The **delivery** ([`delivery`]) takes what is cached from a sink's lane to the sink, at the sink's own pace;
 //!   the **fleet** ([`fleet`]) is all of them, joined and parted while everything runs.
 //! * The **replay** ([`replay`]) owes documents again, to the cache or to one sink, and fills a sink that is new.
+//! * The **tombstones** ([`tombstones`]) are kept until every copy is past them.
 //!
 //! [`Projector::start`] starts them all, [`ProjectorHandle`] owns them: `status`, `fatal`, `stop`.
 //!
@@ -49,6 +50,7 @@ mod resync;
 pub mod sink;
 mod stage;
 mod status;
+pub mod tombstones;
 
 pub use backoff::Backoff;
 pub use caught_up::{caught_up, newest_version};

@@ -9,7 +9,7 @@ use crate::{
 };
 use futures::future::BoxFuture;
 use millstream_api::{Check, Probe};
-use millstream_outbox::queue::WorkQueue;
+use millstream_outbox::queue::{Lanes, WorkQueue};
 use millstream_projector::{
     ProjectorHandle, SystemClock, caught_up,
     fleet::{Fleet, ReplayReport},
@@ -44,6 +44,8 @@ pub(super) struct About {
     pub(super) mapping: Arc<Mapping>,
     /// Where work waits before the cache.
     pub(super) queue: Arc<dyn WorkQueue>,
+    /// What waits behind it, a lane for each copy.
+    pub(super) lanes: Arc<dyn Lanes>,
     /// Replays into it.
     pub(super) replay: Replay,
     /// What this process is.

@@ -71,6 +71,7 @@ impl Running {
             projector: parts.projector(),
             mapping: Arc::clone(&up.compiled.mapping),
             queue: queue.work(),
+            lanes: queue.lanes(),
             replay: parts.replay().await?,
             wanted: role.wanted(config),
             role: role.clone(),
@@ -84,6 +85,7 @@ impl Running {
 
         let (upkeep, stop_upkeep) = (TaskTracker::new(), CancellationToken::new());
         if role.keeps_house() {
+            upkeep.spawn(upkeep::tombstones(up.board.clone(), config.tombstones_keep, stop_upkeep.clone()));
             upkeep.spawn(upkeep::outbox(
                 database.clone(),
                 options::projector(config).consumer,

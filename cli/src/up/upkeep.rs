@@ -7,12 +7,15 @@ use millstream_outbox::{
     OutboxError, progress,
     retention::{ensure_partitions, prune},
 };
+use millstream_projector::tombstones::Pruned;
 use millstream_store::connect::Database;
 use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 /// Pause between two looks at the outbox.
 const OUTBOX_EVERY: Duration = Duration::from_secs(60);
+/// Pause between two looks at old tombstones.
+const TOMBSTONES_EVERY: Duration = Duration::from_secs(600);
 /// Pause before a sink that is wanted and could not be added is tried again.
 const SINKS_EVERY: Duration = Duration::from_secs(5);
 /// The same while the process is not ready.
@@ -31,6 +34,21 @@ pub(super) async fn outbox(database: Database, consumer: String, keep: Duration,
             tracing::warn!(error = %crate::failure::Failure::failed(error), "the outbox could not be kept in order this time");
         }
         if stop.run_until_cancelled(tokio::time::sleep(OUTBOX_EVERY)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Removes old tombstones that nobody needs, until stopped. Trouble is logged and tried again at the next turn.
+pub(super) async fn tombstones(board: Board, keep: Duration, stop: CancellationToken) {
+    loop {
+        match board.with(async |about| desk::prune_tombstones(about, keep).await).await.flatten() {
+            Ok(Pruned::Removed(0)) => {}
+            Ok(Pruned::Removed(removed)) => tracing::info!(removed, "removed old tombstones"),
+            Ok(Pruned::HeldBack(why)) => tracing::info!(%why, "old tombstones are kept for now"),
+            Err(problem) => tracing::warn!(%problem, "old tombstones could not be looked at this time"),
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(TOMBSTONES_EVERY)).await.is_none() {
             return;
         }
     }

@@ -101,9 +101,8 @@ async fn every_number_of_the_status_is_a_metric() {
     })
     .await;
     agree(&setup, &up, &mut met).await;
-    for said in said_of_all(&command(&setup, &["status"]).await) {
-        panic!("{said}");
-    }
+    let untold = untold(&command(&setup, &["status"]).await);
+    assert!(untold.is_empty(), "{}", untold.join("\n"));
     up.stop().await;
 
     // Without its configuration the sink cannot be opened any more; its lane stays.
@@ -123,7 +122,7 @@ async fn every_number_of_the_status_is_a_metric() {
 }
 
 /// What the status for people does not say of a stage or a lane.
-fn said_of_all(text: &str) -> Vec<String> {
+fn untold(text: &str) -> Vec<String> {
     let asked = [
         ("source", &["bytes behind", "confirmed", "ms behind", "/s", "ms left", "failures"][..]),
         ("queue", &["waiting", "oldest", "in quarantine", "ms left"][..]),

@@ -92,13 +92,7 @@ pub(crate) struct LaneFigures {
 impl LaneFigures {
     pub(super) fn new(lane: &str) -> Self {
         let zero = || AtomicU64::new(0);
-        let begin = |name: &'static str| metrics::counter!(name, "lane" => lane.to_owned()).increment(0);
-        [names::LANE_DELIVERED, names::LANE_SUPERSEDED, names::LANE_REJECTED, names::LANE_QUARANTINES]
-            .into_iter()
-            .for_each(begin);
-        for cause in RETRY_CAUSES {
-            metrics::counter!(names::LANE_RETRIED, "lane" => lane.to_owned(), "cause" => cause).increment(0);
-        }
+        count_from_zero(lane);
         Self {
             lane: lane.to_owned(),
             delivered: zero(),
@@ -176,6 +170,16 @@ const fn named(cause: RetryCause) -> &'static str {
         RetryCause::Unavailable => "unavailable",
         RetryCause::Unanswered => "unanswered",
         RetryCause::Failed => "failed",
+    }
+}
+
+/// A lane's counters are there, at 0, before the first delivery: also while its sink cannot be opened.
+pub(crate) fn count_from_zero(lane: &str) {
+    for name in [names::LANE_DELIVERED, names::LANE_SUPERSEDED, names::LANE_REJECTED, names::LANE_QUARANTINES] {
+        metrics::counter!(name, "lane" => lane.to_owned()).increment(0);
+    }
+    for cause in RETRY_CAUSES {
+        metrics::counter!(names::LANE_RETRIED, "lane" => lane.to_owned(), "cause" => cause).increment(0);
     }
 }
 

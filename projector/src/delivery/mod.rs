@@ -16,6 +16,7 @@ mod round;
 mod worker;
 
 pub use figures::LaneReport;
+pub(crate) use figures::count_from_zero;
 pub use load::deliverable;
 
 use crate::backoff::Backoff;

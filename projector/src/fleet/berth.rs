@@ -1,7 +1,7 @@
 //! One lane with its sink: the courier, once the sink could be opened, and the replays into the lane.
 
 use super::{FleetDeps, FleetError, LaneStatus};
-use crate::delivery::{Courier, CourierDeps, CourierHandle, LaneReport};
+use crate::delivery::{Courier, CourierDeps, CourierHandle, LaneReport, count_from_zero};
 use crate::error::{ProjectorError, chain};
 use crate::projector::StopError;
 use crate::replay::{Aim, NoteLedger, Replay, ReplayDeps};
@@ -42,6 +42,7 @@ impl Berth {
                 let problem = chain(&error);
                 tracing::error!(sink = name, problem, "nothing is delivered to this sink for now");
                 let replay = replay(deps, name, &lane).await?;
+                count_from_zero(name);
                 Ok(Self { lane, replay, delivery: Delivery::Closed { problem } })
             }
         }

@@ -7,5 +7,6 @@ mod intake;
 mod live;
 mod poison;
 mod support;
+mod tombstones;
 mod versions;
 mod visibility;
