@@ -26,10 +26,11 @@ use crate::{
     failure::Failure, signal::Signals, telemetry,
 };
 use board::Board;
-pub(crate) use desk::told;
+pub(crate) use desk::{mend, told};
 use metrics_exporter_prometheus::PrometheusHandle;
 use millstream_store::{connect::Database, provision};
 pub(crate) use numbers::describe;
+pub(crate) use parts::cache_replay;
 pub(crate) use queue::Queue;
 pub use role::Role;
 use running::{Running, Why};

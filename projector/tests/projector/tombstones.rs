@@ -19,7 +19,8 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// For a look that is to be held back.
 const SOON: Duration = Duration::from_millis(200);
 
-/// Where the outbox is polled, positions are no places in the log: this one is beyond all of them.
+/// Where the outbox is polled, positions are no places in the log: this one is beyond all of them. For a source that has
+/// begun, which asks the queue no more.
 async fn followed(town: &Town) {
     town.queue.put(Vec::new(), Some(Position::before(u64::MAX))).await.expect("a position is stored");
 }
@@ -60,13 +61,13 @@ async fn wait_depth(town: &Town, lane: &str, depth: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn old_tombstones_go_when_every_lane_is_past_them() {
     let town = Town::new().await;
-    followed(&town).await;
     assert_eq!(look(&town, SOON).await, Pruned::Removed(0), "there are none");
     let maps = Maps::of(&["copy", "search"]);
     let fleet = fleet(&town, &maps).await;
     fleet.add("copy", None).await.expect("it is added");
     fleet.add("search", None).await.expect("it is added");
     buried(&town, 1, 29).await;
+    followed(&town).await;
     buried(&town, 2, 31).await;
     wait_depth(&town, "copy", 0).await;
     assert_eq!(look(&town, PATIENCE).await, Pruned::Removed(1), "only the old one");

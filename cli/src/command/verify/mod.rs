@@ -4,10 +4,10 @@
 //! found behind while there is time left is looked at again, so that live writes do not count as lag. The sinks come
 //! after the tables: they are compared with the cache.
 
+mod repair;
 mod sinks;
 
 use super::Outcome;
-use crate::control::{Request, Target};
 use crate::{
     catch_up::CatchUp,
     compiled::Compiled,
@@ -18,7 +18,6 @@ use crate::{
     failure::Failure,
     load::grouped,
 };
-use millstream_projector::replay::{Selection, Spec};
 use millstream_store::{
     connect::Database,
     provision::{self, SchemaState},
@@ -39,9 +38,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Examples shown of each kind.
 const EXAMPLES_SHOWN: usize = 3;
 
-/// For an answer of the running process.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// What is asked of an audit.
 #[derive(Debug, Clone, Default)]
 pub struct Ask {
@@ -59,6 +55,12 @@ pub struct Ask {
 pub async fn run(compiled: Compiled, config: &Config, ask: &Ask, out: &mut (dyn Write + Send)) -> Outcome {
     let server = Server::shared(config).await?;
     let outcome = everything(&server, &compiled, config, ask).await;
+    let repaired = match &outcome {
+        Ok(audited) if ask.repair && exit(&audited.report) != Exit::Done => {
+            repair::rebuild_all(&server, config).await.map(Some)
+        }
+        _ => Ok(None),
+    };
     let closed = server.close(config.shutdown_deadline).await;
     let audited = outcome?;
     closed?;
@@ -67,8 +69,11 @@ pub async fn run(compiled: Compiled, config: &Config, ask: &Ask, out: &mut (dyn 
     } else {
         audited.tell(out)?;
     }
-    if ask.repair && exit(&audited.report) != Exit::Done {
-        rebuild_all(config, out).await?;
+    if let Some(done) = repaired? {
+        tracing::info!(done, "the cache is repaired");
+        if !ask.json {
+            writeln!(out, "{done}").map_err(Failure::failed)?;
+        }
     }
     Ok(audited.exit())
 }
@@ -123,13 +128,6 @@ pub(crate) async fn everything(
     let sinks = sinks::compare(compiled, config, &database, ask.sink.as_deref(), ask.repair, until).await;
     database.close();
     Ok(Audited { report, took, sinks: sinks? })
-}
-
-/// Owes every document again: what is wrong in the cache is overwritten, and delivered once more.
-async fn rebuild_all(config: &Config, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
-    let spec = Spec { selection: Selection::All, per_s_max: None, repair: true, empty: false };
-    control::tell(&config.data_dir, &Request::Replay { target: Target::Cache, spec }, PATIENCE).await?;
-    writeln!(out, "all bodies are made again: see `millstream status`, then verify once more").map_err(Failure::failed)
 }
 
 /// How a report ends the command.

@@ -4,7 +4,7 @@ mod index;
 mod prove;
 mod quarantine;
 
-pub(crate) use prove::told;
+pub(crate) use prove::{mend, told};
 
 use super::board::About;
 use crate::{

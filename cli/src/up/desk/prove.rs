@@ -2,6 +2,7 @@
 
 use super::{Spot, failed, lanes};
 use crate::{failure::Failure, up::board::About};
+use millstream_outbox::queue::WorkQueue;
 use millstream_projector::{
     Clock, SystemClock,
     proof::{self, Finding, SinkReport},
@@ -44,17 +45,17 @@ async fn prove_one(about: &About, spot: &Spot, repair: bool) -> Result<Value, Fa
         Ok(report) => report,
         Err(error) => return Ok(json!({"lane": spot.name, "error": Failure::failed(error).to_string()})),
     };
-    let mended = if repair { mend_sink(spot, &report).await? } else { 0 };
+    let mended = if repair { mend(&*spot.queue, &report).await? } else { 0 };
     Ok(told(Some(&about.mapping), &spot.name, &report, mended, started))
 }
 
-/// Owes the lane what was found wrong.
-async fn mend_sink(spot: &Spot, report: &SinkReport) -> Result<usize, Failure> {
+/// Owes a sink's lane what was found wrong, as far as that can be mended. Answers how much was.
+pub(crate) async fn mend(lane: &dyn WorkQueue, report: &SinkReport) -> Result<usize, Failure> {
     let now_ms = SystemClock.now_ms();
     let work: Vec<_> = report.findings.iter().filter_map(|finding| finding.mending(now_ms)).collect();
     let mended = work.len();
     if mended > 0 {
-        spot.queue.put(work, None).await.map_err(Failure::failed)?;
+        lane.put(work, None).await.map_err(Failure::failed)?;
     }
     Ok(mended)
 }
