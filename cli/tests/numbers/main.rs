@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Nobody listens there: a sink that is configured and away.
 const AWAY: &str = "--kafka-bootstrap-servers=127.0.0.1:1";
 
+/// A sink that is away is not waited for at the end.
+const STOP_SOON: &str = "--shutdown-deadline-ms=2000";
+
 async fn command(setup: &Setup, arguments: &[&str]) -> String {
     let (code, text) = run(setup, arguments).await;
     assert_eq!(code, Some(0), "{arguments:?}: {text}\n{}", setup.log_tail());
@@ -83,7 +86,7 @@ async fn every_number_of_the_status_is_a_metric() {
         data_dir: folder.path().join("data"),
         database: database.options().clone(),
         listen: "127.0.0.1:0".to_owned(),
-        flags: vec!["--sinks=embedded,kafka".to_owned(), AWAY.to_owned()],
+        flags: vec!["--sinks=embedded,kafka".to_owned(), AWAY.to_owned(), STOP_SOON.to_owned()],
     };
     let mut met = BTreeSet::new();
     let up = Up::start(&setup).await;
@@ -106,7 +109,7 @@ async fn every_number_of_the_status_is_a_metric() {
     up.stop().await;
 
     // Without its configuration the sink cannot be opened any more; its lane stays.
-    setup.flags = vec!["--sinks=embedded".to_owned()];
+    setup.flags = vec!["--sinks=embedded".to_owned(), STOP_SOON.to_owned()];
     let up = Up::start(&setup).await;
     let closed = wait_for("the lane that cannot be opened", PATIENCE, || async {
         let status = status(&setup).await;

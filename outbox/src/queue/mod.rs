@@ -83,6 +83,18 @@ pub trait WorkQueue: Send + Sync + 'static {
 
     /// Gives up what is owed to documents in quarantine. Answers how many there were.
     fn discard(&self, document_ids: Vec<i64>) -> BoxFuture<'_, Result<u64, QueueError>>;
+
+    /// Records that nobody could read: they are kept, and hold up nothing. Only where others can write to what the queue
+    /// is kept in: a queue on local disk does not open with anything that it cannot read, so it has none.
+    fn unreadable(&self) -> BoxFuture<'_, Result<Vec<Unreadable>, QueueError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Lets go of records that nobody could read, by their places. Answers how many there were.
+    fn discard_unreadable(&self, places: Vec<String>) -> BoxFuture<'_, Result<u64, QueueError>> {
+        drop(places);
+        Box::pin(std::future::ready(Ok(0)))
+    }
 }
 
 /// An entry that was taken.
@@ -190,6 +202,17 @@ pub struct Quarantined {
     pub first_failed_at_ms: u64,
     /// When an attempt failed last.
     pub last_failed_at_ms: u64,
+}
+
+/// A record of the queue that nobody could read. What it asked for is not known, so it cannot be tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Where it stood, and its name for [`WorkQueue::discard_unreadable`]: `topic/partition/offset`.
+    pub place: String,
+    /// What is wrong with it, for the operator.
+    pub reason: String,
+    /// Its bytes.
+    pub value: Vec<u8>,
 }
 
 /// How much waits in the queue.

@@ -35,11 +35,17 @@ async fn look(town: &Town, patience: Duration) -> Pruned {
     prune(&deps, 30 * DAY, patience).await.expect("a look")
 }
 
-/// A student that was, with a tombstone as old as said.
-async fn buried(town: &Town, number: usize, days: u32) -> Uuid {
+/// A student that was, with a tombstone as old as said; these sinks have held it, and hold it no more.
+async fn buried(town: &Town, number: usize, days: u32, sinks: &[&dyn Sink]) -> Uuid {
     let student = town.bed.post_student(number, "Ada").await.uuid;
     town.bed.wait_converged().await;
+    for sink in sinks {
+        town.wait_equal(*sink).await;
+    }
     town.bed.delete("students", student).await;
+    for sink in sinks {
+        town.wait_equal(*sink).await;
+    }
     let sql = format!(
         r#"UPDATE "dms"."Tombstone" SET "DeletedAt" = now() - interval '{days} days' WHERE "DocumentUuid" = '{student}'"#
     );
@@ -66,26 +72,26 @@ async fn old_tombstones_go_when_every_lane_is_past_them() {
     let fleet = fleet(&town, &maps).await;
     fleet.add("copy", None).await.expect("it is added");
     fleet.add("search", None).await.expect("it is added");
-    buried(&town, 1, 29).await;
+    let (copy, search) = (maps.get("copy"), maps.get("search"));
+    let both: &[&dyn Sink] = &[&*copy, &*search];
+    buried(&town, 1, 29, both).await;
     followed(&town).await;
-    buried(&town, 2, 31).await;
-    wait_depth(&town, "copy", 0).await;
+    buried(&town, 2, 31, both).await;
     assert_eq!(look(&town, PATIENCE).await, Pruned::Removed(1), "only the old one");
 
     fleet.set_paused("copy", true).await.expect("it pauses");
     assert_eq!(look(&town, SOON).await, Pruned::Removed(0), "the young one stays");
-    buried(&town, 3, 31).await;
+    buried(&town, 3, 31, &both[1..]).await;
     wait_depth(&town, "copy", 1).await;
-    wait_depth(&town, "search", 0).await;
     assert_eq!(look(&town, SOON).await, Pruned::HeldBack(HeldBack::Lane("copy".to_owned())), "it is paused");
     assert_eq!(tombstones(&town).await, 2);
     fleet.set_paused("copy", false).await.expect("it resumes");
     assert_eq!(look(&town, PATIENCE).await, Pruned::Removed(1));
-    town.wait_equal(&*maps.get("copy")).await;
+    town.wait_equal(&*copy).await;
 
     // A lane that nobody here delivers from counts like any other.
     town.queue.add_lane("elsewhere").await.expect("a lane");
-    buried(&town, 4, 31).await;
+    buried(&town, 4, 31, both).await;
     wait_depth(&town, "elsewhere", 1).await;
     assert_eq!(look(&town, SOON).await, Pruned::HeldBack(HeldBack::Lane("elsewhere".to_owned())));
     town.queue.remove_lane("elsewhere").await.expect("it is removed");
@@ -97,7 +103,7 @@ async fn old_tombstones_go_when_every_lane_is_past_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_and_a_stage_that_is_behind_hold_tombstones_back() {
     let town = Town::new().await;
-    buried(&town, 1, 31).await;
+    buried(&town, 1, 31, &[]).await;
     assert_eq!(look(&town, SOON).await, Pruned::HeldBack(HeldBack::Stage), "nobody knows how far it is");
     followed(&town).await;
     let maps = Maps::of(&["search"]);

@@ -3,6 +3,7 @@
 mod index;
 mod prove;
 mod quarantine;
+mod unreadable;
 
 pub(crate) use prove::{mend, told};
 
@@ -54,6 +55,8 @@ pub(super) async fn carry_out(about: &About, request: Request) -> Result<Value, 
         Request::ReplayCancel { target } => cancel(about, &target).await,
         Request::QuarantineList { place } => quarantine::list(about, place.as_ref()).await,
         Request::QuarantineShow { document, place } => quarantine::show(about, place.as_ref(), document).await,
+        Request::UnreadableShow { record, place } => unreadable::show(about, place.as_ref(), &record).await,
+        Request::UnreadableSkip { records, place } => unreadable::skip(about, place.as_ref(), records).await,
         Request::QuarantineRetry { documents, place } => {
             quarantine::retry(about, place.as_ref(), documents.as_deref()).await
         }
