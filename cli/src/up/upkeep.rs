@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 const OUTBOX_EVERY: Duration = Duration::from_secs(60);
 /// Pause between two looks at old tombstones.
 const TOMBSTONES_EVERY: Duration = Duration::from_secs(600);
+/// The same after some went: each look removes a bounded number.
+const TOMBSTONES_NEXT: Duration = Duration::from_secs(1);
 /// Pause before a sink that is wanted and could not be added is tried again.
 const SINKS_EVERY: Duration = Duration::from_secs(5);
 /// The same while the process is not ready.
@@ -42,13 +44,17 @@ pub(super) async fn outbox(database: Database, consumer: String, keep: Duration,
 /// Removes old tombstones that nobody needs, until stopped. Trouble is logged and tried again at the next turn.
 pub(super) async fn tombstones(board: Board, keep: Duration, stop: CancellationToken) {
     loop {
+        let mut pause = TOMBSTONES_EVERY;
         match board.with(async |about| desk::prune_tombstones(about, keep).await).await.flatten() {
             Ok(Pruned::Removed(0)) => {}
-            Ok(Pruned::Removed(removed)) => tracing::info!(removed, "removed old tombstones"),
+            Ok(Pruned::Removed(removed)) => {
+                tracing::info!(removed, "removed old tombstones");
+                pause = TOMBSTONES_NEXT;
+            }
             Ok(Pruned::HeldBack(why)) => tracing::info!(%why, "old tombstones are kept for now"),
             Err(problem) => tracing::warn!(%problem, "old tombstones could not be looked at this time"),
         }
-        if stop.run_until_cancelled(tokio::time::sleep(TOMBSTONES_EVERY)).await.is_none() {
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
             return;
         }
     }

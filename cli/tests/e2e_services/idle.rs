@@ -9,6 +9,9 @@ use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use std::time::Duration;
 
+const STUDENT: &str = r#"{"studentUniqueId": "idle-1", "firstName": "Ada", "lastSurname": "Abara",
+                          "birthData": {"birthDate": "2014-01-01"}}"#;
+
 /// Damages a document in the cache and in a sink behind a stopped Millstream, and has both repaired.
 async fn damage_and_repair(place: &Place, who: &str) {
     let client = place.database.database().get().await.expect("a connection");
@@ -30,17 +33,30 @@ async fn damage_and_repair(place: &Place, who: &str) {
     assert!(text.contains(&format!("bodies are to be made and delivered again: {who}")), "{text}");
 }
 
-/// RECOVERABLE: a cached body and a document of a sink, damaged and repaired without a process.
+/// RECOVERABLE: a cached body and a document of a sink, damaged and repaired without a process. And a delete that is so
+/// old that every sink is past it is forgotten.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_damaged_while_nothing_runs_is_repaired_by_the_next_start() {
     let world = World::fixtures();
     let (mut place, up) = Place::new(world, &[]).await;
     loading::load(&up.http, &world.mapping, &loaded::documents(world)).await;
+    let gone = up.http.post("meadow/students", STUDENT).await.id.expect("an id");
+    let deleted = up.http.try_delete(&format!("meadow/students/{gone}")).await.expect("an answer");
+    assert!(deleted.is_success(), "{deleted:?}");
     place.wait_delivered().await;
     up.stop().await;
     damage_and_repair(&place, "start `millstream up`").await;
+    let client = place.database.database().get().await.expect("a connection");
+    let age = r#"UPDATE "dms"."Tombstone" SET "DeletedAt" = now() - interval '31 days'"#;
+    assert_eq!(client.execute(age, &[]).await.expect("it is old"), 1);
     let up = Up::start(&place.setup).await;
     place.wait_delivered().await;
+    place.verify().await;
+    wait_until("the old tombstone to go", CATCH_UP, || async {
+        let left = client.query_one(r#"SELECT count(*) FROM "dms"."Tombstone""#, &[]).await.expect("a count");
+        left.get::<_, i64>(0) == 0
+    })
+    .await;
     place.verify().await;
     up.stop().await;
 

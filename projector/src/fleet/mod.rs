@@ -272,10 +272,22 @@ impl Fleet {
 async fn status(deps: &FleetDeps, berths: &RwLock<BTreeMap<String, Berth>>) -> Result<Vec<LaneStatus>, FleetError> {
     let paused: BTreeMap<String, bool> =
         deps.lanes.lanes().await?.into_iter().map(|lane| (lane.name, lane.paused)).collect();
+    let asked: Vec<_> = {
+        let berths = berths.read().await;
+        let asked = |(name, berth): (&String, &Berth)| {
+            let status = berth.status(name, paused.get(name).copied().unwrap_or_default());
+            let name = name.clone();
+            async move { (name, status.await) }
+        };
+        berths.iter().map(asked).collect()
+    };
+    // A lane that does not answer soon keeps nobody from adding and removing others.
+    let answers = join_all(asked).await;
     let berths = berths.read().await;
-    let mut all = Vec::with_capacity(berths.len());
-    for (name, berth) in berths.iter() {
-        let status = berth.status(name, paused.get(name).copied().unwrap_or_default()).await?;
+    let mut all = Vec::with_capacity(answers.len());
+    // One that was removed meanwhile is no trouble, and must not be published again.
+    for (_, status) in answers.into_iter().filter(|(name, _)| berths.contains_key(name)) {
+        let status = status?;
         publish::lane(&status);
         all.push(status);
     }
