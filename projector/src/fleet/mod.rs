@@ -297,9 +297,8 @@ async fn status(deps: &FleetDeps, berths: &RwLock<BTreeMap<String, Berth>>) -> R
 /// Publishes every lane's numbers, those of lanes whose sink cannot be opened too.
 async fn measure(deps: &FleetDeps, berths: &RwLock<BTreeMap<String, Berth>>, stop: &CancellationToken) {
     while stop.run_until_cancelled(deps.clock.sleep(deps.courier.gauge_interval)).await.is_some() {
-        match stop.run_until_cancelled(status(deps, berths)).await {
-            Some(Err(error)) => tracing::debug!(problem = chain(&error), "the lanes could not be measured this time"),
-            Some(Ok(_)) | None => {}
+        if let Some(Err(error)) = stop.run_until_cancelled(status(deps, berths)).await {
+            tracing::debug!(problem = chain(&error), "the lanes could not be measured this time");
         }
     }
 }
