@@ -69,6 +69,8 @@ pub enum HeldBack {
     Stage,
     /// This lane did not.
     Lane(String),
+    /// This sink is configured and has no lane yet.
+    Absent(String),
     /// Lanes were added or removed meanwhile.
     Changed,
 }
@@ -79,6 +81,7 @@ impl fmt::Display for HeldBack {
             Self::Replay(lane) => write!(f, "a replay to {lane} is under way"),
             Self::Stage => f.write_str("the queue is behind"),
             Self::Lane(lane) => write!(f, "{lane} is behind or paused"),
+            Self::Absent(sink) => write!(f, "{sink} is configured and not added yet"),
             Self::Changed => f.write_str("sinks were added or removed meanwhile"),
         }
     }

@@ -90,13 +90,13 @@ impl Table<'_> {
                 "source",
                 "connected, {/projector/source/lag_bytes} bytes behind, {/projector/source/changes} changes taken in, \
                  {/projector/source/changes_per_s}/s, confirmed {/projector/source/confirmed} of \
-                 {/projector/source/server_position}, since {/projector/source/behind_ms} ms behind, \
+                 {/projector/source/server_position}, {/projector/source/behind_ms} ms behind, \
                  {/projector/source/eta_ms} ms left, {/projector/source/failures} failures",
             );
         } else {
             self.row(
                 "source",
-                "NOT CONNECTED, confirmed {/projector/source/confirmed}, since {/projector/source/behind_ms} ms behind: \
+                "NOT CONNECTED, confirmed {/projector/source/confirmed}, {/projector/source/behind_ms} ms behind: \
                  {/projector/source/last_error}",
             );
         }

@@ -21,7 +21,15 @@ impl LaneStatus {
     /// A lane that is gone is empty: what its metrics said last must not stand for ever.
     pub(super) fn forget(name: &str) {
         let report = LaneReport { name: name.to_owned(), eta_ms: Some(0), ..LaneReport::default() };
-        publish::lane(&Self { report, paused: false, replay: None });
+        let replay = ReplayReport {
+            state: JobState::Cancelled,
+            done: 0,
+            total: 0,
+            started_at_ms: 0,
+            ended_at_ms: None,
+            last_error: None,
+        };
+        publish::lane(&Self { report, paused: false, replay: Some(replay) });
     }
 }
 

@@ -64,18 +64,22 @@ pub async fn run(compiled: Compiled, config: &Config, ask: &Ask, out: &mut (dyn 
     let closed = server.close(config.shutdown_deadline).await;
     let audited = outcome?;
     closed?;
+    // What was found is told also when it could not be repaired.
+    let (done, failed) = match repaired {
+        Ok(done) => (done, None),
+        Err(failure) => (None, Some(failure)),
+    };
     if ask.json {
-        writeln!(out, "{:#}", audited.as_json()).map_err(Failure::failed)?;
+        let mut told = audited.as_json();
+        told["repair"] = json!(done);
+        writeln!(out, "{told:#}").map_err(Failure::failed)?;
     } else {
         audited.tell(out)?;
-    }
-    if let Some(done) = repaired? {
-        tracing::info!(done, "the cache is repaired");
-        if !ask.json {
+        if let Some(done) = done {
             writeln!(out, "{done}").map_err(Failure::failed)?;
         }
     }
-    Ok(audited.exit())
+    failed.map_or_else(|| Ok(audited.exit()), Err)
 }
 
 /// What an audit of tables and sinks found.

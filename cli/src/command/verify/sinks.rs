@@ -82,6 +82,14 @@ fn describe(text: &mut String, report: &Value) {
         let how = report["mended_by"].as_str().unwrap_or("see `millstream status`, then verify once more");
         _ = writeln!(text, "{lane}: {} documents are delivered again: {how}", grouped(number(report, "mended")));
     }
+    if number(report, "unmended") > 0 {
+        let left = grouped(number(report, "unmended"));
+        _ = writeln!(
+            text,
+            "{lane}: {left} documents cannot be mended one by one: they are newer than the source, or too many to name; verify \
+             once more, and build an index that is newer anew (`millstream index build`)"
+        );
+    }
 }
 
 /// Compares the sinks that are meant, after their lanes had time until `until` to become empty.
@@ -167,11 +175,13 @@ impl Alone<'_> {
             Err(error) => return told(Failure::failed(error)),
         };
         let mended = match queue.lanes().lane(lane).await.map_err(Failure::failed)? {
-            Some(lane) if self.repair => up::mend(&*lane, &report).await?,
-            _ => 0,
+            Some(lane) if self.repair => Some(up::mend(&*lane, &report).await?),
+            _ => None,
         };
         let mut told = up::told(Some(&self.compiled.mapping), lane, &report, mended, started);
-        told["mended_by"] = json!(repair::who_goes_on(self.config));
+        if mended.is_some() {
+            told["mended_by"] = json!(repair::who_goes_on(self.config));
+        }
         Ok(told)
     }
 }

@@ -110,7 +110,7 @@ pub(super) async fn add_wanted(about: &About) -> usize {
 pub(super) async fn prune_tombstones(about: &About, keep: Duration) -> Result<Pruned, Failure> {
     for sink in &about.wanted {
         if lanes(about, sink).await.is_err() {
-            return Ok(Pruned::HeldBack(HeldBack::Lane(sink.clone())));
+            return Ok(Pruned::HeldBack(HeldBack::Absent(sink.clone())));
         }
     }
     if about.replay.job().is_some_and(|job| job.state == JobState::Running) {

@@ -45,7 +45,7 @@ async fn prove_one(about: &About, spot: &Spot, repair: bool) -> Result<Value, Fa
         Ok(report) => report,
         Err(error) => return Ok(json!({"lane": spot.name, "error": Failure::failed(error).to_string()})),
     };
-    let mended = if repair { mend(&*spot.queue, &report).await? } else { 0 };
+    let mended = if repair { Some(mend(&*spot.queue, &report).await?) } else { None };
     Ok(told(Some(&about.mapping), &spot.name, &report, mended, started))
 }
 
@@ -60,12 +60,13 @@ pub(crate) async fn mend(lane: &dyn WorkQueue, report: &SinkReport) -> Result<us
     Ok(mended)
 }
 
-/// A sink's report as commands are told it. Types have names where the mapping is at hand.
+/// A sink's report as commands are told it: with how much was mended, if that was asked for. Types have names where the
+/// mapping is at hand.
 pub(crate) fn told(
     mapping: Option<&Mapping>,
     lane: &str,
     report: &SinkReport,
-    mended: usize,
+    mended: Option<usize>,
     started: Instant,
 ) -> Value {
     let mut examples: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
@@ -83,7 +84,8 @@ pub(crate) fn told(
         "counts": report.counts.iter().map(|(kind, count)| (kind.name(), *count)).collect::<BTreeMap<_, _>>(),
         "examples": examples,
         "behind": report.behind,
-        "mended": mended,
+        "mended": mended.unwrap_or_default(),
+        "unmended": mended.map(|mended| report.differences().saturating_sub(mended as u64)),
         "took_ms": started.elapsed().as_millis() as u64,
     })
 }
