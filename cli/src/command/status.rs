@@ -214,7 +214,7 @@ mod tests {
             },
         });
         let text = Table::of(&status);
-        assert!(text.contains("NOT CONNECTED, confirmed -: no slot"), "{text}");
+        assert!(text.contains("NOT CONNECTED, confirmed -, - ms behind: no slot"), "{text}");
         assert!(text.contains("12,345 waiting"), "{text}");
         assert!(text.contains("comparing  3 documents compared, 1 found behind"), "{text}");
         assert!(
