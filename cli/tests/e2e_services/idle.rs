@@ -58,6 +58,7 @@ async fn what_is_damaged_while_nothing_runs_is_repaired_by_the_next_start() {
     })
     .await;
     place.verify().await;
+    removes_what_nobody_remembers(&place, &up).await;
     up.stop().await;
 
     // The same with the queue in Kafka, which is empty at first: cache and sinks are compared and filled.
@@ -72,6 +73,26 @@ async fn what_is_damaged_while_nothing_runs_is_repaired_by_the_next_start() {
     place.wait_delivered().await;
     place.verify().await;
     up.stop().await;
+}
+
+/// A document that was deleted while two sinks were not delivered to, so long ago that its tombstone is gone.
+async fn removes_what_nobody_remembers(place: &Place, up: &Up) {
+    let extra = up.http.post("meadow/students", STUDENT).await.id.expect("an id");
+    place.wait_delivered().await;
+    place.command(0, &["sink", "remove", "kafka"]).await;
+    place.command(0, &["sink", "remove", "opensearch"]).await;
+    let deleted = up.http.try_delete(&format!("meadow/students/{extra}")).await.expect("an answer");
+    assert!(deleted.is_success(), "{deleted:?}");
+    place.wait_delivered().await;
+    let client = place.database.database().get().await.expect("a connection");
+    client.batch_execute(r#"DELETE FROM "dms"."Tombstone""#).await.expect("it is forgotten");
+    place.command(0, &["sink", "add", "kafka"]).await;
+    place.command(0, &["sink", "add", "opensearch"]).await;
+    place.wait_delivered().await;
+    let text = place.command(1, &["verify", "--repair"]).await;
+    assert!(text.contains("kafka extra: 1") && text.contains("opensearch-g1 extra: 1"), "{text}");
+    place.wait_delivered().await;
+    place.verify().await;
 }
 
 /// A record of somebody else in the work topic is listed, counted, shown, and let go of; nothing else waits for it.
