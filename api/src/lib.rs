@@ -44,7 +44,7 @@ mod status;
 
 pub use backend::{DocumentReader, DocumentWriter, StoreReader};
 pub use options::{ApiOptions, PublicUrl, PublicUrlError, ServerOptions};
-pub use routes::{Api, ApiParts, Extras, SearchParts, router};
+pub use routes::{Api, ApiParts, Extras, SearchParts, StatusParts, router};
 pub use search::{CopyWait, ReadCopy, WaitError, Waited};
-pub use server::{Drained, serve};
+pub use server::{Drained, serve, serve_status};
 pub use status::{Check, MetricsText, Probe};

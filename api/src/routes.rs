@@ -8,6 +8,7 @@ use crate::problem::Problem;
 use crate::search::{CopyWait, search};
 use crate::status::{self, MetricsText, Probe};
 use axum::Router;
+use axum::extract::FromRef;
 use axum::middleware;
 use axum::routing::{any, get};
 use millstream_schema::plan::Mapping;
@@ -49,6 +50,21 @@ pub struct SearchParts {
     pub model: Arc<SearchModel>,
 }
 
+/// What a process says of itself, whatever else it serves.
+#[derive(Clone)]
+pub struct StatusParts {
+    /// Says whether the process can do its work (`/health/ready`).
+    pub probe: Probe,
+    /// Renders the metrics (`/metrics`).
+    pub metrics: MetricsText,
+}
+
+impl FromRef<Arc<Shared>> for StatusParts {
+    fn from_ref(shared: &Arc<Shared>) -> Self {
+        shared.status.clone()
+    }
+}
+
 /// What all routes share. Clones are handles to the same.
 #[derive(Clone)]
 pub struct Api(pub(crate) Arc<Shared>);
@@ -58,8 +74,7 @@ pub(crate) struct Shared {
     pub(crate) mapping: Arc<Mapping>,
     pub(crate) reader: Arc<dyn DocumentReader>,
     pub(crate) writer: Arc<dyn DocumentWriter>,
-    pub(crate) probe: Probe,
-    pub(crate) metrics: MetricsText,
+    pub(crate) status: StatusParts,
     pub(crate) extras: Extras,
     pub(crate) options: ApiOptions,
     /// Places for requests that are worked on.
@@ -82,8 +97,7 @@ impl Api {
             mapping,
             reader,
             writer,
-            probe,
-            metrics,
+            status: StatusParts { probe, metrics },
             extras,
             options,
             admissions,
@@ -106,11 +120,25 @@ pub fn router(api: Api) -> Router {
     Router::new()
         .merge(served)
         .route("/", get(status::root))
-        .route("/health", get(status::live))
-        .route("/health/ready", get(status::readiness))
-        .route("/metrics", get(status::metrics))
+        .merge(of_status())
         .fallback(|| std::future::ready(Problem::no_such_endpoint()))
         .method_not_allowed_fallback(|| std::future::ready(Problem::method_not_allowed("GET, HEAD")))
         .layer(middleware::from_fn_with_state(Arc::clone(&api.0), edge::guard))
         .with_state(api.0)
+}
+
+/// Health and metrics, of a process that has nothing else.
+pub(crate) fn status_router(parts: StatusParts) -> Router {
+    of_status::<StatusParts>().fallback(|| std::future::ready(Problem::no_such_endpoint())).with_state(parts)
+}
+
+fn of_status<S>() -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    StatusParts: FromRef<S>,
+{
+    Router::new()
+        .route("/health", get(status::live))
+        .route("/health/ready", get(status::readiness))
+        .route("/metrics", get(status::metrics))
 }

@@ -2,7 +2,7 @@
 
 use crate::metric;
 use crate::options::ServerOptions;
-use crate::routes::{Api, router};
+use crate::routes::{Api, StatusParts, router, status_router};
 use axum::Router;
 use axum::body::Body;
 use hyper::server::conn::http1;
@@ -47,8 +47,28 @@ impl Drained {
 ///
 /// Who may reach the listener is the caller's business.
 pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken, options: ServerOptions) -> Drained {
+    run(listener, router(api.clone()), &api.0.writes, shutdown, options).await
+}
+
+/// As [`serve`], with health and metrics alone.
+pub async fn serve_status(
+    listener: TcpListener,
+    parts: StatusParts,
+    shutdown: CancellationToken,
+    options: ServerOptions,
+) -> Drained {
+    run(listener, status_router(parts), &TaskTracker::new(), shutdown, options).await
+}
+
+async fn run(
+    listener: TcpListener,
+    router: Router,
+    writes: &TaskTracker,
+    shutdown: CancellationToken,
+    options: ServerOptions,
+) -> Drained {
     let server = Server {
-        router: router(api.clone()),
+        router,
         http: http(&options),
         places: Arc::new(Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS))),
         connections: TaskTracker::new(),
@@ -56,7 +76,7 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken,
         cut: CancellationToken::new(),
     };
     server.accept(listener).await;
-    server.drain(&api.0.writes, Instant::now() + options.drain_deadline).await
+    server.drain(writes, Instant::now() + options.drain_deadline).await
 }
 
 fn http(options: &ServerOptions) -> http1::Builder {

@@ -2,7 +2,7 @@
 
 use crate::data::{JSON, base_url};
 use crate::problem::Problem;
-use crate::routes::Shared;
+use crate::routes::{Shared, StatusParts};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -56,8 +56,8 @@ pub(crate) fn live() -> Ready<Response> {
     ready(json(StatusCode::OK, &Health { status: "live", checks: Vec::new() }))
 }
 
-pub(crate) async fn readiness(State(api): State<Arc<Shared>>) -> Response {
-    let checks = timeout(PROBE_TIMEOUT, (api.probe)()).await.unwrap_or_else(|_| {
+pub(crate) async fn readiness(State(parts): State<StatusParts>) -> Response {
+    let checks = timeout(PROBE_TIMEOUT, (parts.probe)()).await.unwrap_or_else(|_| {
         let detail = Some(format!("the checks did not end within {} s", PROBE_TIMEOUT.as_secs()));
         vec![Check { name: "probe", ok: false, detail }]
     });
@@ -67,8 +67,8 @@ pub(crate) async fn readiness(State(api): State<Arc<Shared>>) -> Response {
     json(code, &Health { status, checks })
 }
 
-pub(crate) fn metrics(State(api): State<Arc<Shared>>) -> Ready<Response> {
-    ready(([(header::CONTENT_TYPE, EXPOSITION)], (api.metrics)()).into_response())
+pub(crate) fn metrics(State(parts): State<StatusParts>) -> Ready<Response> {
+    ready(([(header::CONTENT_TYPE, EXPOSITION)], (parts.metrics)()).into_response())
 }
 
 /// What is served, in the manner of Ed-Fi's discovery document.

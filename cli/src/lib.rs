@@ -97,6 +97,7 @@ async fn perform(action: Action, config: Config, out: &mut (dyn Write + Send)) -
         Action::Up => Box::pin(up::run(Role::All, config, out)).await,
         Action::Api => Box::pin(up::run(Role::Api, config, out)).await,
         Action::Relay => Box::pin(up::run(Role::Relay, config, out)).await,
+        Action::Publish => Box::pin(up::publish(config, out)).await,
         Action::Project => Box::pin(up::run(Role::Project, config, out)).await,
         Action::Sink(SinkAction::Run(words)) => Box::pin(up::run(sink_role(&words)?, config, out)).await,
         Action::Load(load) => Box::pin(command::load::run(load, &config, out)).await,

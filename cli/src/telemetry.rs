@@ -48,4 +48,5 @@ pub fn describe() {
     millstream_projector::metrics::describe();
     millstream_store::retry::describe();
     crate::up::describe();
+    crate::up::describe_publish();
 }

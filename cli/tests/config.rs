@@ -3,8 +3,9 @@
 use clap::CommandFactory;
 use millstream_cli::{
     args::Arguments,
-    config::{Config, Environment, Flags, Settings, key::Key, reference, show},
+    config::{Config, Environment, Flags, Settings, SourceKind, Topic, key::Key, reference, show},
 };
+use millstream_connectors::kafka_source::RecordForm;
 use std::{collections::BTreeSet, fs, path::Path};
 
 fn flags(pairs: &[(&str, &str)]) -> Flags {
@@ -125,6 +126,69 @@ fn the_reference_in_docs_is_that_of_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
     let text = fs::read_to_string(&path).expect("docs/configuration.md can be read");
     assert!(text.contains(&reference()), "run `millstream config reference` and paste it into docs/configuration.md");
+}
+
+/// The TOML blocks of a page.
+fn configurations_in(page: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{page}: {error}"));
+    let blocks = text.split("```toml\n").skip(1);
+    blocks.map(|rest| rest.split("```").next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn every_configuration_in_docs_is_accepted() {
+    let resolved = |text: &String| {
+        let (_folder, path) = file(text);
+        resolve(Some(&path), &[], &[]).unwrap_or_else(|error| panic!("{text}: {error}"))
+    };
+    assert_eq!(configurations_in("configuration.md").iter().map(resolved).count(), 1);
+    let shown: Vec<SourceKind> =
+        configurations_in("sources.md").iter().map(|text| resolved(text).source.kind).collect();
+    let topic = |name: &str, group: &str, form| {
+        SourceKind::Topic(Topic { name: name.to_owned(), group: group.to_owned(), form })
+    };
+    let connectors = "millstream-debezium_millstream";
+    let expected = [
+        SourceKind::Poll,
+        topic("millstream.changes", "millstream-millstream", RecordForm::Millstream),
+        topic("edfi.dms.Outbox", connectors, RecordForm::DebeziumEnvelope),
+        topic("millstream.changes", connectors, RecordForm::DebeziumRouter),
+    ];
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn what_a_source_lacks_and_what_contradicts_it_is_all_named() {
+    let brokers = ("kafka.bootstrap_servers", "b:9092");
+    for (set, told) in [
+        (vec![("source.kind", "topic")], vec!["source.topic has to name", "kafka.bootstrap_servers has to name"]),
+        (vec![("source.kind", "debezium"), ("source.topic", "t")], vec!["kafka.bootstrap_servers"]),
+        (
+            vec![("source.topic", "t"), ("source.group", "g")],
+            vec!["--source-topic is 't': only topics", "--source-group"],
+        ),
+        (
+            vec![("source.kind", "poll"), ("source.form", "millstream")],
+            vec!["--source-form is 'millstream': only topics"],
+        ),
+        (
+            vec![("source.kind", "topic"), ("source.topic", "t"), brokers, ("source.form", "debezium-router")],
+            vec!["--source-form is 'debezium-router': the kind topic is millstream"],
+        ),
+        (
+            vec![("source.kind", "debezium"), ("source.topic", "t"), brokers, ("source.form", "millstream")],
+            vec!["--source-form is 'millstream'"],
+        ),
+        (vec![("source.kind", "carrier-pigeon")], vec!["it must be one of: logical, poll, topic, debezium"]),
+        (vec![("source.kind", "topic"), ("source.topic", "a b"), brokers], vec!["--source-topic is 'a b'"]),
+    ] {
+        let error = resolve(None, &[], &set).expect_err("refused");
+        for part in told {
+            assert!(error.contains(part), "{part} is not in {error}");
+        }
+    }
+    assert_eq!(resolve(None, &[], &[]).expect("valid").source.kind, SourceKind::Slot);
 }
 
 #[test]

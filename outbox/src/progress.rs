@@ -14,7 +14,7 @@ use tokio_postgres::types::{PgLsn, ToSql};
 use uuid::Uuid;
 
 use crate::relay::Term;
-use crate::source::SourceIdentity;
+use crate::source::{SourceIdentity, Stream};
 use crate::{OutboxError, Position};
 
 /// A `pg_snapshot`, as text: which transactions it sees.
@@ -73,7 +73,7 @@ impl Watermark {
     }
 }
 
-/// Which server, database and queue a row of `dms.ProjectionProgress` speaks of.
+/// Which server, database, queue and stream a row of `dms.ProjectionProgress` speaks of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// The server and its history; transaction ids mean nothing in another.
@@ -82,14 +82,16 @@ pub struct Origin {
     pub database: Uuid,
     /// The epoch of the queue that made the position durable.
     pub epoch: Uuid,
+    /// What the position is a position in; none in a row of a version that knew only slots.
+    pub stream: Option<Stream>,
 }
 
 impl Origin {
-    /// Reads which server and database this is, for the queue with this epoch.
+    /// Reads which server and database this is, for the queue with this epoch, filled from this stream.
     ///
     /// # Errors
     /// When the database refuses, or was never provisioned.
-    pub async fn read<C: GenericClient + Sync>(client: &C, epoch: Uuid) -> Result<Self, OutboxError> {
+    pub async fn read<C: GenericClient + Sync>(client: &C, epoch: Uuid, stream: Stream) -> Result<Self, OutboxError> {
         const ACTION: &str = "reading which database this is";
         let source = SourceIdentity::read(client).await?;
         let row = client.query_opt(r#"SELECT "DatabaseUuid" FROM "dms"."EffectiveSchema""#, &[]).await;
@@ -97,7 +99,7 @@ impl Origin {
             OutboxError::State(r#"dms."EffectiveSchema" has no database uuid: apply the schema first"#.to_owned())
         })?;
         let database = row.try_get(0).map_err(OutboxError::database(ACTION))?;
-        Ok(Self { source, database, epoch })
+        Ok(Self { source, database, epoch, stream: Some(stream) })
     }
 }
 
@@ -121,7 +123,8 @@ pub async fn load<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result
     let row = client
         .query_opt(
             r#"
-SELECT "Position", "WatermarkSnapshot"::text, "WatermarkLsn", "SystemIdentifier", "Timeline", "DatabaseUuid", "Epoch"
+SELECT "Position", "WatermarkSnapshot"::text, "WatermarkLsn", "SystemIdentifier", "Timeline", "DatabaseUuid", "Epoch",
+       "Stream"
   FROM "dms"."ProjectionProgress" WHERE "Consumer" = $1::text"#,
             &[&consumer],
         )
@@ -135,10 +138,16 @@ SELECT "Position", "WatermarkSnapshot"::text, "WatermarkLsn", "SystemIdentifier"
     let lsn: Option<PgLsn> = row.try_get(2).map_err(field)?;
     let source =
         SourceIdentity { system_identifier: row.try_get(3).map_err(field)?, timeline: row.try_get(4).map_err(field)? };
+    let stream: Option<String> = row.try_get(7).map_err(field)?;
     Ok(Some(Progress {
         position: Position::before(position.into()),
         watermark: snapshot.zip(lsn).map(|(text, lsn)| Watermark { snapshot: Snapshot(text), lsn: lsn.into() }),
-        origin: Origin { source, database: row.try_get(5).map_err(field)?, epoch: row.try_get(6).map_err(field)? },
+        origin: Origin {
+            source,
+            database: row.try_get(5).map_err(field)?,
+            epoch: row.try_get(6).map_err(field)?,
+            stream: stream.map(Stream::stored),
+        },
     }))
 }
 
@@ -180,7 +189,8 @@ async fn write<C: GenericClient + Sync>(
     let Progress { position, watermark, origin } = progress;
     let snapshot = watermark.as_ref().map(|watermark| watermark.snapshot.as_str());
     let lsn = watermark.as_ref().map(|watermark| PgLsn::from(watermark.lsn));
-    let params: [&(dyn ToSql + Sync); 9] = [
+    let stream = origin.stream.as_ref().map(Stream::as_str);
+    let params: [&(dyn ToSql + Sync); 10] = [
         &consumer,
         &PgLsn::from(position.lsn),
         &snapshot,
@@ -190,14 +200,15 @@ async fn write<C: GenericClient + Sync>(
         &origin.database,
         &origin.epoch,
         &term,
+        &stream,
     ];
     client.execute(STORE_SQL, &params).await.map_err(OutboxError::database("storing the progress of a consumer"))
 }
 
 const STORE_SQL: &str = r#"
 INSERT INTO "dms"."ProjectionProgress" AS p ("Consumer", "Position", "WatermarkSnapshot", "WatermarkLsn",
-       "SystemIdentifier", "Timeline", "DatabaseUuid", "Epoch", "UpdatedAt")
-SELECT $1::text, $2::pg_lsn, $3::text::pg_snapshot, $4::pg_lsn, $5::text, $6::int4, $7::uuid, $8::uuid, now()
+       "SystemIdentifier", "Timeline", "DatabaseUuid", "Epoch", "UpdatedAt", "Stream")
+SELECT $1::text, $2::pg_lsn, $3::text::pg_snapshot, $4::pg_lsn, $5::text, $6::int4, $7::uuid, $8::uuid, now(), $10::text
  WHERE $9::int8 IS NULL OR EXISTS (SELECT FROM "dms"."ProjectionProgress" WHERE "Consumer" = $1::text)
     ON CONFLICT ("Consumer") DO UPDATE SET
        "Position" = excluded."Position",
@@ -213,7 +224,8 @@ SELECT $1::text, $2::pg_lsn, $3::text::pg_snapshot, $4::pg_lsn, $5::text, $6::in
        "Timeline" = excluded."Timeline",
        "DatabaseUuid" = excluded."DatabaseUuid",
        "Epoch" = excluded."Epoch",
-       "UpdatedAt" = excluded."UpdatedAt"
+       "UpdatedAt" = excluded."UpdatedAt",
+       "Stream" = excluded."Stream"
  WHERE $9::int8 IS NULL OR p."Term" = $9::int8"#;
 
 /// Moves a consumer's stored progress on: reads a watermark, waits until it is covered, stores it, reads the next.
@@ -222,7 +234,15 @@ pub struct ProgressKeeper {
     consumer: String,
     term: Option<Term>,
     origin: Origin,
-    candidate: Option<Watermark>,
+    candidate: Option<Candidate>,
+}
+
+/// A watermark that may be stored once everything before it is durable.
+#[derive(Debug)]
+struct Candidate {
+    watermark: Watermark,
+    /// The position in the stream before which everything lies that the watermark speaks of, once that is known.
+    place: Option<Position>,
 }
 
 /// How often it is worth calling [`ProgressKeeper::advance`].
@@ -248,8 +268,24 @@ impl ProgressKeeper {
         }
     }
 
-    /// Call it now and then with the position that is durable, of a source whose positions are WAL positions. Stores the
-    /// candidate if it is covered, and makes a new one. Answers what was stored.
+    /// The end of the log whose place in the stream is wanted before the watermark read with it can be stored; `None` if
+    /// none is. In a stream of WAL positions it is its own place.
+    #[must_use]
+    pub fn unplaced(&self) -> Option<u64> {
+        let candidate = self.candidate.as_ref().filter(|candidate| candidate.place.is_none())?;
+        Some(candidate.watermark.lsn)
+    }
+
+    /// Says before which position of the stream everything lies that was committed before the end of the log that
+    /// [`ProgressKeeper::unplaced`] answered.
+    pub fn place(&mut self, position: Position) {
+        if let Some(candidate) = &mut self.candidate {
+            candidate.place = Some(position);
+        }
+    }
+
+    /// Call it now and then with the position that is durable. Stores the watermark that was read before if it has its
+    /// place and that is reached, and reads a new one then. Answers what was stored.
     ///
     /// # Errors
     /// When the database refuses; the same call may be made again.
@@ -258,18 +294,32 @@ impl ProgressKeeper {
         client: &C,
         durable: Position,
     ) -> Result<Option<Progress>, OutboxError> {
-        let covered = self.candidate.as_ref().is_some_and(|candidate| candidate.lsn <= durable.lsn);
         let mut stored = None;
-        if covered {
+        if let Some(Candidate { watermark, place: Some(place) }) = &self.candidate
+            && *place <= durable
+        {
             let progress =
-                Progress { position: durable, watermark: self.candidate.clone(), origin: self.origin.clone() };
+                Progress { position: durable, watermark: Some(watermark.clone()), origin: self.origin.clone() };
             self.store(client, &progress).await?;
             stored = Some(progress);
+            self.candidate = None;
         }
-        if covered || self.candidate.is_none() {
-            self.candidate = Some(Watermark::read(client).await?);
+        if self.candidate.is_none() {
+            self.candidate = Some(Candidate { watermark: Watermark::read(client).await?, place: None });
         }
         Ok(stored)
+    }
+
+    /// Stores the position alone, where nobody can tell which watermark it covers. The stored one stays.
+    ///
+    /// # Errors
+    /// When the database refuses; the same call may be made again.
+    pub async fn advance_unmarked<C: GenericClient + Sync>(
+        &self,
+        client: &C,
+        durable: Position,
+    ) -> Result<(), OutboxError> {
+        self.store(client, &Progress { position: durable, watermark: None, origin: self.origin.clone() }).await
     }
 
     /// As [`ProgressKeeper::advance`], for a polling source: its position itself says which transactions are covered.

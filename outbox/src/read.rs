@@ -2,7 +2,7 @@
 //!
 //! Outbox ids are drawn before the commit, so rows become visible out of order, and "everything above the largest id
 //! seen" loses those that come late. Two ways are safe: rows of transactions older than every one that still runs, in
-//! order of their transaction ids ([`before_horizon`], for polling); and rows that a stored snapshot cannot see
+//! order of their transaction ids ([`before_horizon`], for polling, from [`horizon`] on); and rows that a stored snapshot cannot see
 //! ([`not_in`], for recovery and replay).
 
 use tokio_postgres::types::ToSql;
@@ -66,6 +66,30 @@ SELECT h."Horizon", {COLUMNS}
         _ => after.max(Position::before(horizon)),
     };
     Ok(SettledRows { changes, position, horizon })
+}
+
+/// Where polling begins that knows nothing: the oldest transaction that still runs. What commits from now on comes after
+/// it, or is one that runs.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn horizon<C: GenericClient + Sync>(client: &C) -> Result<Position, OutboxError> {
+    transaction(client, "SELECT pg_snapshot_xmin(pg_current_snapshot())").await
+}
+
+/// The position behind every transaction that is committed and visible. A poller comes there when all that began before
+/// the last of them have ended.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn behind_all_committed<C: GenericClient + Sync>(client: &C) -> Result<Position, OutboxError> {
+    transaction(client, "SELECT pg_snapshot_xmax(pg_current_snapshot())").await
+}
+
+async fn transaction<C: GenericClient + Sync>(client: &C, sql: &str) -> Result<Position, OutboxError> {
+    let row = client.query_one(sql, &[]).await.map_err(OutboxError::database("reading which transactions run"))?;
+    let xid: Xid8 = get(&row, 0)?;
+    Ok(Position::before(xid.0))
 }
 
 /// Reads up to `limit` rows that `snapshot` cannot see, in order of their ids, after the id `after`.

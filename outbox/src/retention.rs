@@ -41,14 +41,22 @@ struct Partition {
     to: i64,
 }
 
-/// Makes the index that polling needs. Logical replication does without it, and writers without its upkeep.
+/// Makes the index that polling needs, once. Logical replication does without it, and writers without its upkeep. While
+/// it is made, writers wait; where it is there already, nobody does.
 ///
 /// # Errors
 /// When the database refuses, for want of ownership of the table.
 pub async fn ensure_polling_index<C: GenericClient + Sync>(client: &C) -> Result<(), OutboxError> {
-    const SQL: &str =
+    const ACTION: &str = "making the index for polling";
+    const THERE_SQL: &str = r#"SELECT to_regclass('"dms"."IX_Outbox_Transaction"') IS NOT NULL"#;
+    const MAKE_SQL: &str =
         r#"CREATE INDEX IF NOT EXISTS "IX_Outbox_Transaction" ON "dms"."Outbox" ("TransactionId", "OutboxId")"#;
-    client.batch_execute(SQL).await.map_err(OutboxError::database("making the index for polling"))
+    let row = client.query_one(THERE_SQL, &[]).await;
+    // Even `IF NOT EXISTS` would take the lock first.
+    if row.and_then(|row| row.try_get(0)).map_err(OutboxError::database(ACTION))? {
+        return Ok(());
+    }
+    client.batch_execute(MAKE_SQL).await.map_err(OutboxError::database(ACTION))
 }
 
 /// Makes partitions for the ids that are being drawn now and for `ahead` partitions more. Answers the names of new ones.

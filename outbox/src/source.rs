@@ -99,6 +99,58 @@ impl fmt::Display for SourceIdentity {
     }
 }
 
+/// Which stream of changes positions are positions in. In another one, a position means nothing: whoever changes from one
+/// to the other compares all documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream(String);
+
+impl Stream {
+    /// What every version could follow; a row that names no stream is of one.
+    const SLOT: &str = "slot ";
+
+    /// The stream of a replication slot.
+    #[must_use]
+    pub fn slot(name: &str) -> Self {
+        Self(format!("{}{name}", Self::SLOT))
+    }
+
+    /// The outbox table, polled.
+    #[must_use]
+    pub fn poll() -> Self {
+        Self("poll".to_owned())
+    }
+
+    /// A topic of change records.
+    #[must_use]
+    pub fn topic(name: &str) -> Self {
+        Self(format!("topic {name}"))
+    }
+
+    /// A stream as it was stored, by whatever version.
+    pub(crate) const fn stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// As it is stored.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a position that was stored under `stored` is one in this stream. Versions that stored no stream followed
+    /// slots.
+    #[must_use]
+    pub fn continues(&self, stored: Option<&Self>) -> bool {
+        stored.map_or_else(|| self.0.starts_with(Self::SLOT), |stored| stored == self)
+    }
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// How a source is doing, for `status`, health and metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceStatus {
@@ -170,5 +222,23 @@ impl SourceError {
     #[must_use]
     pub const fn needs_recovery(&self) -> bool {
         matches!(self, Self::Gap { .. } | Self::Lost { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_gone_on_from_in_its_own_stream_only() {
+        let (slot, other, poll, topic) =
+            (Stream::slot("millstream"), Stream::slot("other"), Stream::poll(), Stream::topic("millstream"));
+        for stream in [&slot, &other, &poll, &topic] {
+            assert!(stream.continues(Some(stream)), "{stream}");
+            assert!(stream.continues(Some(&Stream::stored(stream.as_str().to_owned()))), "{stream}");
+        }
+        assert!(!slot.continues(Some(&other)) && !slot.continues(Some(&topic)) && !poll.continues(Some(&slot)));
+        assert!(slot.continues(None), "what an older version stored");
+        assert!(!poll.continues(None) && !topic.continues(None));
     }
 }

@@ -4,16 +4,20 @@
 //! The test runs itself again as the process to be killed: it puts batches as fast as it can, takes and settles some of
 //! them, and says on standard output which batches were accepted.
 
+#[path = "support/victim.rs"]
+mod victim;
+
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use millstream_outbox::queue::conformance::work;
 use millstream_outbox::queue::{LocalQueue, LocalQueueOptions, Settled, WorkQueue};
 use millstream_outbox::{ChangeKind, Position};
 
+/// The test below.
+const THIS: &str = "accepted_batches_survive_a_kill_whole";
 const VICTIM: &str = "MILLSTREAM_TEST_QUEUE_TO_KILL";
 const BATCH: i64 = 20;
 const KILLS: u32 = 8;
@@ -35,43 +39,12 @@ fn accepted_batches_survive_a_kill_whole() {
     let deadline = Instant::now() + Duration::from_secs(40);
     let (mut kills, mut accepted) = (0, 0);
     while kills < KILLS && Instant::now() < deadline {
-        accepted = kill_one(folder.path(), accepted, 30 + 37 * kills as usize);
+        accepted = victim::kill(THIS, VICTIM, folder.path(), accepted, 30 + 37 * kills as usize);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         accepted = runtime.block_on(check(folder.path(), accepted));
         kills += 1;
     }
     assert!(kills >= KILLS_MIN, "only {kills} kills fitted into the time");
-}
-
-/// Lets a victim accept some batches, kills it, and answers which batch it accepted last.
-fn kill_one(path: &Path, mut accepted: i64, batches: usize) -> i64 {
-    let mut victim = Command::new(std::env::current_exe().expect("this test is a file"))
-        .args(["--exact", "accepted_batches_survive_a_kill_whole", "--nocapture"])
-        .env(VICTIM, path)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .expect("this test runs again");
-    let lines = BufReader::new(victim.stdout.take().expect("a pipe")).lines();
-    let mut seen = 0;
-    // After the kill, what was said before it is still in the pipe and counts.
-    for line in lines {
-        let Some(batch) = line.expect("text").strip_prefix("accepted ").map(str::to_owned) else { continue };
-        let batch: i64 = batch.parse().expect("a number");
-        assert_eq!(batch, accepted + 1, "batches are accepted in order");
-        accepted = batch;
-        seen += 1;
-        if seen == batches {
-            kill(&mut victim);
-        }
-    }
-    assert!(seen >= batches, "the victim ended by itself after {seen} batches");
-    victim.wait().expect("the victim is gone");
-    accepted
-}
-
-fn kill(victim: &mut Child) {
-    victim.kill().expect("SIGKILL");
 }
 
 /// Compares what the queue holds with what was accepted, and answers which batch is the last in it.

@@ -3,17 +3,21 @@
 //!
 //! For the first the test runs itself again as the process to be killed, which says on standard output what it accepted.
 
+#[path = "support/victim.rs"]
+mod victim;
+
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use millstream_outbox::queue::conformance::work;
 use millstream_outbox::queue::{Lanes, LocalQueue, LocalQueueOptions, Settled, Taken, Ticket, WorkQueue};
 use millstream_outbox::{ChangeKind, Position};
 
+/// The test below.
+const THIS: &str = "a_kill_never_splits_a_hand_on";
 const VICTIM: &str = "MILLSTREAM_TEST_QUEUE_WITH_LANES_TO_KILL";
 const LANES: [&str; 2] = ["kafka", "search"];
 const BATCH: i64 = 20;
@@ -32,7 +36,7 @@ fn a_kill_never_splits_a_hand_on() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (mut kills, mut accepted, mut delivered, mut split) = (0, 0, 0, 0);
     while kills < KILLS && Instant::now() < deadline {
-        accepted = kill_one(folder.path(), accepted, 20 + 23 * kills as usize);
+        accepted = victim::kill(THIS, VICTIM, folder.path(), accepted, 20 + 23 * kills as usize);
         let found = runtime.block_on(look(folder.path()));
         assert!(found.position >= accepted, "batch {accepted} was accepted, the position is {}", found.position);
         found.check();
@@ -92,31 +96,6 @@ async fn documents(queue: &dyn WorkQueue) -> HashSet<i64> {
     let taken = queue.take(1_000_000).await.expect("take");
     assert_eq!(taken.len() as u64, depth, "the count of entries is not the number of entries");
     taken.into_iter().map(|taken| taken.work.document_id).collect()
-}
-
-/// Lets a victim accept some batches, kills it, and answers which batch it accepted last.
-fn kill_one(path: &Path, mut accepted: i64, batches: usize) -> i64 {
-    let mut victim = Command::new(std::env::current_exe().expect("this test is a file"))
-        .args(["--exact", "a_kill_never_splits_a_hand_on", "--nocapture"])
-        .env(VICTIM, path)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .expect("this test runs again");
-    let lines = BufReader::new(victim.stdout.take().expect("a pipe")).lines();
-    let mut seen = 0;
-    // After the kill, what was said before it is still in the pipe and counts.
-    for line in lines {
-        let Some(batch) = line.expect("text").strip_prefix("accepted ").map(str::to_owned) else { continue };
-        accepted = batch.parse().expect("a number");
-        seen += 1;
-        if seen == batches {
-            victim.kill().expect("SIGKILL");
-        }
-    }
-    assert!(seen >= batches, "the victim ended by itself after {seen} batches");
-    victim.wait().expect("the victim is gone");
-    accepted
 }
 
 async fn put(queue: &LocalQueue, batch: i64) {

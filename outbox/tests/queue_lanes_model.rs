@@ -1,9 +1,11 @@
 //! The stage and two lanes on disk behave as those in memory do, whatever is done to them, restarts included, and
 //! nothing that is owed is lost between them.
 
+#[path = "support/cases.rs"]
+mod cases;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use millstream_outbox::ChangeKind;
 use millstream_outbox::clock::{Clock, ManualClock};
@@ -12,7 +14,7 @@ use millstream_outbox::queue::{
     Lanes, LocalQueue, LocalQueueOptions, MemoryQueue, QueueStats, Settled, Taken, Ticket, WorkQueue,
 };
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::Config;
 
 /// The stage is 0, the lanes are the others.
 const NAMES: [&str; 3] = ["", "kafka", "search"];
@@ -254,28 +256,17 @@ impl Pair {
 
 #[test]
 fn the_lanes_on_disk_do_what_those_in_memory_do() {
-    const CASES: u32 = 40;
-    const CASES_MIN: u32 = 8;
-    let deadline = Instant::now() + Duration::from_secs(15);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let mut runner = TestRunner::new(Config { cases: CASES, source_file: Some(file!()), ..Config::default() });
-    let done = std::cell::Cell::new(0);
-    let outcome = runner.run(&prop::collection::vec(step(), 20..120), |steps| {
-        if Instant::now() > deadline {
-            return Ok(());
-        }
-        runtime.block_on(async {
+    cases::run(
+        Config { cases: 40, source_file: Some(file!()), ..Config::default() },
+        8,
+        step(),
+        20..120,
+        async |steps| {
             let mut pair = Pair::new().await;
             for step in steps {
                 pair.apply(step).await;
             }
             pair.drain().await;
-        });
-        done.set(done.get() + 1);
-        Ok(())
-    });
-    if let Err(failure) = outcome {
-        panic!("{failure}");
-    }
-    assert!(done.get() >= CASES_MIN, "only {} of at least {CASES_MIN} cases fit into the time", done.get());
+        },
+    );
 }

@@ -1,7 +1,9 @@
 //! The queue on disk behaves as the plain one in memory does, whatever is done to both, restarts included.
 
+#[path = "support/cases.rs"]
+mod cases;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use millstream_outbox::clock::{Clock, ManualClock};
 use millstream_outbox::queue::conformance::{ATTEMPTS_MAX, work};
@@ -10,7 +12,7 @@ use millstream_outbox::queue::{
 };
 use millstream_outbox::{ChangeKind, Position};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::Config;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -150,28 +152,17 @@ impl Pair {
 
 #[test]
 fn the_local_queue_does_what_the_memory_queue_does() {
-    const CASES: u32 = 60;
-    const CASES_MIN: u32 = 10;
-    let deadline = Instant::now() + Duration::from_secs(15);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let mut runner = TestRunner::new(Config { cases: CASES, source_file: Some(file!()), ..Config::default() });
-    let done = std::cell::Cell::new(0);
-    let outcome = runner.run(&prop::collection::vec(step(), 1..80), |steps| {
-        if Instant::now() > deadline {
-            return Ok(());
-        }
-        runtime.block_on(async {
+    cases::run(
+        Config { cases: 60, source_file: Some(file!()), ..Config::default() },
+        10,
+        step(),
+        1..80,
+        async |steps| {
             let mut pair = Pair::new().await;
             for step in steps {
                 pair.apply(step).await;
             }
             pair.drain().await;
-        });
-        done.set(done.get() + 1);
-        Ok(())
-    });
-    if let Err(failure) = outcome {
-        panic!("{failure}");
-    }
-    assert!(done.get() >= CASES_MIN, "only {} of at least {CASES_MIN} cases fit into the time", done.get());
+        },
+    );
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use millstream_outbox::progress::{self, Origin, Progress, ProgressKeeper};
 use millstream_outbox::relay::{take_relay, wait_for_turn};
+use millstream_outbox::source::Stream;
 use millstream_outbox::{OutboxError, Position};
 use millstream_testkit::{World, wait_until};
 use uuid::Uuid;
@@ -19,7 +20,7 @@ async fn only_the_last_term_stores_progress() {
     let database = World::fixtures().database().await;
     let session = database.session().await;
     let client = &*session;
-    let origin = Origin::read(client, Uuid::from_u128(1)).await.expect("an origin");
+    let origin = Origin::read(client, Uuid::from_u128(1), Stream::poll()).await.expect("an origin");
     let at = |lsn| Progress { position: Position::before(lsn), watermark: None, origin: origin.clone() };
 
     let first = take_relay(client, "relay").await.expect("the first term");

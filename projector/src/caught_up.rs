@@ -1,12 +1,15 @@
 //! When a copy shows everything that was committed before somebody asked.
 //!
-//! What was committed lies before the server's position in its log; once the source has brought us there, it is in the
-//! queue; once nothing in the queue is older than that moment, it is in the cache; and so on along the line. Renames
-//! whose cascade is still open come back through the source, so the way is gone a second time for them.
+//! What was committed lies before the server's position in its log, and so before some position in the stream of changes;
+//! once the source has brought us there, it is in the queue; once nothing in the queue is older than that moment, it is in
+//! the cache; and so on along the line. Renames whose cascade is still open come back through the source, so the way is
+//! gone a second time for them. While a comparison of all documents is owed, the stream alone says nothing.
 
 use crate::error::ProjectorError;
-use millstream_outbox::Position;
+use crate::intake::SourceFactory;
+use crate::options::CONSUMER;
 use millstream_outbox::clock::Clock;
+use millstream_outbox::progress;
 use millstream_outbox::queue::WorkQueue;
 use millstream_store::connect::Database;
 use std::time::Duration;
@@ -16,6 +19,9 @@ const ACTION: &str = "asking how far the database has come";
 
 /// Pause between two looks at what waits.
 const POLL: Duration = Duration::from_millis(5);
+
+/// Pause between two questions to those who know how far the stream is.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 const POSITION_SQL: &str = "SELECT pg_current_wal_flush_lsn()";
 
@@ -35,19 +41,21 @@ pub async fn newest_version(database: &Database) -> Result<i64, ProjectorError> 
 
 /// Completes when everything that was committed before the call is in the cache and, with a `lane`, delivered there.
 /// What is in quarantine is not waited for; what is tried again is. Takes as long as it takes: the deadline is the
-/// caller's. Cancellation safe. Works in any process that has the queue, whoever follows the outbox.
+/// caller's. Cancellation safe. Works in any process that has the queue and is configured for the same `source`, whoever
+/// follows the outbox.
 ///
 /// # Errors
-/// When the database or the queue does not answer.
+/// When the database, the source or the queue does not answer, or the source cannot tell how far it has to be followed.
 pub async fn caught_up(
     database: &Database,
+    source: &dyn SourceFactory,
     queue: &dyn WorkQueue,
     lane: Option<&dyn WorkQueue>,
     clock: &dyn Clock,
 ) -> Result<(), ProjectorError> {
     loop {
         let renames = any_cascade(database).await?;
-        cached(database, queue, clock).await?;
+        cached(database, source, queue, clock).await?;
         if !renames {
             break;
         }
@@ -62,16 +70,44 @@ pub async fn caught_up(
 }
 
 /// Everything committed until now has arrived and left the stage.
-async fn cached(database: &Database, queue: &dyn WorkQueue, clock: &dyn Clock) -> Result<(), ProjectorError> {
+async fn cached(
+    database: &Database,
+    source: &dyn SourceFactory,
+    queue: &dyn WorkQueue,
+    clock: &dyn Clock,
+) -> Result<(), ProjectorError> {
     let client = database.get().await.map_err(ProjectorError::database(ACTION))?;
     let row = client.query_one(POSITION_SQL, &[]).await.map_err(ProjectorError::database(ACTION))?;
     drop(client);
     let lsn: PgLsn = row.try_get(0).map_err(ProjectorError::database(ACTION))?;
-    let target = Position::before(lsn.into());
+    while !is_followed(database, source, queue).await? {
+        clock.sleep(ASK_AGAIN).await;
+    }
+    let target = loop {
+        match source.covering(lsn.into()).await.map_err(ProjectorError::source(ACTION))? {
+            Some(position) => break position,
+            None => clock.sleep(ASK_AGAIN).await,
+        }
+    };
     while queue.position().await.map_err(ProjectorError::queue(ACTION))?.is_none_or(|position| position < target) {
         clock.sleep(POLL).await;
     }
     passed(queue, clock).await
+}
+
+/// Whether the queue has everything that this stream does not bring: no comparison is owed, and its position is one in
+/// this stream.
+async fn is_followed(
+    database: &Database,
+    source: &dyn SourceFactory,
+    queue: &dyn WorkQueue,
+) -> Result<bool, ProjectorError> {
+    let client = database.get().await.map_err(ProjectorError::database(ACTION))?;
+    let progress = progress::load(&**client, CONSUMER).await.map_err(ProjectorError::outbox(ACTION))?;
+    let followed = progress
+        .map(|progress| progress.origin)
+        .is_some_and(|origin| origin.epoch == queue.epoch() && source.stream().continues(origin.stream.as_ref()));
+    Ok(followed)
 }
 
 /// Nothing in the queue is older than this call; where ages are not known, nothing is in it.

@@ -2,6 +2,7 @@
 
 use millstream_outbox::OutboxError;
 use millstream_outbox::queue::QueueError;
+use millstream_outbox::source::SourceError;
 use millstream_store::error::StoreError;
 use millstream_store::retry::{RetryError, Retryable};
 
@@ -32,6 +33,14 @@ pub enum ProjectorError {
         /// What the queue said.
         source: QueueError,
     },
+    /// The source of changes could not say how far it has to be followed.
+    #[error("{action} failed")]
+    Source {
+        /// What was being done.
+        action: &'static str,
+        /// What the source said.
+        source: SourceError,
+    },
     /// The queue holds work of another database, or of the history of this one before a restore or a failover.
     #[error(
         "the queue does not belong to this database, or the database was restored or failed over since: start with an \
@@ -57,6 +66,11 @@ impl ProjectorError {
             OutboxError::Database { source, .. } => Self::Database { action, source: source.into() },
             source => Self::Outbox { action, source },
         }
+    }
+
+    /// For `map_err`: a failure of the source of changes while doing `action`.
+    pub(crate) fn source(action: &'static str) -> impl FnOnce(SourceError) -> Self {
+        move |source| Self::Source { action, source }
     }
 
     /// For `map_err`: a failure of the queue while doing `action`.

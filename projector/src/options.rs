@@ -15,6 +15,9 @@ pub enum Part {
     Work,
 }
 
+/// Name under which progress is stored, unless a projector is given another.
+pub(crate) const CONSUMER: &str = "projector";
+
 /// Settings of one projector.
 #[derive(Debug, Clone)]
 pub struct ProjectorOptions {
@@ -66,7 +69,7 @@ impl Default for ProjectorOptions {
         let ms = Duration::from_millis;
         Self {
             part: Part::Whole,
-            consumer: "projector".to_owned(),
+            consumer: CONSUMER.to_owned(),
             intake_batch_max: 5_000,
             watermark_interval: ms(5_000),
             watermark_idle_interval: ms(300_000),

@@ -11,6 +11,7 @@
 
 use crate::caught_up::caught_up;
 use crate::error::ProjectorError;
+use crate::intake::SourceFactory;
 use crate::replay::{JobState, Ledger, LedgerError, NoteLedger};
 use millstream_outbox::clock::Clock;
 use millstream_outbox::queue::{LaneInfo, Lanes, WorkQueue};
@@ -37,6 +38,8 @@ const DELETE_SQL: &str = r#"DELETE FROM "dms"."Tombstone" WHERE "DocumentUuid" =
 pub struct TombstoneDeps {
     /// The ledger.
     pub database: Database,
+    /// Where changes come from, whoever follows them.
+    pub source: Arc<dyn SourceFactory>,
     /// The stage.
     pub queue: Arc<dyn WorkQueue>,
     /// Its lanes.
@@ -180,7 +183,7 @@ async fn passed(
     patience: Duration,
 ) -> Result<bool, ProjectorError> {
     tokio::select! {
-        passed = caught_up(&deps.database, &*deps.queue, lane, &*deps.clock) => passed.map(|()| true),
+        passed = caught_up(&deps.database, &*deps.source, &*deps.queue, lane, &*deps.clock) => passed.map(|()| true),
         () = deps.clock.sleep(patience) => Ok(false),
     }
 }

@@ -197,6 +197,8 @@ CREATE TABLE "dms"."ProjectionProgress" (
     -- Counts those who took over from another; only the last of them may write this row.
     "Term" bigint NOT NULL DEFAULT 0,
     "UpdatedAt" timestamptz NOT NULL,
+    -- Which stream "Position" is a position in: 'slot NAME', 'poll' or 'topic NAME'.
+    "Stream" text,
     CONSTRAINT "PK_ProjectionProgress" PRIMARY KEY ("Consumer")
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 50, autovacuum_vacuum_scale_factor = 0);
 

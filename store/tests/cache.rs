@@ -14,17 +14,6 @@ async fn cached(world: &World, document_id: i64) -> Option<(i64, String, Vec<u8>
     Some((row.get(0), row.get(1), row.get(2)))
 }
 
-async fn execute(world: &World, sql: &str) {
-    world
-        .database()
-        .get()
-        .await
-        .expect("connected")
-        .batch_execute(sql)
-        .await
-        .unwrap_or_else(|e| panic!("{sql}: {e:?}"));
-}
-
 #[tokio::test]
 async fn a_body_is_stored_once_and_with_its_hash() {
     let world = World::new().await;
@@ -46,7 +35,8 @@ async fn an_older_body_never_replaces_a_newer_one() {
     let world = World::cached().await;
     let school = world.first("School").document_id;
     let old = world.compose(&[school]).await;
-    execute(&world, &format!(r#"UPDATE "dms"."Document" SET "ContentVersion" = 500000 WHERE "DocumentId" = {school}"#))
+    world
+        .execute(&format!(r#"UPDATE "dms"."Document" SET "ContentVersion" = 500000 WHERE "DocumentId" = {school}"#))
         .await;
     // The document has moved on: what was composed before is superseded, and so is the version that was never cached.
     assert_eq!(world.store(&old, SameVersion::Repair).await, [CacheOutcome::Superseded]);
@@ -61,7 +51,7 @@ async fn a_deleted_document_is_not_cached_again() {
     let world = World::cached().await;
     let association = world.first("StudentSectionAssociation").document_id;
     let composed = world.compose(&[association]).await;
-    execute(&world, &format!(r#"DELETE FROM "dms"."Document" WHERE "DocumentId" = {association}"#)).await;
+    world.execute(&format!(r#"DELETE FROM "dms"."Document" WHERE "DocumentId" = {association}"#)).await;
     assert_eq!(cached(&world, association).await, None, "the cache row goes with the document");
     assert_eq!(world.store(&composed, SameVersion::Keep).await, [CacheOutcome::Superseded]);
     assert_eq!(cached(&world, association).await, None);
@@ -72,7 +62,7 @@ async fn a_damaged_body_is_repaired_only_when_asked() {
     let world = World::cached().await;
     let ids = [world.first("School").document_id, world.first("Bus").document_id];
     let composed = world.compose(&ids).await;
-    execute(&world, &format!(r#"UPDATE "dms"."DocumentCache" SET "Body" = '{{"damaged":1}}', "BodyHash" = '\x00' WHERE "DocumentId" = {}"#, ids[0])).await;
+    world.execute(&format!(r#"UPDATE "dms"."DocumentCache" SET "Body" = '{{"damaged":1}}', "BodyHash" = '\x00' WHERE "DocumentId" = {}"#, ids[0])).await;
     let mut expected = [CacheOutcome::Unchanged, CacheOutcome::Unchanged];
     let at = composed.iter().position(|composed| composed.head.document_id == ids[0]).expect("asked for");
     expected[at] = CacheOutcome::Differs;
@@ -84,7 +74,8 @@ async fn a_damaged_body_is_repaired_only_when_asked() {
     assert_eq!(hash, body_hash(body.as_bytes()));
 
     // Damage that left the hash alone is found as well.
-    execute(&world, &format!(r#"UPDATE "dms"."DocumentCache" SET "Body" = '{{}}' WHERE "DocumentId" = {}"#, ids[0]))
+    world
+        .execute(&format!(r#"UPDATE "dms"."DocumentCache" SET "Body" = '{{}}' WHERE "DocumentId" = {}"#, ids[0]))
         .await;
     assert_eq!(world.store(&composed, SameVersion::Repair).await, expected);
     assert_eq!(cached(&world, ids[0]).await.expect("cached").1, body);
@@ -94,7 +85,7 @@ async fn a_damaged_body_is_repaired_only_when_asked() {
 async fn a_body_whose_version_was_overtaken_by_a_cascade_is_not_stored() {
     let world = World::cached().await;
     let (session, offering) = (world.first("Session").document_id, world.first("CourseOffering").document_id);
-    execute(&world, &format!(r#"INSERT INTO "dms"."Cascade" ("DocumentId", "ContentVersion", "TransactionId", "OpenedAt") VALUES ({session}, 900000, pg_current_xact_id(), now());
+    world.execute(&format!(r#"INSERT INTO "dms"."Cascade" ("DocumentId", "ContentVersion", "TransactionId", "OpenedAt") VALUES ({session}, 900000, pg_current_xact_id(), now());
         DELETE FROM "dms"."DocumentCache""#)).await;
     let composed = world.compose(&[offering]).await;
     assert!(composed[0].head.is_overtaken());
@@ -125,7 +116,7 @@ async fn concurrent_stores_of_the_same_documents_do_not_deadlock() {
     let mut reversed = world.compose_all().await;
     reversed.reverse();
     for _ in 0..20 {
-        execute(&world, r#"DELETE FROM "dms"."DocumentCache""#).await;
+        world.execute(r#"DELETE FROM "dms"."DocumentCache""#).await;
         let (a, b) = tokio::join!(world.store(&composed, SameVersion::Keep), world.store(&reversed, SameVersion::Keep));
         for (a, b) in a.iter().zip(b.iter().rev()) {
             let stored = [a, b].into_iter().filter(|outcome| **outcome == CacheOutcome::Stored).count();

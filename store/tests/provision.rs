@@ -127,6 +127,38 @@ async fn resource_keys_that_differ_are_damage() {
     }
 }
 
+/// What `dms.ProjectionProgress` is made of, whatever the order.
+const COLUMNS_SQL: &str = r#"SELECT string_agg(format('%s %s %s %s', column_name, data_type, is_nullable, column_default),
+                                    ', ' ORDER BY column_name)
+                             FROM information_schema.columns WHERE table_name = 'ProjectionProgress'"#;
+
+async fn text(database: &TestDatabase, sql: &str) -> String {
+    database.session().await.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
+}
+
+#[tokio::test]
+async fn a_database_of_an_earlier_version_gets_what_it_lacks_and_keeps_what_it_has() {
+    let database = TestDatabase::create().await;
+    let built = fixtures();
+    apply(&database, &built).await.expect("applies");
+    let new = text(&database, COLUMNS_SQL).await;
+    execute(
+        &database,
+        r#"ALTER TABLE "dms"."ProjectionProgress" DROP COLUMN "Stream", DROP COLUMN "Term";
+           INSERT INTO "dms"."ProjectionProgress" ("Consumer", "Position", "UpdatedAt") VALUES ('c', '0/2A', now())"#,
+    )
+    .await;
+    let SchemaState::Outdated { missing } = check(&database, &built.schema).await else { panic!("it is outdated") };
+    let of_the_table = |column| format!(r#""dms"."ProjectionProgress"."{column}""#);
+    assert_eq!(missing, ["Term", "Stream"].map(of_the_table));
+    assert_eq!(apply(&database, &built).await.expect("applies"), Applied::Upgraded);
+    assert_eq!(check(&database, &built.schema).await, SchemaState::Current);
+    assert_eq!(text(&database, COLUMNS_SQL).await, new);
+    let kept = r#"SELECT format('%s %s %s', "Position", "Term", "Stream") FROM "dms"."ProjectionProgress""#;
+    assert_eq!(text(&database, kept).await, "0/2A 0 ");
+    assert_eq!(apply(&database, &built).await.expect("applies"), Applied::AlreadyCurrent);
+}
+
 #[tokio::test]
 async fn a_schema_dms_of_somebody_else_is_left_alone() {
     let database = TestDatabase::create().await;

@@ -49,17 +49,6 @@ fn expected(world: &World, name: &str) -> Vec<Uuid> {
     world.of_type(name).map(|planted| planted.uuid).collect()
 }
 
-async fn execute(world: &World, sql: &str) {
-    world
-        .database()
-        .get()
-        .await
-        .expect("connected")
-        .batch_execute(sql)
-        .await
-        .unwrap_or_else(|e| panic!("{sql}: {e:?}"));
-}
-
 #[tokio::test]
 async fn composed_and_cached_answers_are_the_same_bytes() {
     let (fresh, cached) = (World::new().await, World::cached().await);
@@ -91,15 +80,13 @@ async fn an_id_of_another_type_or_of_nothing_is_not_found() {
 async fn an_old_cached_body_is_never_served() {
     let world = World::cached().await;
     let school = world.first("School");
-    execute(
-        &world,
-        &format!(
+    world
+        .execute(&format!(
             r#"UPDATE "meadow"."School" SET "NameOfInstitution" = 'New name' WHERE "DocumentId" = {id};
                UPDATE "dms"."Document" SET "ContentVersion" = 700000 WHERE "DocumentId" = {id}"#,
             id = school.document_id
-        ),
-    )
-    .await;
+        ))
+        .await;
     let answer = read(&world, "School", school.uuid).await.expect("there");
     assert_eq!((answer.version, answer.from_cache), (700_000, false));
     assert!(String::from_utf8_lossy(&answer.body).contains("New name"));
@@ -115,9 +102,8 @@ async fn an_open_cascade_shows_the_new_identity_under_its_version() {
     let (session, offering) = (world.first("Session"), world.first("CourseOffering"));
     let before = read(&world, "CourseOffering", offering.uuid).await.expect("there");
     // What a rename writes in its own transaction, with the referrers left to the cascade.
-    execute(
-        &world,
-        &format!(
+    world
+        .execute(&format!(
             r#"BEGIN;
                UPDATE "meadow"."Session" SET "SessionName" = 'Autumn' WHERE "DocumentId" = {id};
                UPDATE "dms"."ReferentialIdentity" SET "IdentityValues"[3] = 'Autumn' WHERE "DocumentId" = {id};
@@ -125,9 +111,8 @@ async fn an_open_cascade_shows_the_new_identity_under_its_version() {
                INSERT INTO "dms"."Cascade" ("DocumentId", "ContentVersion", "TransactionId", "OpenedAt")
                VALUES ({id}, 800000, pg_current_xact_id(), '2032-02-02T02:02:02Z'); COMMIT"#,
             id = session.document_id
-        ),
-    )
-    .await;
+        ))
+        .await;
     let after = read(&world, "CourseOffering", offering.uuid).await.expect("there");
     assert_eq!((after.version, after.from_cache), (800_000, false));
     assert!(after.version > before.version);

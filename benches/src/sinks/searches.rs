@@ -62,10 +62,11 @@ async fn kinds(place: &Place, connection: &mut Connection) -> Result<Vec<Kind>, 
     let project = &project.ok_or("there are no students")?.project_endpoint;
     let page = connection.json(&format!("/data/{project}/students?limit={EXAMPLES}")).await?;
     let students = page.as_array().ok_or("a collection is a list")?;
-    let value =
-        |student: &Value, pointer: &str| percent(student.pointer(pointer).and_then(Value::as_str).unwrap_or_default());
-    let of_students = |query: &dyn Fn(&Value) -> String| -> Vec<String> {
-        let path = |student| format!("/search/{project}/students?{}&totalCount=true", query(student));
+    let of_students = |before: &str, member: &str, after: &str| -> Result<Vec<String>, Failure> {
+        let path = |student: &Value| {
+            let value = student[member].as_str().ok_or_else(|| format!("a student without {member}"))?;
+            Ok(format!("/search/{project}/students?{before}{}{after}&totalCount=true", percent(value)))
+        };
         students.iter().map(path).collect()
     };
     let facets = (0..EXAMPLES).map(|number| {
@@ -76,16 +77,11 @@ async fn kinds(place: &Place, connection: &mut Connection) -> Result<Vec<Kind>, 
         )
     });
     Ok(vec![
-        Kind { name: "a word: q=", paths: of_students(&|student| format!("q={}", value(student, "/firstName"))) },
-        Kind {
-            name: "equality: lastSurname=",
-            paths: of_students(&|student| format!("lastSurname={}", value(student, "/lastSurname"))),
-        },
+        Kind { name: "a word: q=", paths: of_students("q=", "firstName", "")? },
+        Kind { name: "equality: lastSurname=", paths: of_students("lastSurname=", "lastSurname", "")? },
         Kind {
             name: "range and sort: birthDate:gte=, sort=-birthDate",
-            paths: of_students(&|student| {
-                format!("birthDate:gte={}&sort=-birthDate", value(student, "/birthData/birthDate"))
-            }),
+            paths: of_students("birthDate:gte=", "birthDate", "&sort=-birthDate")?,
         },
         Kind { name: "two facets of all studentSchoolAssociations", paths: facets.collect() },
     ])

@@ -44,6 +44,8 @@ pub enum Action {
     Api,
     /// Follow the outbox and fill the queue that other processes share. A second one stands by and takes over.
     Relay,
+    /// Follow the replication slot and write our own change topic, for processes whose source.kind is topic.
+    Publish,
     /// Work the shared queue off: cascades and rebuilds. Any number of them share the work.
     Project,
     /// Post JSON Lines files through the API of a running Millstream, with an account of every refusal.

@@ -31,6 +31,9 @@ async fn apply_to(server: &Server, compiled: &Compiled, out: &mut (dyn Write + S
     let hash = &compiled.schema.hash;
     let told = match applied {
         Applied::Created => writeln!(out, "made the tables for effective schema {hash} in {}", server.options),
+        Applied::Upgraded => {
+            writeln!(out, "{} was made by an earlier version and has the columns of this one now", server.options)
+        }
         Applied::AlreadyCurrent => writeln!(out, "{} was made for effective schema {hash} already", server.options),
     };
     told.map_err(Failure::failed)?;

@@ -123,6 +123,18 @@ impl<'a> Check<'a> {
         self.text(name).map(|(_, text)| text)
     }
 
+    /// Whether a key has a value.
+    pub(super) fn is_set(&self, name: &str) -> bool {
+        self.text(name).is_some()
+    }
+
+    /// Refuses a key that has a value and should not have this one.
+    pub(super) fn refuse_set(&mut self, name: &str, problem: &str) {
+        if let Some((key, text)) = self.text(name) {
+            self.refuse(key, &text, problem);
+        }
+    }
+
     pub(super) fn plain_text(&mut self, name: &str) -> String {
         self.optional_text(name).unwrap_or_default()
     }

@@ -129,12 +129,41 @@ pub const KEYS: &[Key] = &[
         "0",
         "Port on 127.0.0.1 of the managed cluster; 0 picks a free one and keeps it.",
     ),
-    key("source.slot", Kind::Identifier, "millstream", "Name of the replication slot."),
+    key(
+        "source.kind",
+        Kind::Choice(&["logical", "poll", "topic", "debezium"]),
+        "logical",
+        "Where changes come from: logical replication, polling of the outbox, our own change topic (`millstream publish` fills it), or a Debezium connector's topic.",
+    ),
+    key(
+        "source.slot",
+        Kind::Identifier,
+        "millstream",
+        "Name of the replication slot: ours, or that of whoever fills `source.topic`.",
+    ),
     key(
         "source.publication",
         Kind::Identifier,
         "millstream_outbox",
         "Name of the publication of the outbox, for a database that somebody else provisioned under another name.",
+    ),
+    optional(
+        "source.topic",
+        Kind::Text,
+        "required by the kinds topic and debezium",
+        "The topic of changes, on the brokers of `kafka.bootstrap_servers`.",
+    ),
+    optional(
+        "source.group",
+        Kind::Text,
+        "`millstream-` and the name of the slot",
+        "Consumer group that keeps the offsets of `source.topic`: one for each queue, shared with nobody.",
+    ),
+    optional(
+        "source.form",
+        Kind::Choice(&["millstream", "debezium-envelope", "debezium-flattened", "debezium-router"]),
+        "what the kind brings: `millstream`, or `debezium-envelope`",
+        "How the records of `source.topic` are written.",
     ),
     key(
         "queue.kind",

@@ -11,6 +11,7 @@ pub mod key;
 mod secret;
 mod settings;
 mod show;
+mod source;
 
 pub use error::ConfigErrors;
 pub use secret::Secret;
@@ -18,6 +19,7 @@ pub use settings::{DEFAULT_FILE, Environment, FILE_VARIABLE, Flags, Origin, Sett
 pub use show::{reference, show};
 
 use millstream_api::PublicUrl;
+use millstream_connectors::kafka_source::RecordForm;
 use millstream_store::connect::ConnectOptions;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -66,10 +68,34 @@ pub struct Database {
 /// Where changes come from.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Name of the replication slot.
+    /// Which way they come.
+    pub kind: SourceKind,
+    /// Name of the replication slot: ours, or that of whoever fills the topic.
     pub slot: String,
     /// Name of the publication.
     pub publication: String,
+}
+
+/// Which way changes come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceKind {
+    /// From the slot.
+    Slot,
+    /// From the table.
+    Poll,
+    /// From a topic that somebody else fills.
+    Topic(Topic),
+}
+
+/// A topic of changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// The consumer group that keeps our offsets.
+    pub group: String,
+    /// How its records are written.
+    pub form: RecordForm,
 }
 
 /// The durable queue.
@@ -228,10 +254,7 @@ impl Config {
                 pool_size: check.number("database.pool_size"),
                 managed_port: check.number("database.managed_port"),
             },
-            source: Source {
-                slot: check.identifier("source.slot"),
-                publication: check.identifier("source.publication"),
-            },
+            source: check.source(),
             sinks: Sinks {
                 wanted: check.words("sinks"),
                 kafka: check.kafka(),

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use millstream_api::{Check, Probe};
 use millstream_outbox::queue::{Lanes, WorkQueue};
 use millstream_projector::{
-    ProjectorHandle, SystemClock, caught_up,
+    ProjectorHandle, SourceFactory, SystemClock, caught_up,
     fleet::{Fleet, ReplayReport},
     replay::Replay,
 };
@@ -46,6 +46,8 @@ pub(super) struct About {
     pub(super) queue: Arc<dyn WorkQueue>,
     /// What waits behind it, a lane for each copy.
     pub(super) lanes: Arc<dyn Lanes>,
+    /// Where changes come from, whoever follows them.
+    pub(super) source: Arc<dyn SourceFactory>,
     /// Replays into it.
     pub(super) replay: Replay,
     /// What this process is.
@@ -157,7 +159,7 @@ impl About {
             }
             None => None,
         };
-        let waited = caught_up(&self.database, &*self.queue, lane.as_deref(), &SystemClock).await;
+        let waited = caught_up(&self.database, &*self.source, &*self.queue, lane.as_deref(), &SystemClock).await;
         waited.map_err(Failure::failed)
     }
 

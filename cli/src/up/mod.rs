@@ -14,6 +14,7 @@ mod desk;
 mod numbers;
 mod options;
 mod parts;
+mod publish;
 mod queue;
 mod role;
 mod running;
@@ -31,9 +32,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use millstream_store::{connect::Database, provision};
 pub(crate) use numbers::describe;
 pub(crate) use parts::cache_replay;
+pub(crate) use publish::describe as describe_publish;
+pub use publish::run as publish;
 pub(crate) use queue::Queue;
 pub use role::Role;
 use running::{Running, Why};
+pub(crate) use source::factory as source;
 use std::{io::Write, time::Instant};
 use tokio::net::TcpListener;
 
@@ -126,12 +130,21 @@ async fn provision(role: &Role, database: &Database, compiled: &Compiled) -> Res
         provision::SchemaState::Empty if !role.keeps_house() => Err(Failure::failed(
             "the database has no tables yet: start `millstream relay` first, or run `millstream ddl apply`",
         )),
+        provision::SchemaState::Outdated { missing } if !role.keeps_house() => Err(Failure::failed(format!(
+            "the database was built by an earlier version and lacks {}: start `millstream relay` of this version first, or \
+             run `millstream ddl apply`",
+            missing.join(", ")
+        ))),
         _ => match provision::apply(database, &compiled.schema, &compiled.ddl()).await.map_err(Failure::failed)? {
             provision::Applied::Created => {
                 tracing::info!(
                     resources = compiled.mapping.resources.len(),
                     "the database was empty and has its tables now"
                 );
+                Ok(())
+            }
+            provision::Applied::Upgraded => {
+                tracing::info!("the database was built by an earlier version and has the columns of this one now");
                 Ok(())
             }
             provision::Applied::AlreadyCurrent => Ok(()),

@@ -1,10 +1,10 @@
 //! How each part is made: what the parts of a process have in common, and one function for each of them.
 
-use super::{Up, options, queue::Queue, role::Role, search::Searching, source::SlotFactory};
-use crate::{config::Config, database::Server, failure::Failure, sinks::Sinks};
+use super::{Up, options, queue::Queue, role::Role, search::Searching, source};
+use crate::{config::Config, failure::Failure, sinks::Sinks};
 use millstream_api::{Api, ApiParts, Extras, SearchParts, StoreReader};
 use millstream_projector::{
-    Deps, Projector, ProjectorHandle, ProjectorOptions, SystemClock,
+    Deps, Projector, ProjectorHandle, ProjectorOptions, SourceFactory, SystemClock,
     delivery::CourierOptions,
     fleet::{Fleet, FleetDeps},
     replay::{Aim, FileLedger, Replay, ReplayDeps, ReplayOptions},
@@ -20,31 +20,33 @@ const REPLAY_FILE: &str = "replay.json";
 /// What the parts share.
 pub(super) struct Parts<'a> {
     up: &'a Up<'a>,
-    server: &'a Server,
     database: Database,
     queue: &'a Queue,
     mapping: Arc<Mapping>,
     caches: Arc<Caches>,
     pub(super) sinks: Arc<Sinks>,
+    /// Where changes come from, whoever follows them.
+    pub(super) source: Arc<dyn SourceFactory>,
 }
 
 impl<'a> Parts<'a> {
-    pub(super) fn new(up: &'a Up<'a>, server: &'a Server, database: Database, queue: &'a Queue) -> Self {
+    /// Fails when the configured source cannot be one.
+    pub(super) fn new(up: &'a Up<'a>, database: Database, queue: &'a Queue) -> Result<Self, Failure> {
         let sinks = Arc::new(Sinks::new(up.config, &up.compiled));
         let mapping = Arc::clone(&up.compiled.mapping);
-        Self { up, server, database, queue, mapping, caches: Arc::new(Caches::default()), sinks }
+        let source = source::factory(up.config, &database)?;
+        Ok(Self { up, database, queue, mapping, caches: Arc::new(Caches::default()), sinks, source })
     }
 
     /// The part of the projector that this role runs, if any.
     pub(super) fn projector(&self) -> Option<ProjectorHandle> {
-        let source = &self.up.config.source;
         let part = self.up.role.part()?;
         Some(Projector::start(Deps {
             database: self.database.clone(),
             mapping: Arc::clone(&self.mapping),
             caches: Arc::clone(&self.caches),
             queue: self.queue.work(),
-            source: Arc::new(SlotFactory::new(&self.server.options, &source.slot, &source.publication)),
+            source: Arc::clone(&self.source),
             clock: Arc::new(SystemClock),
             options: ProjectorOptions { part, ..options::projector(self.up.config) },
         }))

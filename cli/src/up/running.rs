@@ -60,7 +60,7 @@ impl Running {
     ) -> Result<Self, Failure> {
         let (config, role, queue) = (up.config, &up.role, Queue::open(up.config).await?);
         let address = format!("http://{}", listener.local_addr().map_err(Failure::failed)?);
-        let parts = Parts::new(up, server, database.clone(), &queue);
+        let parts = Parts::new(up, database.clone(), &queue)?;
         let about = About {
             address: address.clone(),
             url: config.api.public_url.as_ref().map_or_else(|| address.clone(), ToString::to_string),
@@ -72,6 +72,7 @@ impl Running {
             mapping: Arc::clone(&up.compiled.mapping),
             queue: queue.work(),
             lanes: queue.lanes(),
+            source: Arc::clone(&parts.source),
             replay: parts.replay().await?,
             wanted: role.wanted(config),
             role: role.clone(),

@@ -23,17 +23,22 @@ use std::time::Duration;
 /// Past outages of both services and two kills, every sink holds what the cache holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn sinks_catch_up_after_outages_and_kills() {
-    outage::run(outage::Plan { world: World::fixtures(), outage: Duration::from_secs(4) }).await;
+    outage::run(outage::Plan { world: World::fixtures(), outage: Duration::from_secs(4), quiet: None }).await;
 }
+
+/// How long each part of the run without outages lasts at most.
+const QUIET_S_MAX: u64 = 60;
 
 /// The same with everything there is, and outages of three minutes each (`MILLSTREAM_TEST_OUTAGE_S`).
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "ten minutes: make demo-services"]
+#[ignore = "fifteen minutes: make demo-services"]
 async fn demo_services() {
     let seconds = std::env::var("MILLSTREAM_TEST_OUTAGE_S").ok().and_then(|text| text.parse().ok()).unwrap_or(180);
     outage::run(outage::Plan {
         world: World::corpus().unwrap_or_else(World::fixtures),
         outage: Duration::from_secs(seconds),
+        // Long enough that the load ends and edits follow it.
+        quiet: Some(Duration::from_secs(seconds.min(QUIET_S_MAX))),
     })
     .await;
 }

@@ -15,6 +15,14 @@ const LONGEST: Duration = Duration::from_secs(20);
 const CACHED_SQL: &str =
     r#"SELECT EXISTS (SELECT FROM "dms"."DocumentCache" WHERE "DocumentUuid" = $1 AND "ContentVersion" >= $2)"#;
 
+/// One edit.
+pub(crate) struct Sample {
+    /// When it was sent, since the first of them could have been.
+    pub(crate) at: Duration,
+    /// From its answer until the cache had it.
+    pub(crate) lag: Duration,
+}
+
 /// Edits one document again and again.
 pub(crate) struct Sampler {
     http: Http,
@@ -34,14 +42,15 @@ impl Sampler {
     }
 
     /// Edits until told to stop; how long each change took. Edits that a killed process did not answer are left out.
-    pub(crate) async fn run(&mut self, stop: &CancellationToken) -> Vec<Duration> {
-        let mut lags = Vec::new();
+    pub(crate) async fn run(&mut self, stop: &CancellationToken) -> Vec<Sample> {
+        let (mut samples, started) = (Vec::new(), Instant::now());
         while stop.run_until_cancelled(tokio::time::sleep(PACE)).await.is_some() {
+            let at = started.elapsed();
             if let Some(lag) = self.edit().await {
-                lags.push(lag);
+                samples.push(Sample { at, lag });
             }
         }
-        lags
+        samples
     }
 
     async fn edit(&mut self) -> Option<Duration> {

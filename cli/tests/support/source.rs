@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 use millstream_connectors::logical::{LogicalOptions, LogicalSource, ensure_slot};
-use millstream_outbox::source::SourceError;
+use millstream_outbox::source::{SourceError, Stream};
 use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
 use millstream_store::connect::ConnectOptions;
 
@@ -19,6 +19,10 @@ impl Slot {
 }
 
 impl SourceFactory for Slot {
+    fn stream(&self) -> Stream {
+        Stream::slot(&self.0.slot)
+    }
+
     fn open(&self, start: Start) -> BoxFuture<'_, Result<Opened, SourceError>> {
         Box::pin(async move {
             let slot = ensure_slot(&self.0).await?;

@@ -15,8 +15,8 @@ pub struct EmbeddedOptions {
 }
 
 impl EmbeddedOptions {
-    /// A folder, and the defaults: 50 MB.
+    /// A folder, and the defaults: 20 MB.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), writer_heap_bytes: 50_000_000 }
+        Self { folder: folder.into(), writer_heap_bytes: 20_000_000 }
     }
 }

@@ -25,6 +25,14 @@ const WAITING_PUTS_MAX: usize = 16;
 /// Documents of one commit, beyond which the next put waits for the next.
 const COMMIT_DOCUMENTS_MAX: usize = 10_000;
 
+/// A commit makes a segment of ten files, whatever is in it, and many small ones have to be merged: it takes tens of
+/// milliseconds of a processor. So few documents wait until the last commit is this old, and go together. The first one
+/// after a rest goes at once.
+const COMMIT_PACE: Duration = Duration::from_millis(100);
+
+/// So many documents wait for nothing.
+const COMMIT_DOCUMENTS_ENOUGH: usize = 1_000;
+
 /// How often tombstones that have served their time are looked for.
 const FORGETTING: Duration = Duration::from_secs(3_600);
 
@@ -63,6 +71,7 @@ impl Writer {
             heap_bytes,
             writer: None,
             forgot_at: Instant::now(),
+            committed_at: None,
         };
         work.open()?;
         let (jobs, waiting) = sync_channel(WAITING_PUTS_MAX);
@@ -105,6 +114,7 @@ struct Work {
     /// `None` after a failure: what was not committed is dropped with it, and the next job opens another.
     writer: Option<IndexWriter>,
     forgot_at: Instant,
+    committed_at: Option<Instant>,
 }
 
 impl Work {
@@ -122,16 +132,30 @@ impl Work {
 
     fn run(mut self, waiting: &Receiver<Job>) {
         while let Ok(first) = waiting.recv() {
-            let mut documents = first.entries.len();
-            let mut jobs = vec![first];
-            while documents < COMMIT_DOCUMENTS_MAX
-                && let Ok(job) = waiting.try_recv()
-            {
-                documents += job.entries.len();
-                jobs.push(job);
-            }
+            let jobs = self.gather(first, waiting);
             self.write(jobs);
+            self.committed_at = Some(Instant::now());
         }
+    }
+
+    /// What goes into one commit.
+    fn gather(&self, first: Job, waiting: &Receiver<Job>) -> Vec<Job> {
+        let until = self.committed_at.map(|at| at + COMMIT_PACE);
+        let mut documents = first.entries.len();
+        let mut jobs = vec![first];
+        while documents < COMMIT_DOCUMENTS_MAX {
+            let rest = until.map(|until| until.saturating_duration_since(Instant::now())).unwrap_or_default();
+            let job = if documents >= COMMIT_DOCUMENTS_ENOUGH || rest.is_zero() {
+                waiting.try_recv().ok()
+            } else {
+                waiting.recv_timeout(rest).ok()
+            };
+            // Nothing more came in time, or nothing more will come.
+            let Some(job) = job else { break };
+            documents += job.entries.len();
+            jobs.push(job);
+        }
+        jobs
     }
 
     fn write(&mut self, jobs: Vec<Job>) {

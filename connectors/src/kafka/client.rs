@@ -18,6 +18,8 @@ use super::options::KafkaOptions;
 const TRANSACTION_BEYOND_ANSWER: Duration = Duration::from_secs(30);
 /// What a reader holds in memory that nobody has asked for yet.
 const READ_AHEAD_KIB: usize = 4_096;
+/// How soon a reader that holds as much as it may fetches more: librdkafka would wait for a second.
+const LOOK_AGAIN_MS: u32 = 10;
 /// What one answer to a reader carries.
 const FETCH_BYTES_MAX: usize = 1 << 20;
 /// A producer's batch, unless a record may not even be that large.
@@ -76,6 +78,7 @@ pub(super) fn reader(options: &KafkaOptions) -> ClientConfig {
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "error")
         .set("queued.max.messages.kbytes", READ_AHEAD_KIB.to_string())
+        .set("fetch.queue.backoff.ms", LOOK_AGAIN_MS.to_string())
         .set("fetch.message.max.bytes", FETCH_BYTES_MAX.to_string())
         // Not less than the largest record may be.
         .set("fetch.max.bytes", FETCH_BYTES_MAX.max(options.record_bytes_max).to_string())

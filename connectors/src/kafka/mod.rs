@@ -23,8 +23,8 @@ mod topic;
 mod writer;
 
 pub(crate) use client::connection;
-pub use options::{KafkaOptions, OptionsError, topic_name};
-pub(crate) use options::{is_topic_name, property_fault};
+pub(crate) use options::property_fault;
+pub use options::{KafkaOptions, OptionsError, is_topic_name, topic_name};
 pub(crate) use outcome::describe;
 pub use partition::partition_of;
 pub use queue::{KafkaQueue, KafkaQueueOptions, Membership};

@@ -158,7 +158,7 @@ pub(crate) fn property_fault(name: &str) -> Option<String> {
 }
 
 /// Whether Kafka takes it for the name of a topic.
-pub(crate) fn is_topic_name(name: &str) -> bool {
+pub fn is_topic_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !name.is_empty() && name.len() <= TOPIC_NAME_BYTES_MAX && name != "." && name != ".." && name.chars().all(plain)
 }

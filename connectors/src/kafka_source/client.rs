@@ -7,7 +7,7 @@ use millstream_outbox::Position;
 use millstream_outbox::source::SourceStatus;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{ConsumerContext, StreamConsumer};
+use rdkafka::consumer::{Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
@@ -37,6 +37,17 @@ pub(super) fn admin(options: &KafkaSourceOptions) -> ClientConfig {
     config
 }
 
+/// For asking where a topic begins and ends. It reads nothing; the protocol wants a name for a group.
+pub(super) fn asker(options: &KafkaSourceOptions) -> ClientConfig {
+    let mut config = admin(options);
+    config
+        .set("group.id", &options.group)
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
+        .set("allow.auto.create.topics", "false");
+    config
+}
+
 /// For reading. What is committed is what was stored by hand, and never what was merely received.
 pub(super) fn reader(options: &KafkaSourceOptions) -> ClientConfig {
     let mut config = admin(options);
@@ -58,7 +69,7 @@ pub(super) fn reader(options: &KafkaSourceOptions) -> ClientConfig {
 }
 
 /// Closes a consumer on a thread of its own, which nobody waits for: while the brokers are away, closing may never end.
-pub(super) fn close(consumer: StreamConsumer<Observer>) {
+pub(super) fn close(consumer: impl Consumer<Observer> + Send + 'static) {
     let closing = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || drop(consumer));
     if let Err(error) = closing {
         tracing::warn!(%error, "there was no thread to close a consumer on");

@@ -1,4 +1,4 @@
-//! Change records from a Kafka topic: our own ([`ChangeTopicWriter`]) or one that a Debezium connector fills.
+//! Change records from a Kafka topic: our own, which a [`Publisher`] fills, or one that a Debezium connector fills.
 //!
 //! `docs/sources.md` is the page for those who run it; this one is for those who work on it.
 //!
@@ -24,18 +24,22 @@
 
 mod bookmark;
 mod client;
+mod end;
 mod form;
 mod ledger;
 mod open;
 mod options;
 mod policy;
+mod publisher;
 mod source;
 mod topic;
 mod writer;
 
 pub use bookmark::begin_anew;
+pub use end::TopicEnd;
 pub use form::{RecordForm, UnknownRecordForm};
 pub use options::KafkaSourceOptions;
+pub use publisher::{Publisher, PublisherStatus};
 pub use source::KafkaSource;
 pub use topic::ChangeTopicOptions;
 pub use writer::{ChangeTopicError, ChangeTopicWriter, relay};

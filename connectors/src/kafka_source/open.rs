@@ -83,7 +83,7 @@ fn find(
 }
 
 /// A timeout says little; what the client reported by itself says why.
-fn explain(verdict: Verdict, shared: &Shared) -> Verdict {
+pub(super) fn explain(verdict: Verdict, shared: &Shared) -> Verdict {
     match (verdict, shared.take_heard()) {
         (Verdict::Retry(reason), Some(heard)) => Verdict::Retry(format!("{reason} ({heard})")),
         (verdict, _) => verdict,
@@ -108,7 +108,7 @@ pub(super) fn consumer(options: &KafkaSourceOptions, shared: Arc<Shared>) -> Res
 /// What the topic has; `None` if it does not exist. Asks about all topics, as asking for one by its name makes it on
 /// brokers that do so. Blocks.
 pub(super) fn extent(
-    consumer: &StreamConsumer<Observer>,
+    consumer: &impl Consumer<Observer>,
     options: &KafkaSourceOptions,
 ) -> Result<Option<Extent>, Verdict> {
     let (name, timeout) = (options.topic.as_str(), options.answer_timeout);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use millstream_outbox::Change;
-use millstream_outbox::source::{ChangeSource, SourceError, SourceEvent};
+use millstream_outbox::source::{ChangeSource, SourceError, SourceEvent, SourceStatus};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig;
 use rdkafka::error::KafkaError;
@@ -19,6 +19,9 @@ use crate::kafka::describe;
 
 /// How long to wait for room in the producer's buffer when nothing of ours is in it.
 const ROOM: Duration = Duration::from_millis(10);
+
+/// How often a relay that has nothing to do says how its source is.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Why changes could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +82,23 @@ impl ChangeTopicWriter {
             reason: describe(&error),
         })?;
         Ok(Self { producer, options })
+    }
+
+    /// Writes the record that a topic begins with: it carries no change, but the topic is not empty from then on.
+    ///
+    /// # Errors
+    /// When it is not known that every broker that has to has it.
+    pub async fn begin(&self) -> Result<(), ChangeTopicError> {
+        let topic = self.options.topic.clone();
+        let record: FutureRecord<'_, str, [u8]> = FutureRecord::to(&topic).payload(&form::BEGINNING);
+        let failure = match self.producer.send_result(record) {
+            Ok(report) => outcome(report).await,
+            Err((error, _)) => Some(describe(&error)),
+        };
+        match failure {
+            None => Ok(()),
+            Some(reason) => Err(ChangeTopicError::Undelivered { topic, count: 1, failed: 1, reason }),
+        }
     }
 
     /// Writes these changes, and returns when every broker that has to has them.
@@ -143,7 +163,8 @@ impl std::fmt::Debug for ChangeTopicWriter {
 }
 
 /// Copies a source into the topic until one of them fails. What was written is confirmed to the source, so the source's
-/// own bookmark is all that has to be kept: begin again from there.
+/// own bookmark is all that has to be kept: begin again from there. `seen` hears, with each step and once a second, how the
+/// source is and how many changes were written.
 ///
 /// Dropping the future in the middle loses nothing either: what was not confirmed is written again.
 ///
@@ -152,13 +173,22 @@ impl std::fmt::Debug for ChangeTopicWriter {
 pub async fn relay(
     source: &mut dyn ChangeSource,
     writer: &ChangeTopicWriter,
+    mut seen: impl FnMut(SourceStatus, usize) + Send,
 ) -> Result<std::convert::Infallible, ChangeTopicError> {
     loop {
-        let event = source.next().await.map_err(ChangeTopicError::Source)?;
+        // An event that is not handed out in time comes next time.
+        let Ok(event) = tokio::time::timeout(LOOK, source.next()).await else {
+            seen(source.status(), 0);
+            continue;
+        };
+        let event = event.map_err(ChangeTopicError::Source)?;
         let position = event.position();
+        let mut written = 0;
         if let SourceEvent::Changes(batch) = event {
             writer.write(&batch.changes).await?;
+            written = batch.changes.len();
         }
         source.confirm(position);
+        seen(source.status(), written);
     }
 }

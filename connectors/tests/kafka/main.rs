@@ -10,6 +10,7 @@ mod faults;
 mod fencing;
 mod fixtures;
 mod price;
+mod publisher;
 mod queue;
 mod reader;
 mod sasl;

@@ -94,7 +94,7 @@ pub(crate) fn source_options(bootstrap_servers: &str, topic: &str, form: RecordF
     }
 }
 
-fn logical_options(database: &TestDatabase) -> LogicalOptions {
+pub(crate) fn logical_options(database: &TestDatabase) -> LogicalOptions {
     let options = database.options();
     let password = String::from_utf8_lossy(options.password().unwrap_or_default()).into_owned();
     let (host, slot) = (options.host().to_string(), format!("slot_{}", options.dbname()));
@@ -106,7 +106,7 @@ fn logical_options(database: &TestDatabase) -> LogicalOptions {
 async fn carry(writer: Writer, mut source: Box<dyn ChangeSource>, bootstrap_servers: String, topic: String) {
     let Writer::Debezium(recording) = writer else {
         let own = ChangeTopicWriter::open(ChangeTopicOptions::new(bootstrap_servers, topic)).await.expect("a writer");
-        let Err(error) = relay(&mut *source, &own).await;
+        let Err(error) = relay(&mut *source, &own, |_, _| {}).await;
         panic!("{error}");
     };
     let producer = producer(&bootstrap_servers);

@@ -5,6 +5,9 @@
 
 mod bytes;
 
+#[cfg(test)]
+pub(crate) use bytes::examples;
+
 use super::{Quarantined, SettleReport, Settled, Work};
 
 /// What is owed to a document, and how the attempts went.

@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 const ACTION: &str = "deciding where to begin";
 
+/// Why a stream begins anew that cannot be gone on with.
+const FORGOTTEN: &str = "the source has forgotten changes";
+
 /// Why a session with the source ended.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
@@ -32,13 +35,16 @@ enum Ended {
 /// When the queue fails, or belongs to another database.
 pub(crate) async fn follow(context: &Context, stop: &CancellationToken) -> Result<(), ProjectorError> {
     let mut failures = 0;
+    // Whether changes were lost on the way, which some sources find out only when they read.
+    let mut lost = false;
     while !stop.is_cancelled() {
         let received = context.figures.changes.get();
-        let ended = match session(context, stop).await {
+        let ended = match session(context, lost, stop).await {
             Ok(()) => break,
             Err(Ended::Fatal(error)) => return Err(error),
             Err(ended) => ended,
         };
+        lost = matches!(&ended, Ended::Source(error) if error.needs_recovery());
         // A session that brought something was a good one.
         failures = if context.figures.changes.get() > received { 1 } else { failures + 1 };
         context.figures.source_failures.add(1);
@@ -54,14 +60,14 @@ pub(crate) async fn follow(context: &Context, stop: &CancellationToken) -> Resul
     Ok(())
 }
 
-async fn session(context: &Context, stop: &CancellationToken) -> Result<(), Ended> {
+async fn session(context: &Context, lost: bool, stop: &CancellationToken) -> Result<(), Ended> {
     let turn = tokio::select! {
         () = stop.cancelled() => return Ok(()),
         turn = Turn::take(context) => turn.map_err(Ended::Database)?,
     };
     let opened = tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        opened = open(context) => opened?,
+        opened = open(context, lost) => opened?,
     };
     let mut source = opened.source;
     context.set_source_status(source.status());
@@ -112,9 +118,16 @@ impl Known {
         let queue = &context.deps.queue;
         let position = queue.position().await.map_err(ProjectorError::queue(ACTION))?;
         let client = context.deps.database.get().await.map_err(ProjectorError::database(ACTION))?;
-        let origin = Origin::read(&**client, queue.epoch()).await.map_err(ProjectorError::outbox(ACTION))?;
+        let stream = context.deps.source.stream();
+        let origin = Origin::read(&**client, queue.epoch(), stream).await.map_err(ProjectorError::outbox(ACTION))?;
         let progress = progress::load(&**client, &context.options().consumer).await;
         Ok(Self { origin, position, progress: progress.map_err(ProjectorError::outbox(ACTION))? })
+    }
+
+    /// Whether what is stored is a position in the stream that is to be followed.
+    fn continues(&self, progress: &Progress) -> bool {
+        let stored = progress.origin.stream.as_ref();
+        self.origin.stream.as_ref().is_some_and(|stream| stream.continues(stored))
     }
 
     fn begin(&self) -> Begin {
@@ -135,18 +148,23 @@ impl Known {
             None => Begin::Anew { cause: "the queue is new" },
             Some(_) if progress.origin.epoch.is_nil() => Begin::Anew { cause: "the last comparison did not finish" },
             Some(_) if progress.origin.epoch != self.origin.epoch => Begin::Anew { cause: "the queue is another one" },
+            Some(_) if !self.continues(progress) => Begin::Anew { cause: "changes come from another source now" },
             Some(position) => Begin::After(position),
         }
     }
 }
 
-async fn open(context: &Context) -> Result<Opened, Ended> {
+async fn open(context: &Context, lost: bool) -> Result<Opened, Ended> {
     let known = Known::read(context).await.map_err(|error| match error {
         error if error.is_fatal_queue() => Ended::Fatal(error),
         error => Ended::Database(error),
     })?;
-    let begin = known.begin();
-    tracing::info!(?begin, position = ?known.position, "opening the source of changes");
+    let begin = match known.begin() {
+        Begin::After(_) if lost => Begin::Anew { cause: FORGOTTEN },
+        begin => begin,
+    };
+    let stream = context.deps.source.stream();
+    tracing::info!(?begin, position = ?known.position, %stream, "opening the source of changes");
     let opened = match begin {
         Begin::Foreign => return Err(Ended::Fatal(ProjectorError::ForeignQueue)),
         Begin::Anew { cause } => open_anew(context, &known, cause).await?,
@@ -156,13 +174,15 @@ async fn open(context: &Context) -> Result<Opened, Ended> {
                 Ok(opened) => opened,
                 Err(error) if error.needs_recovery() => {
                     tracing::warn!(error = context.record(&error), "changes were lost on the way: comparing instead");
-                    open_anew(context, &known, "the server has forgotten changes").await?
+                    open_anew(context, &known, FORGOTTEN).await?
                 }
                 Err(SourceError::Foreign { .. }) => return Err(Ended::Fatal(ProjectorError::ForeignQueue)),
                 Err(error) => return Err(Ended::Source(error)),
             }
         }
     };
+    // The queue has everything before it. A source that is at rest would not say so.
+    context.durable.send_replace(opened.position);
     context.standing.opened(context, known.origin, opened.kind).await;
     Ok(opened)
 }
@@ -174,19 +194,19 @@ async fn open_anew(context: &Context, known: &Known, cause: &'static str) -> Res
     let opened = context.deps.source.open(Start::Anew).await.map_err(Ended::Source)?;
     let reset = context.deps.queue.reset_position(opened.position).await;
     reset.map_err(ProjectorError::queue(ACTION)).map_err(Ended::Fatal)?;
-    context.durable.send_replace(opened.position);
     Ok(opened)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millstream_outbox::source::SourceIdentity;
+    use millstream_outbox::source::{SourceIdentity, Stream};
     use uuid::Uuid;
 
     fn origin(timeline: i32, epoch: u128) -> Origin {
         let source = SourceIdentity { system_identifier: "7".to_owned(), timeline };
-        Origin { source, database: Uuid::from_u128(1), epoch: Uuid::from_u128(epoch) }
+        let stream = Some(Stream::slot("s"));
+        Origin { source, database: Uuid::from_u128(1), epoch: Uuid::from_u128(epoch), stream }
     }
 
     fn begin(position: Option<u64>, stored: Option<Origin>) -> Begin {
@@ -205,6 +225,15 @@ mod tests {
             (Some(80), Some(origin(1, 0))),
         ] {
             assert!(matches!(begin(position, stored.clone()), Begin::Anew { .. }), "{position:?} {stored:?}");
+        }
+    }
+
+    #[test]
+    fn a_position_in_another_stream_is_not_gone_on_from() {
+        let stored_of = |stream| begin(Some(80), Some(Origin { stream, ..origin(1, 5) }));
+        assert_eq!(stored_of(None), Begin::After(Position::before(80)), "an older version, which knew only slots");
+        for stream in [Stream::slot("other"), Stream::poll(), Stream::topic("s")] {
+            assert!(matches!(stored_of(Some(stream.clone())), Begin::Anew { .. }), "{stream}");
         }
     }
 

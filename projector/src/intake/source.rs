@@ -2,10 +2,21 @@
 
 use futures::future::BoxFuture;
 use millstream_outbox::Position;
-use millstream_outbox::source::{ChangeSource, SourceError, SourceIdentity};
+use millstream_outbox::source::{ChangeSource, SourceError, SourceIdentity, Stream};
 
 /// Opens the source of changes, as often as that is necessary.
 pub trait SourceFactory: Send + Sync + 'static {
+    /// What its positions are positions in. A position that was stored of another stream is not gone on from.
+    fn stream(&self) -> Stream;
+
+    /// The position before which everything lies that was committed while the server's log was shorter than `lsn`; `None`
+    /// as long as that is not known yet: ask again. Any later position is as right. WAL positions are their own answer.
+    ///
+    /// Fails with [`SourceError::Lost`] where nobody can tell, and otherwise when whoever has to be asked does not answer.
+    fn covering(&self, lsn: u64) -> BoxFuture<'_, Result<Option<Position>, SourceError>> {
+        Box::pin(std::future::ready(Ok(Some(Position::before(lsn)))))
+    }
+
     /// Opens the source from `start` on. Fails rather than to leave a gap: see [`Start`].
     fn open(&self, start: Start) -> BoxFuture<'_, Result<Opened, SourceError>>;
 }
@@ -35,6 +46,8 @@ pub enum PositionKind {
     Wal,
     /// Transaction ids: polling.
     Transactions,
+    /// Sums of offsets: a topic.
+    Offsets,
 }
 
 /// A source that is open.

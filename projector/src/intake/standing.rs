@@ -10,6 +10,8 @@ use crate::intake::source::PositionKind;
 use crate::resync;
 use millstream_outbox::Position;
 use millstream_outbox::progress::{self, Origin, Progress, ProgressKeeper};
+use millstream_outbox::source::SourceError;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -24,6 +26,8 @@ const STORES_AFTER_A_CHANGE: u32 = 2;
 pub(crate) struct Standing {
     state: Mutex<State>,
     changed: Notify,
+    /// It was said that no watermark can be stored.
+    told_unmarked: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -213,10 +217,18 @@ async fn advance(context: &Context, rhythm: &mut Rhythm) -> Result<(), Projector
     if !rhythm.is_due(context.figures.changes.get(), context.now_ms(), idle_ms) {
         return Ok(());
     }
+    let placed = match kind {
+        PositionKind::Wal | PositionKind::Offsets => place(context, keeper).await?,
+        // Its position says itself what it covers.
+        PositionKind::Transactions => true,
+    };
     let durable = *context.durable.borrow();
     let client = context.deps.database.get().await.map_err(ProjectorError::database(ACTION))?;
     let stored = match kind {
-        PositionKind::Wal => keeper.advance(&**client, durable).await.map(|stored| stored.is_some()),
+        _ if !placed => keeper.advance_unmarked(&**client, durable).await.map(|()| true),
+        PositionKind::Wal | PositionKind::Offsets => {
+            keeper.advance(&**client, durable).await.map(|stored| stored.is_some())
+        }
         PositionKind::Transactions => keeper.advance_polled(&**client, durable).await.map(|_| true),
     };
     if stored.map_err(ProjectorError::outbox(ACTION))? {
@@ -224,6 +236,26 @@ async fn advance(context: &Context, rhythm: &mut Rhythm) -> Result<(), Projector
         context.figures.watermarks.add(1);
     }
     Ok(())
+}
+
+/// Finds the place in the stream of the watermark that waits for it. False where nobody can tell: then no watermark can be
+/// stored, and the outbox keeps everything.
+async fn place(context: &Context, keeper: &mut ProgressKeeper) -> Result<bool, ProjectorError> {
+    let Some(lsn) = keeper.unplaced() else { return Ok(true) };
+    match context.deps.source.covering(lsn).await {
+        Ok(Some(position)) => keeper.place(position),
+        Ok(None) => {}
+        Err(error @ SourceError::Lost { .. }) => {
+            if !context.standing.told_unmarked.swap(true, Ordering::Relaxed) {
+                let error = context.record(&error);
+                tracing::warn!(error, "change records are kept for good: nobody can tell which of them have arrived");
+            }
+            return Ok(false);
+        }
+        Err(error) => return Err(ProjectorError::source(ACTION)(error)),
+    }
+    context.standing.told_unmarked.store(false, Ordering::Relaxed);
+    Ok(true)
 }
 
 #[cfg(test)]

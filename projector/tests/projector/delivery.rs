@@ -284,6 +284,11 @@ async fn what_is_not_cached_is_waited_for() {
     town.bed.wait_converged().await;
     // The comparison of the first start would notice what is missing, and so would an entry that is still owed.
     town.bed.wait_followed(&*town.queue).await;
+    // Whichever of the comparison and the stream is the second finds the document cached already.
+    wait_until("the change to arrive", PATIENCE, || async {
+        town.projector.status().await.expect("a status").source.changes > 0
+    })
+    .await;
     wait_until("nothing to be owed", PATIENCE, || async { town.queue.stats().await.expect("figures").depth == 0 })
         .await;
     town.bed.execute(r#"TRUNCATE "dms"."DocumentCache""#).await;

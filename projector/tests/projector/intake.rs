@@ -6,7 +6,7 @@ use millstream_outbox::Position;
 use millstream_outbox::queue::{
     MemoryQueue, Quarantined, QueueError, QueueStats, SettleReport, Settled, Taken, Ticket, Work, WorkQueue,
 };
-use millstream_outbox::source::SourceError;
+use millstream_outbox::source::{SourceError, Stream};
 use millstream_projector::{Backoff, Opened, Projector, SourceFactory, Start};
 use millstream_testkit::{Holder, wait_until};
 use std::sync::Arc;
@@ -208,6 +208,10 @@ struct LateSource {
 }
 
 impl SourceFactory for LateSource {
+    fn stream(&self) -> Stream {
+        self.inner.stream()
+    }
+
     fn open(&self, start: Start) -> BoxFuture<'_, Result<Opened, SourceError>> {
         Box::pin(async move {
             self.asked.add_permits(1);

@@ -6,6 +6,7 @@ mod fleet;
 mod intake;
 mod live;
 mod poison;
+mod streams;
 mod support;
 mod tombstones;
 mod versions;

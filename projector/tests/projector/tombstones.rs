@@ -2,7 +2,7 @@
 
 use super::delivery::{Town, held};
 use super::fleet::{Maps, fleet};
-use super::support::PATIENCE;
+use super::support::{PATIENCE, PolledSource};
 use bytes::Bytes;
 use millstream_outbox::Position;
 use millstream_outbox::clock::SystemClock;
@@ -28,6 +28,7 @@ async fn followed(town: &Town) {
 async fn look(town: &Town, patience: Duration) -> Pruned {
     let deps = TombstoneDeps {
         database: town.bed.db().clone(),
+        source: PolledSource::factory(town.bed.db()),
         queue: Arc::<MemoryQueue>::clone(&town.queue),
         lanes: Arc::<MemoryQueue>::clone(&town.queue),
         clock: Arc::new(SystemClock),

@@ -64,6 +64,18 @@ pub enum ProvisionError {
         #[source]
         source: StoreError,
     },
+    /// Columns that an earlier version did not have could not be added.
+    #[error(
+        "the database was built by an earlier version, and {} could not be added: run `millstream ddl apply` as the owner of the tables",
+        missing.join(", ")
+    )]
+    Upgrade {
+        /// Names of the columns.
+        missing: Vec<String>,
+        /// What the server said.
+        #[source]
+        source: StoreError,
+    },
     /// The database could not be worked with.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,8 +1,8 @@
 //! Giving a database its tables, once, for one effective schema.
 //!
 //! A database is built for exactly one set of ApiSchema files and carries that set's fingerprint. [`apply`] builds it
-//! in one transaction, or finds it built already, or refuses; it never alters a table. [`check`] is what a server does
-//! at its start: it only looks. [`script`] is the same text that `apply` executes, for those who want to run it
+//! in one transaction, or finds it built already, or refuses; a resource table is never altered, and the shared tables
+//! only get the columns that they lack (`upgrade`). [`check`] is what a server does at its start: it only looks. [`script`] is the same text that `apply` executes, for those who want to run it
 //! themselves.
 
 mod error;
@@ -10,6 +10,7 @@ mod fingerprint;
 mod locks;
 mod script;
 mod server;
+mod upgrade;
 
 use millstream_schema::apischema::EffectiveSchema;
 use tokio_postgres::Client;
@@ -33,6 +34,8 @@ const APPLY_LOCK: i64 = 0x6d69_6c6c_7374_7265;
 pub enum Applied {
     /// It made everything.
     Created,
+    /// It added the columns that a database of an earlier version lacks.
+    Upgraded,
     /// Everything was there, for the same schema.
     AlreadyCurrent,
 }
@@ -42,6 +45,11 @@ pub enum Applied {
 pub enum SchemaState {
     /// For this one.
     Current,
+    /// For this one, by an earlier version: [`apply`] adds what it lacks.
+    Outdated {
+        /// Names of the columns that are not there.
+        missing: Vec<String>,
+    },
     /// For none: it has no tables of ours.
     Empty,
     /// For another one.
@@ -111,6 +119,10 @@ async fn build(
         .map_err(|error| ProvisionError::waiting(StoreError::from(error)))?;
     match state(client, schema).await? {
         SchemaState::Current => return Ok(Applied::AlreadyCurrent),
+        SchemaState::Outdated { missing } => {
+            upgrade::add_missing(client).await.map_err(|source| ProvisionError::Upgrade { missing, source })?;
+            return Ok(Applied::Upgraded);
+        }
         SchemaState::Empty => {}
         SchemaState::Other { found } => {
             return Err(ProvisionError::OtherSchema { found, wanted: schema.hash.clone() });
@@ -143,7 +155,10 @@ async fn state(client: &Client, schema: &EffectiveSchema) -> Result<SchemaState,
         return Ok(SchemaState::Other { found: found.effective_schema_hash });
     }
     Ok(match fingerprint::difference(client, &found, schema).await? {
-        None => SchemaState::Current,
+        None => match upgrade::missing(client).await? {
+            missing if missing.is_empty() => SchemaState::Current,
+            missing => SchemaState::Outdated { missing },
+        },
         Some(reason) => SchemaState::Damaged { reason },
     })
 }

@@ -47,11 +47,15 @@ impl World {
         self.test.database()
     }
 
+    /// Runs SQL.
+    pub(crate) async fn execute(&self, sql: &str) {
+        let client = self.database().get().await.expect("connected");
+        client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
     /// Runs SQL without foreign keys being checked.
     pub(crate) async fn damage(&self, sql: &str) {
-        let client = self.database().get().await.expect("connected");
-        let sql = format!("BEGIN; SET LOCAL session_replication_role = replica; {sql}; COMMIT");
-        client.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        self.execute(&format!("BEGIN; SET LOCAL session_replication_role = replica; {sql}; COMMIT")).await;
     }
 
     /// The documents of a type.

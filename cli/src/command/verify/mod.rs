@@ -9,10 +9,9 @@ mod sinks;
 
 use super::Outcome;
 use crate::{
-    catch_up::CatchUp,
     compiled::Compiled,
     config::Config,
-    control::{self, ControlError},
+    control::{self, ControlError, Request},
     database::Server,
     exit::Exit,
     failure::Failure,
@@ -37,6 +36,9 @@ const CONNECTIONS: usize = 2;
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Examples shown of each kind.
 const EXAMPLES_SHOWN: usize = 3;
+
+/// For an answer of the running process.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is asked of an audit.
 #[derive(Debug, Clone, Default)]
@@ -153,6 +155,13 @@ async fn audit(
     let database = server.connect(CONNECTIONS).await?;
     match provision::check(&database, &compiled.schema).await.map_err(Failure::failed)? {
         SchemaState::Current => {}
+        SchemaState::Outdated { missing } => {
+            return Err(Failure::failed(format!(
+                "{} was built by an earlier version and lacks {}: run `millstream ddl apply`",
+                server.options,
+                missing.join(", ")
+            )));
+        }
         SchemaState::Empty => {
             return Err(Failure::failed(format!("{} holds no documents: it is empty", server.options)));
         }
@@ -196,19 +205,31 @@ async fn look(database: &Database, compiled: &Compiled) -> Result<Report, Failur
 /// Waits for the process of this data folder, if there is one; says whether there is. A process that is not done in time
 /// is not an error: what it has not done shows in the report.
 async fn wait_until_caught_up(config: &Config, until: Instant) -> Result<bool, Failure> {
-    let mut catch_up = CatchUp::default();
     loop {
-        match control::ask(&config.data_dir).await {
-            Ok(status) if catch_up.is_done(&status) => return Ok(true),
-            Ok(_) if Instant::now() < until => tokio::time::sleep(LOOK_AGAIN).await,
-            Ok(status) => {
-                let waiting = status.pointer("/projector/queue/depth").cloned().unwrap_or(Value::Null);
-                tracing::warn!(%waiting, "the running Millstream has not worked everything off in time");
-                return Ok(true);
-            }
+        let left = until.saturating_duration_since(Instant::now());
+        let request = Request::Wait { version: 0, sink: None, timeout_ms: left.as_millis() as u64 };
+        match control::tell(&config.data_dir, &request, left + PATIENCE).await {
+            Ok(_) => return Ok(true),
             Err(ControlError::NotRunning(_)) => return Ok(false),
+            Err(ControlError::Refused { message, .. }) => {
+                let over = is_running(config).await? || Instant::now() >= until;
+                tokio::time::sleep(LOOK_AGAIN).await;
+                if over {
+                    tracing::warn!(message, "the running Millstream has not worked everything off in time");
+                    return Ok(true);
+                }
+            }
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Whether the process of this data folder has started and is not about to stop.
+async fn is_running(config: &Config) -> Result<bool, Failure> {
+    match control::ask(&config.data_dir).await {
+        Ok(status) => Ok(status["state"] == "running"),
+        Err(ControlError::NotRunning(_)) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

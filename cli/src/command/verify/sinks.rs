@@ -154,7 +154,7 @@ impl Alone<'_> {
         for lane in queue.lanes().lanes().await.map_err(Failure::failed)? {
             if sink.is_none_or(|name| LaneName::parse(&lane.name).is_meant_by(name)) {
                 if self.config.queue.in_kafka {
-                    wait_for_others(queue, Some(&lane.name), self.database, until).await?;
+                    wait_for_others(self.config, queue, Some(&lane.name), self.database, until).await?;
                 }
                 reports.push(self.one(&sinks, queue, &lane.name).await?);
             }
@@ -189,6 +189,7 @@ impl Alone<'_> {
 /// Gives the processes that share the queue time until `until` to work it off, a lane too if one is named. What they
 /// have not done then shows in the report.
 async fn wait_for_others(
+    config: &Config,
     queue: &Queue,
     lane: Option<&str>,
     database: &Database,
@@ -199,7 +200,8 @@ async fn wait_for_others(
         None => None,
     };
     let work = queue.work();
-    let waiting = caught_up(database, &*work, lane.as_deref(), &SystemClock);
+    let source = up::source(config, database)?;
+    let waiting = caught_up(database, &*source, &*work, lane.as_deref(), &SystemClock);
     match tokio::time::timeout_at(until.into(), waiting).await {
         Ok(waited) => waited.map_err(Failure::failed),
         Err(_) => {
@@ -221,7 +223,7 @@ pub(super) async fn wait_for_cache(config: &Config, database: &Database, until: 
         return Ok(());
     }
     let Some(queue) = Queue::open_if_there(config).await? else { return Ok(()) };
-    let waited = wait_for_others(&queue, None, database, until).await;
+    let waited = wait_for_others(config, &queue, None, database, until).await;
     queue.close().await?;
     waited
 }

@@ -118,6 +118,7 @@ pub(super) async fn prune_tombstones(about: &About, keep: Duration) -> Result<Pr
     }
     let deps = TombstoneDeps {
         database: about.database.clone(),
+        source: Arc::clone(&about.source),
         queue: Arc::clone(&about.queue),
         lanes: Arc::clone(&about.lanes),
         clock: Arc::new(SystemClock),

@@ -12,6 +12,8 @@
 //! | 16 | document uuid |
 //!
 //! The key is the document's uuid as text, so that all changes of a document are in one partition, in order.
+//!
+//! The version alone is no change: a publisher begins a topic with it, so that a topic that was begun is never empty.
 
 use bytes::{Buf, BufMut};
 use millstream_outbox::{Change, ChangeKind};
@@ -21,6 +23,9 @@ use super::Record;
 
 const VERSION: u8 = 1;
 const LENGTH_BYTES: usize = 52;
+
+/// The value of the record that a topic begins with.
+pub(in super::super) const BEGINNING: [u8; 1] = [VERSION];
 
 /// The key of a change's record.
 pub(in super::super) fn key(change: &Change) -> String {
@@ -47,10 +52,11 @@ pub(in super::super) fn encode(change: &Change) -> [u8; LENGTH_BYTES] {
     value
 }
 
-/// The change of a record. Every record is one: nobody else may write to the topic.
+/// The change of a record. Every record but the first is one: nobody else may write to the topic.
 pub(super) fn decode(record: &Record<'_>) -> Result<Option<Change>, String> {
     let mut value = record.value.ok_or("it has no value, and no record of a change topic is a tombstone")?;
     match value.first() {
+        Some(_) if value == BEGINNING => return Ok(None),
         Some(&VERSION) if value.len() == LENGTH_BYTES => value.advance(1),
         Some(&VERSION) => return Err(format!("it has {} bytes instead of {LENGTH_BYTES}", value.len())),
         Some(b'{') => return Err("it is JSON: is this the topic of a Debezium connector?".to_owned()),
@@ -98,6 +104,7 @@ mod tests {
         for kind in ChangeKind::ALL {
             assert_eq!(read(&encode(&change(kind))), Ok(Some(change(kind))));
         }
+        assert_eq!(read(&BEGINNING), Ok(None), "a topic begins without a change");
     }
 
     #[test]

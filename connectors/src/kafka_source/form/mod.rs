@@ -15,7 +15,7 @@ use std::str::FromStr;
 
 use millstream_outbox::Change;
 
-pub(super) use millstream::{encode, key};
+pub(super) use millstream::{BEGINNING, encode, key};
 
 /// Which writer's records a topic holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -80,11 +80,12 @@ impl Entry {
     }
 }
 
+/// Entries with something in every field.
 #[cfg(test)]
-mod tests {
+pub(crate) mod examples {
     use super::*;
 
-    fn entry(failure: Option<Failure>) -> Entry {
+    pub(crate) fn entry(failure: Option<Failure>) -> Entry {
         let work = Work {
             document_id: -7,
             document_uuid: Uuid::from_u128(9),
@@ -102,6 +103,12 @@ mod tests {
         };
         Entry { work, quarantined: failure.is_some(), failure }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::examples::entry;
+    use super::*;
 
     #[test]
     fn entries_read_back() {

@@ -3,7 +3,7 @@
 
 mod source;
 
-pub(crate) use source::{HandSource, PolledSource};
+pub(crate) use source::{Covering, HandSource, PolledSource};
 
 use millstream_outbox::clock::SystemClock;
 use millstream_outbox::queue::{MemoryQueue, WorkQueue};

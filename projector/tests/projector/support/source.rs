@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 use millstream_outbox::read::before_horizon;
-use millstream_outbox::source::{ChangeBatch, ChangeSource, SourceError, SourceEvent, SourceStatus};
+use millstream_outbox::source::{ChangeBatch, ChangeSource, SourceError, SourceEvent, SourceStatus, Stream};
 use millstream_outbox::{Change, Position};
 use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
 use millstream_store::connect::Database;
@@ -28,6 +28,22 @@ struct HandState {
     starts: Vec<Start>,
     next_lsn: u64,
     confirmed: Position,
+    stream: Option<Stream>,
+    covering: Covering,
+}
+
+/// What it says of where the server's log is in its stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Covering {
+    /// It is a stream of WAL positions.
+    #[default]
+    Itself,
+    /// Before this position.
+    Before(Position),
+    /// Not known yet.
+    NotYet,
+    /// Nobody can tell.
+    Unknown,
 }
 
 impl HandSource {
@@ -57,6 +73,13 @@ impl HandSource {
         self.push(Ok(SourceEvent::Idle { position: Position::before(lsn) }));
     }
 
+    /// The next position is this one, whatever was before.
+    pub(crate) fn restart_at(&self, lsn: u64) {
+        let mut state = self.state();
+        state.next_lsn = lsn;
+        state.confirmed = Position::ZERO;
+    }
+
     /// Fails, after everything that was sent before.
     pub(crate) fn fail(&self, error: SourceError) {
         self.push(Err(error));
@@ -72,12 +95,38 @@ impl HandSource {
         self.state().starts.clone()
     }
 
+    /// From now on it is another stream.
+    pub(crate) fn become_stream(&self, stream: Stream) {
+        self.state().stream = Some(stream);
+    }
+
+    /// What it answers from now on when it is asked where a part of the log is.
+    pub(crate) fn set_covering(&self, covering: Covering) {
+        self.state().covering = covering;
+    }
+
     pub(crate) fn confirmed(&self) -> Position {
         self.state().confirmed
     }
 }
 
 impl SourceFactory for HandSource {
+    fn stream(&self) -> Stream {
+        self.state().stream.clone().unwrap_or_else(|| Stream::slot("hand"))
+    }
+
+    fn covering(&self, lsn: u64) -> BoxFuture<'_, Result<Option<Position>, SourceError>> {
+        let answer = match self.state().covering {
+            Covering::Itself => Ok(Some(Position::before(lsn))),
+            Covering::Before(position) => Ok(Some(position)),
+            Covering::NotYet => Ok(None),
+            Covering::Unknown => {
+                Err(SourceError::Lost { what: "the slot".to_owned(), detail: "made for a test".to_owned() })
+            }
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
     fn open(&self, start: Start) -> BoxFuture<'_, Result<Opened, SourceError>> {
         Box::pin(async move {
             let mut state = self.state();
@@ -139,6 +188,10 @@ impl PolledSource {
 }
 
 impl SourceFactory for PolledFactory {
+    fn stream(&self) -> Stream {
+        Stream::poll()
+    }
+
     fn open(&self, start: Start) -> BoxFuture<'_, Result<Opened, SourceError>> {
         Box::pin(async move {
             let position = match start {

@@ -1,12 +1,13 @@
-//! The logical replication source as the projector opens it.
+//! Logical replication: a slot of our own, read by this process.
 
+use crate::config::Source;
 use futures::future::BoxFuture;
 use millstream_connectors::logical::{
     LogicalOptions, LogicalSource, TlsMode, TlsOptions, drop_slot, ensure_slot, free_slot, slot_status,
 };
 use millstream_outbox::{
     Position,
-    source::{SourceError, SourceIdentity},
+    source::{SourceError, SourceIdentity, Stream},
 };
 use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
 use millstream_store::connect::{ConnectOptions, SslMode};
@@ -17,29 +18,34 @@ pub(super) struct SlotFactory {
     options: LogicalOptions,
 }
 
+/// How to follow the slot that is configured.
+pub(in crate::up) fn options(database: &ConnectOptions, source: &Source) -> LogicalOptions {
+    let password = database.password().map(String::from_utf8_lossy).unwrap_or_default();
+    let mut options = LogicalOptions::new(
+        database.host().to_string(),
+        database.port(),
+        database.user(),
+        password,
+        database.dbname(),
+        &source.slot,
+    );
+    options.publication.clone_from(&source.publication);
+    options.tls = TlsOptions {
+        mode: match database.ssl_mode() {
+            SslMode::Disable => TlsMode::Disable,
+            SslMode::Prefer => TlsMode::Prefer,
+            SslMode::Require => TlsMode::Require,
+            SslMode::VerifyFull => TlsMode::VerifyFull,
+        },
+        ca_file: database.ssl_root_cert().map(ToOwned::to_owned),
+        ..TlsOptions::default()
+    };
+    options
+}
+
 impl SlotFactory {
-    /// A factory for this slot and publication of this database.
-    pub(super) fn new(database: &ConnectOptions, slot: &str, publication: &str) -> Self {
-        let password = database.password().map(String::from_utf8_lossy).unwrap_or_default();
-        let mut options = LogicalOptions::new(
-            database.host().to_string(),
-            database.port(),
-            database.user(),
-            password,
-            database.dbname(),
-            slot,
-        );
-        publication.clone_into(&mut options.publication);
-        options.tls = TlsOptions {
-            mode: match database.ssl_mode() {
-                SslMode::Disable => TlsMode::Disable,
-                SslMode::Prefer => TlsMode::Prefer,
-                SslMode::Require => TlsMode::Require,
-                SslMode::VerifyFull => TlsMode::VerifyFull,
-            },
-            ca_file: database.ssl_root_cert().map(ToOwned::to_owned),
-            ..TlsOptions::default()
-        };
+    /// A factory for this slot.
+    pub(super) fn new(options: LogicalOptions) -> Self {
         Self { options }
     }
 
@@ -80,6 +86,10 @@ impl SlotFactory {
 }
 
 impl SourceFactory for SlotFactory {
+    fn stream(&self) -> Stream {
+        Stream::slot(&self.options.slot)
+    }
+
     fn open(&self, start: Start) -> BoxFuture<'_, Result<Opened, SourceError>> {
         Box::pin(async move {
             // It is this process's turn: whoever still reads from the slot sleeps, or is gone.

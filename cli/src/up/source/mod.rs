@@ -1,0 +1,54 @@
+//! Where changes come from, as the configuration says: a factory for each kind of source.
+//!
+//! Every process of an installation has one, whether or not it follows the changes: it is also what knows how far they
+//! have to be followed until a copy shows what is committed.
+
+mod poll;
+mod slot;
+mod topic;
+
+use crate::{
+    config::{Config, Kafka, SourceKind, Topic},
+    failure::Failure,
+};
+use millstream_connectors::kafka_source::KafkaSourceOptions;
+use millstream_outbox::source::SourceError;
+use millstream_projector::SourceFactory;
+use millstream_store::connect::Database;
+use poll::PollFactory;
+use slot::SlotFactory;
+pub(super) use slot::options as slot_options;
+use std::{error::Error, sync::Arc};
+use topic::TopicFactory;
+
+/// What opens the configured source of this database.
+pub(crate) fn factory(config: &Config, database: &Database) -> Result<Arc<dyn SourceFactory>, Failure> {
+    let source = &config.source;
+    Ok(match &source.kind {
+        SourceKind::Slot => Arc::new(SlotFactory::new(slot_options(database.options(), source))),
+        SourceKind::Poll => Arc::new(PollFactory::new(database.clone())),
+        SourceKind::Topic(topic) => {
+            let options = topic_options(topic, brokers(config)?);
+            Arc::new(TopicFactory::new(database.clone(), &source.slot, options).map_err(Failure::usage)?)
+        }
+    })
+}
+
+/// The brokers that a topic of changes is on.
+pub(super) fn brokers(config: &Config) -> Result<&Kafka, Failure> {
+    let missing =
+        || Failure::usage("changes come from a topic, but no brokers are configured: set kafka.bootstrap_servers");
+    config.sinks.kafka.as_ref().ok_or_else(missing)
+}
+
+fn topic_options(topic: &Topic, kafka: &Kafka) -> KafkaSourceOptions {
+    KafkaSourceOptions {
+        properties: kafka.exposed_properties(),
+        ..KafkaSourceOptions::new(&kafka.bootstrap_servers, &topic.name, &topic.group, topic.form)
+    }
+}
+
+/// For `map_err`: a failure while doing `what` that is tried again after a pause.
+fn refused<E: Into<Box<dyn Error + Send + Sync>>>(what: &'static str) -> impl FnOnce(E) -> SourceError {
+    move |error| SourceError::Refused { what: what.to_owned(), detail: Failure::failed(error).to_string() }
+}

@@ -1,0 +1,97 @@
+//! A topic of changes in Kafka: our own, or a Debezium connector's.
+//!
+//! Somebody else follows the slot and fills the topic. How far it is filled, only that slot knows: what is behind the
+//! position that the slot's reader has confirmed is in the topic.
+
+use super::refused;
+use futures::future::BoxFuture;
+use millstream_connectors::kafka_source::{KafkaSource, KafkaSourceOptions, RecordForm, TopicEnd, begin_anew};
+use millstream_outbox::{
+    Position,
+    source::{SourceError, Stream},
+};
+use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
+use millstream_store::connect::Database;
+use std::time::Duration;
+use tokio_postgres::types::PgLsn;
+
+/// For how long to wait for the brokers when somebody wants to know how far the topic is.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+const CONFIRMED_SQL: &str = "SELECT confirmed_flush_lsn FROM pg_replication_slots
+    WHERE slot_name = $1::text AND database = current_database() AND confirmed_flush_lsn IS NOT NULL
+      AND wal_status IS DISTINCT FROM 'lost'";
+
+/// Reads a topic that the reader of a slot fills.
+#[derive(Debug)]
+pub(super) struct TopicFactory {
+    database: Database,
+    slot: String,
+    options: KafkaSourceOptions,
+    end: TopicEnd,
+}
+
+impl TopicFactory {
+    /// Fails when the options are not right.
+    pub(super) fn new(database: Database, slot: &str, options: KafkaSourceOptions) -> Result<Self, SourceError> {
+        let end = TopicEnd::new(KafkaSourceOptions { answer_timeout: ANSWER_WITHIN, ..options.clone() })?;
+        Ok(Self { database, slot: slot.to_owned(), options, end })
+    }
+
+    /// How far the reader of the slot says that the topic has everything; none if there is no such slot.
+    async fn confirmed(&self) -> Result<Option<u64>, SourceError> {
+        const ACTION: &str = "asking how far a topic of changes is filled";
+        let client = self.database.get().await.map_err(refused(ACTION))?;
+        let row = client.query_opt(CONFIRMED_SQL, &[&self.slot]).await.map_err(refused(ACTION))?;
+        row.map(|row| row.try_get(0).map(|lsn: PgLsn| lsn.into())).transpose().map_err(refused(ACTION))
+    }
+
+    fn no_slot(&self) -> SourceError {
+        let (slot, topic) = (&self.slot, &self.options.topic);
+        let detail = match self.options.form {
+            RecordForm::Millstream => format!("`millstream publish` makes it and fills topic {topic}: start it"),
+            _ => format!("set source.slot to the slot of the connector that fills topic {topic}"),
+        };
+        SourceError::Lost {
+            what: format!("slot {slot}"),
+            detail: format!("it is not in this database, or lost; {detail}"),
+        }
+    }
+
+    async fn start(&self, start: Start) -> Result<Opened, SourceError> {
+        let position = match start {
+            Start::After { position, .. } => position,
+            Start::Anew => {
+                // What is committed before the slot is there never gets into our topic. A connector brings what the table
+                // holds when it begins.
+                if self.options.form == RecordForm::Millstream && self.confirmed().await?.is_none() {
+                    return Err(self.no_slot());
+                }
+                begin_anew(&self.options).await?
+            }
+        };
+        let source = KafkaSource::start(self.options.clone(), position)?;
+        Ok(Opened { source: Box::new(source), position, kind: PositionKind::Offsets })
+    }
+}
+
+impl SourceFactory for TopicFactory {
+    fn stream(&self) -> Stream {
+        Stream::topic(&self.options.topic)
+    }
+
+    fn open(&self, start: Start) -> BoxFuture<'_, Result<Opened, SourceError>> {
+        Box::pin(self.start(start))
+    }
+
+    /// The end of the topic, asked for after the reader of the slot has come past `lsn`.
+    fn covering(&self, lsn: u64) -> BoxFuture<'_, Result<Option<Position>, SourceError>> {
+        Box::pin(async move {
+            match self.confirmed().await? {
+                None => Err(self.no_slot()),
+                Some(confirmed) if confirmed < lsn => Ok(None),
+                Some(_) => self.end.now().await.map(Some),
+            }
+        })
+    }
+}
