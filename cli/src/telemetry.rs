@@ -47,5 +47,6 @@ pub fn describe() {
     millstream_api::metric::describe();
     millstream_projector::metrics::describe();
     millstream_store::retry::describe();
+    crate::up::describe();
     crate::up::describe_publish();
 }

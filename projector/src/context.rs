@@ -4,6 +4,7 @@ use crate::error::{ProjectorError, chain};
 use crate::figures::Figures;
 use crate::holds::Holds;
 use crate::intake::{SourceFactory, Standing};
+use crate::metrics as names;
 use crate::options::ProjectorOptions;
 use millstream_outbox::Position;
 use millstream_outbox::clock::Clock;
@@ -118,6 +119,7 @@ impl Context {
 
     pub(crate) fn set_source_status(&self, status: SourceStatus) {
         self.figures.connected.set(u64::from(status.connected));
+        metrics::counter!(names::INTAKE_RECONNECTS).absolute(status.reconnects);
         self.figures.lag_bytes.set(status.server_position.lsn.saturating_sub(status.confirmed.lsn));
         *self.source.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }

@@ -11,7 +11,9 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    const fn new(name: &'static str) -> Self {
+    /// It is there, at 0, from the start: a number that shows up only when it counts cannot be watched.
+    fn new(name: &'static str) -> Self {
+        metrics::counter!(name).increment(0);
         Self { name, value: AtomicU64::new(0) }
     }
 
@@ -36,8 +38,15 @@ pub(crate) struct Level {
 }
 
 impl Level {
-    const fn new(name: &'static str) -> Self {
+    fn new(name: &'static str) -> Self {
+        metrics::gauge!(name).set(0.0);
         Self { name, value: AtomicU64::new(0) }
+    }
+
+    /// Moves it up to `value`, never down.
+    pub(crate) fn raise(&self, value: u64) {
+        let before = self.value.fetch_max(value, Ordering::Relaxed);
+        metrics::gauge!(self.name).set(before.max(value) as f64);
     }
 
     pub(crate) fn set(&self, value: u64) {
@@ -47,6 +56,44 @@ impl Level {
 
     pub(crate) fn get(&self) -> u64 {
         self.value.load(Ordering::Relaxed)
+    }
+}
+
+/// How long something will take, which may be for ever; a metric too.
+#[derive(Debug)]
+pub(crate) struct Eta {
+    name: &'static str,
+    /// `u64::MAX` for ever.
+    value_ms: AtomicU64,
+}
+
+impl Eta {
+    fn new(name: &'static str) -> Self {
+        metrics::gauge!(name).set(0.0);
+        Self { name, value_ms: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn set(&self, value_ms: Option<u64>) {
+        self.value_ms.store(value_ms.unwrap_or(u64::MAX), Ordering::Relaxed);
+        metrics::gauge!(self.name).set(gauge_of(value_ms));
+    }
+
+    pub(crate) fn get(&self) -> Option<u64> {
+        Some(self.value_ms.load(Ordering::Relaxed)).filter(|value_ms| *value_ms != u64::MAX)
+    }
+}
+
+/// An estimate as a metric: what never ends takes for ever, which is more than any threshold.
+pub(crate) fn gauge_of(eta_ms: Option<u64>) -> f64 {
+    eta_ms.map_or(f64::INFINITY, |eta_ms| eta_ms as f64)
+}
+
+/// How long `left` takes at a rate: none if it does not get less.
+pub(crate) fn eta_ms(left: u64, per_s: u64) -> Option<u64> {
+    match (left, per_s) {
+        (0, _) => Some(0),
+        (_, 0) => None,
+        (left, per_s) => Some(left.saturating_mul(1_000) / per_s),
     }
 }
 
@@ -94,10 +141,10 @@ figures! {
     compared: Counter = RESYNC_COMPARED,
     enqueued: Counter = RESYNC_ENQUEUED,
     resyncing: Level = RESYNC_RUNNING,
-    queue_depth: Level = QUEUE_DEPTH,
-    queue_oldest_ms: Level = QUEUE_OLDEST_AGE_MS,
-    queue_bytes: Level = QUEUE_DISK_BYTES,
-    quarantined: Level = QUEUE_QUARANTINED,
     stored_per_s: Level = REBUILD_STORED_PER_S,
+    stored_version: Level = REBUILD_VERSION,
     changes_per_s: Level = INTAKE_CHANGES_PER_S,
+    stamped_per_s: Level = CASCADE_STAMPED_PER_S,
+    behind_ms: Level = INTAKE_BEHIND_MS,
+    source_eta: Eta = INTAKE_ETA_MS,
 }

@@ -1,7 +1,12 @@
 //! Once in a while, everything that has to be asked for: depth, ages, rates, open cascades.
 
+use crate::behind::Behind;
 use crate::context::Context;
 use crate::error::ProjectorError;
+use crate::figures::eta_ms;
+use crate::options::Part;
+use crate::publish;
+use crate::stage::Fatal;
 use crate::status::{
     CascadeReport, ErrorReport, ProjectorStatus, QueueReport, RebuildReport, ResyncReport, SourceReport,
 };
@@ -25,44 +30,62 @@ const HOLD_EXPIRES_MS: u64 = 60_000;
 ///
 /// # Errors
 /// None: a measurement that fails is logged and made again.
-pub(crate) async fn measure(context: &Context, stop: &CancellationToken) -> Result<(), ProjectorError> {
+pub(crate) async fn measure(context: &Context, fatal: &Fatal, stop: &CancellationToken) -> Result<(), ProjectorError> {
     let interval = context.options().gauge_interval;
-    let mut before = (context.now_ms(), context.figures.stored.get(), context.figures.changes.get());
+    let (mut before, mut behind) = (Sample::of(context), Behind::default());
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = context.deps.clock.sleep(interval) => {}
         }
-        let now = (context.now_ms(), context.figures.stored.get(), context.figures.changes.get());
-        let elapsed_ms = now.0.saturating_sub(before.0).max(1);
-        context.figures.stored_per_s.set((now.1 - before.1) * 1_000 / elapsed_ms);
-        context.figures.changes_per_s.set((now.2 - before.2) * 1_000 / elapsed_ms);
+        let now = Sample::of(context);
+        rates(context, &before, &now);
+        let source = context.source_status();
+        let behind_ms = behind.age_ms(now.at_ms, source.server_position.lsn, source.confirmed.lsn);
+        context.figures.behind_ms.set(behind_ms);
+        expire_holds(context, now.at_ms);
         before = now;
-
-        expire_holds(context, now.0);
-        if let Err(error) = queue_stats(context).await {
-            context.will_retry(&error, interval);
-        }
-        if let Err(error) = open_cascades(context).await {
+        if let Err(error) = status(context, fatal.reason()).await {
             context.will_retry(&error, interval);
         }
     }
+}
+
+/// What rates are made of.
+struct Sample {
+    at_ms: u64,
+    stored: u64,
+    changes: u64,
+    stamped: u64,
+    lag_bytes: u64,
+}
+
+impl Sample {
+    fn of(context: &Context) -> Self {
+        let figures = &context.figures;
+        Self {
+            at_ms: context.now_ms(),
+            stored: figures.stored.get(),
+            changes: figures.changes.get(),
+            stamped: figures.stamped.get(),
+            lag_bytes: figures.lag_bytes.get(),
+        }
+    }
+}
+
+fn rates(context: &Context, before: &Sample, now: &Sample) {
+    let (figures, elapsed_ms) = (&context.figures, now.at_ms.saturating_sub(before.at_ms).max(1));
+    let per_s = |before: u64, now: u64| now.saturating_sub(before).saturating_mul(1_000) / elapsed_ms;
+    figures.stored_per_s.set(per_s(before.stored, now.stored));
+    figures.changes_per_s.set(per_s(before.changes, now.changes));
+    figures.stamped_per_s.set(per_s(before.stamped, now.stamped));
+    figures.source_eta.set(eta_ms(now.lag_bytes, per_s(now.lag_bytes, before.lag_bytes)));
 }
 
 fn expire_holds(context: &Context, now_ms: u64) {
     let mut holds = context.holds();
     holds.expire(now_ms, Duration::from_millis(HOLD_EXPIRES_MS));
     context.figures.holds.set(holds.len() as u64);
-}
-
-async fn queue_stats(context: &Context) -> Result<QueueStats, ProjectorError> {
-    let stats = context.deps.queue.stats().await.map_err(ProjectorError::queue("reading the queue's figures"))?;
-    let figures = &context.figures;
-    figures.queue_depth.set(stats.depth);
-    figures.queue_oldest_ms.set(stats.oldest_age_ms);
-    figures.queue_bytes.set(stats.disk_bytes);
-    figures.quarantined.set(stats.quarantined);
-    Ok(stats)
 }
 
 /// Asks for no longer than [`ANSWER_WITHIN`]: a database that hangs must hide neither the other figures nor the status.
@@ -87,24 +110,34 @@ async fn count_cascades(context: &Context) -> Result<(), ProjectorError> {
     Ok(())
 }
 
-/// Everything at once. The queue and the cascades are asked now; rates are those of the last interval.
+/// Everything at once, and published. The queue and the cascades are asked now; rates are those of the last interval.
 ///
 /// In the order of the flow: what the source had made durable by then is counted in the queue's depth, or done. Asked the
 /// other way round, a change that arrives in between would be neither.
 pub(crate) async fn status(context: &Context, fatal: Option<String>) -> Result<ProjectorStatus, ProjectorError> {
     let source = source(context);
-    let stats = queue_stats(context).await?;
+    let stats = context.deps.queue.stats().await.map_err(ProjectorError::queue("reading the queue's figures"))?;
     // An unreachable database must not hide the rest: the last count stands, and the error is shown.
     if let Err(error) = open_cascades(context).await {
-        context.record(&error);
+        context.will_retry(&error, context.options().gauge_interval);
     }
-    let figures = &context.figures;
-    Ok(ProjectorStatus {
+    let status = report(context, source, stats, fatal);
+    publish::projector(&status);
+    Ok(status)
+}
+
+fn report(context: &Context, source: SourceReport, stats: QueueStats, fatal: Option<String>) -> ProjectorStatus {
+    let (figures, options) = (&context.figures, context.options());
+    let works = options.part != Part::Intake;
+    let workers = |wanted: usize| if works { wanted.max(1) as u64 } else { 0 };
+    ProjectorStatus {
         source,
         queue: queue(stats, figures.stored_per_s.get(), figures.changes_per_s.get()),
         rebuild: RebuildReport {
             stored: figures.stored.get(),
             stored_per_s: figures.stored_per_s.get(),
+            version: figures.stored_version.get(),
+            workers: workers(options.rebuild_workers),
             repaired: figures.repaired.get(),
             superseded: figures.superseded.get(),
             gone: figures.gone.get(),
@@ -121,6 +154,8 @@ pub(crate) async fn status(context: &Context, fatal: Option<String>) -> Result<P
             oldest_age_ms: figures.cascades_age_ms.get(),
             pages: figures.pages.get(),
             stamped: figures.stamped.get(),
+            stamped_per_s: figures.stamped_per_s.get(),
+            workers: workers(options.cascade_workers),
             finished: figures.cascades_finished.get(),
             failures: figures.cascade_failures.get(),
         },
@@ -131,7 +166,7 @@ pub(crate) async fn status(context: &Context, fatal: Option<String>) -> Result<P
         },
         last_error: context.mishap().map(|mishap| ErrorReport { at_ms: mishap.at_ms, text: mishap.text }),
         fatal,
-    })
+    }
 }
 
 fn source(context: &Context) -> SourceReport {
@@ -146,6 +181,8 @@ fn source(context: &Context) -> SourceReport {
         durable: context.durable.borrow().to_string(),
         confirmed: status.confirmed.to_string(),
         lag_bytes: figures.lag_bytes.get(),
+        behind_ms: figures.behind_ms.get(),
+        eta_ms: figures.source_eta.get(),
         changes: figures.changes.get(),
         changes_per_s: figures.changes_per_s.get(),
         last_error: status.last_error,
@@ -153,20 +190,15 @@ fn source(context: &Context) -> SourceReport {
 }
 
 fn queue(stats: QueueStats, stored_per_s: u64, changes_per_s: u64) -> QueueReport {
-    let shrinks_by_s = stored_per_s.saturating_sub(changes_per_s);
-    let eta_ms = match (stats.depth, shrinks_by_s) {
-        (0, _) => Some(0),
-        (_, 0) => None,
-        (depth, by_s) => Some(depth.saturating_mul(1_000) / by_s),
-    };
     QueueReport {
         depth: stats.depth,
         touches: stats.touches,
         in_flight: stats.in_flight,
         delayed: stats.delayed,
         quarantined: stats.quarantined,
+        unreadable: stats.unreadable,
         oldest_age_ms: stats.oldest_age_ms,
         disk_bytes: stats.disk_bytes,
-        eta_ms,
+        eta_ms: eta_ms(stats.depth, stored_per_s.saturating_sub(changes_per_s)),
     }
 }

@@ -12,6 +12,7 @@
 //! * The **delivery** ([`delivery`]) takes what is cached from a sink's lane to the sink, at the sink's own pace;
 //!   the **fleet** ([`fleet`]) is all of them, joined and parted while everything runs.
 //! * The **replay** ([`replay`]) owes documents again, to the cache or to one sink, and fills a sink that is new.
+//! * The **tombstones** ([`tombstones`]) are kept until every copy is past them.
 //!
 //! [`Projector::start`] starts them all, [`ProjectorHandle`] owns them: `status`, `fatal`, `stop`.
 //!
@@ -26,6 +27,7 @@
 //! lanes of the sinks begin; what a sink has to be stands in [`sink`].
 
 mod backoff;
+mod behind;
 pub mod cascade;
 mod caught_up;
 mod context;
@@ -41,12 +43,14 @@ pub mod metrics;
 mod options;
 mod projector;
 pub mod proof;
+mod publish;
 mod rebuild;
 pub mod replay;
 mod resync;
 pub mod sink;
 mod stage;
 mod status;
+pub mod tombstones;
 
 pub use backoff::Backoff;
 pub use caught_up::{caught_up, newest_version};

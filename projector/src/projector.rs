@@ -66,8 +66,8 @@ impl Projector {
             rebuilding.spawn(async move { rebuild::work(&task, &stop).await });
         }
         let mut measuring = Stage::new("gauges", &fatal);
-        let (task, stop) = (Arc::clone(&context), measuring.stop.clone());
-        measuring.spawn(async move { gauges::measure(&task, &stop).await });
+        let (task, stop, told) = (Arc::clone(&context), measuring.stop.clone(), fatal.clone());
+        measuring.spawn(async move { gauges::measure(&task, &told, &stop).await });
 
         let stages = vec![taking_in, cascading, rebuilding, measuring];
         ProjectorHandle { context, stages, fatal: fatal.subscribe() }

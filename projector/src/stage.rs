@@ -22,6 +22,11 @@ impl Fatal {
         self.0.subscribe()
     }
 
+    /// Why, if so.
+    pub(crate) fn reason(&self) -> Option<String> {
+        self.0.borrow().as_deref().map(str::to_owned)
+    }
+
     fn report(&self, stage: &'static str, problem: &str) {
         tracing::error!(stage, problem, "the projector cannot go on");
         self.0.send_if_modified(|fatal| {

@@ -40,6 +40,10 @@ pub struct SourceReport {
     pub confirmed: String,
     /// Bytes of WAL between the server and what is confirmed.
     pub lag_bytes: u64,
+    /// How long ago the server was where the confirmed position is; 0 if nothing is behind.
+    pub behind_ms: u64,
+    /// Milliseconds until nothing is behind, at the rate of the last second; none if that does not get less.
+    pub eta_ms: Option<u64>,
     /// Change records put into the queue.
     pub changes: u64,
     /// The same, in the last second.
@@ -61,6 +65,8 @@ pub struct QueueReport {
     pub delayed: u64,
     /// Entries in quarantine.
     pub quarantined: u64,
+    /// Records that nobody could read.
+    pub unreadable: u64,
     /// Age of the oldest entry.
     pub oldest_age_ms: u64,
     /// Bytes on disk.
@@ -76,6 +82,10 @@ pub struct RebuildReport {
     pub stored: u64,
     /// The same, in the last second.
     pub stored_per_s: u64,
+    /// The newest version among them: how far the cache has come.
+    pub version: u64,
+    /// Batches that may be rebuilt at the same time.
+    pub workers: u64,
     /// Damaged bodies overwritten at an equal version.
     pub repaired: u64,
     /// Bodies overtaken by a newer version, or cached already.
@@ -109,6 +119,10 @@ pub struct CascadeReport {
     pub pages: u64,
     /// Referrers stamped.
     pub stamped: u64,
+    /// The same, in the last second.
+    pub stamped_per_s: u64,
+    /// Cascades that may be worked off at the same time.
+    pub workers: u64,
     /// Cascades finished.
     pub finished: u64,
     /// Pages that failed and were started over.

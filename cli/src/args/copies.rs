@@ -93,10 +93,27 @@ pub enum IndexCommand {
     },
 }
 
+/// What can be in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Quarantined {
+    /// A document, by its id.
+    Document(Uuid),
+    /// A record of the queue that nobody could read, by its `topic/partition/offset`.
+    Record(String),
+}
+
+impl std::str::FromStr for Quarantined {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.contains('/') { Ok(Self::Record(text.to_owned())) } else { text.parse().map(Self::Document) }
+    }
+}
+
 /// What `quarantine` does. Places are `cache` and the names of sinks.
 #[derive(Debug, Subcommand)]
 pub enum QuarantineAction {
-    /// All of them, with reason, attempts and times.
+    /// All of them, with reason, attempts and times; and the records of a shared queue that nobody could read.
     List {
         /// Only at this place.
         #[arg(long, value_name = "PLACE")]
@@ -105,10 +122,11 @@ pub enum QuarantineAction {
         #[arg(long)]
         json: bool,
     },
-    /// One document: what the sink said, and what is sent to it.
+    /// One document: what the sink said, and what is sent to it. Or one record: what it holds.
     Show {
-        /// Its id.
-        document: Uuid,
+        /// The id of the document, or the `topic/partition/offset` of a record that nobody could read.
+        #[arg(value_name = "ID")]
+        what: Quarantined,
         /// Only at this place.
         #[arg(long, value_name = "PLACE")]
         at: Option<String>,
@@ -126,21 +144,21 @@ pub enum QuarantineAction {
     },
     /// Try again.
     Retry {
-        /// Their ids.
-        #[arg(required_unless_present = "all")]
-        documents: Vec<Uuid>,
+        /// Their ids. A record that nobody could read cannot be tried again.
+        #[arg(required_unless_present = "all", value_name = "ID")]
+        what: Vec<Quarantined>,
         /// Only at this place.
         #[arg(long, value_name = "PLACE")]
         at: Option<String>,
         /// All of them.
-        #[arg(long, conflicts_with = "documents")]
+        #[arg(long, conflicts_with = "what")]
         all: bool,
     },
-    /// Give up what is owed to them, until they change.
+    /// Give up what is owed to them, until they change. Let go of records that nobody could read.
     Skip {
-        /// Their ids.
-        #[arg(required = true)]
-        documents: Vec<Uuid>,
+        /// The ids of documents, or the `topic/partition/offset` of records.
+        #[arg(required = true, value_name = "ID")]
+        what: Vec<Quarantined>,
         /// Only at this place.
         #[arg(long, value_name = "PLACE")]
         at: Option<String>,

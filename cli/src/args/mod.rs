@@ -2,7 +2,7 @@
 
 mod copies;
 
-pub use copies::{IndexCommand, QuarantineAction, RebuildAction, ReplayArguments, SinkAction};
+pub use copies::{IndexCommand, QuarantineAction, Quarantined, RebuildAction, ReplayArguments, SinkAction};
 
 use crate::config::{
     Flags,

@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use crate::{
-    args::QuarantineAction,
+    args::{QuarantineAction, Quarantined},
     config::Config,
     control::{self, Request, Target},
     exit::Exit,
@@ -13,6 +13,7 @@ use millstream_store::compose::whole_seconds;
 use serde_json::Value;
 use similar::TextDiff;
 use std::{fmt::Write as _, io::Write, time::Duration};
+use uuid::Uuid;
 
 /// A sink may have to be asked what it holds.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -20,23 +21,57 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Does it.
 pub async fn run(action: QuarantineAction, config: &Config, out: &mut (dyn Write + Send)) -> Outcome {
     let place = |at: Option<String>| at.as_deref().map(Target::named);
-    let (request, tell): (Request, fn(&Value) -> String) = match action {
+    let (requests, tell): (Vec<Request>, fn(&Value) -> String) = match action {
         QuarantineAction::List { at, json } => {
-            (Request::QuarantineList { place: place(at) }, if json { in_full } else { listed })
+            (vec![Request::QuarantineList { place: place(at) }], if json { in_full } else { listed })
         }
-        QuarantineAction::Show { document, at, json } => {
-            (Request::QuarantineShow { document, place: place(at) }, if json { in_full } else { shown })
+        QuarantineAction::Show { what, at, json } => {
+            let place = place(at);
+            let request = match what {
+                Quarantined::Document(document) => Request::QuarantineShow { document, place },
+                Quarantined::Record(record) => Request::UnreadableShow { record, place },
+            };
+            (vec![request], if json { in_full } else { shown })
         }
-        QuarantineAction::Diff { document, at } => (Request::QuarantineShow { document, place: place(at) }, compared),
-        QuarantineAction::Retry { documents, at, all: _ } => {
+        QuarantineAction::Diff { document, at } => {
+            (vec![Request::QuarantineShow { document, place: place(at) }], compared)
+        }
+        QuarantineAction::Retry { what, at, all: _ } => {
+            let (documents, records) = sorted(what);
+            if let Some(record) = records.first() {
+                return Err(Failure::usage(format!(
+                    "{record} cannot be tried again: nobody can read what it asks for. `millstream verify --repair` finds \
+                     out what is missing and owes it again; `millstream quarantine skip` lets go of the record"
+                )));
+            }
             let documents = (!documents.is_empty()).then_some(documents);
-            (Request::QuarantineRetry { documents, place: place(at) }, counted)
+            (vec![Request::QuarantineRetry { documents, place: place(at) }], counted)
         }
-        QuarantineAction::Skip { documents, at } => (Request::QuarantineSkip { documents, place: place(at) }, counted),
+        QuarantineAction::Skip { what, at } => (skips(sorted(what), place(at).as_ref()), counted),
     };
-    let answer = control::tell(&config.data_dir, &request, PATIENCE).await?;
-    out.write_all(tell(&answer).as_bytes()).map_err(Failure::failed)?;
+    for request in &requests {
+        let answer = control::tell(&config.data_dir, request, PATIENCE).await?;
+        out.write_all(tell(&answer).as_bytes()).map_err(Failure::failed)?;
+    }
     Ok(Exit::Done)
+}
+
+/// Documents and records apart.
+fn sorted(what: Vec<Quarantined>) -> (Vec<Uuid>, Vec<String>) {
+    let (mut documents, mut records) = (Vec::new(), Vec::new());
+    for one in what {
+        match one {
+            Quarantined::Document(document) => documents.push(document),
+            Quarantined::Record(record) => records.push(record),
+        }
+    }
+    (documents, records)
+}
+
+fn skips((documents, records): (Vec<Uuid>, Vec<String>), place: Option<&Target>) -> Vec<Request> {
+    let documents = (!documents.is_empty()).then(|| Request::QuarantineSkip { documents, place: place.cloned() });
+    let records = (!records.is_empty()).then(|| Request::UnreadableSkip { records, place: place.cloned() });
+    documents.into_iter().chain(records).collect()
 }
 
 fn in_full(answer: &Value) -> String {
@@ -50,6 +85,16 @@ fn counted(answer: &Value) -> String {
 
 fn entries(answer: &Value) -> &[Value] {
     answer["quarantined"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Records that nobody could read.
+fn unreadable(answer: &Value) -> &[Value] {
+    answer["unreadable"].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn record(record: &Value) -> String {
+    let (place, name, reason) = (text(record, "place"), text(record, "record"), text(record, "reason"));
+    format!("{place}  {name}  UNREADABLE, {} bytes\n    {reason}\n", record["bytes"])
 }
 
 fn text<'v>(entry: &'v Value, member: &str) -> &'v str {
@@ -78,8 +123,11 @@ fn line(entry: &Value) -> String {
 
 /// A line for each, then how many there are.
 fn listed(answer: &Value) -> String {
-    let mut told: String = entries(answer).iter().map(line).collect();
+    let mut told: String = entries(answer).iter().map(line).chain(unreadable(answer).iter().map(record)).collect();
     // Writing to a string cannot fail.
+    if !unreadable(answer).is_empty() {
+        _ = writeln!(told, "unreadable: {}", unreadable(answer).len());
+    }
     _ = writeln!(told, "in quarantine: {}", entries(answer).len());
     told
 }
@@ -94,6 +142,9 @@ fn pretty(json: &Value) -> String {
 
 fn shown(answer: &Value) -> String {
     let mut told = String::new();
+    for unreadable in unreadable(answer) {
+        _ = writeln!(told, "{}holds:\n{}", record(unreadable), text(unreadable, "content"));
+    }
     for entry in entries(answer) {
         told.push_str(&line(entry));
         if entry.get("sink").is_some() {
@@ -139,6 +190,16 @@ mod tests {
         let told = listed(&answer(Value::Null));
         assert!(told.contains("version 7, 10 attempts from 1970-01-01T00:00:00Z to 1970-01-01T00:00:01Z"), "{told}");
         assert!(told.ends_with("in quarantine: 1\n"), "{told}");
+    }
+
+    #[test]
+    fn records_that_nobody_could_read_are_listed_with_their_place() {
+        let answer = json!({"quarantined": [], "unreadable": [{
+            "place": "cache", "record": "millstream.work/0/7", "reason": "its format is 9, this version reads 1", "bytes": 3,
+        }]});
+        let told = listed(&answer);
+        assert!(told.starts_with("cache  millstream.work/0/7  UNREADABLE, 3 bytes\n    its format is 9"), "{told}");
+        assert!(told.ends_with("unreadable: 1\nin quarantine: 0\n"), "{told}");
     }
 
     #[test]

@@ -37,38 +37,33 @@ impl Table<'_> {
         self.row(
             "database",
             "{/database/address}, {/database/connections} of {/database/connections_max} connections, \
-             {/database/connections_idle} idle, {/database/waiting} waiting",
+             {/database/connections_idle} idle, {/database/waiting} waiting, newest version {/database/newest_version}",
         );
         if self.status.pointer("/projector/source").is_none() {
             return self.row("projector", "{/projector/error}");
         }
-        if self.is_true("/projector/source/connected") {
-            self.row(
-                "source",
-                "connected, {/projector/source/lag_bytes} bytes behind, {/projector/source/changes} changes taken in, \
-                 {/projector/source/changes_per_s}/s, confirmed {/projector/source/confirmed}",
-            );
-        } else {
-            self.row(
-                "source",
-                "NOT CONNECTED, confirmed {/projector/source/confirmed}: {/projector/source/last_error}",
-            );
-        }
+        self.source();
         self.row(
             "queue",
             "{/projector/queue/depth} waiting, oldest {/projector/queue/oldest_age_ms} ms, \
-             {/projector/queue/quarantined} in quarantine, {/projector/queue/disk_bytes} bytes on disk",
+             {/projector/queue/quarantined} in quarantine, {/projector/queue/disk_bytes} bytes on disk, \
+             {/projector/queue/touches} only touched, {/projector/queue/delayed} put off, {/projector/queue/eta_ms} ms left",
         );
         self.row(
             "rebuild",
-            "{/projector/rebuild/stored} stored, {/projector/rebuild/stored_per_s}/s, {/projector/rebuild/holds} held, \
-             {/projector/rebuild/failures} failures, {/projector/rebuild/alarms} alarms",
+            "{/projector/rebuild/stored} stored, up to version {/projector/rebuild/version}, \
+             {/projector/rebuild/stored_per_s}/s, {/projector/queue/in_flight} in work by {/projector/rebuild/workers} \
+             workers, {/projector/rebuild/holds} held, {/projector/rebuild/failures} failures, \
+             {/projector/rebuild/alarms} alarms",
         );
         self.row(
             "cascades",
             "{/projector/cascade/open} open, oldest {/projector/cascade/oldest_age_ms} ms, \
-             {/projector/cascade/stamped} referrers stamped, {/projector/cascade/finished} finished",
+             {/projector/cascade/stamped} referrers stamped, {/projector/cascade/stamped_per_s}/s by \
+             {/projector/cascade/workers} workers, {/projector/cascade/finished} finished, \
+             {/projector/cascade/failures} failures",
         );
+        self.unreadable("/projector/queue/unreadable");
         if self.is_true("/projector/resync/running") {
             self.row(
                 "comparing",
@@ -88,6 +83,32 @@ impl Table<'_> {
         }
     }
 
+    /// Where changes come from, and how far that is.
+    fn source(&mut self) {
+        if self.is_true("/projector/source/connected") {
+            self.row(
+                "source",
+                "connected, {/projector/source/lag_bytes} bytes behind, {/projector/source/changes} changes taken in, \
+                 {/projector/source/changes_per_s}/s, confirmed {/projector/source/confirmed} of \
+                 {/projector/source/server_position}, {/projector/source/behind_ms} ms behind, \
+                 {/projector/source/eta_ms} ms left, {/projector/source/failures} failures",
+            );
+        } else {
+            self.row(
+                "source",
+                "NOT CONNECTED, confirmed {/projector/source/confirmed}, {/projector/source/behind_ms} ms behind: \
+                 {/projector/source/last_error}",
+            );
+        }
+    }
+
+    /// Records that nobody could read, if there are any.
+    fn unreadable(&mut self, path: &str) {
+        if self.status.pointer(path).and_then(Value::as_u64).is_some_and(|count| count > 0) {
+            self.row("", &format!("{{{path}}} UNREADABLE records are kept: see `millstream quarantine list`"));
+        }
+    }
+
     /// The lines of one lane.
     fn lane(&mut self, lane: &Value) {
         let name = lane["name"].as_str().unwrap_or("?").to_owned();
@@ -95,8 +116,10 @@ impl Table<'_> {
         of_lane.row(
             &name,
             "{/depth} waiting, oldest {/oldest_age_ms} ms, {/delivered} delivered, {/delivered_per_s}/s, {/eta_ms} ms left, \
-             {/retried} retried, {/quarantined} in quarantine, {/requests} of {/concurrency} requests",
+             {/retried} retried, {/rejected} rejected, {/quarantined} in quarantine, {/requests} of {/concurrency} \
+             requests, {/delayed} put off, up to version {/version}",
         );
+        of_lane.unreadable("/unreadable");
         if lane["paused"] == true {
             of_lane.row("", "PAUSED: `millstream sink resume` lets it go on");
         }
@@ -191,7 +214,7 @@ mod tests {
             },
         });
         let text = Table::of(&status);
-        assert!(text.contains("NOT CONNECTED, confirmed -: no slot"), "{text}");
+        assert!(text.contains("NOT CONNECTED, confirmed -, - ms behind: no slot"), "{text}");
         assert!(text.contains("12,345 waiting"), "{text}");
         assert!(text.contains("comparing  3 documents compared, 1 found behind"), "{text}");
         assert!(

@@ -194,6 +194,12 @@ pub const KEYS: &[Key] = &[
         "Change records are kept at least so long, and longer while a copy may need them.",
     ),
     key(
+        "retention.tombstone_days",
+        number(8, 36_500),
+        "30",
+        "Deletes are remembered at least so long, and longer while a copy may need them; older ones cannot be replayed.",
+    ),
+    key(
         "api.listen",
         Kind::Address,
         "127.0.0.1:8080",

@@ -40,6 +40,8 @@ pub struct Config {
     pub sinks: Sinks,
     /// How long change records are kept.
     pub outbox_keep: Duration,
+    /// How long deletes are remembered.
+    pub tombstones_keep: Duration,
     /// The HTTP API.
     pub api: Api,
     /// Bounds of renames.
@@ -264,6 +266,7 @@ impl Config {
                 opensearch: check.opensearch(),
             },
             outbox_keep: Duration::from_secs(check.number::<u64>("outbox.keep_hours") * 3_600),
+            tombstones_keep: Duration::from_secs(check.number::<u64>("retention.tombstone_days") * 24 * 3_600),
             queue: Queue {
                 in_kafka: check.choice("queue.kind") == "kafka",
                 topic_prefix: check.plain_text("queue.topic_prefix"),

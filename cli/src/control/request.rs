@@ -53,6 +53,20 @@ pub enum Request {
         /// Where; everywhere without.
         place: Option<Place>,
     },
+    /// A record of the queue that nobody could read.
+    UnreadableShow {
+        /// `topic/partition/offset`.
+        record: String,
+        /// Where; everywhere without.
+        place: Option<Place>,
+    },
+    /// Let go of records of the queue that nobody could read.
+    UnreadableSkip {
+        /// `topic/partition/offset` of each.
+        records: Vec<String>,
+        /// Where; everywhere without.
+        place: Option<Place>,
+    },
     /// Try again what is in quarantine.
     QuarantineRetry {
         /// Which documents; all of them without.

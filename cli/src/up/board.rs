@@ -1,7 +1,7 @@
 //! What a running process says about itself: its status, and whether it is ready. The board is there before anything
 //! has started and until everything has stopped, so that somebody who asks is always answered.
 
-use super::{desk, role::Role};
+use super::{desk, numbers::Numbers, role::Role};
 use crate::{
     control::{Handler, Request},
     failure::Failure,
@@ -9,7 +9,7 @@ use crate::{
 };
 use futures::future::BoxFuture;
 use millstream_api::{Check, Probe};
-use millstream_outbox::queue::WorkQueue;
+use millstream_outbox::queue::{Lanes, WorkQueue};
 use millstream_projector::{
     ProjectorHandle, SourceFactory, SystemClock, caught_up,
     fleet::{Fleet, ReplayReport},
@@ -28,8 +28,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Pause between two looks at whether a sink is still being filled.
 const FILLING_POLL: Duration = Duration::from_millis(50);
-/// A status waits so long for the database at most.
-const WAL_POSITION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What there is to say about a process that has started.
 pub(super) struct About {
@@ -46,6 +44,8 @@ pub(super) struct About {
     pub(super) mapping: Arc<Mapping>,
     /// Where work waits before the cache.
     pub(super) queue: Arc<dyn WorkQueue>,
+    /// What waits behind it, a lane for each copy.
+    pub(super) lanes: Arc<dyn Lanes>,
     /// Where changes come from, whoever follows them.
     pub(super) source: Arc<dyn SourceFactory>,
     /// Replays into it.
@@ -164,7 +164,6 @@ impl About {
     }
 
     async fn members(&self) -> serde_json::Map<String, Value> {
-        let pool = self.database.pool().status();
         let projector = match &self.projector {
             None => Value::Null,
             Some(projector) => projector_status(projector).await,
@@ -173,25 +172,16 @@ impl About {
             Ok(lanes) => serde_json::to_value(lanes).unwrap_or_default(),
             Err(error) => json!({"error": Failure::failed(error).to_string()}),
         };
+        // Read last: what the projector said before it is covered by the position in the server's log.
+        let numbers = Numbers::of(self).await;
+        numbers.publish(self);
         let members = [
             ("role", json!(self.role.to_string())),
             ("address", json!(self.address)),
             ("url", json!(self.url)),
             ("effective_schema_hash", json!(self.effective_schema_hash)),
-            ("uptime_ms", json!(self.started.elapsed().as_millis() as u64)),
-            (
-                "database",
-                json!({
-                    "address": self.database.options().to_string(),
-                    "managed": self.managed,
-                    "connections": pool.size,
-                    "connections_max": pool.max_size,
-                    "connections_idle": pool.available,
-                    "waiting": pool.waiting,
-                    // Read last: what the projector said before it is covered by it.
-                    "wal_position": self.wal_position().await,
-                }),
-            ),
+            ("uptime_ms", json!(numbers.uptime_ms)),
+            ("database", numbers.database(&self.database.options().to_string())),
             ("projector", projector),
             ("lanes", lanes),
             ("replay", json!(self.replay.job().as_ref().map(ReplayReport::from))),
@@ -199,14 +189,9 @@ impl About {
         members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// How far the server's log is on disk; none if the server does not answer soon.
-    async fn wal_position(&self) -> Option<String> {
-        let asked = async {
-            let client = self.database.get().await.ok()?;
-            let row = client.query_one("SELECT pg_current_wal_flush_lsn()::text", &[]).await.ok()?;
-            row.try_get(0).ok()
-        };
-        tokio::time::timeout(WAL_POSITION_TIMEOUT, asked).await.ok().flatten()
+    /// Publishes what no part publishes by itself.
+    pub(super) async fn measure(&self) {
+        Numbers::of(self).await.publish(self);
     }
 
     async fn database_check(&self) -> Check {

@@ -11,6 +11,7 @@
 
 mod board;
 mod desk;
+mod numbers;
 mod options;
 mod parts;
 mod publish;
@@ -26,9 +27,11 @@ use crate::{
     failure::Failure, signal::Signals, telemetry,
 };
 use board::Board;
-pub(crate) use desk::told;
+pub(crate) use desk::{mend, told};
 use metrics_exporter_prometheus::PrometheusHandle;
 use millstream_store::{connect::Database, provision};
+pub(crate) use numbers::describe;
+pub(crate) use parts::cache_replay;
 pub(crate) use publish::describe as describe_publish;
 pub use publish::run as publish;
 pub(crate) use queue::Queue;

@@ -1,7 +1,7 @@
 //! How each part is made: what the parts of a process have in common, and one function for each of them.
 
 use super::{Up, options, queue::Queue, role::Role, search::Searching, source};
-use crate::{failure::Failure, sinks::Sinks};
+use crate::{config::Config, failure::Failure, sinks::Sinks};
 use millstream_api::{Api, ApiParts, Extras, SearchParts, StoreReader};
 use millstream_projector::{
     Deps, Projector, ProjectorHandle, ProjectorOptions, SourceFactory, SystemClock,
@@ -68,15 +68,7 @@ impl<'a> Parts<'a> {
 
     /// Replays into the cache.
     pub(super) async fn replay(&self) -> Result<Replay, Failure> {
-        let replay = Replay::open(ReplayDeps {
-            aim: Aim::Cache,
-            queue: self.queue.work(),
-            ledger: Arc::new(FileLedger::new(self.up.config.data_dir.join(REPLAY_FILE))),
-            database: self.database.clone(),
-            clock: Arc::new(SystemClock),
-            options: ReplayOptions::default(),
-        });
-        replay.await.map_err(Failure::failed)
+        cache_replay(self.up.config, self.queue, &self.database, ReplayOptions::default()).await
     }
 
     /// What answers over HTTP.
@@ -104,4 +96,22 @@ impl<'a> Parts<'a> {
         };
         Ok(Api::with(parts, extras, options::api(up.config)))
     }
+}
+
+/// The replays into the cache of a data folder. One that was interrupted goes on at once.
+pub(crate) async fn cache_replay(
+    config: &Config,
+    queue: &Queue,
+    database: &Database,
+    options: ReplayOptions,
+) -> Result<Replay, Failure> {
+    let replay = Replay::open(ReplayDeps {
+        aim: Aim::Cache,
+        queue: queue.work(),
+        ledger: Arc::new(FileLedger::new(config.data_dir.join(REPLAY_FILE))),
+        database: database.clone(),
+        clock: Arc::new(SystemClock),
+        options,
+    });
+    replay.await.map_err(Failure::failed)
 }

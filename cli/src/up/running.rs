@@ -71,6 +71,7 @@ impl Running {
             projector: parts.projector(),
             mapping: Arc::clone(&up.compiled.mapping),
             queue: queue.work(),
+            lanes: queue.lanes(),
             source: Arc::clone(&parts.source),
             replay: parts.replay().await?,
             wanted: role.wanted(config),
@@ -85,6 +86,7 @@ impl Running {
 
         let (upkeep, stop_upkeep) = (TaskTracker::new(), CancellationToken::new());
         if role.keeps_house() {
+            upkeep.spawn(upkeep::tombstones(up.board.clone(), config.tombstones_keep, stop_upkeep.clone()));
             upkeep.spawn(upkeep::outbox(
                 database.clone(),
                 options::projector(config).consumer,
@@ -93,6 +95,7 @@ impl Running {
             ));
         }
         upkeep.spawn(upkeep::sinks(up.board.clone(), stop_upkeep.clone()));
+        upkeep.spawn(upkeep::numbers(up.board.clone(), stop_upkeep.clone()));
         upkeep.spawn(upkeep::metrics(up.recorder.clone(), stop_upkeep.clone()));
         upkeep.close();
         Ok(Self { address, board: up.board.clone(), database, queue, api, stop_api, upkeep, stop_upkeep })

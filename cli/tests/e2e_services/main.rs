@@ -8,6 +8,7 @@
 mod compose_file;
 mod composed;
 mod documented;
+mod idle;
 mod operator;
 mod outage;
 mod page;

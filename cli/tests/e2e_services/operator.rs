@@ -4,7 +4,7 @@ use crate::place::Place;
 use crate::support::child::{Up, run};
 use crate::support::http::Http;
 use crate::support::{loaded, loading, say};
-use millstream_testkit::{World, wait_for, wait_until};
+use millstream_testkit::{World, wait_until};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -133,22 +133,7 @@ impl Office {
     async fn mends_a_damaged_index(&mut self) {
         let (one, version) = self.post(5, "Lost").await;
         self.place.wait_delivered().await;
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let url = format!("{}/millstream.read.*/_search", self.place.opensearch.url());
-        let query = json!({"query": {"ids": {"values": [one]}}}).to_string();
-        let index = wait_for("the document to be found", Duration::from_secs(30), || async {
-            let found = client.post(&url).header("content-type", "application/json").body(query.clone());
-            let found = found.send().await.expect("an answer").text().await.expect("a text");
-            let found: Value = serde_json::from_str(&found).expect("JSON");
-            found["hits"]["hits"][0]["_index"].as_str().map(str::to_owned)
-        })
-        .await;
-        // At its own version, as a restored snapshot would leave it: a delete with a version of its own would be newer
-        // than the source, which only a new generation mends.
-        let at = format!("refresh=true&version={version}&version_type=external_gte");
-        let document = format!("{}/{index}/_doc/{one}?{at}", self.place.opensearch.url());
-        let deleted = client.delete(&document).send().await.expect("an answer");
-        assert!(deleted.status().is_success(), "{deleted:?}");
+        self.place.lose(&one, version).await;
 
         let text = self.command(1, &["verify", "--repair"]).await;
         assert!(text.contains("missing: 1") && text.contains(&one), "{text}");

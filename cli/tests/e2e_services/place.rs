@@ -2,8 +2,10 @@
 
 use crate::support::child::{Setup, Up, run};
 use crate::support::say;
-use millstream_testkit::{BrokerOptions, KafkaBroker, OpenSearchNode, TestCluster, TestDatabase, World, wait_until};
-use serde_json::Value;
+use millstream_testkit::{
+    BrokerOptions, KafkaBroker, OpenSearchNode, TestCluster, TestDatabase, World, wait_for, wait_until,
+};
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -96,6 +98,26 @@ impl Place {
             assert!(text.contains(lane), "{lane} was not compared: {text}");
         }
         say!("{text}");
+    }
+
+    /// Removes a document from the node behind Millstream's back.
+    pub(crate) async fn lose(&self, one: &str, version: i64) {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let url = format!("{}/millstream.read.*/_search", self.opensearch.url());
+        let query = json!({"query": {"ids": {"values": [one]}}}).to_string();
+        let index = wait_for("the document to be found", Duration::from_secs(30), || async {
+            let found = client.post(&url).header("content-type", "application/json").body(query.clone());
+            let found = found.send().await.expect("an answer").text().await.expect("a text");
+            let found: Value = serde_json::from_str(&found).expect("JSON");
+            found["hits"]["hits"][0]["_index"].as_str().map(str::to_owned)
+        })
+        .await;
+        // At its own version, as a restored snapshot would leave it: a delete with a version of its own would be newer
+        // than the source, which only a new generation mends.
+        let at = format!("refresh=true&version={version}&version_type=external_gte");
+        let document = format!("{}/{index}/_doc/{one}?{at}", self.opensearch.url());
+        let deleted = client.delete(&document).send().await.expect("an answer");
+        assert!(deleted.status().is_success(), "{deleted:?}");
     }
 
     /// Writes documents as `millstream load` reads them.

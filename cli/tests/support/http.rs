@@ -105,6 +105,12 @@ impl Http {
         reply(self.request(Method::DELETE, path)).await
     }
 
+    /// `GET /metrics`.
+    pub(crate) async fn metrics(&self) -> String {
+        let answer = self.client.get(format!("{}/metrics", self.base)).send().await.expect("an answer");
+        answer.text().await.expect("it is text")
+    }
+
     /// Whether `/health/ready` says so.
     pub(crate) async fn is_ready(&self) -> bool {
         let answer = self.client.get(format!("{}/health/ready", self.base)).send().await;

@@ -77,7 +77,7 @@ impl Walk {
                 })?;
                 let body = body(&self.generation, &self.searcher, DocAddress::new(place.segment, doc))?;
                 let content = body.map_or(Content::Deleted, Content::Document);
-                page.push(Held { uuid, version: Some(version), content });
+                page.push(Held { uuid, version: Some(version), resource_key: None, content });
             }
             place = Place { segment: place.segment + 1, doc: 0 };
         }

@@ -3,7 +3,8 @@
 //! The value's members come in one order, and `document` is the delivered bytes, spliced in unchanged: a decimal never
 //! passes through a floating-point number, and what a reader of the topic gets is what a GET answers.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use millstream_projector::sink::{Content, Delivery, Held};
@@ -30,6 +31,8 @@ const HEADER_OVERHEAD_BYTES: usize = 4;
 /// Names of the types, ready to be written.
 pub(super) struct Names {
     by_key: BTreeMap<i16, Name>,
+    /// By project, then by resource.
+    keys: HashMap<String, HashMap<String, i16>>,
 }
 
 struct Name {
@@ -52,7 +55,15 @@ impl Names {
             let name = Name { members, project: key.project_name.clone(), resource: key.resource_name.clone() };
             (key.id, name)
         });
-        Self { by_key: named.collect() }
+        let mut keys: HashMap<String, HashMap<String, i16>> = HashMap::new();
+        for key in resources {
+            keys.entry(key.project_name.clone()).or_default().insert(key.resource_name.clone(), key.id);
+        }
+        Self { by_key: named.collect(), keys }
+    }
+
+    fn key(&self, project: &str, resource: &str) -> Option<i16> {
+        self.keys.get(project)?.get(resource).copied()
     }
 }
 
@@ -127,17 +138,21 @@ fn value(key: &str, name: &Name, version: i64, json: &Bytes) -> Result<Vec<u8>, 
 struct Envelope<'a> {
     contract_version: u32,
     document_uuid: Uuid,
+    #[serde(borrow)]
+    project_name: Cow<'a, str>,
+    #[serde(borrow)]
+    resource_name: Cow<'a, str>,
     content_version: i64,
     #[serde(borrow)]
     document: &'a RawValue,
 }
 
 /// What a record of the topic says, or why it is none of ours.
-pub(super) fn decode(message: &impl Message) -> Result<Held, String> {
+pub(super) fn decode(message: &impl Message, names: &Names) -> Result<Held, String> {
     let key = message.key().ok_or("it has no key")?;
     let uuid = Uuid::try_parse_ascii(key).map_err(|error| format!("its key is no document's id: {error}"))?;
     let Some(value) = message.payload() else {
-        return Ok(Held { uuid, version: header_version(message), content: Content::Deleted });
+        return Ok(Held { uuid, version: header_version(message), resource_key: None, content: Content::Deleted });
     };
     let envelope: Envelope<'_> = serde_json::from_slice(value).map_err(|error| format!("its value: {error}"))?;
     if envelope.contract_version.to_string() != CONTRACT_VERSION {
@@ -147,7 +162,8 @@ pub(super) fn decode(message: &impl Message) -> Result<Held, String> {
         return Err(format!("its key is {uuid}, its value is about {}", envelope.document_uuid));
     }
     let document = Bytes::copy_from_slice(envelope.document.get().as_bytes());
-    Ok(Held { uuid, version: Some(envelope.content_version), content: Content::Document(document) })
+    let resource_key = names.key(&envelope.project_name, &envelope.resource_name);
+    Ok(Held { uuid, version: Some(envelope.content_version), resource_key, content: Content::Document(document) })
 }
 
 /// A tombstone tells its version in a header; one that somebody else wrote may not.
@@ -217,8 +233,9 @@ mod tests {
         for content in [document(BODY), Content::Deleted] {
             let sent = delivery(8, content);
             let record = encode(&sent, &names()).expect("a record");
-            let held = decode(&message(&record)).expect("it is ours");
-            assert_eq!(held, Held { uuid: sent.key.uuid, version: Some(42), content: sent.content });
+            let held = decode(&message(&record), &names()).expect("it is ours");
+            let resource_key = matches!(sent.content, Content::Document(_)).then_some(8);
+            assert_eq!(held, Held { uuid: sent.key.uuid, version: Some(42), resource_key, content: sent.content });
         }
     }
 
@@ -244,8 +261,8 @@ mod tests {
             .clone()
             .map(|value| String::from_utf8(value).expect("text").replace("Version\":1", "Version\":2"));
         let foreign = Record { value: other.map(String::into_bytes), ..record.clone() };
-        assert!(decode(&message(&foreign)).expect_err("refused").contains("contract version 2"));
+        assert!(decode(&message(&foreign), &names()).expect_err("refused").contains("contract version 2"));
         let misplaced = Record { key: "00000000-0000-0000-0000-000000000001".to_owned(), ..record };
-        assert!(decode(&message(&misplaced)).expect_err("refused").contains("is about f81d4fae"));
+        assert!(decode(&message(&misplaced), &names()).expect_err("refused").contains("is about f81d4fae"));
     }
 }

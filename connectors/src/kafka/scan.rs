@@ -1,6 +1,7 @@
 //! Reading the topic from its beginning to the end that it had when the reading began.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, FutureExt};
@@ -13,7 +14,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{self, Observer};
-use super::envelope::decode;
+use super::envelope::{Names, decode};
 use super::options::KafkaOptions;
 use super::topic::{unavailable, unusable};
 
@@ -27,6 +28,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 pub(super) struct TopicScan {
     consumer: StreamConsumer<Observer>,
     observer: Observer,
+    names: Arc<Names>,
     sink: String,
     silence_max: Duration,
     /// The first offset that is not read any more, of each partition that is not at its end yet.
@@ -37,7 +39,7 @@ impl TopicScan {
     /// Notes where the partitions end and begins with their first records. `None` for all partitions.
     pub(super) async fn begin(
         options: &KafkaOptions,
-        observer: &Observer,
+        (observer, names): (&Observer, &Arc<Names>),
         sink: &str,
         only: Option<Vec<i32>>,
     ) -> Result<Self, SinkError> {
@@ -57,7 +59,8 @@ impl TopicScan {
         let asked = asked.await.map_err(|error| broken(sink, format!("the reader stopped: {error}")))?;
         let (consumer, open) = asked.map_err(|error| unavailable(sink, observer, &error))?;
         let silence_max = options.answer_timeout;
-        Ok(Self { consumer, observer: observer.clone(), sink: sink.to_owned(), silence_max, open })
+        let (observer, names) = (observer.clone(), Arc::clone(names));
+        Ok(Self { consumer, observer, names, sink: sink.to_owned(), silence_max, open })
     }
 
     /// The next record, `None` at the end of all partitions.
@@ -83,7 +86,7 @@ impl TopicScan {
                     if offset >= end {
                         continue;
                     }
-                    let held = decode(&message).map_err(|reason| {
+                    let held = decode(&message, &self.names).map_err(|reason| {
                         broken(
                             &self.sink,
                             format!("record {offset} of partition {partition} is not of the contract: {reason}"),

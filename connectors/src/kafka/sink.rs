@@ -33,7 +33,7 @@ type Batch = Vec<(usize, Arc<Record>)>;
 /// A documents topic, of which this is the one writer.
 pub struct KafkaSink {
     options: KafkaOptions,
-    names: Names,
+    names: Arc<Names>,
     observer: Observer,
     writer: Arc<Mutex<Writer>>,
 }
@@ -47,7 +47,7 @@ impl KafkaSink {
         options.check()?;
         let observer = Observer::default();
         let writer = Arc::new(Mutex::new(Writer::new(&options, observer.clone())));
-        Ok(Self { names: Names::new(&options.resources), options, observer, writer })
+        Ok(Self { names: Arc::new(Names::new(&options.resources)), options, observer, writer })
     }
 
     async fn open(&self) -> Result<(), SinkError> {
@@ -175,7 +175,8 @@ impl KafkaSink {
         for (at, key) in keys.iter().enumerate() {
             places.entry(key.uuid).or_default().push(at);
         }
-        let mut scan = TopicScan::begin(&self.options, &self.observer, &self.describe(), Some(only)).await?;
+        let mut scan =
+            TopicScan::begin(&self.options, (&self.observer, &self.names), &self.describe(), Some(only)).await?;
         loop {
             let page = scan.next().await?;
             if page.is_empty() {
@@ -242,7 +243,7 @@ impl Sink for KafkaSink {
 
     fn scan(&self) -> BoxFuture<'_, Result<Box<dyn Scan>, SinkError>> {
         async move {
-            let scan = TopicScan::begin(&self.options, &self.observer, &self.describe(), None).await?;
+            let scan = TopicScan::begin(&self.options, (&self.observer, &self.names), &self.describe(), None).await?;
             Ok(Box::new(scan) as Box<dyn Scan>)
         }
         .boxed()

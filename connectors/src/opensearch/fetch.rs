@@ -20,6 +20,9 @@ pub(super) struct Source<'a> {
     /// As it was delivered, byte for byte.
     #[serde(borrow)]
     pub(super) document: &'a RawValue,
+    /// The name of its type, with the quotes.
+    #[serde(borrow)]
+    pub(super) resource: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]

@@ -123,6 +123,7 @@ impl GenerationScan {
         let held = read.hits.hits.into_iter().map(|hit| Held {
             uuid: hit.id,
             version: Some(hit.version),
+            resource_key: hit.source.resource.and_then(|resource| self.cluster.types.key(resource.get())),
             content: Content::Document(Bytes::copy_from_slice(hit.source.document.get().as_bytes())),
         });
         Ok((held.collect(), answer.body.len()))

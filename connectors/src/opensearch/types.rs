@@ -12,6 +12,8 @@ use super::options::OptionsError;
 #[derive(Debug)]
 pub(super) struct Types {
     by_key: HashMap<i16, DocumentType>,
+    /// By [`DocumentType::resource_json`].
+    keys: HashMap<String, i16>,
     indexes: BTreeMap<String, IndexMapping>,
 }
 
@@ -43,12 +45,18 @@ impl Types {
             let resource_json = serde_json::Value::from(resource_name(resource)).to_string();
             by_key.insert(resource.key, DocumentType { resource_json, stem });
         }
-        if faults.is_empty() { Ok(Self { by_key, indexes }) } else { Err(OptionsError { faults }) }
+        let keys = by_key.iter().map(|(key, ty): (&i16, &DocumentType)| (ty.resource_json.clone(), *key)).collect();
+        if faults.is_empty() { Ok(Self { by_key, keys, indexes }) } else { Err(OptionsError { faults }) }
     }
 
     /// A type by its key; `None` for a key that no concrete type has.
     pub(super) fn get(&self, key: i16) -> Option<&DocumentType> {
         self.by_key.get(&key)
+    }
+
+    /// The key of the type that a document says it is of, with the quotes.
+    pub(super) fn key(&self, resource_json: &str) -> Option<i16> {
+        self.keys.get(resource_json).copied()
     }
 
     /// Stems of all indexes that there may be.

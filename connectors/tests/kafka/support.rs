@@ -92,7 +92,7 @@ pub(crate) async fn state(sink: &KafkaSink) -> BTreeMap<Uuid, (i64, Bytes)> {
         if page.is_empty() {
             return state;
         }
-        for Held { uuid, version, content } in page {
+        for Held { uuid, version, content, .. } in page {
             match (content, version) {
                 (Content::Document(json), Some(version)) => {
                     if state.get(&uuid).is_none_or(|(held, _)| *held <= version) {

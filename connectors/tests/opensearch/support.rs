@@ -78,7 +78,7 @@ pub(crate) async fn state(sink: &dyn Sink) -> BTreeMap<Uuid, (i64, Bytes)> {
         if page.is_empty() {
             return state;
         }
-        for Held { uuid, version, content } in page {
+        for Held { uuid, version, content, .. } in page {
             let Content::Document(json) = content else { panic!("an index holds no deletes") };
             let before = state.insert(uuid, (version.expect("a version"), json));
             assert!(before.is_none(), "{uuid} came twice");

@@ -83,6 +83,18 @@ pub trait WorkQueue: Send + Sync + 'static {
 
     /// Gives up what is owed to documents in quarantine. Answers how many there were.
     fn discard(&self, document_ids: Vec<i64>) -> BoxFuture<'_, Result<u64, QueueError>>;
+
+    /// Records that nobody could read: they are kept, and hold up nothing. Only where others can write to what the queue
+    /// is kept in: a queue on local disk does not open with anything that it cannot read, so it has none.
+    fn unreadable(&self) -> BoxFuture<'_, Result<Vec<Unreadable>, QueueError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Lets go of records that nobody could read, by their places. Answers how many there were.
+    fn discard_unreadable(&self, places: Vec<String>) -> BoxFuture<'_, Result<u64, QueueError>> {
+        drop(places);
+        Box::pin(std::future::ready(Ok(0)))
+    }
 }
 
 /// An entry that was taken.
@@ -192,6 +204,17 @@ pub struct Quarantined {
     pub last_failed_at_ms: u64,
 }
 
+/// A record of the queue that nobody could read. What it asked for is not known, so it cannot be tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Where it stood, and its name for [`WorkQueue::discard_unreadable`]: `topic/partition/offset`.
+    pub place: String,
+    /// What is wrong with it, for the operator.
+    pub reason: String,
+    /// Its bytes.
+    pub value: Vec<u8>,
+}
+
 /// How much waits in the queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueStats {
@@ -205,6 +228,8 @@ pub struct QueueStats {
     pub delayed: u64,
     /// Entries in quarantine.
     pub quarantined: u64,
+    /// Records that nobody could read, which are kept beside the quarantine ([`Unreadable`]).
+    pub unreadable: u64,
     /// How long ago the oldest obligation was put; of delayed entries only the first thousand are looked at.
     pub oldest_age_ms: u64,
     /// There may be older ones than [`QueueStats::oldest_age_ms`] says: in a shared queue nobody knows the age of what

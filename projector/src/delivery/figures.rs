@@ -3,6 +3,7 @@
 use super::Shared;
 use super::round::{Found, Round};
 use crate::error::ProjectorError;
+use crate::figures::eta_ms;
 use crate::metrics as names;
 use crate::sink::{Outcome, RetryCause};
 use crate::status::ErrorReport;
@@ -27,12 +28,16 @@ pub struct LaneReport {
     pub delayed: u64,
     /// Entries in quarantine.
     pub quarantined: u64,
+    /// Records of the lane that nobody could read.
+    pub unreadable: u64,
     /// Age of the oldest entry, from the arrival of its change.
     pub oldest_age_ms: u64,
     /// Deliveries that the sink confirmed, since the start.
     pub delivered: u64,
     /// The same, in the last second.
     pub delivered_per_s: u64,
+    /// The newest version that the sink confirmed or had already, since the start: how far it has come.
+    pub version: u64,
     /// Deliveries that the sink had already, or something newer.
     pub superseded: u64,
     /// Deliveries that had to be made again.
@@ -60,7 +65,9 @@ impl LaneReport {
             in_flight: stats.in_flight,
             delayed: stats.delayed,
             quarantined: stats.quarantined,
+            unreadable: stats.unreadable,
             oldest_age_ms: stats.oldest_age_ms,
+            eta_ms: eta_ms(stats.depth, 0),
             fatal: Some(problem),
             ..Self::default()
         }
@@ -76,6 +83,7 @@ pub(crate) struct LaneFigures {
     retried: AtomicU64,
     rejected: AtomicU64,
     delivered_per_s: AtomicU64,
+    version: AtomicU64,
     concurrency: AtomicU64,
     requests: AtomicU64,
     last_error: Mutex<Option<ErrorReport>>,
@@ -84,6 +92,7 @@ pub(crate) struct LaneFigures {
 impl LaneFigures {
     pub(super) fn new(lane: &str) -> Self {
         let zero = || AtomicU64::new(0);
+        count_from_zero(lane);
         Self {
             lane: lane.to_owned(),
             delivered: zero(),
@@ -91,6 +100,7 @@ impl LaneFigures {
             retried: zero(),
             rejected: zero(),
             delivered_per_s: zero(),
+            version: zero(),
             concurrency: zero(),
             requests: zero(),
             last_error: Mutex::default(),
@@ -102,14 +112,10 @@ impl LaneFigures {
         metrics::counter!(name, "lane" => self.lane.clone()).increment(1);
     }
 
-    fn level(&self, level: &AtomicU64, name: &'static str, value: u64) {
-        level.store(value, Ordering::Relaxed);
-        metrics::gauge!(name, "lane" => self.lane.clone()).set(value as f64);
-    }
-
+    /// How much is under way. Published with the status.
     pub(super) fn in_flight(&self, requests: usize, allowed: usize) {
-        self.level(&self.requests, names::LANE_REQUESTS, requests as u64);
-        self.level(&self.concurrency, names::LANE_CONCURRENCY, allowed as u64);
+        self.requests.store(requests as u64, Ordering::Relaxed);
+        self.concurrency.store(allowed as u64, Ordering::Relaxed);
     }
 
     pub(super) fn complained(&self, at_ms: u64, text: String) {
@@ -120,6 +126,7 @@ impl LaneFigures {
         for attempt in &round.attempts {
             match &attempt.found {
                 Found::Answered { outcome: Outcome::Done, .. } => {
+                    self.reached(attempt.taken.work.version);
                     self.count(&self.delivered, names::LANE_DELIVERED);
                     if !attempt.taken.work.low_priority {
                         let lag_ms = now_ms.saturating_sub(attempt.taken.work.first_enqueued_at_ms);
@@ -127,13 +134,15 @@ impl LaneFigures {
                     }
                 }
                 Found::Answered { outcome: Outcome::Superseded, .. } => {
+                    self.reached(attempt.taken.work.version);
                     self.count(&self.superseded, names::LANE_SUPERSEDED);
                 }
                 Found::Answered { outcome: Outcome::Rejected { .. }, .. } => {
                     self.count(&self.rejected, names::LANE_REJECTED);
                 }
-                Found::Answered { outcome: Outcome::Retry { cause, .. }, .. } => self.count_retry(*cause),
-                Found::Uncached | Found::Unread => self.count(&self.retried, names::LANE_RETRIED),
+                Found::Answered { outcome: Outcome::Retry { cause, .. }, .. } => self.count_retry(named(*cause)),
+                Found::Uncached => self.count_retry("uncached"),
+                Found::Unread => self.count_retry("unread"),
             }
         }
         if quarantined > 0 {
@@ -141,19 +150,40 @@ impl LaneFigures {
         }
     }
 
-    fn count_retry(&self, cause: RetryCause) {
+    fn reached(&self, version: i64) {
+        self.version.fetch_max(version.max(0) as u64, Ordering::Relaxed);
+    }
+
+    fn count_retry(&self, cause: &'static str) {
         self.retried.fetch_add(1, Ordering::Relaxed);
-        let cause = match cause {
-            RetryCause::Throttled => "throttled",
-            RetryCause::Unavailable => "unavailable",
-            RetryCause::Unanswered => "unanswered",
-            RetryCause::Failed => "failed",
-        };
         metrics::counter!(names::LANE_RETRIED, "lane" => self.lane.clone(), "cause" => cause).increment(1);
     }
 }
 
-/// Measures rates and depths until it is told to stop.
+/// Why a delivery had to be made again, as the label `cause` has it: what the sink said, that the body was not there yet,
+/// or that the database did not say.
+const RETRY_CAUSES: [&str; 6] = ["throttled", "unavailable", "unanswered", "failed", "uncached", "unread"];
+
+const fn named(cause: RetryCause) -> &'static str {
+    match cause {
+        RetryCause::Throttled => "throttled",
+        RetryCause::Unavailable => "unavailable",
+        RetryCause::Unanswered => "unanswered",
+        RetryCause::Failed => "failed",
+    }
+}
+
+/// A lane's counters are there, at 0, before the first delivery: also while its sink cannot be opened.
+pub(crate) fn count_from_zero(lane: &str) {
+    for name in [names::LANE_DELIVERED, names::LANE_SUPERSEDED, names::LANE_REJECTED, names::LANE_QUARANTINES] {
+        metrics::counter!(name, "lane" => lane.to_owned()).increment(0);
+    }
+    for cause in RETRY_CAUSES {
+        metrics::counter!(names::LANE_RETRIED, "lane" => lane.to_owned(), "cause" => cause).increment(0);
+    }
+}
+
+/// Measures the rate until it is told to stop.
 pub(super) async fn measure(shared: &Shared, stop: &CancellationToken) -> Result<(), ProjectorError> {
     let figures = &shared.figures;
     let mut before = (shared.now_ms(), 0);
@@ -164,17 +194,8 @@ pub(super) async fn measure(shared: &Shared, stop: &CancellationToken) -> Result
         }
         let now = (shared.now_ms(), figures.delivered.load(Ordering::Relaxed));
         let per_s = (now.1 - before.1) * 1_000 / now.0.saturating_sub(before.0).max(1);
-        figures.level(&figures.delivered_per_s, names::LANE_DELIVERED_PER_S, per_s);
+        figures.delivered_per_s.store(per_s, Ordering::Relaxed);
         before = now;
-        // The lane may have been removed: the courier itself notices.
-        if let Ok(stats) = shared.deps.lane.stats().await {
-            let gauge = |name: &'static str, value: u64| {
-                metrics::gauge!(name, "lane" => figures.lane.clone()).set(value as f64)
-            };
-            gauge(names::LANE_DEPTH, stats.depth);
-            gauge(names::LANE_OLDEST_AGE_MS, stats.oldest_age_ms);
-            gauge(names::LANE_QUARANTINED, stats.quarantined);
-        }
     }
 }
 
@@ -182,11 +203,6 @@ pub(super) async fn report(shared: &Shared, fatal: Option<String>) -> Result<Lan
     let stats = shared.deps.lane.stats().await.map_err(ProjectorError::queue("reading a lane's figures"))?;
     let figures = &shared.figures;
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let eta_ms = match (stats.depth, get(&figures.delivered_per_s)) {
-        (0, _) => Some(0),
-        (_, 0) => None,
-        (depth, per_s) => Some(depth.saturating_mul(1_000) / per_s),
-    };
     Ok(LaneReport {
         name: shared.deps.name.clone(),
         sink: shared.deps.sink.describe(),
@@ -194,15 +210,17 @@ pub(super) async fn report(shared: &Shared, fatal: Option<String>) -> Result<Lan
         in_flight: stats.in_flight,
         delayed: stats.delayed,
         quarantined: stats.quarantined,
+        unreadable: stats.unreadable,
         oldest_age_ms: stats.oldest_age_ms,
         delivered: get(&figures.delivered),
         delivered_per_s: get(&figures.delivered_per_s),
+        version: get(&figures.version),
         superseded: get(&figures.superseded),
         retried: get(&figures.retried),
         rejected: get(&figures.rejected),
         concurrency: get(&figures.concurrency),
         requests: get(&figures.requests),
-        eta_ms,
+        eta_ms: eta_ms(stats.depth, get(&figures.delivered_per_s)),
         last_error: figures.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         fatal,
     })

@@ -1,8 +1,9 @@
 //! From lane entries to deliveries: what the cache holds of these documents now, and the tombstones of those that are gone.
 //!
 //! A lane holds no bodies. What is delivered is what the cache holds when the delivery is made, so that a hundred edits
-//! during an outage cost one delivery. A document that is neither cached nor in the ledger of tombstones is on its way
-//! (the cache is being rebuilt, perhaps); it is waited for.
+//! during an outage cost one delivery. A document that is there and not cached is on its way (the cache is being rebuilt,
+//! perhaps); it is waited for. One that is not there and has no tombstone was deleted so long ago that its tombstone is
+//! gone ([`crate::tombstones`]): it is deleted, above every version that was ever given.
 
 use crate::error::ProjectorError;
 use crate::sink::{Content, Delivery, DocumentKey};
@@ -26,6 +27,14 @@ const TOMBSTONES_SQL: &str = r#"
 SELECT t."DocumentId", t."DocumentUuid", t."ResourceKeyId", t."ContentVersion"
 FROM "dms"."Tombstone" t WHERE t."DocumentUuid" = ANY((SELECT $1::uuid[])::uuid[])"#;
 
+/// Those of the documents that are gone with their tombstones, and the newest version that any document was given. One
+/// statement: a document that is deleted meanwhile is found as one or the other.
+const FORGOTTEN_SQL: &str = r#"
+SELECT u."Uuid", (SELECT last_value FROM "dms"."ChangeVersionSequence")
+FROM unnest($1::uuid[]) AS u ("Uuid")
+WHERE NOT EXISTS (SELECT FROM "dms"."Document" d WHERE d."DocumentUuid" = u."Uuid")
+  AND NOT EXISTS (SELECT FROM "dms"."Tombstone" t WHERE t."DocumentUuid" = u."Uuid")"#;
+
 /// What is to be delivered of each entry, in their order; `None` for what is neither cached nor deleted yet.
 pub(super) async fn load(database: &Database, entries: &[&Work]) -> Result<Vec<Option<Delivery>>, ProjectorError> {
     let client = database.get().await.map_err(ProjectorError::database(ACTION))?;
@@ -40,8 +49,12 @@ pub(super) async fn load(database: &Database, entries: &[&Work]) -> Result<Vec<O
     if !uuids.is_empty() {
         collect(&client, TOMBSTONES_SQL, &uuids, tombstone, &mut found).await?;
     }
+    let unknown = |work: &&&Work| !work.deleted && !found.contains_key(&work.document_id);
+    let unknown: Vec<Uuid> = entries.iter().filter(unknown).map(|work| work.document_uuid).collect();
+    let forgotten = if unknown.is_empty() { HashMap::new() } else { forgotten(&client, &unknown).await? };
     let mut owed = |work: &&Work| {
-        let delivery = found.remove(&work.document_id).or_else(|| pruned(work))?;
+        let newest = || forgotten.get(&work.document_uuid).copied();
+        let delivery = found.remove(&work.document_id).or_else(|| pruned(work, newest()))?;
         Some(Delivery { repair: work.repair, ..delivery })
     };
     Ok(entries.iter().map(&mut owed).collect())
@@ -55,10 +68,18 @@ pub async fn deliverable(database: &Database, work: &Work) -> Result<Option<Deli
     Ok(load(database, &[work]).await?.pop().flatten())
 }
 
-/// A delete whose tombstone is gone already: the entry knows enough.
-fn pruned(work: &Work) -> Option<Delivery> {
+/// A delete whose tombstone is gone already: an entry that is one knows enough, of another only that it is `newest` at most.
+fn pruned(work: &Work, newest: Option<i64>) -> Option<Delivery> {
     let key = DocumentKey { uuid: work.document_uuid, resource_key: work.resource_key };
-    work.deleted.then_some(Delivery { key, version: work.version, content: Content::Deleted, repair: false })
+    let version = if work.deleted { work.version } else { newest?.max(work.version) };
+    Some(Delivery { key, version, content: Content::Deleted, repair: false })
+}
+
+async fn forgotten(client: &Client, documents: &Vec<Uuid>) -> Result<HashMap<Uuid, i64>, ProjectorError> {
+    let statement = client.prepare_cached(FORGOTTEN_SQL).await.map_err(ProjectorError::database(ACTION))?;
+    let rows = client.query(&statement, &[documents]).await.map_err(ProjectorError::database(ACTION))?;
+    let read = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Error>>();
+    read.map_err(ProjectorError::database(ACTION))
 }
 
 async fn collect<T: ToSql + Sync>(

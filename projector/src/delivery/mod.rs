@@ -16,6 +16,7 @@ mod round;
 mod worker;
 
 pub use figures::LaneReport;
+pub(crate) use figures::count_from_zero;
 pub use load::deliverable;
 
 use crate::backoff::Backoff;
@@ -133,9 +134,9 @@ impl CourierHandle {
     ///
     /// # Errors
     /// When the lane does not answer.
-    pub async fn status(&self) -> Result<LaneReport, ProjectorError> {
-        let fatal = self.fatal.borrow().as_deref().map(str::to_owned);
-        figures::report(&self.shared, fatal).await
+    pub fn status(&self) -> impl Future<Output = Result<LaneReport, ProjectorError>> + Send + use<> {
+        let (shared, fatal) = (Arc::clone(&self.shared), self.fatal.borrow().as_deref().map(str::to_owned));
+        async move { figures::report(&shared, fatal).await }
     }
 
     /// Completes when the courier can no longer do its work (its lane is gone), and says why. Never completes otherwise.

@@ -1,11 +1,12 @@
 //! One lane with its sink: the courier, once the sink could be opened, and the replays into the lane.
 
 use super::{FleetDeps, FleetError, LaneStatus};
-use crate::delivery::{Courier, CourierDeps, CourierHandle, LaneReport};
+use crate::delivery::{Courier, CourierDeps, CourierHandle, LaneReport, count_from_zero};
 use crate::error::{ProjectorError, chain};
 use crate::projector::StopError;
 use crate::replay::{Aim, NoteLedger, Replay, ReplayDeps};
 use crate::sink::Sink;
+use futures::future::BoxFuture;
 use millstream_outbox::queue::WorkQueue;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,7 @@ impl Berth {
                 let problem = chain(&error);
                 tracing::error!(sink = name, problem, "nothing is delivered to this sink for now");
                 let replay = replay(deps, name, &lane).await?;
+                count_from_zero(name);
                 Ok(Self { lane, replay, delivery: Delivery::Closed { problem } })
             }
         }
@@ -78,15 +80,22 @@ impl Berth {
         }
     }
 
-    pub(super) async fn status(&self, name: &str, paused: bool) -> Result<LaneStatus, FleetError> {
-        let report = match &self.delivery {
-            Delivery::Running { courier, .. } => courier.status().await?,
-            Delivery::Closed { problem } => {
-                let stats = self.lane.stats().await.map_err(ProjectorError::queue("reading a lane's figures"))?;
-                LaneReport::closed(name, &stats, problem.clone())
+    /// What to wait for to learn how it is doing; whoever waits holds nothing of the fleet.
+    pub(super) fn status(&self, name: &str, paused: bool) -> BoxFuture<'static, Result<LaneStatus, FleetError>> {
+        let replay = self.replay.job().as_ref().map(Into::into);
+        match &self.delivery {
+            Delivery::Running { courier, .. } => {
+                let report = courier.status();
+                Box::pin(async move { Ok(LaneStatus { report: report.await?, paused, replay }) })
             }
-        };
-        Ok(LaneStatus { report, paused, replay: self.replay.job().as_ref().map(Into::into) })
+            Delivery::Closed { problem } => {
+                let (lane, name, problem) = (Arc::clone(&self.lane), name.to_owned(), problem.clone());
+                Box::pin(async move {
+                    let stats = lane.stats().await.map_err(ProjectorError::queue("reading a lane's figures"))?;
+                    Ok(LaneStatus { report: LaneReport::closed(&name, &stats, problem), paused, replay })
+                })
+            }
+        }
     }
 
     pub(super) async fn close(self, deadline: Duration) -> Result<(), StopError> {

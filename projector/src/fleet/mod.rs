@@ -14,6 +14,7 @@ pub use report::{LaneStatus, ReplayReport};
 use crate::delivery::CourierOptions;
 use crate::error::{ProjectorError, chain};
 use crate::projector::StopError;
+use crate::publish;
 use crate::replay::{Job, JobState, Ledger, NoteLedger, ReplayError, ReplayOptions, Selection, Spec};
 use crate::sink::{Sink, SinkError};
 use berth::Berth;
@@ -120,6 +121,8 @@ impl Fleet {
         let fleet = Self { berths: Arc::default(), tasks: TaskTracker::new(), stop: CancellationToken::new(), deps };
         adopt(&fleet.deps, &mut *fleet.berths.write().await).await?;
         let (deps, berths, stop) = (fleet.deps.clone(), Arc::clone(&fleet.berths), fleet.stop.clone());
+        fleet.tasks.spawn(async move { measure(&deps, &berths, &stop).await });
+        let (deps, berths, stop) = (fleet.deps.clone(), Arc::clone(&fleet.berths), fleet.stop.clone());
         fleet.tasks.spawn(async move {
             while stop.run_until_cancelled(deps.clock.sleep(LOOK_AGAIN)).await.is_some() {
                 let mut berths = berths.write().await;
@@ -165,6 +168,7 @@ impl Fleet {
             tracing::warn!(sink = name, %error, "deliveries to a removed sink were cut off");
         }
         self.deps.lanes.remove_lane(name).await?;
+        LaneStatus::forget(name);
         tracing::info!(sink = name, "a sink was removed");
         Ok(())
     }
@@ -247,14 +251,7 @@ impl Fleet {
     /// # Errors
     /// When the queue does not answer.
     pub async fn status(&self) -> Result<Vec<LaneStatus>, FleetError> {
-        let paused: BTreeMap<String, bool> =
-            self.deps.lanes.lanes().await?.into_iter().map(|lane| (lane.name, lane.paused)).collect();
-        let berths = self.berths.read().await;
-        let mut all = Vec::with_capacity(berths.len());
-        for (name, berth) in berths.iter() {
-            all.push(berth.status(name, paused.get(name).copied().unwrap_or_default()).await?);
-        }
-        Ok(all)
+        status(&self.deps, &self.berths).await
     }
 
     /// Ends every courier and every walk in good order.
@@ -271,6 +268,41 @@ impl Fleet {
     }
 }
 
+/// Every lane's status, published as metrics too.
+async fn status(deps: &FleetDeps, berths: &RwLock<BTreeMap<String, Berth>>) -> Result<Vec<LaneStatus>, FleetError> {
+    let paused: BTreeMap<String, bool> =
+        deps.lanes.lanes().await?.into_iter().map(|lane| (lane.name, lane.paused)).collect();
+    let asked: Vec<_> = {
+        let berths = berths.read().await;
+        let asked = |(name, berth): (&String, &Berth)| {
+            let status = berth.status(name, paused.get(name).copied().unwrap_or_default());
+            let name = name.clone();
+            async move { (name, status.await) }
+        };
+        berths.iter().map(asked).collect()
+    };
+    // A lane that does not answer soon keeps nobody from adding and removing others.
+    let answers = join_all(asked).await;
+    let berths = berths.read().await;
+    let mut all = Vec::with_capacity(answers.len());
+    // One that was removed meanwhile is no trouble, and must not be published again.
+    for (_, status) in answers.into_iter().filter(|(name, _)| berths.contains_key(name)) {
+        let status = status?;
+        publish::lane(&status);
+        all.push(status);
+    }
+    Ok(all)
+}
+
+/// Publishes every lane's numbers, those of lanes whose sink cannot be opened too.
+async fn measure(deps: &FleetDeps, berths: &RwLock<BTreeMap<String, Berth>>, stop: &CancellationToken) {
+    while stop.run_until_cancelled(deps.clock.sleep(deps.courier.gauge_interval)).await.is_some() {
+        if let Some(Err(error)) = stop.run_until_cancelled(status(deps, berths)).await {
+            tracing::debug!(problem = chain(&error), "the lanes could not be measured this time");
+        }
+    }
+}
+
 /// Takes up the lanes that are to be served and are not, and lets go of those that are gone.
 async fn adopt(deps: &FleetDeps, berths: &mut BTreeMap<String, Berth>) -> Result<(), FleetError> {
     let lanes = deps.lanes.lanes().await?;
@@ -279,6 +311,7 @@ async fn adopt(deps: &FleetDeps, berths: &mut BTreeMap<String, Berth>) -> Result
     for name in removed {
         // Dropping a berth ends its tasks; its lane is gone, so there is nothing to finish.
         berths.remove(&name);
+        LaneStatus::forget(&name);
     }
     for info in lanes {
         if (deps.serves)(&info.name)

@@ -1,6 +1,7 @@
 //! What `status` says of one lane.
 
 use crate::delivery::LaneReport;
+use crate::publish;
 use crate::replay::{Job, JobState};
 use serde::Serialize;
 
@@ -14,6 +15,22 @@ pub struct LaneStatus {
     pub paused: bool,
     /// The last replay into it, if any.
     pub replay: Option<ReplayReport>,
+}
+
+impl LaneStatus {
+    /// A lane that is gone is empty: what its metrics said last must not stand for ever.
+    pub(super) fn forget(name: &str) {
+        let report = LaneReport { name: name.to_owned(), eta_ms: Some(0), ..LaneReport::default() };
+        let replay = ReplayReport {
+            state: JobState::Cancelled,
+            done: 0,
+            total: 0,
+            started_at_ms: 0,
+            ended_at_ms: None,
+            last_error: None,
+        };
+        publish::lane(&Self { report, paused: false, replay: Some(replay) });
+    }
 }
 
 /// How one replay is doing.
@@ -31,6 +48,13 @@ pub struct ReplayReport {
     pub ended_at_ms: Option<u64>,
     /// What went wrong last.
     pub last_error: Option<String>,
+}
+
+impl ReplayReport {
+    /// Publishes its numbers as metrics under the name of its target. Those of lanes are published with their lane.
+    pub fn publish(&self, target: &str) {
+        publish::replay(self, target);
+    }
 }
 
 impl From<&Job> for ReplayReport {

@@ -16,9 +16,11 @@ const ACTION: &str = "keeping what a sink holds for the comparison";
 
 const MAKE_SQL: &str = r#"
 DROP TABLE IF EXISTS pg_temp."Held";
-CREATE TEMPORARY TABLE "Held" ("Ordinal" bigint NOT NULL, "Uuid" uuid NOT NULL, "Version" bigint, "Digest" bytea)"#;
+CREATE TEMPORARY TABLE "Held" ("Ordinal" bigint NOT NULL, "Uuid" uuid NOT NULL, "Version" bigint, "ResourceKey" smallint, "Digest" bytea)"#;
 
 const COPY_SQL: &str = r#"COPY pg_temp."Held" FROM STDIN BINARY"#;
+
+const COLUMNS: [Type; 5] = [Type::INT8, Type::UUID, Type::INT8, Type::INT2, Type::BYTEA];
 
 const READY_SQL: &str = r#"CREATE INDEX ON pg_temp."Held" ("Uuid", "Ordinal"); ANALYZE pg_temp."Held""#;
 
@@ -26,7 +28,7 @@ const FORGET_SQL: &str = r#"DROP TABLE pg_temp."Held""#;
 
 /// A document can come more than once: the last one counts.
 const PAGE_SQL: &str = r#"
-SELECT DISTINCT ON ("Uuid") "Uuid", "Version", "Digest" FROM pg_temp."Held"
+SELECT DISTINCT ON ("Uuid") "Uuid", "Version", "ResourceKey", "Digest" FROM pg_temp."Held"
 WHERE "Uuid" > $1::uuid AND "Uuid" <= $2::uuid ORDER BY "Uuid", "Ordinal" DESC"#;
 
 /// What a sink held when it was read.
@@ -40,6 +42,8 @@ pub(super) struct Held {
 pub(super) struct HeldRow {
     pub(super) uuid: Uuid,
     pub(super) version: Option<i64>,
+    /// Where the sink knows it.
+    pub(super) resource_key: Option<i16>,
     /// None for a document that it knows as deleted.
     pub(super) digest: Option<Vec<u8>>,
 }
@@ -54,7 +58,7 @@ impl Held {
         let client = database.get().await.map_err(ProjectorError::database(ACTION))?;
         client.batch_execute(MAKE_SQL).await.map_err(ProjectorError::database(ACTION))?;
         let copy = client.copy_in(COPY_SQL).await.map_err(ProjectorError::database(ACTION))?;
-        let mut rows = pin!(BinaryCopyInWriter::new(copy, &[Type::INT8, Type::UUID, Type::INT8, Type::BYTEA]));
+        let mut rows = pin!(BinaryCopyInWriter::new(copy, &COLUMNS));
         let mut scan = sink.scan().await?;
         let mut ordinal = 0_i64;
         loop {
@@ -62,12 +66,12 @@ impl Held {
             if page.is_empty() {
                 break;
             }
-            for sink::Held { uuid, version, content } in page {
+            for sink::Held { uuid, version, resource_key, content } in page {
                 let digest = match &content {
                     Content::Document(json) => Some(body_hash(json).to_vec()),
                     Content::Deleted => None,
                 };
-                let row: [&(dyn ToSql + Sync); 4] = [&ordinal, &uuid, &version, &digest];
+                let row: [&(dyn ToSql + Sync); 5] = [&ordinal, &uuid, &version, &resource_key, &digest];
                 rows.as_mut().write(&row).await.map_err(ProjectorError::database(ACTION))?;
                 ordinal += 1;
             }
@@ -81,7 +85,10 @@ impl Held {
     /// What it held of the documents after `from`, up to `to`.
     pub(super) async fn page(&self, from: Uuid, to: Uuid) -> Result<Vec<HeldRow>, ProjectorError> {
         let rows = self.client.query(PAGE_SQL, &[&from, &to]).await.map_err(ProjectorError::database(ACTION))?;
-        let read = |row: &Row| Ok(HeldRow { uuid: row.try_get(0)?, version: row.try_get(1)?, digest: row.try_get(2)? });
+        let read = |row: &Row| {
+            let (uuid, version, resource_key) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            Ok(HeldRow { uuid, version, resource_key, digest: row.try_get(3)? })
+        };
         rows.iter().map(read).collect::<Result<_, tokio_postgres::Error>>().map_err(ProjectorError::database(ACTION))
     }
 

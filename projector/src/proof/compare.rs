@@ -141,7 +141,7 @@ async fn judge_uncached(
             kind: FindingKind::Extra,
             uuid,
             document_id: None,
-            resource_key: None,
+            resource_key: row.resource_key,
             version: None,
             held,
         });

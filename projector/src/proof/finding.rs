@@ -51,7 +51,7 @@ pub struct Finding {
     /// Its DocumentId, where the source knows it.
     #[serde(skip)]
     pub document_id: Option<i64>,
-    /// Its type, where the source knows it.
+    /// Its type, where the source or the sink knows it.
     pub resource_key: Option<i16>,
     /// The version that the source has, that of the delete if it was deleted.
     pub version: Option<i64>,

@@ -138,6 +138,7 @@ fn settle_stored(context: &Context, taken: &Taken, version: i64, outcome: CacheO
     match outcome {
         CacheOutcome::Stored => {
             figures.stored.add(1);
+            figures.stored_version.raise(version.max(0) as u64);
             // Touches and resynchronised documents wait for direct edits on purpose: they would tell another story.
             if !taken.work.low_priority {
                 let lag_ms = context.now_ms().saturating_sub(taken.work.first_enqueued_at_ms);

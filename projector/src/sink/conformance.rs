@@ -94,7 +94,7 @@ impl Bench<'_> {
             if page.is_empty() {
                 return seen;
             }
-            for Held { uuid, version, content } in page {
+            for Held { uuid, version, content, .. } in page {
                 match content {
                     Content::Document(json) => {
                         let version = version.expect("a document has a version");

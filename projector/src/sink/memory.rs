@@ -76,6 +76,7 @@ impl Sink for MemorySink {
         let held = self.held().clone().into_iter().map(|(uuid, (version, content))| Held {
             uuid,
             version: Some(version),
+            resource_key: None,
             content,
         });
         let scan: Box<dyn Scan> = Box::new(Walk(held.collect::<Vec<_>>().into_iter()));

@@ -164,6 +164,9 @@ pub struct Held {
     pub uuid: Uuid,
     /// The version that it is held under; `None` where a sink keeps none for deletes.
     pub version: Option<i64>,
+    /// Its type, where the sink keeps that with the document: what is not to be there has to be deleted under its type, and
+    /// nobody else may remember it.
+    pub resource_key: Option<i16>,
     /// What the sink would hand to its readers.
     pub content: Content,
 }

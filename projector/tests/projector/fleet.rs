@@ -20,15 +20,15 @@ use uuid::Uuid;
 
 /// Maps by name; other names cannot be opened.
 #[derive(Default)]
-struct Maps(Mutex<BTreeMap<String, Arc<MemorySink>>>);
+pub(super) struct Maps(Mutex<BTreeMap<String, Arc<MemorySink>>>);
 
 impl Maps {
-    fn of(names: &[&str]) -> Arc<Self> {
+    pub(super) fn of(names: &[&str]) -> Arc<Self> {
         let maps = names.iter().map(|name| ((*name).to_owned(), Arc::default()));
         Arc::new(Self(Mutex::new(maps.collect())))
     }
 
-    fn get(&self, name: &str) -> Arc<MemorySink> {
+    pub(super) fn get(&self, name: &str) -> Arc<MemorySink> {
         Arc::clone(&self.0.lock().expect("nobody panics with the lock")[name])
     }
 }
@@ -41,7 +41,7 @@ impl SinkFactory for Maps {
     }
 }
 
-async fn fleet(town: &Town, maps: &Arc<Maps>) -> Fleet {
+pub(super) async fn fleet(town: &Town, maps: &Arc<Maps>) -> Fleet {
     let deps = FleetDeps {
         lanes: Arc::<MemoryQueue>::clone(&town.queue),
         sinks: Arc::<Maps>::clone(maps),

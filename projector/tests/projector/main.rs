@@ -8,5 +8,6 @@ mod live;
 mod poison;
 mod streams;
 mod support;
+mod tombstones;
 mod versions;
 mod visibility;

@@ -4,20 +4,19 @@
 //! found behind while there is time left is looked at again, so that live writes do not count as lag. The sinks come
 //! after the tables: they are compared with the cache.
 
+mod repair;
 mod sinks;
 
 use super::Outcome;
-use crate::control::{Request, Target};
 use crate::{
     compiled::Compiled,
     config::Config,
-    control::{self, ControlError},
+    control::{self, ControlError, Request},
     database::Server,
     exit::Exit,
     failure::Failure,
     load::grouped,
 };
-use millstream_projector::replay::{Selection, Spec};
 use millstream_store::{
     connect::Database,
     provision::{self, SchemaState},
@@ -58,18 +57,31 @@ pub struct Ask {
 pub async fn run(compiled: Compiled, config: &Config, ask: &Ask, out: &mut (dyn Write + Send)) -> Outcome {
     let server = Server::shared(config).await?;
     let outcome = everything(&server, &compiled, config, ask).await;
+    let repaired = match &outcome {
+        Ok(audited) if ask.repair && exit(&audited.report) != Exit::Done => {
+            repair::rebuild_all(&server, config).await.map(Some)
+        }
+        _ => Ok(None),
+    };
     let closed = server.close(config.shutdown_deadline).await;
     let audited = outcome?;
     closed?;
+    // What was found is told also when it could not be repaired.
+    let (done, failed) = match repaired {
+        Ok(done) => (done, None),
+        Err(failure) => (None, Some(failure)),
+    };
     if ask.json {
-        writeln!(out, "{:#}", audited.as_json()).map_err(Failure::failed)?;
+        let mut told = audited.as_json();
+        told["repair"] = json!(done);
+        writeln!(out, "{told:#}").map_err(Failure::failed)?;
     } else {
         audited.tell(out)?;
+        if let Some(done) = done {
+            writeln!(out, "{done}").map_err(Failure::failed)?;
+        }
     }
-    if ask.repair && exit(&audited.report) != Exit::Done {
-        rebuild_all(config, out).await?;
-    }
-    Ok(audited.exit())
+    failed.map_or_else(|| Ok(audited.exit()), Err)
 }
 
 /// What an audit of tables and sinks found.
@@ -122,13 +134,6 @@ pub(crate) async fn everything(
     let sinks = sinks::compare(compiled, config, &database, ask.sink.as_deref(), ask.repair, until).await;
     database.close();
     Ok(Audited { report, took, sinks: sinks? })
-}
-
-/// Owes every document again: what is wrong in the cache is overwritten, and delivered once more.
-async fn rebuild_all(config: &Config, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
-    let spec = Spec { selection: Selection::All, per_s_max: None, repair: true, empty: false };
-    control::tell(&config.data_dir, &Request::Replay { target: Target::Cache, spec }, PATIENCE).await?;
-    writeln!(out, "all bodies are made again: see `millstream status`, then verify once more").map_err(Failure::failed)
 }
 
 /// How a report ends the command.

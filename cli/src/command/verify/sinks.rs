@@ -1,6 +1,7 @@
 //! The sinks' part of `millstream verify`: what each holds is compared with the cache, by the process that delivers to
 //! them, or by this one where none runs.
 
+use super::repair;
 use crate::{
     compiled::Compiled,
     config::Config,
@@ -78,7 +79,16 @@ fn describe(text: &mut String, report: &Value) {
         }
     }
     if number(report, "mended") > 0 {
-        _ = writeln!(text, "{lane}: {} documents are delivered again", grouped(number(report, "mended")));
+        let how = report["mended_by"].as_str().unwrap_or("see `millstream status`, then verify once more");
+        _ = writeln!(text, "{lane}: {} documents are delivered again: {how}", grouped(number(report, "mended")));
+    }
+    if number(report, "unmended") > 0 {
+        let left = grouped(number(report, "unmended"));
+        _ = writeln!(
+            text,
+            "{lane}: {left} documents cannot be mended one by one: they are newer than the source, or too many to name; verify \
+             once more, and build an index that is newer anew (`millstream index build`)"
+        );
     }
 }
 
@@ -95,7 +105,7 @@ pub(super) async fn compare(
         return Ok(SinkReports::default());
     }
     if !wait_until_delivered(config, until).await? {
-        return alone(compiled, config, database, sink, until).await;
+        return Alone { compiled, config, database, repair }.compare(sink, until).await;
     }
     let request = Request::Prove { sink: sink.map(str::to_owned), repair };
     let answer = control::tell(&config.data_dir, &request, PATIENCE).await?;
@@ -122,27 +132,58 @@ fn all_delivered(status: &Value) -> bool {
 }
 
 /// Without a running process: the lanes that the queue has, read by this process.
-async fn alone(
-    compiled: &Compiled,
-    config: &Config,
-    database: &Database,
-    sink: Option<&str>,
-    until: Instant,
-) -> Result<SinkReports, Failure> {
-    let Some(queue) = Queue::open_if_there(config).await? else { return Ok(SinkReports::default()) };
-    let lanes = queue.lanes().lanes().await.map_err(Failure::failed);
-    let sinks = Sinks::new(config, compiled);
-    let mut reports = Vec::new();
-    for lane in lanes? {
-        if sink.is_none_or(|name| LaneName::parse(&lane.name).is_meant_by(name)) {
-            if config.queue.in_kafka {
-                wait_for_others(config, &queue, Some(&lane.name), database, until).await?;
-            }
-            reports.push(compare_alone(&sinks, &lane.name, database).await);
-        }
+struct Alone<'a> {
+    compiled: &'a Compiled,
+    config: &'a Config,
+    database: &'a Database,
+    repair: bool,
+}
+
+impl Alone<'_> {
+    async fn compare(&self, sink: Option<&str>, until: Instant) -> Result<SinkReports, Failure> {
+        let Some(queue) = Queue::open_if_there(self.config).await? else { return Ok(SinkReports::default()) };
+        let reports = self.each(&queue, sink, until).await;
+        let closed = queue.close().await;
+        let reports = reports?;
+        closed.map(|()| reports)
     }
-    queue.close().await?;
-    Ok(SinkReports(reports))
+
+    async fn each(&self, queue: &Queue, sink: Option<&str>, until: Instant) -> Result<SinkReports, Failure> {
+        let sinks = Sinks::new(self.config, self.compiled);
+        let mut reports = Vec::new();
+        for lane in queue.lanes().lanes().await.map_err(Failure::failed)? {
+            if sink.is_none_or(|name| LaneName::parse(&lane.name).is_meant_by(name)) {
+                if self.config.queue.in_kafka {
+                    wait_for_others(self.config, queue, Some(&lane.name), self.database, until).await?;
+                }
+                reports.push(self.one(&sinks, queue, &lane.name).await?);
+            }
+        }
+        Ok(SinkReports(reports))
+    }
+
+    /// One sink. What is wrong with it is owed to its lane, where it is on disk until somebody delivers it.
+    async fn one(&self, sinks: &Sinks, queue: &Queue, lane: &str) -> Result<Value, Failure> {
+        let started = Instant::now();
+        let told = |error: Failure| Ok(json!({"lane": lane, "error": error.to_string()}));
+        let sink = match sinks.open(lane).await {
+            Ok(sink) => sink,
+            Err(error) => return told(Failure::failed(error)),
+        };
+        let report = match proof::prove(self.database, &*sink, &SystemClock, &mut |_| {}).await {
+            Ok(report) => report,
+            Err(error) => return told(Failure::failed(error)),
+        };
+        let mended = match queue.lanes().lane(lane).await.map_err(Failure::failed)? {
+            Some(lane) if self.repair => Some(up::mend(&*lane, &report).await?),
+            _ => None,
+        };
+        let mut told = up::told(Some(&self.compiled.mapping), lane, &report, mended, started);
+        if mended.is_some() {
+            told["mended_by"] = json!(repair::who_goes_on(self.config));
+        }
+        Ok(told)
+    }
 }
 
 /// Gives the processes that share the queue time until `until` to work it off, a lane too if one is named. What they
@@ -185,17 +226,4 @@ pub(super) async fn wait_for_cache(config: &Config, database: &Database, until: 
     let waited = wait_for_others(config, &queue, None, database, until).await;
     queue.close().await?;
     waited
-}
-
-async fn compare_alone(sinks: &Sinks, lane: &str, database: &Database) -> Value {
-    let started = Instant::now();
-    let told = |error: Failure| json!({"lane": lane, "error": error.to_string()});
-    let sink = match sinks.open(lane).await {
-        Ok(sink) => sink,
-        Err(error) => return told(Failure::failed(error)),
-    };
-    match proof::prove(database, &*sink, &SystemClock, &mut |_| {}).await {
-        Ok(report) => up::told(None, lane, &report, 0, started),
-        Err(error) => told(Failure::failed(error)),
-    }
 }

@@ -3,8 +3,9 @@
 mod index;
 mod prove;
 mod quarantine;
+mod unreadable;
 
-pub(crate) use prove::told;
+pub(crate) use prove::{mend, told};
 
 use super::board::About;
 use crate::{
@@ -15,16 +16,21 @@ use crate::{
 };
 use millstream_outbox::queue::WorkQueue;
 use millstream_projector::{
+    SystemClock,
     fleet::{FleetError, backfill},
     newest_version,
-    replay::Spec,
+    replay::{JobState, Spec},
     sink::Sink,
+    tombstones::{self, HeldBack, Pruned, TombstoneDeps},
 };
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
 /// How long deliveries in hand may take when their sink is removed.
 const REMOVE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long the stage and each lane are waited for before tombstones are pruned: one that is slower keeps them.
+const TOMBSTONE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Carries a request out; the status is told elsewhere.
 pub(super) async fn carry_out(about: &About, request: Request) -> Result<Value, Failure> {
@@ -49,6 +55,8 @@ pub(super) async fn carry_out(about: &About, request: Request) -> Result<Value, 
         Request::ReplayCancel { target } => cancel(about, &target).await,
         Request::QuarantineList { place } => quarantine::list(about, place.as_ref()).await,
         Request::QuarantineShow { document, place } => quarantine::show(about, place.as_ref(), document).await,
+        Request::UnreadableShow { record, place } => unreadable::show(about, place.as_ref(), &record).await,
+        Request::UnreadableSkip { records, place } => unreadable::skip(about, place.as_ref(), records).await,
         Request::QuarantineRetry { documents, place } => {
             quarantine::retry(about, place.as_ref(), documents.as_deref()).await
         }
@@ -96,6 +104,26 @@ pub(super) async fn add_wanted(about: &About) -> usize {
         }
     }
     missing
+}
+
+/// Removes old tombstones, unless a copy may need them: also one that is wanted and not there yet.
+pub(super) async fn prune_tombstones(about: &About, keep: Duration) -> Result<Pruned, Failure> {
+    for sink in &about.wanted {
+        if lanes(about, sink).await.is_err() {
+            return Ok(Pruned::HeldBack(HeldBack::Absent(sink.clone())));
+        }
+    }
+    if about.replay.job().is_some_and(|job| job.state == JobState::Running) {
+        return Ok(Pruned::HeldBack(HeldBack::Replay("the cache".to_owned())));
+    }
+    let deps = TombstoneDeps {
+        database: about.database.clone(),
+        source: Arc::clone(&about.source),
+        queue: Arc::clone(&about.queue),
+        lanes: Arc::clone(&about.lanes),
+        clock: Arc::new(SystemClock),
+    };
+    tombstones::prune(&deps, keep, TOMBSTONE_PATIENCE).await.map_err(Failure::failed)
 }
 
 /// A part that holds entries: the stage, or a lane with its sink.

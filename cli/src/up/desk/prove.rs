@@ -2,6 +2,7 @@
 
 use super::{Spot, failed, lanes};
 use crate::{failure::Failure, up::board::About};
+use millstream_outbox::queue::WorkQueue;
 use millstream_projector::{
     Clock, SystemClock,
     proof::{self, Finding, SinkReport},
@@ -44,27 +45,28 @@ async fn prove_one(about: &About, spot: &Spot, repair: bool) -> Result<Value, Fa
         Ok(report) => report,
         Err(error) => return Ok(json!({"lane": spot.name, "error": Failure::failed(error).to_string()})),
     };
-    let mended = if repair { mend_sink(spot, &report).await? } else { 0 };
+    let mended = if repair { Some(mend(&*spot.queue, &report).await?) } else { None };
     Ok(told(Some(&about.mapping), &spot.name, &report, mended, started))
 }
 
-/// Owes the lane what was found wrong.
-async fn mend_sink(spot: &Spot, report: &SinkReport) -> Result<usize, Failure> {
+/// Owes a sink's lane what was found wrong, as far as that can be mended. Answers how much was.
+pub(crate) async fn mend(lane: &dyn WorkQueue, report: &SinkReport) -> Result<usize, Failure> {
     let now_ms = SystemClock.now_ms();
     let work: Vec<_> = report.findings.iter().filter_map(|finding| finding.mending(now_ms)).collect();
     let mended = work.len();
     if mended > 0 {
-        spot.queue.put(work, None).await.map_err(Failure::failed)?;
+        lane.put(work, None).await.map_err(Failure::failed)?;
     }
     Ok(mended)
 }
 
-/// A sink's report as commands are told it. Types have names where the mapping is at hand.
+/// A sink's report as commands are told it: with how much was mended, if that was asked for. Types have names where the
+/// mapping is at hand.
 pub(crate) fn told(
     mapping: Option<&Mapping>,
     lane: &str,
     report: &SinkReport,
-    mended: usize,
+    mended: Option<usize>,
     started: Instant,
 ) -> Value {
     let mut examples: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
@@ -82,7 +84,8 @@ pub(crate) fn told(
         "counts": report.counts.iter().map(|(kind, count)| (kind.name(), *count)).collect::<BTreeMap<_, _>>(),
         "examples": examples,
         "behind": report.behind,
-        "mended": mended,
+        "mended": mended.unwrap_or_default(),
+        "unmended": mended.map(|mended| report.differences().saturating_sub(mended as u64)),
         "took_ms": started.elapsed().as_millis() as u64,
     })
 }

@@ -1,6 +1,6 @@
 //! What is in quarantine, before the cache and in the lanes, and what becomes of it.
 
-use super::{Spot, spots};
+use super::{Spot, spots, unreadable};
 use crate::{control::Place, failure::Failure, up::board::About};
 use millstream_outbox::queue::{Quarantined, WorkQueue};
 use millstream_projector::{
@@ -41,11 +41,12 @@ fn row(about: &About, spot: &Spot, entry: &Quarantined) -> Value {
 }
 
 pub(super) async fn list(about: &About, place: Option<&Place>) -> Result<Value, Failure> {
-    let mut rows = Vec::new();
+    let (mut rows, mut unread) = (Vec::new(), Vec::new());
     for spot in spots(about, place).await? {
         rows.extend(quarantined(&*spot.queue).await?.iter().map(|entry| row(about, &spot, entry)));
+        unread.extend(unreadable::rows(&spot).await?);
     }
-    Ok(json!({"quarantined": rows}))
+    Ok(json!({"quarantined": rows, "unreadable": unread}))
 }
 
 /// Everything about one document in quarantine: why, what would be sent now, and what the sink has of it.

@@ -24,6 +24,8 @@ pub(super) enum Errand {
     Refuse {
         held: Held,
         value: Option<Vec<u8>>,
+        /// What is wrong with it.
+        reason: String,
     },
 }
 
@@ -69,8 +71,8 @@ async fn does(station: &Station, errand: Errand) -> Result<(), QueueError> {
             station.mirror(&[document_id]).await?;
             station.window().let_go(held);
         }
-        Errand::Refuse { held, value } => {
-            station.keep_refused((held.partition, held.offset), value).await?;
+        Errand::Refuse { held, value, reason } => {
+            station.keep_refused((held.partition, held.offset), value, reason).await?;
             station.window().let_go(held);
         }
     }

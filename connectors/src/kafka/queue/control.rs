@@ -175,7 +175,7 @@ impl Control {
     /// Writes rows and waits until they are read.
     async fn write(&self, rows: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), QueueError> {
         let topic = &self.topic;
-        let record = |(key, value)| Outgoing { topic: Arc::clone(topic), partition: None, key, value };
+        let record = |(key, value)| Outgoing { topic: Arc::clone(topic), partition: None, key, value, note: None };
         let records: Vec<Outgoing> = rows.into_iter().map(record).collect();
         let written = self.producer.write(&records, |_| true).await?;
         self.table.reach_written(&written).await

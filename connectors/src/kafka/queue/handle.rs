@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use millstream_outbox::Position;
 use millstream_outbox::queue::{
-    LaneInfo, Lanes, Quarantined, QueueError, QueueStats, SettleReport, Settled, Taken, Ticket, Work, WorkQueue,
-    check_name, check_note,
+    LaneInfo, Lanes, Quarantined, QueueError, QueueStats, SettleReport, Settled, Taken, Ticket, Unreadable, Work,
+    WorkQueue, check_name, check_note,
 };
 use uuid::Uuid;
 
@@ -135,6 +135,14 @@ impl WorkQueue for KafkaQueue {
 
     fn quarantined(&self, after: Option<i64>, max: usize) -> BoxFuture<'_, Result<Vec<Quarantined>, QueueError>> {
         Box::pin(self.station.quarantined(after, max))
+    }
+
+    fn unreadable(&self) -> BoxFuture<'_, Result<Vec<Unreadable>, QueueError>> {
+        Box::pin(self.station.unreadable())
+    }
+
+    fn discard_unreadable(&self, places: Vec<String>) -> BoxFuture<'_, Result<u64, QueueError>> {
+        self.whole(|_, station| async move { station.discard_unreadable(places).await })
     }
 
     fn release(&self, document_ids: Vec<i64>) -> BoxFuture<'_, Result<u64, QueueError>> {

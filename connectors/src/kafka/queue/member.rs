@@ -98,7 +98,7 @@ fn take_in(station: &Station, message: &BorrowedMessage<'_>) {
             tracing::error!(%topic, partition, offset, %error, "a record of the queue cannot be read: it is kept in the quarantine topic");
             if let Some(held) = window.refuse(partition, offset) {
                 let value = message.payload().map(<[u8]>::to_vec);
-                station.hand_over(Errand::Refuse { held, value });
+                station.hand_over(Errand::Refuse { held, value, reason: error.to_string() });
             }
         }
     }

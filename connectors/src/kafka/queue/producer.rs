@@ -6,6 +6,7 @@ use std::time::Duration;
 use millstream_outbox::queue::QueueError;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,15 @@ pub(super) struct Outgoing {
     pub(super) key: Vec<u8>,
     /// `None` says that there is nothing under the key any more.
     pub(super) value: Option<Vec<u8>>,
+    /// Said beside it, for people and tools.
+    pub(super) note: Option<Note>,
+}
+
+/// A header of a record.
+#[derive(Debug, Clone)]
+pub(super) struct Note {
+    pub(super) name: &'static str,
+    pub(super) text: String,
 }
 
 /// Where a record was written.
@@ -129,6 +139,9 @@ impl QueueProducer {
             message.partition = record.partition;
             if let Some(value) = &record.value {
                 message = message.payload(value);
+            }
+            if let Some(Note { name, text }) = &record.note {
+                message = message.headers(OwnedHeaders::new().insert(Header { key: name, value: Some(text.as_str()) }));
             }
             match producer.send_result(message) {
                 Ok(report) => return Ok(Ok(report)),

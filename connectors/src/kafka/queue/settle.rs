@@ -91,6 +91,7 @@ async fn deliver(hub: &Hub, deliveries: &[&Work]) -> Result<(), QueueError> {
                 partition: None,
                 key: record::entry_key(work.document_id),
                 value: Some(record::put(work)),
+                note: None,
             })
         })
         .collect();

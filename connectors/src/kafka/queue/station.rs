@@ -2,8 +2,10 @@
 
 mod quarantine;
 mod standing;
+mod unreadable;
 
 pub use standing::Membership;
+pub(super) use unreadable::REASON;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -206,7 +208,7 @@ impl Station {
     /// A record for the work topic.
     pub(super) fn entry(&self, document_id: i64, value: Vec<u8>) -> Outgoing {
         let key = record::entry_key(document_id);
-        Outgoing { topic: Arc::clone(&self.work_topic), partition: None, key, value: Some(value) }
+        Outgoing { topic: Arc::clone(&self.work_topic), partition: None, key, value: Some(value), note: None }
     }
 
     /// Waits until this member has read what was just written to partitions of its own, so that who wrote finds it.

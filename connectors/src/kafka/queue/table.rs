@@ -8,7 +8,7 @@ use millstream_outbox::queue::QueueError;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
+use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use super::asker::Asker;
 use super::clients;
 use super::options::KafkaQueueOptions;
 use super::producer::Written;
+use super::station::REASON;
 use super::topics::{unavailable, unusable};
 use crate::kafka::client::Observer;
 
@@ -32,6 +33,8 @@ const ERROR_PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct Row {
     pub(super) partition: i32,
     pub(super) value: Vec<u8>,
+    /// What its header says is wrong with it.
+    pub(super) reason: Option<String>,
 }
 
 /// A follower of one topic.
@@ -182,7 +185,10 @@ impl Table {
         let key = message.key().unwrap_or_default().to_vec();
         let mut rows = self.rows();
         match message.payload() {
-            Some(value) => drop(rows.insert(key, Row { partition: message.partition(), value: value.to_vec() })),
+            Some(value) => {
+                let row = Row { partition: message.partition(), value: value.to_vec(), reason: reason(message) };
+                rows.insert(key, row);
+            }
             None => drop(rows.remove(&key)),
         }
     }
@@ -193,4 +199,9 @@ impl Table {
             *known = next.max(*known);
         });
     }
+}
+
+fn reason(message: &impl Message) -> Option<String> {
+    let header = message.headers()?.iter().find(|header| header.key == REASON)?;
+    header.value.map(|text| String::from_utf8_lossy(text).into_owned())
 }

@@ -90,6 +90,21 @@ async fn what_nobody_can_read_is_kept_and_holds_up_nothing() {
     wait_until("them to be kept", WITHIN, || std::future::ready(kept().len() == 3)).await;
     let keys: Vec<String> = kept().into_iter().map(|row| row.key).collect();
     assert_eq!(keys, ["refused/0/0", "refused/0/1", "refused/0/2"]);
+    let operator = open(options(&servers, &prefix)).await;
+    let listed = operator.unreadable().await.expect("listed");
+    let told: Vec<_> = listed.iter().map(|one| (one.place.as_str(), one.reason.as_str(), one.value.len())).collect();
+    let places = [0, 1, 2].map(|offset| format!("{topic}/0/{offset}"));
+    let expected = [
+        (places[0].as_str(), "its format is 123, this version reads 1", 16),
+        (places[1].as_str(), "its format is 2, this version reads 1", 3),
+        (places[2].as_str(), "its format is none, this version reads 1", 0),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(operator.discard_unreadable(vec![places[1].clone()]).await.expect("let go of"), 1);
+    assert_eq!(operator.discard_unreadable(vec![places[1].clone()]).await.expect("an answer"), 0, "it is gone");
+    wait_until("the member to hear of it", WITHIN, || async { queue.stats().await.expect("stats").unreadable == 2 })
+        .await;
+    operator.close().await;
     queue.close().await;
     let next = open(options(&servers, &prefix)).await;
     join_alone(&next).await;

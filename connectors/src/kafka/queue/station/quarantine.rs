@@ -7,13 +7,11 @@ use millstream_outbox::queue::entry::Entry;
 use millstream_outbox::queue::{Quarantined, QueueError};
 
 use super::Station;
+use super::unreadable::is_refused;
 use crate::kafka::partition::partition_of;
 use crate::kafka::queue::producer::Outgoing;
 use crate::kafka::queue::record;
 use crate::kafka::queue::window::Command;
-
-/// Keys of records that nobody could read begin so.
-const REFUSED: &str = "refused/";
 
 impl Station {
     /// Brings the quarantine topic up to what the window says of these documents now, as far as they are ours.
@@ -30,25 +28,11 @@ impl Station {
                 partition: None,
                 key: record::entry_key(*document_id),
                 value: window.quarantine_of(*document_id).as_ref().map(record::quarantined),
+                note: None,
             })
             .collect()
         };
         self.common.producer.write(&records, |_| self.alive().is_ok()).await.map(|_| ())
-    }
-
-    /// Keeps a record that nobody can read.
-    pub(in crate::kafka::queue) async fn keep_refused(
-        &self,
-        (partition, offset): (i32, i64),
-        value: Option<Vec<u8>>,
-    ) -> Result<(), QueueError> {
-        let record = Outgoing {
-            topic: Arc::clone(&self.quarantine_topic),
-            partition: Some(partition),
-            key: format!("{REFUSED}{partition}/{offset}").into_bytes(),
-            value: Some(value.unwrap_or_default()),
-        };
-        self.common.producer.write(&[record], |_| self.alive().is_ok()).await.map(|_| ())
     }
 
     /// The partition of a document, in the work topic and in the quarantine topic.
@@ -59,7 +43,7 @@ impl Station {
     /// What the quarantine topic says of a partition, or of all but those that are ours.
     pub(in crate::kafka::queue) fn quarantine_rows(&self, wanted: impl Fn(i32) -> bool) -> Vec<Entry> {
         let rows = self.quarantine.rows();
-        let entries = rows.iter().filter(|(key, row)| wanted(row.partition) && !key.starts_with(REFUSED.as_bytes()));
+        let entries = rows.iter().filter(|(key, row)| wanted(row.partition) && !is_refused(key));
         let read = entries.filter_map(|(key, row)| match record::quarantined_entry(key, &row.value) {
             Ok(entry) => Some(entry),
             Err(error) => {
@@ -108,6 +92,7 @@ impl Station {
                     partition: Some(self.partition(*document_id)),
                     key: record::command_key(),
                     value: Some(command(Command { document_id: *document_id, last_failed_at_ms })),
+                    note: None,
                 }
             })
             .collect();

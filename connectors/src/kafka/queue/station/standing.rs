@@ -37,6 +37,7 @@ impl Station {
         let unread = unread.values().sum::<u64>();
         (stats.depth, stats.ages_unknown) = (stats.depth + unread, unread > 0);
         stats.quarantined += elsewhere;
+        stats.unreadable = self.unreadable_count();
         Ok(stats)
     }
 

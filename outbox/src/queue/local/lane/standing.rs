@@ -62,6 +62,7 @@ impl Lane {
             in_flight: self.in_flight.len() as u64,
             delayed: count(Line::Delayed),
             quarantined: count(Line::Quarantine),
+            unreadable: 0,
             oldest_age_ms: now_ms.saturating_sub(oldest_ms),
             ages_unknown: false,
             disk_bytes: if self.number == STAGE { disk.bytes()? } else { 0 },
