@@ -265,7 +265,7 @@ pub const KEYS: &[Key] = &[
     key(
         "embedded.heap_mib",
         number(15, 4_096),
-        "50",
+        "20",
         "Memory that the writer of the embedded index fills before it writes to disk, in MiB.",
     ),
     key(
