@@ -15,11 +15,11 @@ type Account = Arc<Vec<Accepted>>;
 static ACCOUNTS: LazyLock<Mutex<HashMap<&'static str, Account>>> = LazyLock::new(Mutex::default);
 
 /// The documents of a world, in dependency order; those of the corpus that are there for volume only if
-/// `MILLSTREAM_VOLUME` asks for them.
+/// `MILLSTREAM_TEST_VOLUME` asks for them.
 pub(crate) fn documents(world: &World) -> Vec<Document> {
     let is_corpus = world.corpus.root().join("ds-5.2").is_dir();
     let files = if is_corpus {
-        let volume = std::env::var_os("MILLSTREAM_VOLUME").map(|_| world.corpus.volume());
+        let volume = std::env::var_os("MILLSTREAM_TEST_VOLUME").map(|_| world.corpus.volume());
         [Some(world.corpus.documents()), volume].into_iter().flatten().collect()
     } else {
         world.corpus.document_paths().iter().map(|path| read(path)).collect::<Vec<_>>()
