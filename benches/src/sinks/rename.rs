@@ -20,7 +20,10 @@ const RENAMES: usize = 3;
 const KEPT_CHARS: usize = 40;
 /// Documents that are asked for at a time.
 const PAGE: usize = 500;
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Least pause between two looks at a copy.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// And how many times as long as the look itself took: client, server and all copies share the processors.
+const REST: u32 = 4;
 const DEADLINE: Duration = Duration::from_secs(120);
 
 const CACHED_SQL: &str = r#"SELECT count(*) FROM unnest($1::uuid[], $2::int8[]) AS u(id, version)
@@ -106,16 +109,17 @@ async fn all_seen(mut probe: Probe, edits: &[Edit]) -> Result<Instant, Failure> 
     let mut last = None;
     while !pending.is_empty() {
         let rest = pending.split_off(PAGE.min(pending.len()));
+        let begun = Instant::now();
         let seen = probe.look(&pending).await?;
         let unseen: Vec<Edit> =
             pending.into_iter().zip(&seen).filter_map(|(edit, seen)| seen.is_none().then_some(edit)).collect();
-        let news = seen.into_iter().flatten().max();
-        last = last.max(news);
+        last = last.max(seen.into_iter().flatten().max());
         check_deadline(edits.first().map(|edit| edit.answered), unseen.len() + rest.len())?;
+        let is_behind = !unseen.is_empty();
         // What was not there yet is asked for after the others.
         pending = [rest, unseen].concat();
-        if news.is_none() {
-            tokio::time::sleep(probe.pause()).await;
+        if is_behind {
+            rest_after(begun).await;
         }
     }
     last.ok_or_else(|| "nothing was renamed".into())
@@ -126,23 +130,33 @@ async fn all_cached(place: &Place, edits: &[Edit]) -> Result<Instant, Failure> {
     let (ids, versions): (Vec<Uuid>, Vec<i64>) = edits.iter().map(|edit| (edit.uuid, edit.version)).unzip();
     let statement = session.prepare(CACHED_SQL).await?;
     loop {
+        let begun = Instant::now();
         let cached: i64 = session.query_one(&statement, &[&ids, &versions]).await?.try_get(0)?;
         let missing = edits.len().saturating_sub(usize::try_from(cached)?);
         if missing == 0 {
             return Ok(Instant::now());
         }
         check_deadline(edits.first().map(|edit| edit.answered), missing)?;
-        tokio::time::sleep(LOOK_AGAIN).await;
+        rest_after(begun).await;
     }
+}
+
+/// Looking less often makes a copy seem later by a pause; looking without one would make all of them later.
+async fn rest_after(begun: Instant) {
+    tokio::time::sleep((begun.elapsed() * REST).max(LOOK_AGAIN)).await;
 }
 
 async fn all_counted(up: &Up, counts: &[Count], name: &str) -> Result<Instant, Failure> {
     let begun = Instant::now();
     let mut connection = Connection::open(up.address).await?;
     for (at, count) in counts.iter().enumerate() {
-        while !count.is_complete(&mut connection, name).await? {
+        loop {
+            let looked = Instant::now();
+            if count.is_complete(&mut connection, name).await? {
+                break;
+            }
             check_deadline(Some(begun), counts.len() - at)?;
-            tokio::time::sleep(LOOK_AGAIN).await;
+            rest_after(looked).await;
         }
     }
     Ok(Instant::now())
