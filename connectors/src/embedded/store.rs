@@ -44,8 +44,20 @@ pub(super) struct Inner {
     folder: PathBuf,
     shared: Arc<Shared>,
     state: Mutex<State>,
-    /// Held open, and with it the lock on the folder.
-    _lock: File,
+    // After what writes to the folder.
+    _lock: FolderLock,
+}
+
+/// The lock on the folder.
+struct FolderLock(File);
+
+/// Closing the file would not do: a process that another thread is starting just now has it open until it is itself.
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the lock of the embedded index could not be released");
+        }
+    }
 }
 
 struct State {
@@ -94,7 +106,7 @@ impl EmbeddedStore {
         let keys = Keys::of(&model);
         let shared = Arc::new(Shared { model, keys, writer_heap_bytes: options.writer_heap_bytes });
         let state = Mutex::new(State { pointer, open: BTreeMap::new() });
-        let inner = Inner { folder, shared, state, _lock: lock };
+        let inner = Inner { folder, shared, state, _lock: FolderLock(lock) };
         inner.sweep().map_err(|error| unavailable("what was not finished cannot be removed", &error))?;
         Ok(Self { inner: Arc::new(inner) })
     }

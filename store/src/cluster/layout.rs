@@ -155,7 +155,16 @@ fn write_atomically(file: &Path, text: &str) -> Result<(), ClusterError> {
 /// The right to run a cluster: an exclusive lock on a file beside it, which ends with the process.
 #[derive(Debug)]
 pub(super) struct OwnerLock {
-    _file: File,
+    file: File,
+}
+
+/// Closing the file would not do: a process that another thread is starting just now has it open until it is itself.
+impl Drop for OwnerLock {
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::warn!(%error, "the lock of the cluster could not be released");
+        }
+    }
 }
 
 impl OwnerLock {
@@ -179,6 +188,6 @@ impl OwnerLock {
             Err(TryLockError::Error(source)) => return Err(io_error(source)),
         }
         file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(io_error)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
