@@ -9,12 +9,9 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::BaseConsumer;
 
 use super::client::{self, Observer, Shared};
-use super::open::{self, extent};
+use super::open::{self, EVENTS_MAX, extent};
 use super::options::KafkaSourceOptions;
 use super::policy::{Verdict, judge};
-
-/// Events of a client that could not reach anybody, at most.
-const EVENTS_MAX: usize = 16;
 
 /// Asks where a topic ends, as often as somebody wants to know. Clones share the connection.
 #[derive(Clone)]

@@ -18,7 +18,7 @@ use super::policy::{Verdict, judge};
 use super::topic;
 
 /// Events of a client that could not reach anybody, at most.
-const EVENTS_MAX: usize = 16;
+pub(super) const EVENTS_MAX: usize = 16;
 
 /// A consumer that reads, and where it is.
 pub(super) struct Opened {
