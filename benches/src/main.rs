@@ -34,7 +34,8 @@ async fn main() -> ExitCode {
     let outcome = if std::env::args().nth(1).is_some_and(|first| first == "sinks") {
         let (rounds, documents) = (argument("--rounds", 5), argument("--documents", 20_000));
         let small = std::env::args().any(|argument| argument == "--small");
-        sinks::run(&sinks::Options { rounds, documents, small }).await
+        let rates_only = std::env::args().any(|argument| argument == "--rates");
+        sinks::run(&sinks::Options { rounds, documents, small, rates_only }).await
     } else {
         run().await
     };

@@ -3,7 +3,7 @@
 use crate::error::{ProjectorError, chain};
 use crate::figures::Figures;
 use crate::holds::Holds;
-use crate::intake::{SourceFactory, Standing};
+use crate::intake::{PositionKind, SourceFactory, Standing};
 use crate::metrics as names;
 use crate::options::ProjectorOptions;
 use millstream_outbox::Position;
@@ -71,6 +71,7 @@ pub(crate) struct Context {
     pub(crate) standing: Standing,
     holds: Mutex<Holds<Awaited>>,
     source: Mutex<SourceStatus>,
+    position_kind: Mutex<PositionKind>,
     /// In which progress is stored, while it is this process's turn.
     term: Mutex<Option<Term>>,
     mishap: Mutex<Option<Mishap>>,
@@ -87,6 +88,7 @@ impl Context {
             standing: Standing::default(),
             holds: Mutex::new(holds),
             source: Mutex::default(),
+            position_kind: Mutex::default(),
             term: Mutex::default(),
             mishap: Mutex::default(),
         }
@@ -109,6 +111,15 @@ impl Context {
         self.source.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What the positions of the source that was opened last are.
+    pub(crate) fn position_kind(&self) -> PositionKind {
+        *self.position_kind.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_position_kind(&self, kind: PositionKind) {
+        *self.position_kind.lock().unwrap_or_else(PoisonError::into_inner) = kind;
+    }
+
     pub(crate) fn term(&self) -> Option<Term> {
         self.term.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -120,7 +131,7 @@ impl Context {
     pub(crate) fn set_source_status(&self, status: SourceStatus) {
         self.figures.connected.set(u64::from(status.connected));
         metrics::counter!(names::INTAKE_RECONNECTS).absolute(status.reconnects);
-        self.figures.lag_bytes.set(status.server_position.lsn.saturating_sub(status.confirmed.lsn));
+        self.figures.lag.set(status.server_position.lsn.saturating_sub(status.confirmed.lsn));
         *self.source.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 

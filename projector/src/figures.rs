@@ -118,7 +118,7 @@ figures! {
     batches: Counter = INTAKE_BATCHES,
     source_failures: Counter = INTAKE_SOURCE_FAILURES,
     connected: Level = INTAKE_CONNECTED,
-    lag_bytes: Level = INTAKE_LAG_BYTES,
+    lag: Level = INTAKE_LAG,
     watermarks: Counter = INTAKE_WATERMARKS,
     stored: Counter = REBUILD_STORED,
     repaired: Counter = REBUILD_REPAIRED,

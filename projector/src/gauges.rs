@@ -57,7 +57,7 @@ struct Sample {
     stored: u64,
     changes: u64,
     stamped: u64,
-    lag_bytes: u64,
+    lag: u64,
 }
 
 impl Sample {
@@ -68,7 +68,7 @@ impl Sample {
             stored: figures.stored.get(),
             changes: figures.changes.get(),
             stamped: figures.stamped.get(),
-            lag_bytes: figures.lag_bytes.get(),
+            lag: figures.lag.get(),
         }
     }
 }
@@ -79,7 +79,7 @@ fn rates(context: &Context, before: &Sample, now: &Sample) {
     figures.stored_per_s.set(per_s(before.stored, now.stored));
     figures.changes_per_s.set(per_s(before.changes, now.changes));
     figures.stamped_per_s.set(per_s(before.stamped, now.stamped));
-    figures.source_eta.set(eta_ms(now.lag_bytes, per_s(now.lag_bytes, before.lag_bytes)));
+    figures.source_eta.set(eta_ms(now.lag, per_s(now.lag, before.lag)));
 }
 
 fn expire_holds(context: &Context, now_ms: u64) {
@@ -180,7 +180,8 @@ fn source(context: &Context) -> SourceReport {
         delivered: status.delivered.to_string(),
         durable: context.durable.borrow().to_string(),
         confirmed: status.confirmed.to_string(),
-        lag_bytes: figures.lag_bytes.get(),
+        lag: figures.lag.get(),
+        lag_unit: context.position_kind().unit(),
         behind_ms: figures.behind_ms.get(),
         eta_ms: figures.source_eta.get(),
         changes: figures.changes.get(),

@@ -12,8 +12,8 @@ pub const INTAKE_BATCHES: &str = "millstream_intake_batches_total";
 pub const INTAKE_SOURCE_FAILURES: &str = "millstream_intake_source_failures_total";
 /// 1 while a source is connected.
 pub const INTAKE_CONNECTED: &str = "millstream_intake_connected";
-/// Bytes of WAL between the server's insert position and the confirmed position.
-pub const INTAKE_LAG_BYTES: &str = "millstream_intake_lag_bytes";
+/// How far the confirmed position is behind the server's, in what positions count.
+pub const INTAKE_LAG: &str = "millstream_intake_lag";
 /// 1 while the source complains.
 pub const INTAKE_FAILING: &str = "millstream_intake_failing";
 /// Connections that the source lost and made again by itself.
@@ -186,7 +186,11 @@ fn describe_intake() {
     describe_counter!(INTAKE_RECONNECTS, Unit::Count, "Connections that the source lost and made again by itself");
     describe_gauge!(INTAKE_CONNECTED, "1 while a source is connected");
     describe_gauge!(INTAKE_FAILING, "1 while the source complains");
-    describe_gauge!(INTAKE_LAG_BYTES, Unit::Bytes, "WAL between the server's insert position and the confirmed one");
+    describe_gauge!(
+        INTAKE_LAG,
+        Unit::Count,
+        "Between the server's position and the confirmed one: bytes of WAL, transactions (polling) or records (a topic)"
+    );
     describe_gauge!(
         INTAKE_BEHIND_MS,
         Unit::Milliseconds,

@@ -38,8 +38,10 @@ pub struct SourceReport {
     pub durable: String,
     /// How far the server was told so.
     pub confirmed: String,
-    /// Bytes of WAL between the server and what is confirmed.
-    pub lag_bytes: u64,
+    /// How far what is confirmed is behind the server, in `lag_unit`.
+    pub lag: u64,
+    /// `bytes` of WAL (a slot), `transactions` (polling) or `records` (a topic).
+    pub lag_unit: &'static str,
     /// How long ago the server was where the confirmed position is; 0 if nothing is behind.
     pub behind_ms: u64,
     /// Milliseconds until nothing is behind, at the rate of the last second; none if that does not get less.

@@ -39,6 +39,8 @@ pub(crate) struct Options {
     pub(crate) documents: usize,
     /// On the fixtures of the repository, to see that all of it works.
     pub(crate) small: bool,
+    /// Only each sink by itself beside its limit.
+    pub(crate) rates_only: bool,
 }
 
 pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
@@ -48,10 +50,12 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     println!("{} · {} documents · one broker, one search node, all on this machine", place.data, place.documents);
     let (mut memory, mut searches) = (Memory::default(), Searches::default());
     load(&place, &mut memory, &mut searches).await?;
-    follow(&place, &model, &mut memory, &mut searches).await?;
-    searches.print(place.documents);
-    rest(&place, &mut memory).await?;
-    memory.print();
+    if !options.rates_only {
+        follow(&place, &model, &mut memory, &mut searches).await?;
+        searches.print(place.documents);
+        rest(&place, &mut memory).await?;
+        memory.print();
+    }
     rates::measure(&place, options.rounds, options.documents).await?;
     println!("\n{:.0} s in all", started.elapsed().as_secs_f64());
     Ok(())

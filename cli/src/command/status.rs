@@ -88,7 +88,7 @@ impl Table<'_> {
         if self.is_true("/projector/source/connected") {
             self.row(
                 "source",
-                "connected, {/projector/source/lag_bytes} bytes behind, {/projector/source/changes} changes taken in, \
+                "connected, {/projector/source/lag} {/projector/source/lag_unit} behind, {/projector/source/changes} changes taken in, \
                  {/projector/source/changes_per_s}/s, confirmed {/projector/source/confirmed} of \
                  {/projector/source/server_position}, {/projector/source/behind_ms} ms behind, \
                  {/projector/source/eta_ms} ms left, {/projector/source/failures} failures",

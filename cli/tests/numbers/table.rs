@@ -81,7 +81,7 @@ pub(crate) const TABLE: &[(&str, Shape)] = &[
     ("projector/source/connected", Same("millstream_intake_connected")),
     ("projector/source/reconnects", Same("millstream_intake_reconnects_total")),
     ("projector/source/failures", Same("millstream_intake_source_failures_total")),
-    ("projector/source/lag_bytes", Same("millstream_intake_lag_bytes")),
+    ("projector/source/lag", Same("millstream_intake_lag")),
     ("projector/source/behind_ms", Same("millstream_intake_behind_ms")),
     ("projector/source/eta_ms", Eta("millstream_intake_eta_ms")),
     ("projector/source/changes", Same("millstream_intake_changes_total")),

@@ -45,15 +45,14 @@ pub(super) fn admin(options: &KafkaOptions) -> ClientConfig {
     common(options)
 }
 
-/// For the writer. A batch is never larger than the broker takes: it refuses batches, not records.
-pub(super) fn producer(options: &KafkaOptions) -> ClientConfig {
+/// For the writer's two producers. A batch is never larger than the broker takes: it refuses batches, not records.
+pub(super) fn producers(options: &KafkaOptions) -> [ClientConfig; 2] {
     let mut config = common(options);
     if !options.properties.contains_key("linger.ms") {
         // The records of a batch are queued at once, and nothing comes after them.
         config.set("linger.ms", "0");
     }
     config
-        .set("transactional.id", writer_id(options))
         .set("transaction.timeout.ms", millis(options.answer_timeout + TRANSACTION_BEYOND_ANSWER))
         .set("message.timeout.ms", millis(options.answer_timeout))
         .set("enable.idempotence", "true")
@@ -62,7 +61,12 @@ pub(super) fn producer(options: &KafkaOptions) -> ClientConfig {
         .set("partitioner", "murmur2_random")
         .set("message.max.bytes", options.record_bytes_max.to_string())
         .set("batch.size", options.record_bytes_max.min(BATCH_BYTES_MAX).to_string());
-    config
+    // No topic has a name with a slash, so no other topic's writer has the second name.
+    [writer_id(options), format!("{}/2", writer_id(options))].map(|id| {
+        let mut config = config.clone();
+        config.set("transactional.id", id);
+        config
+    })
 }
 
 /// For readers of what was committed. They join no group and commit nothing; the protocol wants a name for one.

@@ -4,8 +4,9 @@
 //!
 //! * [`envelope`](self) gives a record its key, value and headers; the bytes of the document go in as they came.
 //! * The broker guards no versions, so the order of the log has to be that of the versions, and nobody else may write
-//!   to it. Each `put` is one transaction of a producer whose `transactional.id` is made of the topic's name: whoever
-//!   opens it next fences the one before, whose unfinished transaction is rolled back. `writer` tells the rest.
+//!   to it. Each `put` is one transaction of one of two producers whose `transactional.id`s are made of the topic's
+//!   name: whoever opens them next fences those before, whose unfinished transaction is rolled back. `writer` tells the
+//!   rest.
 //! * A delivery is done when its own report said so *and* the transaction committed.
 //! * What the topic is (compacted, partitions, copies, sizes) is made once and compared at every start.
 //!

@@ -18,9 +18,9 @@ use super::scan::TopicScan;
 use super::topic;
 use super::writer::{Closed, End, Report, Writer};
 
-/// A transaction costs the same for one record as for two thousand.
-const BATCH_DOCUMENTS_MAX: usize = 2_000;
-const BATCH_BYTES_MAX: usize = 4 << 20;
+/// A transaction costs the same for one record as for thousands. More than these bring little, and take memory.
+const BATCH_DOCUMENTS_MAX: usize = 4_000;
+const BATCH_BYTES_MAX: usize = 8 << 20;
 /// Transactions go one after the other; with more than one `put` the next is encoded while the last commits.
 const IN_FLIGHT_MAX: usize = 2;
 
@@ -103,9 +103,10 @@ impl KafkaSink {
         outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unanswered)).collect()
     }
 
-    /// One transaction. It runs to its end even if nobody waits for it any more.
+    /// One transaction. Once begun it runs to its end even if nobody waits for it any more.
     async fn send(&self, records: Vec<Arc<Record>>) -> End {
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
+        tokio::time::sleep(writer.pause(records.len())).await;
         let sent = tokio::task::spawn_blocking(move || writer.send(&records)).await;
         sent.unwrap_or_else(|error| End::Unknown(format!("the writer stopped: {error}")))
     }

@@ -3,6 +3,11 @@
 //! Every batch is a transaction. Opening a producer with the topic's `transactional.id` ends what an earlier producer
 //! left unfinished and fences it: whatever a process that was stopped and woke up again still sends is refused.
 //!
+//! Two producers take turns. The broker refuses a transaction of a producer whose last one it is still ending, and
+//! librdkafka asks again after 20 ms, whatever was to be written; by the turn after next the broker is long done. There is
+//! one transaction at a time all the same, and the next begins when the commit of the last was answered, so the log keeps
+//! the order in which it was given. Readers of committed records stop where the first undecided one begins.
+//!
 //! A producer also ends by itself, after an outage that was longer than its transactions may last. librdkafka calls that
 //! fenced too. So a new producer commits a *mark* first: an offset of the group that is named like the writer, with the
 //! number of this writer as its metadata. Who finds another's mark was taken over from and stays closed; who finds its
@@ -12,7 +17,7 @@
 //! what comes next, or never: a later delete stays later.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -31,27 +36,39 @@ type TransactionalProducer = FutureProducer<Observer>;
 /// librdkafka looks for records that waited too long once a second.
 const REPORT_BEYOND_ANSWER: Duration = Duration::from_secs(5);
 
+/// How long a commit waits for librdkafka to let go of what it reported, at most, and between two looks.
+const HANDLED_WAIT_MAX: Duration = Duration::from_millis(100);
+const HANDLED_PAUSE: Duration = Duration::from_micros(50);
+
+/// A transaction takes about two milliseconds of a processor, most of them the broker's, whatever is in it. So few records
+/// wait until the last one began this long ago; the first after a rest go at once.
+const PACE: Duration = Duration::from_millis(10);
+/// So many records wait for nothing.
+const RECORDS_ENOUGH: usize = 500;
+
 /// The right to write to the topic, or what became of it. Its calls block.
 pub(super) struct Writer {
     topic: String,
-    producer_config: ClientConfig,
+    producer_configs: [ClientConfig; 2],
     reader_config: ClientConfig,
     observer: Observer,
     answer_timeout: Duration,
     /// Tells this writer from any other, ever.
     number: String,
+    /// This writer has had the right, so it is only its own if the mark still says so.
+    had_it: bool,
+    /// When the last transaction began.
+    began_at: Option<Instant>,
     state: State,
 }
 
 enum State {
-    Closed {
-        /// Why, for whoever wants to write.
-        reason: String,
-        /// This writer has had the right, so it is only its own if the mark still says so.
-        had_it: bool,
-    },
+    /// Why, for whoever wants to write.
+    Closed(String),
     Open {
-        producer: TransactionalProducer,
+        producers: [TransactionalProducer; 2],
+        /// Whose turn it is; what is unfinished is of this one.
+        turn: usize,
         unfinished: Option<Unfinished>,
     },
     /// For good.
@@ -92,12 +109,14 @@ impl Writer {
     pub(super) fn new(options: &KafkaOptions, observer: Observer) -> Self {
         Self {
             topic: options.topic.clone(),
-            producer_config: client::producer(options),
+            producer_configs: client::producers(options),
             reader_config: client::reader(options),
             observer,
             answer_timeout: options.answer_timeout,
             number: Uuid::new_v4().to_string(),
-            state: State::Closed { reason: "it was not prepared yet".to_owned(), had_it: false },
+            had_it: false,
+            began_at: None,
+            state: State::Closed("it was not prepared yet".to_owned()),
         }
     }
 
@@ -106,29 +125,45 @@ impl Writer {
         match &self.state {
             State::TakenOver => Err(self.taken_over()),
             State::Open { .. } => self.settle(),
-            State::Closed { had_it, .. } => {
-                let had_it = *had_it;
-                let producer = self.acquire(had_it)?;
-                self.state = State::Open { producer, unfinished: None };
+            State::Closed(_) => {
+                let producers = self.acquire()?;
+                self.state = State::Open { producers, turn: 0, unfinished: None };
                 self.observer.answered();
                 Ok(())
             }
         }
     }
 
-    fn acquire(&mut self, had_it: bool) -> Result<TransactionalProducer, Closed> {
-        if had_it {
+    fn acquire(&mut self) -> Result<[TransactionalProducer; 2], Closed> {
+        if self.had_it {
             self.check_mark()?;
         }
-        let producer = TransactionalProducer::from_config_and_context(&self.producer_config, self.observer.clone());
-        let producer = producer.map_err(|error| self.unavailable(&error))?;
-        producer.init_transactions(self.answer_timeout).map_err(|error| self.unavailable(&error))?;
-        if had_it {
+        let first = self.producer(0)?;
+        if self.had_it {
             // Somebody may have opened it after the first look, and was fenced just now; it will open it again.
             self.check_mark()?;
         }
-        self.put_mark(&producer).map_err(|error| self.unavailable(&error))?;
+        self.put_mark(&first).map_err(|error| self.unavailable(&error))?;
+        self.had_it = true;
+        let second = self.producer(1)?;
+        // Who opened it since has fenced the first producer, and may think that it has fenced both.
+        self.check_mark()?;
+        Ok([first, second])
+    }
+
+    /// A producer that has ended what the last of its name left unfinished, and fenced it.
+    fn producer(&self, turn: usize) -> Result<TransactionalProducer, Closed> {
+        let config = &self.producer_configs[turn];
+        let producer = TransactionalProducer::from_config_and_context(config, self.observer.clone())
+            .map_err(|error| self.unavailable(&error))?;
+        producer.init_transactions(self.answer_timeout).map_err(|error| self.unavailable(&error))?;
         Ok(producer)
+    }
+
+    /// How long so many records should wait before they are sent.
+    pub(super) fn pause(&self, records: usize) -> Duration {
+        let rest = |began_at: Instant| PACE.saturating_sub(began_at.elapsed());
+        self.began_at.filter(|_| records < RECORDS_ENOUGH).map(rest).unwrap_or_default()
     }
 
     /// Sends records in one transaction and tells how it ended, with a report for each.
@@ -136,8 +171,9 @@ impl Writer {
         if let Err(closed) = self.settle() {
             return End::Closed(closed);
         }
-        let State::Open { producer, .. } = &self.state else { return End::Closed(self.why_closed()) };
-        let producer = producer.clone();
+        let State::Open { producers, turn, .. } = &self.state else { return End::Closed(self.why_closed()) };
+        let producer = producers[*turn].clone();
+        self.began_at = Some(Instant::now());
         if let Err(error) = producer.begin_transaction() {
             return self.failed(&error);
         }
@@ -146,9 +182,11 @@ impl Writer {
         if let Some(error) = spoiled {
             return self.roll_back(&error, reports);
         }
+        self.wait_handled(&producer);
         match producer.commit_transaction(self.answer_timeout) {
             Ok(()) => {
                 self.observer.answered();
+                self.pass_turn();
                 End::Committed(reports)
             }
             Err(error) if must_roll_back(&error) => self.roll_back(&error, reports),
@@ -157,7 +195,7 @@ impl Writer {
     }
 
     /// Waits for the reports, which librdkafka owes us within the answer timeout, and tells the error of one that was sent
-    /// and failed. A commit would wait for them too, but its binding looks only every 100 ms.
+    /// and failed.
     fn reports(&self, sent: Vec<Result<DeliveryFuture, KafkaError>>) -> (Vec<Report>, Option<KafkaError>) {
         let until = tokio::time::Instant::now() + self.answer_timeout + REPORT_BEYOND_ANSWER;
         let runtime = tokio::runtime::Handle::current();
@@ -180,6 +218,15 @@ impl Writer {
         (reports, spoiled)
     }
 
+    /// Waits until librdkafka has let go of what it reported, some microseconds later. A commit would wait for that too,
+    /// but its binding looks again only after 100 ms, which every second commit of a single document then took.
+    fn wait_handled(&self, producer: &TransactionalProducer) {
+        let until = Instant::now() + HANDLED_WAIT_MAX;
+        while producer.in_flight_count() > 0 && Instant::now() < until {
+            std::thread::sleep(HANDLED_PAUSE);
+        }
+    }
+
     fn enqueue(&self, producer: &TransactionalProducer, record: &Record) -> Result<DeliveryFuture, KafkaError> {
         let mut message = FutureRecord::to(&self.topic).key(&record.key).headers(record.headers());
         if let Some(value) = &record.value {
@@ -189,8 +236,10 @@ impl Writer {
     }
 
     fn roll_back(&mut self, cause: &KafkaError, reports: Vec<Report>) -> End {
-        let State::Open { producer, unfinished } = &mut self.state else { return End::Closed(self.why_closed()) };
-        let aborted = producer.abort_transaction(self.answer_timeout);
+        let State::Open { producers, turn, unfinished } = &mut self.state else {
+            return End::Closed(self.why_closed());
+        };
+        let aborted = producers[*turn].abort_transaction(self.answer_timeout);
         match aborted {
             Ok(()) => End::RolledBack(reports, describe(cause)),
             Err(error) if is_fatal(&error) => self.failed(&error),
@@ -211,14 +260,15 @@ impl Writer {
             }
             return End::Unknown(reason);
         }
-        self.state = State::Closed { reason: reason.clone(), had_it: true };
+        self.state = State::Closed(reason.clone());
         // A commit that is refused to a fenced producer is not carried out.
         if is_fenced(error) { End::Closed(Closed::Unavailable(reason)) } else { End::Unknown(reason) }
     }
 
     /// Ends what an earlier transaction left open.
     fn settle(&mut self) -> Result<(), Closed> {
-        let State::Open { producer, unfinished } = &mut self.state else { return Err(self.why_closed()) };
+        let State::Open { producers, turn, unfinished } = &mut self.state else { return Err(self.why_closed()) };
+        let producer = &producers[*turn];
         let Some(open) = *unfinished else { return Ok(()) };
         let mut ended = match open {
             Unfinished::Commit => producer.commit_transaction(self.answer_timeout),
@@ -235,10 +285,16 @@ impl Writer {
             }
             Err(error) if is_fatal(&error) => {
                 let reason = describe(&error);
-                self.state = State::Closed { reason: reason.clone(), had_it: true };
+                self.state = State::Closed(reason.clone());
                 Err(Closed::Unavailable(reason))
             }
             Err(error) => Err(self.unavailable(&error)),
+        }
+    }
+
+    fn pass_turn(&mut self) {
+        if let State::Open { producers, turn, .. } = &mut self.state {
+            *turn = (*turn + 1) % producers.len();
         }
     }
 
@@ -283,7 +339,7 @@ impl Writer {
 
     fn why_closed(&self) -> Closed {
         match &self.state {
-            State::Closed { reason, .. } => Closed::Unavailable(reason.clone()),
+            State::Closed(reason) => Closed::Unavailable(reason.clone()),
             State::TakenOver => self.taken_over(),
             State::Open { .. } => Closed::Unavailable("it is open".to_owned()),
         }

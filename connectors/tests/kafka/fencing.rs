@@ -12,10 +12,13 @@ use crate::support::{assert_all_done, key, new_topic_name, open, options, rows, 
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// A bare producer that holds the sink's right to write.
-fn bare(servers: &str, topic: &str) -> ThreadedProducer<DefaultProducerContext> {
+/// What the transactional ids of a writer's two producers end with.
+const TURNS: [&str; 2] = ["", "/2"];
+
+/// A bare producer that holds half of the sink's right to write.
+fn bare(servers: &str, topic: &str, turn: &str) -> ThreadedProducer<DefaultProducerContext> {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", servers).set("transactional.id", format!("millstream.{topic}"));
+    config.set("bootstrap.servers", servers).set("transactional.id", format!("millstream.{topic}{turn}"));
     let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer");
     producer.init_transactions(ANSWER_WITHIN).expect("the right to write");
     producer
@@ -48,34 +51,49 @@ async fn a_writer_that_was_taken_over_from_can_do_no_harm() {
 #[tokio::test]
 async fn what_a_dead_writer_left_unfinished_never_shows() {
     let servers = KafkaBroker::shared().await.bootstrap_servers();
-    let topic = new_topic_name();
-    assert_all_done(&open(options(&servers, &topic)).await.put(&[upsert(1, 5, "before")]).await);
-    let dead = bare(&servers, &topic);
-    dead.begin_transaction().expect("begun");
-    let id = key(1).uuid.to_string();
-    dead.send(BaseRecord::<str, str>::to(&topic).key(&id).payload("half a batch"))
-        .map_err(|(error, _)| error)
-        .expect("queued");
-    dead.flush(ANSWER_WITHIN).expect("it is in the log");
+    for turn in TURNS {
+        let topic = new_topic_name();
+        assert_all_done(&open(options(&servers, &topic)).await.put(&[upsert(1, 5, "before")]).await);
+        let dead = bare(&servers, &topic, turn);
+        dead.begin_transaction().expect("begun");
+        let id = key(1).uuid.to_string();
+        dead.send(BaseRecord::<str, str>::to(&topic).key(&id).payload("half a batch"))
+            .map_err(|(error, _)| error)
+            .expect("queued");
+        dead.flush(ANSWER_WITHIN).expect("it is in the log");
 
-    let next: KafkaSink = open(options(&servers, &topic)).await;
-    assert!(dead.commit_transaction(ANSWER_WITHIN).is_err(), "it was fenced");
-    assert_all_done(&next.put(&[upsert(1, 6, "after")]).await);
-    assert_eq!(versions(&servers, &topic), ["5", "6"]);
-    assert_eq!(state(&next).await.get(&key(1).uuid).map(|(version, _)| *version), Some(6));
+        let next: KafkaSink = open(options(&servers, &topic)).await;
+        assert!(dead.commit_transaction(ANSWER_WITHIN).is_err(), "it was fenced");
+        assert_all_done(&next.put(&[upsert(1, 6, "after")]).await);
+        assert_eq!(versions(&servers, &topic), ["5", "6"]);
+        assert_eq!(state(&next).await.get(&key(1).uuid).map(|(version, _)| *version), Some(6));
+    }
 }
 
 #[tokio::test]
-async fn a_writer_that_lost_its_producer_but_not_the_topic_goes_on() {
+async fn a_writer_that_lost_a_producer_but_not_the_topic_goes_on() {
     let servers = KafkaBroker::shared().await.bootstrap_servers();
     let topic = new_topic_name();
     let sink = open(options(&servers, &topic)).await;
-    assert_all_done(&sink.put(&[upsert(1, 5, "before")]).await);
-    // As a coordinator does to a producer whose transaction lasted too long.
-    drop(bare(&servers, &topic));
-    let outcomes = sink.put(&[upsert(1, 6, "refused")]).await;
-    assert!(matches!(outcomes[..], [Outcome::Retry { cause: RetryCause::Unavailable, .. }]), "{outcomes:?}");
-    sink.prepare().await.unwrap_or_else(|error| panic!("{error}"));
-    assert_all_done(&sink.put(&[upsert(1, 6, "after")]).await);
-    assert_eq!(versions(&servers, &topic), ["5", "6"]);
+    let mut written = Vec::new();
+    for turn in TURNS {
+        // As a coordinator does to a producer whose transaction lasted too long.
+        drop(bare(&servers, &topic, turn));
+        // The other producer may have its turn first.
+        let refused = loop {
+            let version = 5 + written.len() as i64;
+            let outcomes = sink.put(&[upsert(1, version, "perhaps refused")]).await;
+            if outcomes != [Outcome::Done] {
+                break outcomes;
+            }
+            written.push(version.to_string());
+            assert!(written.len() < 2 * TURNS.len(), "nobody noticed");
+        };
+        assert!(matches!(refused[..], [Outcome::Retry { cause: RetryCause::Unavailable, .. }]), "{refused:?}");
+        sink.prepare().await.unwrap_or_else(|error| panic!("{error}"));
+        let version = 5 + written.len() as i64;
+        assert_all_done(&sink.put(&[upsert(1, version, "after")]).await);
+        written.push(version.to_string());
+    }
+    assert_eq!(versions(&servers, &topic), written);
 }

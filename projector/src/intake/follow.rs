@@ -70,6 +70,7 @@ async fn session(context: &Context, lost: bool, stop: &CancellationToken) -> Res
         opened = open(context, lost) => opened?,
     };
     let mut source = opened.source;
+    context.set_position_kind(opened.kind);
     context.set_source_status(source.status());
     let pumped = pump(context, &mut *source, &turn, stop).await;
     let stopped = source.shutdown().await;

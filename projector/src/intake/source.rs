@@ -50,6 +50,17 @@ pub enum PositionKind {
     Offsets,
 }
 
+impl PositionKind {
+    /// What the difference of two positions counts.
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Self::Wal => "bytes",
+            Self::Transactions => "transactions",
+            Self::Offsets => "records",
+        }
+    }
+}
+
 /// A source that is open.
 pub struct Opened {
     /// The source.

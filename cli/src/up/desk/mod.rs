@@ -78,12 +78,16 @@ fn failed(error: FleetError) -> Failure {
 /// The lanes that a name means: one, or one for each generation of a sink.
 async fn lanes(about: &About, name: &str) -> Result<Vec<String>, Failure> {
     let names = about.fleet.names().await.map_err(failed)?;
-    let meant: Vec<String> = names.iter().filter(|lane| LaneName::parse(lane).is_meant_by(name)).cloned().collect();
+    let meant = meant(&names, name);
     if meant.is_empty() { Err(failed(FleetError::Unknown { name: name.to_owned(), names })) } else { Ok(meant) }
 }
 
+fn meant(names: &[String], name: &str) -> Vec<String> {
+    names.iter().filter(|lane| LaneName::parse(lane).is_meant_by(name)).cloned().collect()
+}
+
 async fn add(about: &About, sink: &str, fill: Option<Spec>) -> Result<Value, Failure> {
-    if lanes(about, sink).await.is_ok() {
+    if !meant(&about.fleet.names().await.map_err(failed)?, sink).is_empty() {
         return Err(failed(FleetError::Exists(sink.to_owned())));
     }
     let lane = about.sinks.lane_of_new(sink).await.map_err(Failure::failed)?;
@@ -108,10 +112,9 @@ pub(super) async fn add_wanted(about: &About) -> usize {
 
 /// Removes old tombstones, unless a copy may need them: also one that is wanted and not there yet.
 pub(super) async fn prune_tombstones(about: &About, keep: Duration) -> Result<Pruned, Failure> {
-    for sink in &about.wanted {
-        if lanes(about, sink).await.is_err() {
-            return Ok(Pruned::HeldBack(HeldBack::Absent(sink.clone())));
-        }
+    let names = about.fleet.names().await.map_err(failed)?;
+    if let Some(sink) = about.wanted.iter().find(|sink| meant(&names, sink).is_empty()) {
+        return Ok(Pruned::HeldBack(HeldBack::Absent(sink.clone())));
     }
     if about.replay.job().is_some_and(|job| job.state == JobState::Running) {
         return Ok(Pruned::HeldBack(HeldBack::Replay("the cache".to_owned())));
