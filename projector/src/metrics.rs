@@ -189,7 +189,7 @@ fn describe_intake() {
     describe_gauge!(
         INTAKE_LAG,
         Unit::Count,
-        "Between the server's position and the confirmed one: bytes of WAL, transactions (polling) or records (a topic)"
+        "Between the server's position and the confirmed one: bytes of WAL, transactions (polling) or offsets (a topic)"
     );
     describe_gauge!(
         INTAKE_BEHIND_MS,

@@ -40,7 +40,7 @@ pub struct SourceReport {
     pub confirmed: String,
     /// How far what is confirmed is behind the server, in `lag_unit`.
     pub lag: u64,
-    /// `bytes` of WAL (a slot), `transactions` (polling) or `records` (a topic).
+    /// `bytes` of WAL (a slot), `transactions` (polling) or `offsets` (a topic, marks of transactions included).
     pub lag_unit: &'static str,
     /// How long ago the server was where the confirmed position is; 0 if nothing is behind.
     pub behind_ms: u64,

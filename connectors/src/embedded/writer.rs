@@ -199,8 +199,10 @@ impl Work {
                 _ if is_old => Outcome::Superseded,
                 Err(outcome) => outcome,
                 Ok(block) => {
-                    let delete = UserOperation::Delete(Term::from_field_bytes(layout.block, entry.uuid.as_bytes()));
-                    let operations = std::iter::once(delete).chain(block.into_iter().map(UserOperation::Add));
+                    // A commit looks for what is to be deleted in every segment: only for what is there.
+                    let old = held.map(|_| Term::from_field_bytes(layout.block, entry.uuid.as_bytes()));
+                    let operations = old.map(UserOperation::Delete).into_iter();
+                    let operations = operations.chain(block.into_iter().map(UserOperation::Add));
                     // One call, so that the block stays together.
                     writer.run(operations.collect::<Vec<_>>())?;
                     written.insert(entry.uuid, entry.version);

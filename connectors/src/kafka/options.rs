@@ -85,6 +85,8 @@ pub struct KafkaOptions {
     pub record_bytes_max: usize,
     /// Whether a topic that is not there is made.
     pub create_topic: bool,
+    /// How often the mark of who writes is renewed, by a batch: well below the broker's `offsets.retention.minutes`.
+    pub mark_every: Duration,
     /// For how long to wait for an answer of the brokers, 1 s to 5 min.
     pub answer_timeout: Duration,
     /// More properties of librdkafka: SASL, TLS, compression. Their values are never printed.
@@ -92,6 +94,9 @@ pub struct KafkaOptions {
     /// The types of the schema, by the keys that deliveries carry.
     pub resources: Vec<ResourceKey>,
 }
+
+/// Brokers forget offsets that nobody committed for a week, unless they are told otherwise.
+const MARK_EVERY: Duration = Duration::from_secs(3_600);
 
 impl KafkaOptions {
     /// Options for a topic of one partition and one copy, with the contract's least and Kafka's usual figures.
@@ -105,6 +110,7 @@ impl KafkaOptions {
             delete_retention: DELETE_RETENTION_MIN,
             record_bytes_max: RECORD_BYTES_DEFAULT,
             create_topic: true,
+            mark_every: MARK_EVERY,
             answer_timeout: Duration::from_secs(30),
             properties: BTreeMap::new(),
             resources,

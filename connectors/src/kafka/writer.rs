@@ -57,6 +57,8 @@ pub(super) struct Writer {
     number: String,
     /// This writer has had the right, so it is only its own if the mark still says so.
     had_it: bool,
+    mark_every: Duration,
+    marked_at: Instant,
     /// When the last transaction began.
     began_at: Option<Instant>,
     state: State,
@@ -115,6 +117,8 @@ impl Writer {
             answer_timeout: options.answer_timeout,
             number: Uuid::new_v4().to_string(),
             had_it: false,
+            mark_every: options.mark_every,
+            marked_at: Instant::now(),
             began_at: None,
             state: State::Closed("it was not prepared yet".to_owned()),
         }
@@ -145,6 +149,7 @@ impl Writer {
         }
         self.put_mark(&first).map_err(|error| self.unavailable(&error))?;
         self.had_it = true;
+        self.marked_at = Instant::now();
         let second = self.producer(1)?;
         // Who opened it since has fenced the first producer, and may think that it has fenced both.
         self.check_mark()?;
@@ -183,8 +188,13 @@ impl Writer {
             return self.roll_back(&error, reports);
         }
         self.wait_handled(&producer);
-        match producer.commit_transaction(self.answer_timeout) {
+        let renews = self.must_renew_mark();
+        let marked = if renews { self.add_mark(&producer) } else { Ok(()) };
+        match marked.and_then(|()| producer.commit_transaction(self.answer_timeout)) {
             Ok(()) => {
+                if renews {
+                    self.marked_at = Instant::now();
+                }
                 self.observer.answered();
                 self.pass_turn();
                 End::Committed(reports)
@@ -298,7 +308,18 @@ impl Writer {
         }
     }
 
+    /// Only by the first producer: who takes over fences it before putting a mark of its own, so that is never replaced.
+    fn must_renew_mark(&self) -> bool {
+        self.marked_at.elapsed() >= self.mark_every && matches!(self.state, State::Open { turn: 0, .. })
+    }
+
     fn put_mark(&self, producer: &TransactionalProducer) -> Result<(), KafkaError> {
+        producer.begin_transaction()?;
+        self.add_mark(producer)?;
+        producer.commit_transaction(self.answer_timeout)
+    }
+
+    fn add_mark(&self, producer: &TransactionalProducer) -> Result<(), KafkaError> {
         let reader = BaseConsumer::from_config_and_context(&self.reader_config, self.observer.clone())?;
         let Some(group) = reader.group_metadata() else {
             return Err(KafkaError::ClientCreation("a reader without a group".to_owned()));
@@ -307,15 +328,13 @@ impl Writer {
         let mut first = mark.add_partition(&self.topic, 0);
         first.set_offset(Offset::Offset(0))?;
         first.set_metadata(&self.number);
-        producer.begin_transaction()?;
-        producer.send_offsets_to_transaction(&mark, &group, self.answer_timeout)?;
-        producer.commit_transaction(self.answer_timeout)
+        producer.send_offsets_to_transaction(&mark, &group, self.answer_timeout)
     }
 
     /// Notices that another writer has come.
     fn check_mark(&mut self) -> Result<(), Closed> {
         let found = self.mark().map_err(|error| self.unavailable(&error))?;
-        // A mark that nobody renewed for long is forgotten by the broker; nobody else's is there then.
+        // The broker forgets a mark after a week without a batch that renewed it: nobody else wrote in that week.
         if found.is_empty() || found == self.number {
             return Ok(());
         }

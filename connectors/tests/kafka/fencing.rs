@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use millstream_connectors::kafka::KafkaSink;
+use millstream_connectors::kafka::{KafkaOptions, KafkaSink};
 use millstream_projector::sink::{Outcome, RetryCause, Sink, SinkError};
 use millstream_testkit::KafkaBroker;
+use rdkafka::TopicPartitionList;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 use crate::support::{assert_all_done, key, new_topic_name, open, options, rows, state, upsert};
@@ -22,6 +26,17 @@ fn bare(servers: &str, topic: &str, turn: &str) -> ThreadedProducer<DefaultProdu
     let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer");
     producer.init_transactions(ANSWER_WITHIN).expect("the right to write");
     producer
+}
+
+/// The mark of who writes, as the broker remembers it.
+fn mark(servers: &str, topic: &str) -> String {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", servers).set("group.id", format!("millstream.{topic}"));
+    let reader: BaseConsumer = config.create().expect("a reader");
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition(topic, 0);
+    let committed = reader.committed_offsets(asked, ANSWER_WITHIN).expect("an answer");
+    committed.elements()[0].metadata().to_owned()
 }
 
 fn versions(servers: &str, topic: &str) -> Vec<String> {
@@ -96,4 +111,23 @@ async fn a_writer_that_lost_a_producer_but_not_the_topic_goes_on() {
         written.push(version.to_string());
     }
     assert_eq!(versions(&servers, &topic), written);
+}
+
+#[tokio::test]
+async fn a_mark_that_the_broker_forgot_is_renewed_by_what_is_written() {
+    let servers = KafkaBroker::shared().await.bootstrap_servers();
+    let topic = new_topic_name();
+    let sink = open(KafkaOptions { mark_every: Duration::ZERO, ..options(&servers, &topic) }).await;
+    let marked = mark(&servers, &topic);
+    assert!(!marked.is_empty());
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &servers).create().expect("a client");
+    // As it does after a week.
+    let forgotten = admin.delete_groups(&[&format!("millstream.{topic}")], &AdminOptions::new()).await;
+    assert!(matches!(forgotten.as_deref(), Ok([Ok(_)])), "{forgotten:?}");
+    assert_eq!(mark(&servers, &topic), "");
+    for version in 1..=TURNS.len() as i64 {
+        assert_all_done(&sink.put(&[upsert(1, version, "written")]).await);
+    }
+    assert_eq!(mark(&servers, &topic), marked);
 }

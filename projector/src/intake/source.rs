@@ -56,7 +56,7 @@ impl PositionKind {
         match self {
             Self::Wal => "bytes",
             Self::Transactions => "transactions",
-            Self::Offsets => "records",
+            Self::Offsets => "offsets",
         }
     }
 }
