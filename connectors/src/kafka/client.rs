@@ -9,6 +9,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::producer::FutureProducer;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::options::KafkaOptions;
@@ -98,6 +99,9 @@ pub(super) fn writer_id(options: &KafkaOptions) -> String {
 fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
+
+/// One of the writer's two.
+pub(super) type TransactionalProducer = FutureProducer<Observer>;
 
 /// Hears what librdkafka tells between calls. Shared by the clients of one sink.
 #[derive(Debug, Clone, Default)]

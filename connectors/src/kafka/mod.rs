@@ -14,6 +14,7 @@
 
 mod client;
 mod envelope;
+mod mark;
 mod options;
 mod outcome;
 mod partition;

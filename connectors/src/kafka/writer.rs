@@ -9,9 +9,8 @@
 //! the order in which it was given. Readers of committed records stop where the first undecided one begins.
 //!
 //! A producer also ends by itself, after an outage that was longer than its transactions may last. librdkafka calls that
-//! fenced too. So a new producer commits a *mark* first: an offset of the group that is named like the writer, with the
-//! number of this writer as its metadata. Who finds another's mark was taken over from and stays closed; who finds its
-//! own opens again, and nobody has written in between.
+//! fenced too. So whoever opens the first commits its *mark* before it opens the second ([`Mark`]). Who finds another's mark
+//! was taken over from and stays closed; who finds its own opens again, and nobody has written in between.
 //!
 //! A commit whose answer did not come is settled before anything else is written. What was in doubt is in the log before
 //! what comes next, or never: a later delete stays later.
@@ -20,18 +19,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
-use rdkafka::{Offset, TopicPartitionList};
-use uuid::Uuid;
+use rdkafka::producer::{DeliveryFuture, FutureRecord, Producer};
 
-use super::client::{self, Observer};
+use super::client::{self, Observer, TransactionalProducer};
 use super::envelope::Record;
+use super::mark::{Found, Mark};
 use super::options::KafkaOptions;
 use super::outcome::describe;
-
-type TransactionalProducer = FutureProducer<Observer>;
 
 /// librdkafka looks for records that waited too long once a second.
 const REPORT_BEYOND_ANSWER: Duration = Duration::from_secs(5);
@@ -50,15 +45,11 @@ const RECORDS_ENOUGH: usize = 500;
 pub(super) struct Writer {
     topic: String,
     producer_configs: [ClientConfig; 2],
-    reader_config: ClientConfig,
     observer: Observer,
     answer_timeout: Duration,
-    /// Tells this writer from any other, ever.
-    number: String,
+    mark: Mark,
     /// This writer has had the right, so it is only its own if the mark still says so.
     had_it: bool,
-    mark_every: Duration,
-    marked_at: Instant,
     /// When the last transaction began.
     began_at: Option<Instant>,
     state: State,
@@ -112,13 +103,10 @@ impl Writer {
         Self {
             topic: options.topic.clone(),
             producer_configs: client::producers(options),
-            reader_config: client::reader(options),
+            mark: Mark::new(options, observer.clone()),
             observer,
             answer_timeout: options.answer_timeout,
-            number: Uuid::new_v4().to_string(),
             had_it: false,
-            mark_every: options.mark_every,
-            marked_at: Instant::now(),
             began_at: None,
             state: State::Closed("it was not prepared yet".to_owned()),
         }
@@ -149,7 +137,7 @@ impl Writer {
         }
         self.put_mark(&first).map_err(|error| self.unavailable(&error))?;
         self.had_it = true;
-        self.marked_at = Instant::now();
+        self.mark.was_put();
         let second = self.producer(1)?;
         // Who opened it since has fenced the first producer, and may think that it has fenced both.
         self.check_mark()?;
@@ -189,11 +177,11 @@ impl Writer {
         }
         self.wait_handled(&producer);
         let renews = self.must_renew_mark();
-        let marked = if renews { self.add_mark(&producer) } else { Ok(()) };
+        let marked = if renews { self.mark.put_by(&producer) } else { Ok(()) };
         match marked.and_then(|()| producer.commit_transaction(self.answer_timeout)) {
             Ok(()) => {
                 if renews {
-                    self.marked_at = Instant::now();
+                    self.mark.was_put();
                 }
                 self.observer.answered();
                 self.pass_turn();
@@ -310,46 +298,24 @@ impl Writer {
 
     /// Only by the first producer: who takes over fences it before putting a mark of its own, so that is never replaced.
     fn must_renew_mark(&self) -> bool {
-        self.marked_at.elapsed() >= self.mark_every && matches!(self.state, State::Open { turn: 0, .. })
+        self.mark.is_due() && matches!(self.state, State::Open { turn: 0, .. })
     }
 
     fn put_mark(&self, producer: &TransactionalProducer) -> Result<(), KafkaError> {
         producer.begin_transaction()?;
-        self.add_mark(producer)?;
+        self.mark.put_by(producer)?;
         producer.commit_transaction(self.answer_timeout)
-    }
-
-    fn add_mark(&self, producer: &TransactionalProducer) -> Result<(), KafkaError> {
-        let reader = BaseConsumer::from_config_and_context(&self.reader_config, self.observer.clone())?;
-        let Some(group) = reader.group_metadata() else {
-            return Err(KafkaError::ClientCreation("a reader without a group".to_owned()));
-        };
-        let mut mark = TopicPartitionList::new();
-        let mut first = mark.add_partition(&self.topic, 0);
-        first.set_offset(Offset::Offset(0))?;
-        first.set_metadata(&self.number);
-        producer.send_offsets_to_transaction(&mark, &group, self.answer_timeout)
     }
 
     /// Notices that another writer has come.
     fn check_mark(&mut self) -> Result<(), Closed> {
-        let found = self.mark().map_err(|error| self.unavailable(&error))?;
-        // The broker forgets a mark after a week without a batch that renewed it: nobody else wrote in that week.
-        if found.is_empty() || found == self.number {
-            return Ok(());
+        match self.mark.find().map_err(|error| self.unavailable(&error))? {
+            Found::Own | Found::Nothing => Ok(()),
+            Found::Another => {
+                self.state = State::TakenOver;
+                Err(self.taken_over())
+            }
         }
-        self.state = State::TakenOver;
-        Err(self.taken_over())
-    }
-
-    fn mark(&self) -> Result<String, KafkaError> {
-        let reader: BaseConsumer<Observer> =
-            BaseConsumer::from_config_and_context(&self.reader_config, self.observer.clone())?;
-        let mut asked = TopicPartitionList::new();
-        asked.add_partition(&self.topic, 0);
-        let committed = reader.committed_offsets(asked, self.answer_timeout)?;
-        let first = committed.elements().first().map(|first| first.error().map(|()| first.metadata().to_owned()));
-        first.unwrap_or_else(|| Ok(String::new()))
     }
 
     fn unavailable(&self, error: &KafkaError) -> Closed {
