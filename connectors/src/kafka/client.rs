@@ -23,6 +23,8 @@ const READ_AHEAD_KIB: usize = 4_096;
 const LOOK_AGAIN_MS: u32 = 10;
 /// What one answer to a reader carries.
 const FETCH_BYTES_MAX: usize = 1 << 20;
+/// Events of a client that got no answer, at most: a few for each broker and each time that it tried.
+const EVENTS_MAX: usize = 64;
 /// A producer's batch, unless a record may not even be that large.
 const BATCH_BYTES_MAX: usize = 1_000_000;
 
@@ -35,6 +37,15 @@ pub(crate) fn connection(bootstrap_servers: &str, properties: &BTreeMap<String, 
     }
     config.set("bootstrap.servers", bootstrap_servers);
     config
+}
+
+/// Lets a client that got no answer tell its context what it heard meanwhile, with a `poll` that takes one event and does
+/// not wait. The binding answers for a line of the log as if there was nothing, so an empty answer is not the end: what
+/// went wrong stands behind its own line in the log.
+pub(crate) fn hear(mut poll: impl FnMut()) {
+    for _ in 0..EVENTS_MAX {
+        poll();
+    }
 }
 
 fn common(options: &KafkaOptions) -> ClientConfig {

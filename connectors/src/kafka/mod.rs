@@ -24,7 +24,7 @@ mod sink;
 mod topic;
 mod writer;
 
-pub(crate) use client::connection;
+pub(crate) use client::{connection, hear};
 pub(crate) use options::property_fault;
 pub use options::{KafkaOptions, OptionsError, is_topic_name, topic_name};
 pub(crate) use outcome::describe;

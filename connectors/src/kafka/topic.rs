@@ -13,9 +13,6 @@ use super::client::{self, Observer};
 use super::options::KafkaOptions;
 use super::outcome::describe;
 
-/// Events of a client that could not reach anybody, at most.
-const EVENTS_MAX: usize = 16;
-
 /// What a topic is, as far as the contract cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Shape {
@@ -70,8 +67,7 @@ async fn partitions(options: &KafkaOptions, observer: &Observer, sink: &str) -> 
     let asked = tokio::task::spawn_blocking(move || {
         let metadata = reader.fetch_metadata(None, timeout);
         if metadata.is_err() {
-            // What it heard meanwhile goes to the observer.
-            (0..EVENTS_MAX).map_while(|_| reader.poll(Duration::ZERO)).for_each(drop);
+            client::hear(|| drop(reader.poll(Duration::ZERO)));
         }
         metadata
     });

@@ -9,9 +9,10 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::BaseConsumer;
 
 use super::client::{self, Observer, Shared};
-use super::open::{self, EVENTS_MAX, extent};
+use super::open::{self, extent};
 use super::options::KafkaSourceOptions;
 use super::policy::{Verdict, judge};
+use crate::kafka::hear;
 
 /// Asks where a topic ends, as often as somebody wants to know. Clones share the connection.
 #[derive(Clone)]
@@ -65,8 +66,7 @@ impl TopicEnd {
                 Ok(found.map_or(Position::ZERO, |extent| Position::before(extent.end.sum())))
             }
             Err(verdict) => {
-                // What the client heard meanwhile goes to the observer.
-                (0..EVENTS_MAX).map_while(|_| consumer.poll(Duration::ZERO)).for_each(drop);
+                hear(|| drop(consumer.poll(Duration::ZERO)));
                 client::close(consumer);
                 Err(open::explain(verdict, &self.shared))
             }

@@ -16,9 +16,7 @@ use super::ledger::Offsets;
 use super::options::KafkaSourceOptions;
 use super::policy::{Verdict, judge};
 use super::topic;
-
-/// Events of a client that could not reach anybody, at most.
-pub(super) const EVENTS_MAX: usize = 16;
+use crate::kafka::hear;
 
 /// A consumer that reads, and where it is.
 pub(super) struct Opened {
@@ -72,8 +70,7 @@ fn find(
 ) -> Result<Offsets, Verdict> {
     let found = extent(consumer, options);
     if found.is_err() {
-        // What the client heard meanwhile goes to the observer.
-        (0..EVENTS_MAX).map_while(|_| consumer.recv().now_or_never()).for_each(drop);
+        hear(|| drop(consumer.recv().now_or_never()));
     }
     let Some(extent) = found? else {
         return Err(Verdict::Retry(format!("topic {} does not exist yet", options.topic)));

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_connectors::kafka_source::{
-    ChangeTopicError, ChangeTopicOptions, ChangeTopicWriter, KafkaSource, KafkaSourceOptions, RecordForm, begin_anew,
+    ChangeTopicError, ChangeTopicOptions, ChangeTopicWriter, KafkaSource, KafkaSourceOptions, RecordForm, TopicEnd,
+    begin_anew,
 };
 use millstream_outbox::source::{SourceError, SourceStatus};
 use millstream_outbox::{Change, ChangeKind, Position};
@@ -317,6 +318,14 @@ async fn a_user_needs_the_right_password() {
         let error = status.last_error.clone().unwrap_or_default();
         assert!(!error.contains("hunter2"), "{error}");
         !status.connected && error.to_lowercase().contains("authentication")
+    })
+    .await;
+    let asker = KafkaSourceOptions { answer_timeout: Duration::from_secs(3), ..with_password("hunter2") };
+    let asker = TopicEnd::new(asker).expect("the options are right");
+    wait_until("whoever asks where the topic ends to be told", PATIENCE, || async {
+        let error = asker.now().await.expect_err("refused").to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+        error.to_lowercase().contains("authentication")
     })
     .await;
 }

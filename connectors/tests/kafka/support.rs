@@ -18,7 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
 pub(crate) const PARTITIONS: u32 = 3;
-const READY_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const READY_WITHIN: Duration = Duration::from_secs(60);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// A name that no other test has.
