@@ -17,9 +17,9 @@ pub mod demo;
 pub mod exit;
 pub mod failure;
 pub mod load;
+pub mod log_lines;
 pub mod signal;
 pub mod sinks;
-pub mod telemetry;
 pub mod up;
 
 use args::{Action, Arguments, ConfigAction, DdlAction, RebuildAction, SchemaAction, SinkAction};
@@ -64,7 +64,7 @@ fn execute(arguments: Arguments) -> Outcome {
     if let Action::Config(action) = &arguments.command {
         return command::config::run(action, &settings, &mut out);
     }
-    telemetry::log(&config.log);
+    log_lines::begin(&config.log);
     // Two providers of cryptography are compiled in: without a choice the first TLS connection would panic.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("the provider of cryptography was chosen before");

@@ -16,6 +16,7 @@ mod options;
 mod parts;
 mod publish;
 mod queue;
+mod recorder;
 mod role;
 mod running;
 mod search;
@@ -24,17 +25,16 @@ mod upkeep;
 
 use crate::{
     command::Outcome, compiled::Compiled, config::Config, control::Control, database::Server, exit::Exit,
-    failure::Failure, signal::Signals, telemetry,
+    failure::Failure, signal::Signals,
 };
 use board::Board;
 pub(crate) use desk::{mend, told};
 use metrics_exporter_prometheus::PrometheusHandle;
 use millstream_store::{connect::Database, provision};
-pub(crate) use numbers::describe;
 pub(crate) use parts::cache_replay;
-pub(crate) use publish::describe as describe_publish;
 pub use publish::run as publish;
 pub(crate) use queue::Queue;
+pub use recorder::describe as describe_metrics;
 pub use role::Role;
 use running::{Running, Why};
 pub(crate) use source::factory as source;
@@ -54,7 +54,7 @@ pub async fn run(role: Role, config: Config, out: &mut (dyn Write + Send)) -> Ou
     })?;
     std::fs::create_dir_all(&config.data_dir)
         .map_err(|error| Failure::failed(format!("cannot make the folder {}: {error}", config.data_dir.display())))?;
-    let recorder = telemetry::record().map_err(Failure::failed)?;
+    let recorder = recorder::install()?;
     let board = Board::default();
     let control = Control::open(&config.data_dir, board.handler()).await?;
     let mut server = Server::own(&config).await?;

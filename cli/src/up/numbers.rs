@@ -20,7 +20,7 @@ const NEWEST_VERSION: &str = "millstream_database_newest_version";
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// Says of every metric here what it means.
-pub(crate) fn describe() {
+pub(super) fn describe() {
     describe_gauge!(INFO, "1, with the version, the role and the process id as labels");
     describe_gauge!(UPTIME_MS, Unit::Milliseconds, "Time since the process started");
     describe_gauge!(MANAGED, "1 if the database server is the process's own");

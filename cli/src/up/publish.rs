@@ -3,7 +3,7 @@
 //! It keeps nothing on this machine, so it needs neither the schema nor a data folder of its own. A second one stands by.
 
 use super::{
-    options,
+    options, recorder,
     source::{brokers, slot_options},
 };
 use crate::{
@@ -12,7 +12,6 @@ use crate::{
     exit::Exit,
     failure::Failure,
     signal::Signals,
-    telemetry,
 };
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use millstream_api::{Check, StatusParts, serve_status};
@@ -30,7 +29,7 @@ pub(crate) const PUBLISHED: &str = "millstream_publish_changes_total";
 pub(crate) const CONNECTED: &str = "millstream_publish_connected";
 
 /// Tells the recorder what these metrics are.
-pub(crate) fn describe() {
+pub(super) fn describe() {
     describe_counter!(PUBLISHED, Unit::Count, "Change records written to our own change topic");
     describe_gauge!(CONNECTED, "1 while change records arrive at `millstream publish`");
 }
@@ -49,7 +48,7 @@ pub async fn run(config: Config, out: &mut (dyn Write + Send)) -> Outcome {
         .await
         .map_err(|error| Failure::failed(format!("cannot listen on {listen}: {error}; choose another --api-listen")))?;
     let address = format!("http://{}", listener.local_addr().map_err(Failure::failed)?);
-    let recorder = telemetry::record().map_err(Failure::failed)?;
+    let recorder = recorder::install()?;
     let rendered = recorder.clone();
     let probed = Arc::clone(&publisher);
     let parts = StatusParts {

@@ -36,8 +36,6 @@ pub struct KafkaSink {
     names: Arc<Names>,
     observer: Observer,
     writer: Arc<Mutex<Writer>>,
-    /// Each transaction that is under way or waits for its turn holds one more.
-    sends: Arc<()>,
 }
 
 impl KafkaSink {
@@ -49,7 +47,7 @@ impl KafkaSink {
         options.check()?;
         let observer = Observer::default();
         let writer = Arc::new(Mutex::new(Writer::new(&options, observer.clone())));
-        Ok(Self { names: Arc::new(Names::new(&options.resources)), options, observer, writer, sends: Arc::default() })
+        Ok(Self { names: Arc::new(Names::new(&options.resources)), options, observer, writer })
     }
 
     async fn open(&self) -> Result<(), SinkError> {
@@ -110,13 +108,10 @@ impl KafkaSink {
 
     /// One transaction. Once begun it runs to its end even if nobody waits for it any more.
     async fn send(&self, records: Vec<Arc<Record>>, paced: bool) -> End {
-        let _send = Arc::clone(&self.sends);
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
         let pause = writer.pause(records.len());
-        // With more than a lane has at a time, as after an outage when each goes alone, waiting gathers nothing.
-        let is_crowded = Arc::strong_count(&self.sends) > 1 + IN_FLIGHT_MAX;
         // Sleeping for no time takes a millisecond.
-        if paced && !is_crowded && !pause.is_zero() {
+        if paced && !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
         let sent = tokio::task::spawn_blocking(move || writer.send(&records)).await;

@@ -10,11 +10,17 @@ use std::time::Duration;
 /// second delete its certainty and nothing else.
 const REMEMBERED_MAX: usize = 100_000;
 
-/// What is known of requests that were not answered: they may be carried out still.
+/// What is known of requests that were not answered, by document: they may be carried out still.
 #[derive(Debug, Default)]
-pub(super) struct Unanswered {
-    /// Until when, by document.
-    until_ms: HashMap<i64, u64>,
+pub(super) struct Unanswered(HashMap<i64, Silence>);
+
+/// A request that was not answered.
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    /// Until when it may be carried out.
+    until_ms: u64,
+    /// How many documents it carried.
+    company: usize,
 }
 
 /// How long to wait before trying again.
@@ -33,8 +39,8 @@ pub(super) struct Patience {
 pub(super) struct Answer<'a> {
     pub(super) taken: &'a Taken,
     pub(super) deleted: bool,
-    /// It was delivered by itself: what went wrong is its own fault.
-    pub(super) alone: bool,
+    /// With how many it was delivered, itself included: what goes wrong with one is its own fault.
+    pub(super) company: usize,
     pub(super) outcome: &'a Outcome,
     /// Rounds in a row in which the sink could not be reached or asked for less, this one included.
     pub(super) outages: u32,
@@ -42,21 +48,21 @@ pub(super) struct Answer<'a> {
 }
 
 impl Unanswered {
-    /// Whether this document's last request was not answered: it is to be tried by itself.
-    pub(super) fn contains(&self, document_id: i64) -> bool {
-        self.until_ms.contains_key(&document_id)
+    /// How many documents the last request with this one carried, if it was not answered.
+    pub(super) fn company(&self, document_id: i64) -> Option<usize> {
+        self.0.get(&document_id).map(|silence| silence.company)
     }
 
-    fn remember(&mut self, document_id: i64, until_ms: u64) {
-        if self.until_ms.len() >= REMEMBERED_MAX {
-            self.until_ms.clear();
+    fn remember(&mut self, document_id: i64, silence: Silence) {
+        if self.0.len() >= REMEMBERED_MAX {
+            self.0.clear();
         }
-        self.until_ms.insert(document_id, until_ms);
+        self.0.insert(document_id, silence);
     }
 
     /// What becomes of the entry.
     pub(super) fn settle(&mut self, answer: Answer<'_>, patience: &Patience) -> Settled {
-        let Answer { taken, deleted, alone, outcome, outages, now_ms } = answer;
+        let Answer { taken, deleted, company, outcome, outages, now_ms } = answer;
         let (id, attempts) = (taken.work.document_id, taken.work.attempts.saturating_add(1));
         let after = |delay: Duration| now_ms.saturating_add(delay.as_millis() as u64);
         let failed = |reason: &str| Settled::Failed {
@@ -64,16 +70,18 @@ impl Unanswered {
             reason: reason.to_owned(),
         };
         match outcome {
-            Outcome::Done | Outcome::Superseded => match self.until_ms.remove(&id) {
+            Outcome::Done | Outcome::Superseded => match self.0.remove(&id) {
                 // The put that was not answered may still come after this delete: delete again when it no longer can.
-                Some(until_ms) if deleted && until_ms > now_ms => Settled::RetryAt { not_before_ms: until_ms },
+                Some(Silence { until_ms, .. }) if deleted && until_ms > now_ms => {
+                    Settled::RetryAt { not_before_ms: until_ms }
+                }
                 _ => Settled::Done,
             },
             Outcome::Rejected { reason } | Outcome::Retry { cause: RetryCause::Failed, reason } => failed(reason),
             Outcome::Retry { cause: RetryCause::Unanswered, reason } => {
-                self.remember(id, after(patience.request_life_max));
-                // In company nobody knows whose fault it was. Next time it goes by itself.
-                if alone { failed(reason) } else { Settled::RetryAt { not_before_ms: now_ms } }
+                self.remember(id, Silence { until_ms: after(patience.request_life_max), company });
+                // In company nobody knows whose fault it was. Next time it goes with fewer.
+                if company == 1 { failed(reason) } else { Settled::RetryAt { not_before_ms: now_ms } }
             }
             Outcome::Retry { cause: RetryCause::Throttled | RetryCause::Unavailable, .. } => {
                 Settled::RetryAt { not_before_ms: after(patience.outage.delay(outages)) }
@@ -83,17 +91,18 @@ impl Unanswered {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use millstream_outbox::queue::{Ticket, Work};
     use uuid::Uuid;
 
     const NOW_MS: u64 = 1_000_000;
 
-    fn taken(attempts: u32) -> Taken {
+    /// An entry of a lane.
+    pub(in super::super) fn taken(document_id: i64, attempts: u32) -> Taken {
         let work = Work {
-            document_id: 7,
-            document_uuid: Uuid::from_u128(7),
+            document_id,
+            document_uuid: Uuid::from_u128(document_id as u128),
             resource_key: 1,
             version: 5,
             xid: 0,
@@ -106,7 +115,7 @@ mod tests {
             first_enqueued_at_ms: 0,
             not_before_ms: 0,
         };
-        Taken { ticket: Ticket::new(7, 1), work }
+        Taken { ticket: Ticket::new(document_id, 1), work }
     }
 
     fn patience() -> Patience {
@@ -121,9 +130,10 @@ mod tests {
         }
     }
 
-    fn settle(unanswered: &mut Unanswered, outcome: Outcome, alone: bool, deleted: bool, now_ms: u64) -> Settled {
-        let taken = taken(1);
-        unanswered.settle(Answer { taken: &taken, deleted, alone, outcome: &outcome, outages: 3, now_ms }, &patience())
+    fn settle(unanswered: &mut Unanswered, outcome: Outcome, company: usize, deleted: bool, now_ms: u64) -> Settled {
+        let taken = taken(7, 1);
+        unanswered
+            .settle(Answer { taken: &taken, deleted, company, outcome: &outcome, outages: 3, now_ms }, &patience())
     }
 
     #[test]
@@ -131,9 +141,9 @@ mod tests {
         let mut unanswered = Unanswered::default();
         let refused = Outcome::Rejected { reason: "no date".to_owned() };
         let expected = Settled::Failed { not_before_ms: NOW_MS + 2_000, reason: "no date".to_owned() };
-        assert_eq!(settle(&mut unanswered, refused, false, false, NOW_MS), expected);
+        assert_eq!(settle(&mut unanswered, refused, 9, false, NOW_MS), expected);
         for cause in [RetryCause::Throttled, RetryCause::Unavailable] {
-            let settled = settle(&mut unanswered, Outcome::retry(cause, "away"), true, false, NOW_MS);
+            let settled = settle(&mut unanswered, Outcome::retry(cause, "away"), 1, false, NOW_MS);
             assert_eq!(settled, Settled::RetryAt { not_before_ms: NOW_MS + 400 });
         }
     }
@@ -142,20 +152,20 @@ mod tests {
     fn silence_is_blamed_on_a_document_only_when_it_was_alone() {
         let mut unanswered = Unanswered::default();
         let silence = || Outcome::retry(RetryCause::Unanswered, "no answer in 10 s");
-        let in_company = settle(&mut unanswered, silence(), false, false, NOW_MS);
+        let in_company = settle(&mut unanswered, silence(), 9, false, NOW_MS);
         assert_eq!(in_company, Settled::RetryAt { not_before_ms: NOW_MS });
-        assert!(unanswered.contains(7), "next time it goes by itself");
-        assert!(matches!(settle(&mut unanswered, silence(), true, false, NOW_MS), Settled::Failed { .. }));
-        assert_eq!(settle(&mut unanswered, Outcome::Done, true, false, NOW_MS), Settled::Done);
-        assert!(!unanswered.contains(7));
+        assert_eq!(unanswered.company(7), Some(9), "next time it goes with fewer");
+        assert!(matches!(settle(&mut unanswered, silence(), 1, false, NOW_MS), Settled::Failed { .. }));
+        assert_eq!(settle(&mut unanswered, Outcome::Done, 1, false, NOW_MS), Settled::Done);
+        assert_eq!(unanswered.company(7), None);
     }
 
     #[test]
     fn a_delete_after_silence_is_made_again_when_the_put_can_no_longer_come() {
         let mut unanswered = Unanswered::default();
-        settle(&mut unanswered, Outcome::retry(RetryCause::Unanswered, "no answer"), false, false, NOW_MS);
-        let first = settle(&mut unanswered, Outcome::Done, false, true, NOW_MS + 1);
+        settle(&mut unanswered, Outcome::retry(RetryCause::Unanswered, "no answer"), 9, false, NOW_MS);
+        let first = settle(&mut unanswered, Outcome::Done, 9, true, NOW_MS + 1);
         assert_eq!(first, Settled::RetryAt { not_before_ms: NOW_MS + 30_000 });
-        assert_eq!(settle(&mut unanswered, Outcome::Done, false, true, NOW_MS + 30_000), Settled::Done);
+        assert_eq!(settle(&mut unanswered, Outcome::Done, 9, true, NOW_MS + 30_000), Settled::Done);
     }
 }

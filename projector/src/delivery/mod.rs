@@ -9,6 +9,7 @@
 //! `dms.Tombstone`.
 
 mod figures;
+mod groups;
 mod judge;
 mod load;
 mod pace;

@@ -10,8 +10,8 @@ use millstream_outbox::queue::{Taken, Work};
 pub(super) struct Attempt {
     pub(super) taken: Taken,
     pub(super) found: Found,
-    /// It was delivered by itself.
-    pub(super) alone: bool,
+    /// With how many it was delivered, itself included.
+    pub(super) company: usize,
 }
 
 /// What was found out about one entry.
@@ -59,12 +59,13 @@ impl Round {
 }
 
 /// Delivers a batch.
-pub(super) async fn deliver(shared: &Shared, batch: Vec<Taken>, alone: bool) -> Round {
+pub(super) async fn deliver(shared: &Shared, batch: Vec<Taken>) -> Round {
+    let company = batch.len();
     let works: Vec<&Work> = batch.iter().map(|taken| &taken.work).collect();
     let loaded = match load::load(&shared.deps.database, &works).await {
         Ok(loaded) => loaded,
         Err(error) => {
-            let attempts = batch.into_iter().map(|taken| Attempt { taken, found: Found::Unread, alone });
+            let attempts = batch.into_iter().map(|taken| Attempt { taken, found: Found::Unread, company });
             return Round { attempts: attempts.collect(), outage: Some(error) };
         }
     };
@@ -79,7 +80,7 @@ pub(super) async fn deliver(shared: &Shared, batch: Vec<Taken>, alone: bool) -> 
                 outcome: outcomes.next().map_or_else(unanswered, |(outcome, _)| outcome),
             },
         };
-        Attempt { taken, found, alone }
+        Attempt { taken, found, company }
     });
     Round { attempts: attempts.collect(), outage: None }
 }

@@ -1,6 +1,7 @@
 //! The courier's loop: as many rounds at the same time as the sink bears, each entry settled by its own answer.
 
 use super::Shared;
+use super::groups::groups;
 use super::judge::{Answer, Patience, Unanswered};
 use super::pace::Pace;
 use super::round::{Attempt, Found, Round, deliver as deliver_batch};
@@ -9,6 +10,7 @@ use crate::sink::{Outcome, RetryCause};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use millstream_outbox::queue::{Settled, Taken, Ticket};
+use std::collections::VecDeque;
 use tokio_util::sync::CancellationToken;
 
 const TAKING: &str = "taking deliveries from a lane";
@@ -20,6 +22,8 @@ type Rounds<'a> = FuturesUnordered<BoxFuture<'a, Round>>;
 struct Worker<'a> {
     shared: &'a Shared,
     pace: Pace,
+    /// Taken, and waiting for the pace.
+    waiting: VecDeque<Vec<Taken>>,
     unanswered: Unanswered,
     patience: Patience,
     /// Rounds in a row that could not reach the sink, or that it asked to be spared.
@@ -40,7 +44,8 @@ pub(super) async fn deliver(shared: &Shared, stop: &CancellationToken) -> Result
         request_life_max: limits.request_life_max,
     };
     let pace = Pace::new(limits.in_flight_max);
-    let mut worker = Worker { shared, pace, unanswered: Unanswered::default(), patience, outages: 0, prepared: false };
+    let (waiting, unanswered) = (VecDeque::new(), Unanswered::default());
+    let mut worker = Worker { shared, pace, waiting, unanswered, patience, outages: 0, prepared: false };
     worker.run(limits.batch_documents_max.max(1), stop).await
 }
 
@@ -51,19 +56,20 @@ impl<'a> Worker<'a> {
         loop {
             if !self.prepared && rounds.is_empty() {
                 tokio::select! {
-                    () = stop.cancelled() => return Ok(()),
+                    () = stop.cancelled() => return self.give_back().await,
                     () = self.prepare() => {}
                 }
             }
             while self.prepared && !stop.is_cancelled() && rounds.len() < self.pace.allowed() {
-                let batch = lane.take(batch_max).await.map_err(ProjectorError::queue(TAKING))?;
-                if batch.is_empty() {
-                    break;
+                if self.waiting.is_empty() {
+                    let batch = lane.take(batch_max).await.map_err(ProjectorError::queue(TAKING))?;
+                    self.waiting.extend(groups(batch, |document_id| self.unanswered.company(document_id)));
                 }
-                self.begin(batch, &mut rounds);
+                let Some(group) = self.waiting.pop_front() else { break };
+                rounds.push(Box::pin(deliver_batch(self.shared, group)));
             }
             if stop.is_cancelled() && rounds.is_empty() {
-                return Ok(());
+                return self.give_back().await;
             }
             self.shared.figures.in_flight(rounds.len(), self.pace.allowed());
             let has_room = self.prepared && !stop.is_cancelled() && rounds.len() < self.pace.allowed();
@@ -93,20 +99,15 @@ impl<'a> Worker<'a> {
         self.prepared = true;
     }
 
-    /// Starts the rounds of a batch: one for all, and one for each whose last request was not answered.
-    fn begin(&self, batch: Vec<Taken>, rounds: &mut Rounds<'a>) {
-        let shared = self.shared;
-        let (suspects, batch): (Vec<Taken>, Vec<Taken>) =
-            batch.into_iter().partition(|taken| self.unanswered.contains(taken.work.document_id));
-        if !batch.is_empty() {
-            rounds.push(Box::pin(async move {
-                let alone = batch.len() == 1;
-                deliver_batch(shared, batch, alone).await
-            }));
+    /// What was taken and not begun is still owed.
+    async fn give_back(&mut self) -> Result<(), ProjectorError> {
+        let not_before_ms = self.shared.now_ms();
+        let owed = self.waiting.drain(..).flatten().map(|taken| (taken.ticket, Settled::RetryAt { not_before_ms }));
+        let owed: Vec<_> = owed.collect();
+        if !owed.is_empty() {
+            self.shared.deps.lane.settle(owed).await.map_err(ProjectorError::queue(SETTLING))?;
         }
-        for suspect in suspects {
-            rounds.push(Box::pin(async move { deliver_batch(shared, vec![suspect], true).await }));
-        }
+        Ok(())
     }
 
     async fn settle(&mut self, round: Round) -> Result<(), ProjectorError> {
@@ -150,11 +151,11 @@ impl<'a> Worker<'a> {
 
     fn judge(&mut self, attempt: &Attempt, now_ms: u64) -> Settled {
         let options = &self.shared.deps.options;
-        let Attempt { taken, found, alone } = attempt;
+        let Attempt { taken, found, company } = attempt;
         match found {
             Found::Answered { deleted, bytes, outcome } => {
                 let (sized, outages) = (with_size(outcome, *bytes), self.outages);
-                let answer = Answer { taken, deleted: *deleted, alone: *alone, outcome: &sized, outages, now_ms };
+                let answer = Answer { taken, deleted: *deleted, company: *company, outcome: &sized, outages, now_ms };
                 self.unanswered.settle(answer, &self.patience)
             }
             Found::Uncached => Settled::RetryAt { not_before_ms: self.shared.after_ms(options.uncached_pause) },

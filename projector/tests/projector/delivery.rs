@@ -12,8 +12,10 @@ use millstream_projector::sink::{
 use millstream_projector::{Backoff, Projector, ProjectorHandle};
 use millstream_testkit::wait_until;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// A sink that answers as it is told, and otherwise as the map behind it does.
@@ -22,6 +24,11 @@ struct Moody {
     map: MemorySink,
     mood: Mutex<Mood>,
     puts: Mutex<Vec<usize>>,
+    under_way: AtomicUsize,
+    /// The most requests that were under way at a time.
+    busiest: AtomicUsize,
+    /// Requests that may be answered yet, if somebody counts them.
+    answers: Option<Semaphore>,
 }
 
 #[derive(Default)]
@@ -73,6 +80,13 @@ impl Sink for Moody {
     fn put<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Vec<Outcome>> {
         async move {
             self.puts.lock().expect("nobody panics with the lock").push(deliveries.len());
+            let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            self.busiest.fetch_max(under_way, Ordering::SeqCst);
+            // Whoever was begun at the same time gets here too.
+            tokio::task::yield_now().await;
+            if let Some(answers) = &self.answers {
+                answers.acquire().await.expect("never closed").forget();
+            }
             let mut outcomes = Vec::with_capacity(deliveries.len());
             for delivery in deliveries {
                 outcomes.push(match self.answer(delivery) {
@@ -86,6 +100,7 @@ impl Sink for Moody {
                 outcomes.fill(Outcome::retry(RetryCause::Unanswered, "no answer"));
             }
             mood.busy = mood.busy.saturating_sub(1);
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
             outcomes
         }
         .boxed()
@@ -254,6 +269,58 @@ async fn silence_and_429_cost_retries_and_nothing_else() {
     assert!(report.retried > 0, "{report:#?}");
     assert!(!held(&sink.map).await.contains_key(&gone));
     courier.stop(PATIENCE).await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_silence_the_sink_is_not_flooded() {
+    const DOCUMENTS: usize = 90;
+    let town = Town::new().await;
+    let sink = Arc::new(Moody::default());
+    let lane = town.lane("search").await;
+    for number in 0..DOCUMENTS {
+        town.bed.post_student(number, "Ada").await;
+    }
+    wait_until("all to wait for the sink", PATIENCE, || async {
+        lane.stats().await.expect("figures").depth == DOCUMENTS as u64
+    })
+    .await;
+    sink.set(|mood| mood.silent = 3);
+    let courier = town.courier("search", Arc::<Moody>::clone(&sink)).await;
+    town.wait_equal(&sink.map).await;
+    wait_until("all to be settled", PATIENCE, || async { lane.stats().await.expect("figures").depth == 0 }).await;
+    courier.stop(PATIENCE).await.expect("it stops");
+    let puts = sink.puts.lock().expect("nobody panics with the lock").clone();
+    // Eight parts of the first; two of them met silence again and were divided into pairs.
+    assert_eq!(puts[..3], [DOCUMENTS, 12, 12], "ever fewer together: {puts:?}");
+    assert_eq!((puts.iter().min(), puts.len()), (Some(&2), 1 + 8 + 12), "not each alone: {puts:?}");
+    assert!(sink.busiest.load(Ordering::SeqCst) <= sink.limits().in_flight_max, "within the pace");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_courier_that_is_stopped_gives_back_what_waits() {
+    let town = Town::new().await;
+    let lane = town.lane("search").await;
+    for number in 0..90 {
+        town.bed.post_student(number, "Ada").await;
+    }
+    wait_until("all to wait for the sink", PATIENCE, || async { lane.stats().await.expect("figures").depth == 90 })
+        .await;
+    let sink = Arc::new(Moody { answers: Some(Semaphore::new(1)), ..Moody::default() });
+    sink.set(|mood| mood.silent = 1);
+    let first = town.courier("search", Arc::<Moody>::clone(&sink)).await;
+    let puts = || sink.puts.lock().expect("nobody panics with the lock").len();
+    wait_until("the first part to be under way", PATIENCE, || async { puts() == 2 }).await;
+    let released = async {
+        tokio::task::yield_now().await;
+        sink.answers.as_ref().expect("there are").add_permits(1_000);
+    };
+    let (stopped, ()) = tokio::join!(first.stop(PATIENCE), released);
+    stopped.expect("it stops");
+    assert_eq!(puts(), 2, "nothing was begun any more");
+    let second = town.courier("search", Arc::<Moody>::clone(&sink)).await;
+    wait_until("all to be settled", PATIENCE, || async { lane.stats().await.expect("figures").depth == 0 }).await;
+    assert_eq!(held(&sink.map).await.len(), 90);
+    second.stop(PATIENCE).await.expect("it stops");
 }
 
 #[tokio::test(flavor = "multi_thread")]
