@@ -9,7 +9,7 @@ pub enum Exit {
     Failed,
     /// The command line or the configuration cannot be used. Nothing was done.
     Usage,
-    /// `verify` only: nothing is wrong, but some copies have not caught up yet.
+    /// Nothing is wrong as far as that was seen: a copy has not caught up, or `verify` could not compare it here.
     Behind,
     /// The command talks to a running Millstream, and none answers.
     NotRunning,

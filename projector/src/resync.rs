@@ -9,16 +9,20 @@
 //! comes through the stream, what was committed before is visible to the walk, and a commit that is flushed but not
 //! visible belongs to neither unless it is waited for.
 //!
-//! What needs no looking for: deletes take their cached row with them (foreign key), and cascades are rows of their own.
-//! A document that an open cascade will stamp is compared under its own version, since the stamp brings an entry anyway.
+//! Then the ledger of tombstones: a delete has taken its cached row with it (foreign key), so no comparison can show
+//! whether the copies have heard of it. All of them are owed again; a copy that knows of one answers so.
+//!
+//! What needs no looking for: cascades are rows of their own. A document that an open cascade will stamp is compared under its own version, since the stamp brings an entry anyway.
 
 use crate::context::Context;
 use crate::error::ProjectorError;
+use crate::replay;
 use millstream_outbox::clock::Clock;
 use millstream_outbox::queue::{Work, WorkQueue};
 use millstream_store::connect::{Client, Database};
 use std::time::Duration;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 const ACTION: &str = "comparing the cache with the tables";
 
@@ -108,21 +112,36 @@ fn owed(row: &Row, now_ms: u64) -> Result<Option<Work>, tokio_postgres::Error> {
     }))
 }
 
-/// Walks all documents. Pauses while the queue is full, so that a backlog stays bounded on disk.
+/// Walks all documents, then all tombstones. Pauses while the queue is full, so that a backlog stays bounded on disk.
 pub(crate) async fn walk(context: &Context) -> Result<(), ProjectorError> {
     let (deps, options) = (&context.deps, context.options());
     outlast_running_transactions(context).await?;
     let mut cursor = i64::MIN;
     loop {
-        while queue_is_full(context).await? {
-            deps.clock.sleep(POLL).await;
-        }
+        wait_for_room(context).await?;
         let page = resync_page(&deps.database, &*deps.queue, &*deps.clock, cursor, options.resync_page).await?;
-        let Some(page) = page else { return Ok(()) };
+        let Some(page) = page else { break };
         context.figures.compared.add(page.compared);
         context.figures.enqueued.add(page.enqueued);
         cursor = page.cursor;
     }
+    let mut after = Uuid::nil();
+    loop {
+        wait_for_room(context).await?;
+        let (work, last) =
+            replay::deleted_after(&deps.database, after, options.resync_page, deps.clock.now_ms()).await?;
+        let Some(last) = last else { return Ok(()) };
+        context.figures.enqueued.add(work.len());
+        deps.queue.put(work, None).await.map_err(ProjectorError::queue(ACTION))?;
+        after = last;
+    }
+}
+
+async fn wait_for_room(context: &Context) -> Result<(), ProjectorError> {
+    while queue_is_full(context).await? {
+        context.deps.clock.sleep(POLL).await;
+    }
+    Ok(())
 }
 
 async fn queue_is_full(context: &Context) -> Result<bool, ProjectorError> {

@@ -22,6 +22,9 @@ use millstream_search::{QueryOptions, SearchError, SearchQuery};
 use std::sync::Arc;
 
 const METHODS: &str = "GET, HEAD";
+/// Documents of a page at most, whatever the configuration allows reads by key: OpenSearch answers with 10,000 at a time,
+/// and one more than asked for shows whether there are more.
+const LIMIT_MAX: u32 = 9_999;
 
 pub(crate) async fn search(
     State(api): State<Arc<Shared>>,
@@ -38,7 +41,8 @@ pub(crate) async fn search(
         return Err(Problem::new(ProblemKind::NotFound, detail));
     };
     let parameters = pairs(request.uri().query())?;
-    let options = QueryOptions { limit_default: api.options.limit_default, limit_max: api.options.limit_max };
+    let limit_max = api.options.limit_max.min(LIMIT_MAX);
+    let options = QueryOptions { limit_default: api.options.limit_default.min(limit_max), limit_max };
     let query = SearchQuery::parse(search.model.resource(address.resource), &parameters, &options)
         .map_err(|errors| Problem::bad_parameters(errors.into_iter().map(|error| error.message)))?;
     min_version::wait_for_search(&api, request.headers()).await?;

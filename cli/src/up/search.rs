@@ -29,22 +29,32 @@ impl Searching {
     }
 
     /// The sink that answers, if it is delivered to.
+    ///
+    /// A search does not ask the queue which sinks there are, or it would have no answer while the queue's brokers are
+    /// away; only before it says that there is none.
     async fn sink(&self) -> Result<&str, SearchError> {
-        let lanes = self.board.with(async |about| about.fleet.names().await.map_err(Failure::failed)).await;
-        let lanes = lanes.flatten().map_err(unavailable)?;
-        let delivered = |sink: &&str| lanes.iter().any(|lane| LaneName::parse(lane).sink == *sink);
-        match &self.configured {
-            Some(sink) => Some(sink.as_str()).filter(delivered),
-            // The embedded index belongs to the process that delivers to it.
-            None => ENGINES.into_iter().filter(|sink| self.has_embedded || *sink != EMBEDDED).find(delivered),
+        let seen = self.board.with(async |about| Ok(about.fleet.names_seen())).await.flatten().map_err(unavailable)?;
+        if let Some(sink) = self.among(&seen) {
+            return Ok(sink);
         }
-        .ok_or_else(|| {
+        let names = self.board.with(async |about| about.fleet.names().await.map_err(Failure::failed)).await;
+        self.among(&names.flatten().map_err(unavailable)?).ok_or_else(|| {
             let sink = self.configured.as_deref().unwrap_or(if self.has_embedded { EMBEDDED } else { "opensearch" });
             SearchError::Unavailable {
                 engine: "search".to_owned(),
                 reason: format!("no sink that answers searches is delivered to: `millstream sink add {sink}` adds one"),
             }
         })
+    }
+
+    /// The one of these lanes' sinks that answers.
+    fn among(&self, lanes: &[String]) -> Option<&str> {
+        let delivered = |sink: &&str| lanes.iter().any(|lane| LaneName::parse(lane).sink == *sink);
+        match &self.configured {
+            Some(sink) => Some(sink.as_str()).filter(delivered),
+            // The embedded index belongs to the process that delivers to it.
+            None => ENGINES.into_iter().filter(|sink| self.has_embedded || *sink != EMBEDDED).find(delivered),
+        }
     }
 
     async fn engine(&self) -> Result<Arc<dyn SearchEngine>, SearchError> {

@@ -13,7 +13,7 @@ use millstream_projector::sink::generations::{Generation as Standing, Generation
 use millstream_projector::sink::{Sink, SinkError};
 use millstream_search::SearchModel;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::PathBuf;
@@ -63,6 +63,8 @@ impl Drop for FolderLock {
 struct State {
     pointer: Pointer,
     open: BTreeMap<u32, Arc<Generation>>,
+    /// Generations that are being removed: nobody opens them any more.
+    going: BTreeSet<u32>,
 }
 
 impl EmbeddedStore {
@@ -105,7 +107,7 @@ impl EmbeddedStore {
         };
         let keys = Keys::of(&model);
         let shared = Arc::new(Shared { model, keys, writer_heap_bytes: options.writer_heap_bytes });
-        let state = Mutex::new(State { pointer, open: BTreeMap::new() });
+        let state = Mutex::new(State { pointer, open: BTreeMap::new(), going: BTreeSet::new() });
         let inner = Inner { folder, shared, state, _lock: FolderLock(lock) };
         inner.sweep().map_err(|error| unavailable("what was not finished cannot be removed", &error))?;
         Ok(Self { inner: Arc::new(inner) })
@@ -161,6 +163,9 @@ impl Inner {
         if let Some(open) = state.open.get(&number) {
             return Ok(Arc::clone(open));
         }
+        if state.going.contains(&number) {
+            return Err(missing(&self.path(number), number));
+        }
         let generation = Arc::new(Generation::open(self.path(number), number, &self.shared)?);
         state.open.insert(number, Arc::clone(&generation));
         Ok(generation)
@@ -211,6 +216,9 @@ impl Inner {
         // Opened first: what cannot be opened cannot answer.
         self.generation(number)?;
         let mut state = self.state();
+        if state.going.contains(&number) {
+            return Err(missing(&self.path(number), number));
+        }
         let pointer = Pointer { live: Some(number), ..state.pointer };
         self.point(&mut state, pointer)
     }
@@ -227,11 +235,17 @@ impl Inner {
         if !folder.is_dir() {
             return Err(missing(&folder, number));
         }
-        if let Some(open) = state.open.remove(&number) {
+        let open = state.open.remove(&number);
+        state.going.insert(number);
+        // The others are searched and written to meanwhile.
+        drop(state);
+        if let Some(open) = open {
             // Nothing is written to it from here on, whoever still holds it.
             open.writer.close();
         }
-        fs::remove_dir_all(&folder).map_err(|error| self.failed("the folder cannot be removed", &error))
+        let removed = fs::remove_dir_all(&folder);
+        self.state().going.remove(&number);
+        removed.map_err(|error| self.failed("the folder cannot be removed", &error))
     }
 
     fn list(&self) -> Result<Vec<Standing>, SinkError> {

@@ -53,13 +53,19 @@ impl Aliases {
         numbers.filter(|number| self.0.contains_key(&cluster.names.index(*number, DESCRIPTORS))).collect()
     }
 
+    /// The generations that have the alias of the live one, in order: several if two processes made the first at once.
+    pub(super) fn all_live(&self, cluster: &Cluster) -> Vec<u32> {
+        let live = cluster.names.live();
+        let holders = self.0.iter().filter(|(_, index)| index.aliases.contains_key(&live));
+        let numbers: BTreeSet<u32> =
+            holders.filter_map(|(index, _)| cluster.names.parse(index)).map(|(number, _)| number).collect();
+        numbers.into_iter().collect()
+    }
+
     /// The live generation; `None` while there is nothing at all.
     pub(super) fn live(&self, cluster: &Cluster) -> Result<Option<u32>, SinkError> {
         let live = cluster.names.live();
-        let holders = self.0.iter().filter(|(_, index)| index.aliases.contains_key(&live));
-        let numbers: Vec<u32> =
-            holders.filter_map(|(index, _)| cluster.names.parse(index)).map(|(number, _)| number).collect();
-        match numbers[..] {
+        match self.all_live(cluster)[..] {
             [number] => Ok(Some(number)),
             [] if self.generations(cluster).is_empty() => Ok(None),
             [] => {

@@ -78,7 +78,13 @@ impl OpenSearchIndexes {
         cluster.check_version().await?;
         template::ensure(cluster).await?;
         for _ in 0..TRIES {
-            if let Some(number) = Aliases::get(cluster).await?.live(cluster)? {
+            let aliases = Aliases::get(cluster).await?;
+            if let [first, _, ..] = aliases.all_live(cluster)[..] {
+                // Processes that did not see each other have each made one. Whoever sees it keeps the first.
+                make_live(cluster, first).await?;
+                continue;
+            }
+            if let Some(number) = aliases.live(cluster)? {
                 return Ok(number);
             }
             // A number that was given before is not given again, even if all of it was removed.
@@ -106,12 +112,13 @@ impl OpenSearchIndexes {
     async fn all(&self) -> Result<Vec<Generation>, SinkError> {
         let cluster = &*self.cluster;
         let aliases = Aliases::get(cluster).await?;
-        let live = aliases.live(cluster)?;
+        // Also when none is live, or several are: whoever shall mend that has to see them.
+        let all_live = aliases.all_live(cluster);
         let mut generations = Vec::new();
         for number in aliases.generations(cluster) {
             let Standing { created_at_ms, schema_hash, outdated } = standing(cluster, number).await?;
             let (documents, bytes) = sizes(cluster, number).await?;
-            let (live, mapping_current) = (live == Some(number), outdated.is_empty());
+            let (live, mapping_current) = (all_live.contains(&number), outdated.is_empty());
             generations.push(Generation {
                 number,
                 live,

@@ -10,9 +10,10 @@ use millstream_projector::sink::generations::{Generation, Generations};
 use millstream_projector::sink::{Delivery, SinkError};
 use millstream_search::{SearchEngine, SearchQuery};
 use millstream_testkit::{OpenSearchNode, wait_until};
+use reqwest::Method;
 use uuid::Uuid;
 
-use crate::support::{assert_all_done, model, new_prefix, open, options, resource_key, state, upsert};
+use crate::support::{ask, assert_all_done, model, new_prefix, open, options, resource_key, state, upsert};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -70,6 +71,26 @@ async fn many_processes_that_begin_at_once_make_one_generation() {
     made.sort_unstable();
     made.dedup();
     assert_eq!(made.len(), 4, "each made its own");
+}
+
+/// Two processes that did not see each other have each made the first generation. Whoever looks next keeps one of them.
+#[tokio::test]
+async fn of_two_live_generations_the_first_stays() {
+    let url = OpenSearchNode::shared().await.url();
+    let prefix = new_prefix();
+    let (indexes, first) = open(options(&url, &prefix)).await;
+    assert_all_done(&first.put(&[upsert(1, 5, "one")]).await);
+    let second = indexes.create().await.unwrap_or_else(|error| panic!("{error}"));
+    let path = format!("/{prefix}.g{second}.descriptors/_alias/{prefix}.live");
+    assert_eq!(ask(&url, Method::PUT, &path, None).await.0, 200);
+
+    let all = indexes.list().await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(numbers(&all), [(1, true), (second, true)], "both are told");
+    assert_eq!(indexes.live().await.unwrap_or_else(|error| panic!("{error}")), 1);
+    let all = indexes.list().await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(numbers(&all), [(1, true), (second, false)]);
+    assert_eq!(state(&*first).await.len(), 1);
+    indexes.remove(second).await.unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// What a search finds, as (number of the district, version).

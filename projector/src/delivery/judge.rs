@@ -21,6 +21,8 @@ struct Silence {
     until_ms: u64,
     /// How many documents it carried.
     company: usize,
+    /// What the sink had answered by then ([`Answer::answered`]).
+    answered: u64,
 }
 
 /// How long to wait before trying again.
@@ -42,8 +44,10 @@ pub(super) struct Answer<'a> {
     /// With how many it was delivered, itself included: what goes wrong with one is its own fault.
     pub(super) company: usize,
     pub(super) outcome: &'a Outcome,
-    /// Rounds in a row in which the sink could not be reached or asked for less, this one included.
+    /// Rounds in a row in which the sink could not be reached, did not answer or asked for less, this one included.
     pub(super) outages: u32,
+    /// Rounds in which the sink had an answer for any document.
+    pub(super) answered: u64,
     pub(super) now_ms: u64,
 }
 
@@ -62,7 +66,7 @@ impl Unanswered {
 
     /// What becomes of the entry.
     pub(super) fn settle(&mut self, answer: Answer<'_>, patience: &Patience) -> Settled {
-        let Answer { taken, deleted, company, outcome, outages, now_ms } = answer;
+        let Answer { taken, deleted, company, outcome, outages, answered, now_ms } = answer;
         let (id, attempts) = (taken.work.document_id, taken.work.attempts.saturating_add(1));
         let after = |delay: Duration| now_ms.saturating_add(delay.as_millis() as u64);
         let failed = |reason: &str| Settled::Failed {
@@ -79,9 +83,15 @@ impl Unanswered {
             },
             Outcome::Rejected { reason } | Outcome::Retry { cause: RetryCause::Failed, reason } => failed(reason),
             Outcome::Retry { cause: RetryCause::Unanswered, reason } => {
-                self.remember(id, Silence { until_ms: after(patience.request_life_max), company });
-                // In company nobody knows whose fault it was. Next time it goes with fewer.
-                if company == 1 { failed(reason) } else { Settled::RetryAt { not_before_ms: now_ms } }
+                let before = self.0.get(&id).map(|silence| silence.answered);
+                self.remember(id, Silence { until_ms: after(patience.request_life_max), company, answered });
+                // In company nobody knows whose fault it was: next time it goes with fewer. Alone it is to blame only if
+                // the sink had answers for others since it was silent about this one; else it may have none for anybody.
+                if company == 1 && before.is_some_and(|before| before < answered) {
+                    failed(reason)
+                } else {
+                    Settled::RetryAt { not_before_ms: after(patience.outage.delay(outages)) }
+                }
             }
             Outcome::Retry { cause: RetryCause::Throttled | RetryCause::Unavailable, .. } => {
                 Settled::RetryAt { not_before_ms: after(patience.outage.delay(outages)) }
@@ -131,9 +141,20 @@ pub(super) mod tests {
     }
 
     fn settle(unanswered: &mut Unanswered, outcome: Outcome, company: usize, deleted: bool, now_ms: u64) -> Settled {
+        settle_after(unanswered, 0, outcome, company, deleted, now_ms)
+    }
+
+    fn settle_after(
+        unanswered: &mut Unanswered,
+        answered: u64,
+        outcome: Outcome,
+        company: usize,
+        deleted: bool,
+        now_ms: u64,
+    ) -> Settled {
         let taken = taken(7, 1);
-        unanswered
-            .settle(Answer { taken: &taken, deleted, company, outcome: &outcome, outages: 3, now_ms }, &patience())
+        let answer = Answer { taken: &taken, deleted, company, outcome: &outcome, outages: 3, answered, now_ms };
+        unanswered.settle(answer, &patience())
     }
 
     #[test]
@@ -149,13 +170,18 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn silence_is_blamed_on_a_document_only_when_it_was_alone() {
+    fn silence_is_blamed_on_a_document_only_when_it_was_alone_and_others_were_answered() {
         let mut unanswered = Unanswered::default();
         let silence = || Outcome::retry(RetryCause::Unanswered, "no answer in 10 s");
         let in_company = settle(&mut unanswered, silence(), 9, false, NOW_MS);
-        assert_eq!(in_company, Settled::RetryAt { not_before_ms: NOW_MS });
+        assert_eq!(in_company, Settled::RetryAt { not_before_ms: NOW_MS + 400 });
         assert_eq!(unanswered.company(7), Some(9), "next time it goes with fewer");
-        assert!(matches!(settle(&mut unanswered, silence(), 1, false, NOW_MS), Settled::Failed { .. }));
+        let nobody_was = settle(&mut unanswered, silence(), 1, false, NOW_MS);
+        assert_eq!(nobody_was, Settled::RetryAt { not_before_ms: NOW_MS + 400 }, "the sink itself may be ill");
+        let others_were = settle_after(&mut unanswered, 1, silence(), 1, false, NOW_MS);
+        assert!(matches!(others_were, Settled::Failed { .. }));
+        let not_since = settle_after(&mut unanswered, 1, silence(), 1, false, NOW_MS);
+        assert!(matches!(not_since, Settled::RetryAt { .. }));
         assert_eq!(settle(&mut unanswered, Outcome::Done, 1, false, NOW_MS), Settled::Done);
         assert_eq!(unanswered.company(7), None);
     }

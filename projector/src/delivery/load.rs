@@ -55,7 +55,9 @@ pub(super) async fn load(database: &Database, entries: &[&Work]) -> Result<Vec<O
     let mut owed = |work: &&Work| {
         let newest = || forgotten.get(&work.document_uuid).copied();
         let delivery = found.remove(&work.document_id).or_else(|| pruned(work, newest()))?;
-        Some(Delivery { repair: work.repair, ..delivery })
+        // A copy may hold a newer version than was ever given, as after a restore: whoever had that found out deletes above.
+        let version = if work.deleted { delivery.version.max(work.version) } else { delivery.version };
+        Some(Delivery { repair: work.repair, version, ..delivery })
     };
     Ok(entries.iter().map(&mut owed).collect())
 }

@@ -140,6 +140,12 @@ impl CourierHandle {
         async move { figures::report(&shared, fatal).await }
     }
 
+    /// Whether the courier can no longer do its work ([`CourierHandle::fatal`]).
+    #[must_use]
+    pub fn has_given_up(&self) -> bool {
+        self.fatal.borrow().is_some()
+    }
+
     /// Completes when the courier can no longer do its work (its lane is gone), and says why. Never completes otherwise.
     /// Cancellation safe.
     pub async fn fatal(&self) -> String {

@@ -1,9 +1,15 @@
-//! One round: a batch out of the lane, read, put in parts that fit, each entry with its answer.
+//! One round: a batch out of the lane, read and put in parts that fit, each entry with its answer.
+//!
+//! Bodies are in memory for one request at a time. How large they are is known only once they are read, so the first few
+//! say how many are read at once after them.
 
 use super::{Shared, load};
 use crate::error::ProjectorError;
 use crate::sink::{Delivery, Limits, Outcome, RetryCause};
 use millstream_outbox::queue::{Taken, Work};
+
+/// Documents that are read before anything is known of their size.
+const FIRST_LOOK: usize = 64;
 
 /// What became of one entry.
 #[derive(Debug)]
@@ -47,6 +53,15 @@ impl Round {
         })
     }
 
+    /// Whether the sink had an answer for any document, be it a refusal.
+    pub(super) fn has_answer(&self) -> bool {
+        self.attempts.iter().any(|attempt| match &attempt.found {
+            Found::Answered { outcome: Outcome::Retry { cause, .. }, .. } => *cause == RetryCause::Failed,
+            Found::Answered { .. } => true,
+            Found::Uncached | Found::Unread => false,
+        })
+    }
+
     /// The last thing that the sink complained about.
     pub(super) fn complaint(&self) -> Option<&str> {
         self.attempts.iter().rev().find_map(|attempt| match &attempt.found {
@@ -58,36 +73,93 @@ impl Round {
     }
 }
 
-/// Delivers a batch.
+/// Delivers a batch. After a request that could not reach the sink the rest is not tried.
 pub(super) async fn deliver(shared: &Shared, batch: Vec<Taken>) -> Round {
-    let company = batch.len();
-    let works: Vec<&Work> = batch.iter().map(|taken| &taken.work).collect();
-    let loaded = match load::load(&shared.deps.database, &works).await {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            let attempts = batch.into_iter().map(|taken| Attempt { taken, found: Found::Unread, company });
-            return Round { attempts: attempts.collect(), outage: Some(error) };
+    let (company, limits) = (batch.len(), shared.deps.sink.limits());
+    let mut attempts = Vec::with_capacity(company);
+    let (mut rest, mut reading, mut lost) = (batch.into_iter(), Reading::default(), false);
+    while rest.len() > 0 {
+        let mut loaded = Vec::new();
+        let read = reading.read(shared, &mut rest, &limits, &mut loaded).await;
+        let deliveries: Vec<Delivery> = loaded.iter().filter_map(|(_, delivery)| delivery.clone()).collect();
+        let outcomes = if lost || read.is_err() { Vec::new() } else { put_in_parts(shared, &deliveries).await };
+        lost |= outcomes.iter().any(has_lost_it);
+        let mut outcomes = outcomes.into_iter();
+        let outage = read.err();
+        for (taken, delivery) in loaded {
+            let found = match delivery {
+                _ if outage.is_some() => Found::Unread,
+                None => Found::Uncached,
+                Some(delivery) => Found::Answered {
+                    deleted: matches!(delivery.content, crate::sink::Content::Deleted),
+                    bytes: delivery.bytes(),
+                    outcome: outcomes.next().unwrap_or_else(if lost { not_tried } else { unanswered }),
+                },
+            };
+            attempts.push(Attempt { taken, found, company });
         }
-    };
-    let deliveries: Vec<Delivery> = loaded.iter().flatten().cloned().collect();
-    let mut outcomes = put_in_parts(shared, &deliveries).await.into_iter().zip(&deliveries);
-    let attempts = batch.into_iter().zip(&loaded).map(|(taken, loaded)| {
-        let found = match loaded {
-            None => Found::Uncached,
-            Some(delivery) => Found::Answered {
-                deleted: matches!(delivery.content, crate::sink::Content::Deleted),
-                bytes: delivery.bytes(),
-                outcome: outcomes.next().map_or_else(unanswered, |(outcome, _)| outcome),
-            },
-        };
-        Attempt { taken, found, company }
-    });
-    Round { attempts: attempts.collect(), outage: None }
+        if outage.is_some() {
+            attempts.extend(rest.map(|taken| Attempt { taken, found: Found::Unread, company }));
+            return Round { attempts, outage };
+        }
+    }
+    Round { attempts, outage: None }
+}
+
+/// How much is read at once.
+#[derive(Default)]
+struct Reading {
+    /// What was read so far: documents, and bytes of their bodies.
+    documents: usize,
+    bytes: usize,
+}
+
+impl Reading {
+    /// Reads about as much as one request may carry; all that it takes stands in `loaded` also when the database fails.
+    async fn read(
+        &mut self,
+        shared: &Shared,
+        rest: &mut std::vec::IntoIter<Taken>,
+        limits: &Limits,
+        loaded: &mut Vec<(Taken, Option<Delivery>)>,
+    ) -> Result<(), ProjectorError> {
+        let mut bytes = 0;
+        while rest.len() > 0 && bytes < limits.batch_bytes_max {
+            let part: Vec<Taken> = rest.take(self.fitting(limits.batch_bytes_max - bytes)).collect();
+            let works: Vec<&Work> = part.iter().map(|taken| &taken.work).collect();
+            let read = load::load(&shared.deps.database, &works).await;
+            let (deliveries, failed) = match read {
+                Ok(deliveries) => (deliveries, None),
+                Err(error) => (vec![None; part.len()], Some(error)),
+            };
+            let read: usize = deliveries.iter().flatten().map(Delivery::bytes).sum();
+            (self.documents, self.bytes, bytes) = (self.documents + part.len(), self.bytes + read, bytes + read);
+            loaded.extend(part.into_iter().zip(deliveries));
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many documents of the size that they had so far have so many bytes.
+    fn fitting(&self, bytes: usize) -> usize {
+        self.bytes.checked_div(self.documents).map_or(FIRST_LOOK, |mean| (bytes / mean.max(1)).max(1))
+    }
 }
 
 /// A sink that answers for fewer than it was given has broken its promise; what it did not answer for is not done.
 fn unanswered() -> Outcome {
     Outcome::retry(RetryCause::Unanswered, "the sink's answer did not mention it")
+}
+
+/// Whether an answer says that the sink is away or wants less.
+fn has_lost_it(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Retry { cause: RetryCause::Unavailable | RetryCause::Throttled, .. })
+}
+
+fn not_tried() -> Outcome {
+    Outcome::retry(RetryCause::Throttled, "the request before it failed")
 }
 
 /// Puts all of them, in requests that keep to the sink's limits. After one that could not reach the sink the rest is not
@@ -101,13 +173,10 @@ async fn put_in_parts(shared: &Shared, deliveries: &[Delivery]) -> Vec<Outcome> 
         let (part, later) = rest.split_at(fitting(rest, &limits));
         let mut answered = sink.put(part).await;
         answered.resize_with(part.len(), unanswered);
-        let lost = answered.iter().any(|outcome| {
-            matches!(outcome, Outcome::Retry { cause: RetryCause::Unavailable | RetryCause::Throttled, .. })
-        });
+        let lost = answered.iter().any(has_lost_it);
         outcomes.extend(answered);
         if lost {
-            outcomes
-                .extend(later.iter().map(|_| Outcome::retry(RetryCause::Throttled, "the request before it failed")));
+            outcomes.extend(later.iter().map(|_| not_tried()));
             break;
         }
         rest = later;

@@ -26,8 +26,10 @@ struct Worker<'a> {
     waiting: VecDeque<Vec<Taken>>,
     unanswered: Unanswered,
     patience: Patience,
-    /// Rounds in a row that could not reach the sink, or that it asked to be spared.
+    /// Rounds in a row that could not reach the sink, that it did not answer, or that it asked to be spared.
     outages: u32,
+    /// Rounds that it had an answer in.
+    answered: u64,
     /// The sink was prepared since it was reached last.
     prepared: bool,
 }
@@ -45,7 +47,7 @@ pub(super) async fn deliver(shared: &Shared, stop: &CancellationToken) -> Result
     };
     let pace = Pace::new(limits.in_flight_max);
     let (waiting, unanswered) = (VecDeque::new(), Unanswered::default());
-    let mut worker = Worker { shared, pace, waiting, unanswered, patience, outages: 0, prepared: false };
+    let mut worker = Worker { shared, pace, waiting, unanswered, patience, outages: 0, answered: 0, prepared: false };
     worker.run(limits.batch_documents_max.max(1), stop).await
 }
 
@@ -135,6 +137,7 @@ impl<'a> Worker<'a> {
         if let Some(complaint) = round.complaint() {
             self.shared.figures.complained(now_ms, complaint.to_owned());
         }
+        self.answered += u64::from(round.has_answer());
         if round.met(RetryCause::Unavailable) {
             self.outages = self.outages.saturating_add(1);
             self.pace.lost();
@@ -143,6 +146,8 @@ impl<'a> Worker<'a> {
         } else if round.met(RetryCause::Throttled) || round.met(RetryCause::Unanswered) {
             self.outages = self.outages.saturating_add(1);
             self.pace.was_too_much();
+            // Whoever says nothing is asked whether it is there at all before it is given more.
+            self.prepared &= !round.met(RetryCause::Unanswered);
         } else if round.outage.is_none() {
             self.outages = 0;
             self.pace.went_well();
@@ -154,8 +159,10 @@ impl<'a> Worker<'a> {
         let Attempt { taken, found, company } = attempt;
         match found {
             Found::Answered { deleted, bytes, outcome } => {
-                let (sized, outages) = (with_size(outcome, *bytes), self.outages);
-                let answer = Answer { taken, deleted: *deleted, company: *company, outcome: &sized, outages, now_ms };
+                let sized = with_size(outcome, *bytes);
+                let (outages, answered) = (self.outages, self.answered);
+                let answer =
+                    Answer { taken, deleted: *deleted, company: *company, outcome: &sized, outages, answered, now_ms };
                 self.unanswered.settle(answer, &self.patience)
             }
             Found::Uncached => Settled::RetryAt { not_before_ms: self.shared.after_ms(options.uncached_pause) },

@@ -73,6 +73,11 @@ impl Berth {
         }
     }
 
+    /// Whether its courier has ended by itself.
+    pub(super) fn has_given_up(&self) -> bool {
+        matches!(&self.delivery, Delivery::Running { courier, .. } if courier.has_given_up())
+    }
+
     pub(super) fn sink(&self) -> Option<Arc<dyn Sink>> {
         match &self.delivery {
             Delivery::Running { sink, .. } => Some(Arc::clone(sink)),

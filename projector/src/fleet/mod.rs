@@ -15,7 +15,7 @@ use crate::delivery::CourierOptions;
 use crate::error::{ProjectorError, chain};
 use crate::projector::StopError;
 use crate::publish;
-use crate::replay::{Job, JobState, Ledger, NoteLedger, ReplayError, ReplayOptions, Selection, Spec};
+use crate::replay::{self, Job, JobState, Ledger, NoteLedger, ReplayError, ReplayOptions, Selection, Spec};
 use crate::sink::{Sink, SinkError};
 use berth::Berth;
 use futures::future::{BoxFuture, join_all};
@@ -24,7 +24,7 @@ use millstream_outbox::queue::{Lanes, QueueError, WorkQueue};
 use millstream_store::connect::Database;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
@@ -104,10 +104,14 @@ fn known(names: &[String]) -> String {
     if names.is_empty() { "is none".to_owned() } else { format!("are: {}", names.join(", ")) }
 }
 
+/// The names of all lanes, as they were seen last.
+type Seen = Arc<Mutex<Vec<String>>>;
+
 /// All lanes that this process serves.
 pub struct Fleet {
     deps: FleetDeps,
     berths: Arc<RwLock<BTreeMap<String, Berth>>>,
+    seen: Seen,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -118,18 +122,20 @@ impl Fleet {
     /// # Errors
     /// When the queue does not answer, or what is stored of a replay cannot be read.
     pub async fn start(deps: FleetDeps) -> Result<Self, FleetError> {
-        let fleet = Self { berths: Arc::default(), tasks: TaskTracker::new(), stop: CancellationToken::new(), deps };
-        adopt(&fleet.deps, &mut *fleet.berths.write().await).await?;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let fleet = Self { berths: Arc::default(), seen: Seen::default(), tasks, stop, deps };
+        adopt(&fleet.deps, &mut *fleet.berths.write().await, &fleet.seen).await?;
         let (deps, berths, stop) = (fleet.deps.clone(), Arc::clone(&fleet.berths), fleet.stop.clone());
         fleet.tasks.spawn(async move { measure(&deps, &berths, &stop).await });
         let (deps, berths, stop) = (fleet.deps.clone(), Arc::clone(&fleet.berths), fleet.stop.clone());
+        let seen = Arc::clone(&fleet.seen);
         fleet.tasks.spawn(async move {
             while stop.run_until_cancelled(deps.clock.sleep(LOOK_AGAIN)).await.is_some() {
                 let mut berths = berths.write().await;
                 for (name, berth) in berths.iter_mut() {
                     berth.open_again(&deps, name).await;
                 }
-                if let Err(error) = adopt(&deps, &mut berths).await {
+                if let Err(error) = adopt(&deps, &mut berths, &seen).await {
                     tracing::warn!(problem = chain(&error), "the lanes of the queue could not be looked at this time");
                 }
             }
@@ -137,24 +143,44 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Adds a sink: from now on it is owed everything that changes. With `backfill` also all there is.
+    /// Adds a sink: from now on it is owed everything that changes. With `fill` also all there is.
+    ///
+    /// What can fail comes before the lane is made, and the note of the walk right behind it: what a crash leaves is a
+    /// sink that is being filled, or a lane without a note, which [`Fleet::fill_if_interrupted`] knows by that.
     ///
     /// # Errors
     /// [`FleetError::Exists`]; [`FleetError::Sink`] when it cannot be opened, and then nothing was added.
-    pub async fn add(&self, name: &str, backfill: Option<Spec>) -> Result<(), FleetError> {
+    pub async fn add(&self, name: &str, fill: Option<Spec>) -> Result<(), FleetError> {
         let mut berths = self.berths.write().await;
         if berths.contains_key(name) {
             return Err(FleetError::Exists(name.to_owned()));
         }
         let sink = berth::open_sink(&self.deps, name).await?;
-        let lane = self.deps.lanes.add_lane(name).await?;
-        let berth = Berth::with_sink(&self.deps, name, lane, sink).await?;
-        if let Some(spec) = backfill {
-            berth.replay.start(spec).await?;
+        let spec = fill.clone().unwrap_or_else(|| backfill(None));
+        let mut job = replay::plan(&self.deps.database, &*self.deps.clock, spec).await?;
+        if fill.is_none() {
+            job.end(JobState::Cancelled, job.started_at_ms);
         }
+        let lane = self.deps.lanes.add_lane(name).await?;
+        NoteLedger::new(Arc::clone(&self.deps.lanes), name).save(&job).await.map_err(ReplayError::from)?;
+        let berth = Berth::with_sink(&self.deps, name, lane, sink).await?;
         berths.insert(name.to_owned(), berth);
         tracing::info!(sink = name, "a sink was added");
         Ok(())
+    }
+
+    /// Fills a sink whose adding was cut off between its lane and the note of its filling. Answers whether it was.
+    ///
+    /// # Errors
+    /// [`FleetError::Unknown`] while this process has not taken up the lane; when the queue refuses.
+    pub async fn fill_if_interrupted(&self, name: &str) -> Result<bool, FleetError> {
+        let noted = NoteLedger::new(Arc::clone(&self.deps.lanes), name).load().await.map_err(ReplayError::from)?;
+        if noted.is_some() {
+            return Ok(false);
+        }
+        self.replay(name, backfill(None)).await?;
+        tracing::warn!(sink = name, "the sink was added and never filled: that is done now");
+        Ok(true)
     }
 
     /// Removes a sink with everything that was owed to it. What it holds stays as it is.
@@ -168,6 +194,7 @@ impl Fleet {
             tracing::warn!(sink = name, %error, "deliveries to a removed sink were cut off");
         }
         self.deps.lanes.remove_lane(name).await?;
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).retain(|seen| seen != name);
         LaneStatus::forget(name);
         tracing::info!(sink = name, "a sink was removed");
         Ok(())
@@ -229,7 +256,15 @@ impl Fleet {
     /// # Errors
     /// When the queue does not answer.
     pub async fn names(&self) -> Result<Vec<String>, FleetError> {
-        Ok(self.deps.lanes.lanes().await?.into_iter().map(|lane| lane.name).collect())
+        let names: Vec<String> = self.deps.lanes.lanes().await?.into_iter().map(|lane| lane.name).collect();
+        see(&self.seen, names.clone());
+        Ok(names)
+    }
+
+    /// The same as they were seen last, which asks nobody and so waits for nobody: what another process has added or
+    /// removed shows within seconds.
+    pub fn names_seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether a sink is still being filled with what was there before it. Answers for any lane, whoever serves it.
@@ -304,15 +339,21 @@ async fn measure(deps: &FleetDeps, berths: &RwLock<BTreeMap<String, Berth>>, sto
 }
 
 /// Takes up the lanes that are to be served and are not, and lets go of those that are gone.
-async fn adopt(deps: &FleetDeps, berths: &mut BTreeMap<String, Berth>) -> Result<(), FleetError> {
+async fn adopt(deps: &FleetDeps, berths: &mut BTreeMap<String, Berth>, seen: &Seen) -> Result<(), FleetError> {
     let lanes = deps.lanes.lanes().await?;
-    let gone = |name: &String| !lanes.iter().any(|lane| lane.name == *name);
-    let removed: Vec<String> = berths.keys().filter(|name| gone(name)).cloned().collect();
+    see(seen, lanes.iter().map(|lane| lane.name.clone()).collect());
+    let gone = |(name, berth): &(&String, &Berth)| {
+        !lanes.iter().any(|lane| lane.name == **name && lane.epoch == berth.lane.epoch())
+    };
+    let removed: Vec<String> = berths.iter().filter(gone).map(|(name, _)| name.clone()).collect();
     for name in removed {
-        // Dropping a berth ends its tasks; its lane is gone, so there is nothing to finish.
+        // Dropping a berth ends its tasks; its lane is gone, so there is nothing to finish. A lane of the same name that
+        // was added since is another one, and is taken up below.
         berths.remove(&name);
         LaneStatus::forget(&name);
     }
+    // A courier that gave up delivers nothing more, whatever has become of the cause.
+    berths.retain(|_, berth| !berth.has_given_up());
     for info in lanes {
         if (deps.serves)(&info.name)
             && !berths.contains_key(&info.name)
@@ -322,6 +363,10 @@ async fn adopt(deps: &FleetDeps, berths: &mut BTreeMap<String, Berth>) -> Result
         }
     }
     Ok(())
+}
+
+fn see(seen: &Seen, names: Vec<String>) {
+    *seen.lock().unwrap_or_else(PoisonError::into_inner) = names;
 }
 
 /// What every sink that is new is given: everything there is, deletes included.

@@ -29,7 +29,7 @@ const FORGET_SQL: &str = r#"DROP TABLE pg_temp."Held""#;
 /// A document can come more than once: the last one counts.
 const PAGE_SQL: &str = r#"
 SELECT DISTINCT ON ("Uuid") "Uuid", "Version", "ResourceKey", "Digest" FROM pg_temp."Held"
-WHERE "Uuid" > $1::uuid AND "Uuid" <= $2::uuid ORDER BY "Uuid", "Ordinal" DESC"#;
+WHERE "Uuid" > $1::uuid AND "Uuid" <= $2::uuid ORDER BY "Uuid", "Ordinal" DESC LIMIT $3::int8"#;
 
 /// What a sink held when it was read.
 pub(super) struct Held {
@@ -82,9 +82,9 @@ impl Held {
         Ok(Self { client })
     }
 
-    /// What it held of the documents after `from`, up to `to`.
-    pub(super) async fn page(&self, from: Uuid, to: Uuid) -> Result<Vec<HeldRow>, ProjectorError> {
-        let rows = self.client.query(PAGE_SQL, &[&from, &to]).await.map_err(ProjectorError::database(ACTION))?;
+    /// What it held of the first `max` documents after `from`, up to `to`.
+    pub(super) async fn page(&self, from: Uuid, to: Uuid, max: i64) -> Result<Vec<HeldRow>, ProjectorError> {
+        let rows = self.client.query(PAGE_SQL, &[&from, &to, &max]).await.map_err(ProjectorError::database(ACTION))?;
         let read = |row: &Row| {
             let (uuid, version, resource_key) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
             Ok(HeldRow { uuid, version, resource_key, digest: row.try_get(3)? })

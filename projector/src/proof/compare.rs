@@ -12,8 +12,10 @@ use uuid::Uuid;
 
 const ACTION: &str = "comparing a sink with the cache";
 
-/// Documents of a page.
+/// Documents of a page of the cache.
 const PAGE: i64 = 500;
+/// Documents of a page of the sink, which may hold many that the cache does not.
+const HELD_PAGE: i64 = 2 * PAGE;
 
 const CACHED_SQL: &str = r#"
 SELECT c."DocumentUuid", c."DocumentId", c."ResourceKeyId", c."ContentVersion", c."LastModifiedAt", c."Body"
@@ -41,9 +43,13 @@ pub(super) async fn compare(database: &Database, held: &Held) -> Result<Findings
     let mut findings = Findings::default();
     let mut after = Uuid::nil();
     loop {
-        let (cached, last) = cached_page(&client, after).await?;
-        let upto = last.unwrap_or(Uuid::max());
-        let held = held.page(after, upto).await?;
+        let (mut cached, mut last) = cached_page(&client, after).await?;
+        let held = held.page(after, last.unwrap_or(Uuid::max()), HELD_PAGE).await?;
+        if let Some(end) = held.last().filter(|_| held.len() as i64 == HELD_PAGE).map(|row| row.uuid) {
+            // The sink's page ends first: what the cache has behind it is read again with the next.
+            cached.retain(|uuid, _| *uuid <= end);
+            last = Some(end);
+        }
         findings.compared += cached.len() as u64;
         page(&client, cached, held, &mut findings).await?;
         match last {

@@ -111,7 +111,7 @@ impl Job {
         }
     }
 
-    pub(super) fn end(&mut self, state: JobState, now_ms: u64) {
+    pub(crate) fn end(&mut self, state: JobState, now_ms: u64) {
         self.state = state;
         self.ended_at_ms = Some(now_ms);
     }

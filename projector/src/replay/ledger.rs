@@ -45,6 +45,13 @@ pub enum LedgerError {
     },
 }
 
+impl LedgerError {
+    /// Whether trying again may help.
+    pub(super) const fn may_pass(&self) -> bool {
+        matches!(self, Self::Queue(QueueError::Unavailable { .. }))
+    }
+}
+
 fn read(place: impl FnOnce() -> String, json: &[u8]) -> Result<Job, LedgerError> {
     serde_json::from_slice(json).map_err(|source| LedgerError::Unreadable { place: place(), source })
 }

@@ -18,6 +18,7 @@ mod walk;
 
 pub use job::{Job, JobState, Selection, Spec};
 pub use ledger::{FileLedger, Ledger, LedgerError, NoteLedger};
+pub(crate) use page::deleted_after;
 pub use page::{Counted, count};
 
 use crate::backoff::Backoff;
@@ -154,14 +155,11 @@ impl Replay {
     /// # Errors
     /// [`ReplayError::Busy`] while another one runs; when the database cannot say how much there is to do.
     pub async fn start(&self, spec: Spec) -> Result<Job, ReplayError> {
+        let job = plan(&self.shared.deps.database, &*self.shared.deps.clock, spec).await?;
         let mut control = self.control.lock().await;
         if let Some(Job { state: JobState::Running, done, total, .. }) = self.shared.job() {
             return Err(ReplayError::Busy { done, total });
         }
-        let deps = &self.shared.deps;
-        let total = count(&deps.database, &spec.selection).await?.iter().map(Counted::all).sum();
-        let place = page::begin(&deps.database, &spec.selection).await?;
-        let job = Job::new(spec, place, total, deps.clock.now_ms());
         self.shared.keep(job.clone()).await?;
         // The token of the one before may have been used up.
         *control = CancellationToken::new();
@@ -204,6 +202,16 @@ impl Replay {
         self.tasks.wait().await;
         self.tasks.reopen();
     }
+}
+
+/// The first state of a replay that is to be stored before anything is put: where it begins and how much there is.
+///
+/// # Errors
+/// When the database cannot say.
+pub(crate) async fn plan(database: &Database, clock: &dyn Clock, spec: Spec) -> Result<Job, ProjectorError> {
+    let total = count(database, &spec.selection).await?.iter().map(Counted::all).sum();
+    let place = page::begin(database, &spec.selection).await?;
+    Ok(Job::new(spec, place, total, clock.now_ms()))
 }
 
 impl Drop for Replay {

@@ -164,6 +164,22 @@ pub(super) async fn read(
     owed(&rows, spec, place, now_ms).map_err(ProjectorError::database(ACTION))
 }
 
+/// Entries for a page of the documents that were deleted, behind `after`, and the last of them: none when there are no more.
+pub(crate) async fn deleted_after(
+    database: &Database,
+    after: Uuid,
+    page: usize,
+    now_ms: u64,
+) -> Result<(Vec<Work>, Option<Uuid>), ProjectorError> {
+    let spec = Spec { selection: Selection::All, per_s_max: None, repair: false, empty: false };
+    let page = read(database, Aim::Cache, &spec, &Place::Tombstones { after }, page, now_ms).await?;
+    let last = match page.next {
+        Place::Tombstones { after } => Some(after),
+        _ => None,
+    };
+    Ok((page.work, last))
+}
+
 fn owed(rows: &[Row], spec: &Spec, place: &Place, now_ms: u64) -> Result<Page, Error> {
     let mut work: HashMap<i64, Work> = HashMap::with_capacity(rows.len());
     let mut order = Vec::with_capacity(rows.len());

@@ -1,7 +1,7 @@
 //! The walk itself: page after page into the queue, at its rate, until the end or until it is told to stop.
 
 use super::job::Place;
-use super::{Job, JobState, ReplayError, Shared, page};
+use super::{Job, JobState, LedgerError, ReplayError, Shared, page};
 use crate::error::{ProjectorError, chain};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +28,8 @@ pub(super) async fn walk(shared: &Shared, stop: &CancellationToken) {
     let (state, done, took_ms) = (job.state, job.done, now_ms.saturating_sub(job.started_at_ms));
     tracing::info!(?state, done, took_ms, "a replay has ended");
     shared.set(job.clone());
-    if let Err(error) = shared.keep(job).await {
+    let kept = stop.run_until_cancelled(keep(shared, &job)).await;
+    if let Some(Err(error)) = kept {
         // A removed lane has taken its note with it.
         tracing::warn!(problem = chain(&error), "the end of a replay could not be stored");
     }
@@ -50,13 +51,28 @@ async fn walk_job(shared: &Shared, job: &mut Job) -> Result<(), ReplayError> {
                 continue;
             }
         }
-        shared.keep(job.clone()).await?;
+        keep(shared, job).await?;
         if let Some(per_s) = job.spec.per_s_max.filter(|per_s| *per_s > 0) {
             let due_ms = began_ms + (job.done - began_at).saturating_mul(1_000) / u64::from(per_s);
             deps.clock.sleep(Duration::from_millis(due_ms.saturating_sub(deps.clock.now_ms()))).await;
         }
     }
     Ok(())
+}
+
+/// Stores how far it is. A queue that does not answer is waited for: the walk cannot go on without, and has not failed.
+async fn keep(shared: &Shared, job: &Job) -> Result<(), LedgerError> {
+    let mut outages = 0;
+    loop {
+        match shared.keep(job.clone()).await {
+            Err(error) if error.may_pass() => {
+                outages += 1;
+                shared.set(Job { last_error: Some(chain(&error)), ..job.clone() });
+                shared.deps.clock.sleep(shared.deps.options.outage_backoff.delay(outages)).await;
+            }
+            ended => return ended,
+        }
+    }
 }
 
 async fn next_page(shared: &Shared, job: &mut Job) -> Result<(), ProjectorError> {

@@ -1,10 +1,11 @@
 //! From lanes to sinks: what the sinks hold in the end is what the cache holds, whatever they answer on the way.
 
-use super::support::{Bed, PATIENCE, PolledSource, enrolment, period};
+use super::support::{Bed, HandSource, PATIENCE, PolledSource, period};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use millstream_outbox::clock::SystemClock;
 use millstream_outbox::queue::{Lanes, MemoryQueue, WorkQueue};
+use millstream_outbox::source::SourceError;
 use millstream_projector::delivery::{Courier, CourierDeps, CourierHandle, CourierOptions};
 use millstream_projector::sink::{
     Content, Delivery, DocumentKey, Limits, MemorySink, Outcome, RetryCause, Scan, Sink, SinkError,
@@ -20,31 +21,31 @@ use uuid::Uuid;
 
 /// A sink that answers as it is told, and otherwise as the map behind it does.
 #[derive(Default)]
-struct Moody {
-    map: MemorySink,
-    mood: Mutex<Mood>,
-    puts: Mutex<Vec<usize>>,
-    under_way: AtomicUsize,
+pub(super) struct Moody {
+    pub(super) map: MemorySink,
+    pub(super) mood: Mutex<Mood>,
+    pub(super) puts: Mutex<Vec<usize>>,
+    pub(super) under_way: AtomicUsize,
     /// The most requests that were under way at a time.
-    busiest: AtomicUsize,
+    pub(super) busiest: AtomicUsize,
     /// Requests that may be answered yet, if somebody counts them.
-    answers: Option<Semaphore>,
+    pub(super) answers: Option<Semaphore>,
 }
 
 #[derive(Default)]
-struct Mood {
+pub(super) struct Mood {
     /// Nothing can be reached.
-    away: bool,
+    pub(super) away: bool,
     /// The next requests are carried out and not answered.
-    silent: usize,
+    pub(super) silent: usize,
     /// The next requests are answered with 429.
-    busy: usize,
+    pub(super) busy: usize,
     /// Documents that are refused, by a text in their body.
-    hated: Option<String>,
+    pub(super) hated: Option<String>,
 }
 
 impl Moody {
-    fn set(&self, change: impl FnOnce(&mut Mood)) {
+    pub(super) fn set(&self, change: impl FnOnce(&mut Mood)) {
         change(&mut self.mood.lock().expect("nobody panics with the lock"));
     }
 
@@ -131,11 +132,11 @@ impl Town {
         Self { bed, queue, projector }
     }
 
-    async fn lane(&self, name: &str) -> Arc<dyn WorkQueue> {
+    pub(super) async fn lane(&self, name: &str) -> Arc<dyn WorkQueue> {
         self.queue.add_lane(name).await.expect("a lane")
     }
 
-    async fn courier(&self, name: &str, sink: Arc<dyn Sink>) -> CourierHandle {
+    pub(super) async fn courier(&self, name: &str, sink: Arc<dyn Sink>) -> CourierHandle {
         let ms = Duration::from_millis;
         Courier::start(CourierDeps {
             name: name.to_owned(),
@@ -250,77 +251,26 @@ async fn a_refused_document_waits_alone_and_a_newer_version_goes_through() {
     courier.stop(PATIENCE).await.expect("it stops");
 }
 
+/// RECOVERABLE: what was deleted while the stream was lost is in no comparison of the cache; the copies hear of it anyway.
 #[tokio::test(flavor = "multi_thread")]
-async fn silence_and_429_cost_retries_and_nothing_else() {
+async fn deletes_of_a_lost_stretch_reach_the_sinks() {
     let town = Town::new().await;
-    let sink = Arc::new(Moody::default());
-    sink.set(|mood| (mood.silent, mood.busy) = (2, 3));
-    let courier = town.courier("search", Arc::<Moody>::clone(&sink)).await;
+    let sink = Arc::new(MemorySink::default());
+    let courier = town.courier("search", Arc::<MemorySink>::clone(&sink)).await;
     let room = town.bed.homeroom(3).await;
-    let gone = room.enrolments[2];
-    town.bed.put("studentSchoolAssociations", room.enrolments[0], enrolment(0, "1st")).await;
-    // Both silences on one document would be more than it may fail.
-    town.wait_equal(&sink.map).await;
-    sink.set(|mood| mood.silent = 2);
+    town.wait_equal(&*sink).await;
+    town.projector.stop(PATIENCE).await.expect("it stops");
+
+    let gone = room.enrolments[1];
     town.bed.delete("studentSchoolAssociations", gone).await;
-    town.wait_equal(&sink.map).await;
-    let report = courier.status().await.expect("a status");
-    assert_eq!((report.quarantined, report.rejected), (0, 0), "{report:#?}");
-    assert!(report.retried > 0, "{report:#?}");
-    assert!(!held(&sink.map).await.contains_key(&gone));
+    town.bed.execute(r#"DELETE FROM "dms"."Outbox""#).await;
+    let lost = HandSource::default();
+    lost.refuse(SourceError::Lost { what: "slot".to_owned(), detail: "made for a test".to_owned() });
+    let stage = Arc::<MemoryQueue>::clone(&town.queue) as Arc<dyn WorkQueue>;
+    let projector = Projector::start(town.bed.deps(stage, Arc::new(lost)));
+    wait_until("the delete to arrive", PATIENCE, || async { !held(&*sink).await.contains_key(&gone) }).await;
+    projector.stop(PATIENCE).await.expect("it stops");
     courier.stop(PATIENCE).await.expect("it stops");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn after_silence_the_sink_is_not_flooded() {
-    const DOCUMENTS: usize = 90;
-    let town = Town::new().await;
-    let sink = Arc::new(Moody::default());
-    let lane = town.lane("search").await;
-    for number in 0..DOCUMENTS {
-        town.bed.post_student(number, "Ada").await;
-    }
-    wait_until("all to wait for the sink", PATIENCE, || async {
-        lane.stats().await.expect("figures").depth == DOCUMENTS as u64
-    })
-    .await;
-    sink.set(|mood| mood.silent = 3);
-    let courier = town.courier("search", Arc::<Moody>::clone(&sink)).await;
-    town.wait_equal(&sink.map).await;
-    wait_until("all to be settled", PATIENCE, || async { lane.stats().await.expect("figures").depth == 0 }).await;
-    courier.stop(PATIENCE).await.expect("it stops");
-    let puts = sink.puts.lock().expect("nobody panics with the lock").clone();
-    // Eight parts of the first; two of them met silence again and were divided into pairs.
-    assert_eq!(puts[..3], [DOCUMENTS, 12, 12], "ever fewer together: {puts:?}");
-    assert_eq!((puts.iter().min(), puts.len()), (Some(&2), 1 + 8 + 12), "not each alone: {puts:?}");
-    assert!(sink.busiest.load(Ordering::SeqCst) <= sink.limits().in_flight_max, "within the pace");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_courier_that_is_stopped_gives_back_what_waits() {
-    let town = Town::new().await;
-    let lane = town.lane("search").await;
-    for number in 0..90 {
-        town.bed.post_student(number, "Ada").await;
-    }
-    wait_until("all to wait for the sink", PATIENCE, || async { lane.stats().await.expect("figures").depth == 90 })
-        .await;
-    let sink = Arc::new(Moody { answers: Some(Semaphore::new(1)), ..Moody::default() });
-    sink.set(|mood| mood.silent = 1);
-    let first = town.courier("search", Arc::<Moody>::clone(&sink)).await;
-    let puts = || sink.puts.lock().expect("nobody panics with the lock").len();
-    wait_until("the first part to be under way", PATIENCE, || async { puts() == 2 }).await;
-    let released = async {
-        tokio::task::yield_now().await;
-        sink.answers.as_ref().expect("there are").add_permits(1_000);
-    };
-    let (stopped, ()) = tokio::join!(first.stop(PATIENCE), released);
-    stopped.expect("it stops");
-    assert_eq!(puts(), 2, "nothing was begun any more");
-    let second = town.courier("search", Arc::<Moody>::clone(&sink)).await;
-    wait_until("all to be settled", PATIENCE, || async { lane.stats().await.expect("figures").depth == 0 }).await;
-    assert_eq!(held(&sink.map).await.len(), 90);
-    second.stop(PATIENCE).await.expect("it stops");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,21 +2,20 @@
 
 use super::delivery::{Town, held};
 use super::support::PATIENCE;
-use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use millstream_outbox::clock::SystemClock;
-use millstream_outbox::queue::{Lanes, MemoryQueue, WorkQueue};
+use millstream_outbox::queue::{Lanes, MemoryQueue, QueueError, WorkQueue};
 use millstream_projector::delivery::CourierOptions;
 use millstream_projector::fleet::{Fleet, FleetDeps, FleetError, SinkFactory, backfill};
-use millstream_projector::proof::{FindingKind, prove};
 use millstream_projector::replay::{
-    Aim, FileLedger, JobState, Replay, ReplayDeps, ReplayError, ReplayOptions, Selection, Spec, count,
+    Aim, FileLedger, Job, JobState, Ledger, LedgerError, Replay, ReplayDeps, ReplayError, ReplayOptions, Selection,
+    Spec, count,
 };
-use millstream_projector::sink::{Content, Delivery, DocumentKey, MemorySink, Sink, SinkError};
+use millstream_projector::sink::{MemorySink, Sink, SinkError};
 use millstream_testkit::{wait_for, wait_until};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use uuid::Uuid;
 
 /// Maps by name; other names cannot be opened.
 #[derive(Default)]
@@ -195,63 +194,79 @@ async fn the_cache_is_made_anew() {
     assert_eq!(again.job().map(|job| job.state), Some(JobState::Done), "the file knows");
 }
 
-/// Every kind of difference is found by name, and mended through the lane; a newer version is told.
+/// A crash between a lane and the note of its filling leaves a lane without a note.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_is_proven_and_mended() {
-    let town = Town::new().await;
-    let room = town.bed.homeroom(6).await;
-    let maps = Maps::of(&["search"]);
-    let fleet = fleet(&town, &maps).await;
-    fleet.add("search", Some(backfill(None))).await.expect("it is added");
-    let sink = maps.get("search");
-    town.wait_equal(&*sink).await;
-    let proven = async || prove(town.bed.db(), &*sink, &SystemClock, &mut |_| {}).await.expect("a report");
-    let clean = proven().await;
-    assert_eq!((clean.differences(), clean.compared, clean.behind), (0, 15, 0), "{clean:?}");
-
-    let [altered, undeleted, newer] = [room.enrolments[0], room.enrolments[1], room.enrolments[2]];
-    let versions = held(&*sink).await;
-    let key = |uuid| DocumentKey { uuid, resource_key: 1 };
-    let damage = |uuid: Uuid, version: i64| {
-        let json = format!(r#"{{"id":"{uuid}","_etag":"{version}","damaged":true}}"#);
-        Delivery { key: key(uuid), version, content: Content::Document(Bytes::from(json)), repair: true }
-    };
-    let gone = town.bed.delete("studentSchoolAssociations", undeleted).await;
-    town.wait_equal(&*sink).await;
-    let extra = Uuid::from_u128(0xE);
-    let deliveries = [
-        damage(altered, versions[&altered]),
-        damage(undeleted, gone.version),
-        damage(newer, versions[&newer] + 1_000),
-        damage(extra, 5),
-    ];
-    sink.put(&deliveries).await;
-    let report = proven().await;
-    let kinds: BTreeMap<Uuid, FindingKind> = report.findings.iter().map(|found| (found.uuid, found.kind)).collect();
-    let expected = [
-        (altered, FindingKind::Altered),
-        (undeleted, FindingKind::Undeleted),
-        (newer, FindingKind::Newer),
-        (extra, FindingKind::Extra),
-    ];
-    assert_eq!(kinds, expected.into_iter().collect(), "{report:#?}");
-
-    let (lane, _) = fleet.get("search").await.expect("a lane");
-    let mending: Vec<_> = report.findings.iter().filter_map(|found| found.mending(0)).collect();
-    assert_eq!(mending.len(), 3);
-    lane.put(mending, None).await.expect("it is owed");
-    wait_until("the lane to be empty", PATIENCE, || async { lane.stats().await.expect("figures").depth == 0 }).await;
-    let left = proven().await;
-    assert_eq!(left.counts, BTreeMap::from([(FindingKind::Newer, 1)]), "{left:#?}");
-    fleet.stop(PATIENCE).await.expect("it stops");
-}
-
-/// An empty sink that nobody filled misses everything; a lane without entries would never tell.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_empty_sink_misses_every_document() {
+async fn a_sink_whose_adding_was_cut_off_is_filled_all_the_same() {
     let town = Town::new().await;
     town.bed.homeroom(3).await;
     town.bed.wait_converged().await;
-    let report = prove(town.bed.db(), &MemorySink::default(), &SystemClock, &mut |_| {}).await.expect("a report");
-    assert_eq!(report.counts, BTreeMap::from([(FindingKind::Missing, 9)]), "{report:#?}");
+    town.queue.add_lane("cut").await.expect("a lane");
+    let maps = Maps::of(&["cut", "empty"]);
+    let fleet = fleet(&town, &maps).await;
+    fleet.add("empty", None).await.expect("it is added");
+    assert!(!fleet.fill_if_interrupted("empty").await.expect("an answer"), "it was not to be filled");
+    assert!(fleet.fill_if_interrupted("cut").await.expect("an answer"));
+    assert!(!fleet.fill_if_interrupted("cut").await.expect("an answer"), "once");
+    town.wait_equal(&*maps.get("cut")).await;
+    assert!(held(&*maps.get("empty")).await.is_empty());
+    fleet.stop(PATIENCE).await.expect("it stops");
+}
+
+/// Another process removes a sink and adds it again, between two looks of this one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_was_replaced_by_another_of_its_name_is_taken_up() {
+    let town = Town::new().await;
+    let maps = Maps::of(&["search"]);
+    let fleet = fleet(&town, &maps).await;
+    fleet.add("search", None).await.expect("it is added");
+    town.bed.post_student(1, "Ada").await;
+    town.wait_equal(&*maps.get("search")).await;
+    town.queue.remove_lane("search").await.expect("it is removed");
+    town.queue.add_lane("search").await.expect("another lane");
+    town.bed.post_student(2, "Bea").await;
+    town.wait_equal(&*maps.get("search")).await;
+    fleet.stop(PATIENCE).await.expect("it stops");
+}
+
+/// Keeps its place in a file, whose queue is away for the first few times.
+struct Shaky {
+    file: FileLedger,
+    refusals: AtomicUsize,
+}
+
+impl Ledger for Shaky {
+    fn load(&self) -> BoxFuture<'_, Result<Option<Job>, LedgerError>> {
+        self.file.load()
+    }
+
+    fn save<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<(), LedgerError>> {
+        let refused = self.refusals.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        if refused && job.done > 0 {
+            let away = QueueError::Unavailable { action: "storing a note", detail: "made for a test".to_owned() };
+            return async move { Err(away.into()) }.boxed();
+        }
+        self.file.save(job)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_outlasts_a_queue_that_is_away() {
+    let town = Town::new().await;
+    town.bed.homeroom(10).await;
+    town.bed.wait_converged().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = FileLedger::new(folder.path().join("replay.json"));
+    let deps = ReplayDeps {
+        aim: Aim::Cache,
+        queue: Arc::<MemoryQueue>::clone(&town.queue) as Arc<dyn WorkQueue>,
+        ledger: Arc::new(Shaky { file, refusals: AtomicUsize::new(5) }),
+        database: town.bed.db().clone(),
+        clock: Arc::new(SystemClock),
+        options: ReplayOptions { page: 3, ..ReplayOptions::default() },
+    };
+    let replay = Replay::open(deps).await.expect("it opens");
+    replay.start(backfill(None)).await.expect("it starts");
+    wait_until("it to be walked", PATIENCE, || async { replay.job().is_some_and(|job| job.state == JobState::Done) })
+        .await;
+    town.bed.wait_converged().await;
 }

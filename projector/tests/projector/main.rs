@@ -6,6 +6,8 @@ mod fleet;
 mod intake;
 mod live;
 mod poison;
+mod proof;
+mod silence;
 mod streams;
 mod support;
 mod tombstones;

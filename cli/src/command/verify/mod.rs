@@ -53,7 +53,7 @@ pub struct Ask {
     pub repair: bool,
 }
 
-/// Audits; 0 only if nothing is wrong and nothing is behind, 3 if something is only behind.
+/// Audits; 0 only if everything was compared and nothing is wrong or behind, 3 if it is only that.
 pub async fn run(compiled: Compiled, config: &Config, ask: &Ask, out: &mut (dyn Write + Send)) -> Outcome {
     let server = Server::shared(config).await?;
     let outcome = everything(&server, &compiled, config, ask).await;
@@ -99,7 +99,7 @@ impl Audited {
         match (exit(&self.report), self.sinks.differences(), self.sinks.behind()) {
             (Exit::Failed, ..) => Exit::Failed,
             (_, differences, _) if differences > 0 => Exit::Failed,
-            (Exit::Done, 0, 0) => Exit::Done,
+            (Exit::Done, 0, 0) if self.sinks.not_compared() == 0 => Exit::Done,
             _ => Exit::Behind,
         }
     }
@@ -110,12 +110,19 @@ impl Audited {
         text.push_str(&self.sinks.described());
         text.push_str(&differences(&self.report));
         // Writing to a string cannot fail.
-        _ = writeln!(text, "differences: {}", self.report.difference_count() + self.sinks.differences());
+        _ = writeln!(text, "differences: {}", self.differences());
         out.write_all(text.as_bytes()).map_err(Failure::failed)
+    }
+
+    /// In tables and sinks.
+    fn differences(&self) -> u64 {
+        self.report.difference_count() + self.sinks.differences()
     }
 
     fn as_json(&self) -> Value {
         let mut json = as_json(&self.report, self.took);
+        json["differences"] = json!(self.differences());
+        json["behind"] = json!(self.report.behind + self.sinks.behind());
         json["sinks"] = self.sinks.as_json();
         json
     }
@@ -290,9 +297,7 @@ fn as_json(report: &Report, took: Duration) -> Value {
         "documents": report.documents,
         "rows": report.rows,
         "took_ms": took.as_millis() as u64,
-        "differences": report.difference_count(),
         "kinds": kinds,
-        "behind": report.behind,
         "behind_examples": report.behind_examples.iter().map(example).collect::<Vec<_>>(),
     })
 }

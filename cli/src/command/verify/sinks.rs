@@ -42,6 +42,24 @@ impl SinkReports {
         self.0.iter().map(|report| number(report, "behind")).sum()
     }
 
+    /// Sinks of which nothing is known: whoever wants proof has to ask somebody else.
+    pub(super) fn not_compared(&self) -> usize {
+        self.0.iter().filter(|report| report.get("not_compared").is_some()).count()
+    }
+
+    /// Names the sinks that the configuration wants and that have no lane here.
+    fn and_wanted(mut self, wanted: &[String]) -> Self {
+        for sink in wanted {
+            let is_told =
+                |report: &Value| LaneName::parse(report["lane"].as_str().unwrap_or_default()).is_meant_by(sink);
+            if !self.0.iter().any(is_told) {
+                let reason = "nothing is delivered to it from this data folder: see `millstream status`";
+                self.0.push(json!({"lane": sink, "not_compared": reason}));
+            }
+        }
+        self
+    }
+
     pub(super) fn as_json(&self) -> Value {
         json!(self.0)
     }
@@ -67,6 +85,10 @@ fn describe(text: &mut String, report: &Value) {
         _ = writeln!(text, "{lane}: could not be compared: {error}");
         return;
     }
+    if let Some(reason) = report["not_compared"].as_str() {
+        _ = writeln!(text, "{lane}: not compared: {reason}");
+        return;
+    }
     let (compared, took_s) = (grouped(number(report, "compared")), number(report, "took_ms") as f64 / 1_000.0);
     let differences = grouped(number(report, "differences"));
     _ = writeln!(text, "{lane}: {compared} documents compared, {differences} differences, in {took_s:.1} s");
@@ -77,6 +99,13 @@ fn describe(text: &mut String, report: &Value) {
             let id = example["id"].as_str().unwrap_or("?");
             _ = writeln!(text, "    {resource} {id}: version {}, found {}", example["expected"], example["found"]);
         }
+    }
+    if number(report, "differences") > 0 && number(report, "waiting") > 0 {
+        let waiting = grouped(number(report, "waiting"));
+        _ = writeln!(
+            text,
+            "{lane}: {waiting} entries wait in its lane; what they will change counts until it is delivered"
+        );
     }
     if number(report, "mended") > 0 {
         let how = report["mended_by"].as_str().unwrap_or("see `millstream status`, then verify once more");
@@ -109,7 +138,8 @@ pub(super) async fn compare(
     }
     let request = Request::Prove { sink: sink.map(str::to_owned), repair };
     let answer = control::tell(&config.data_dir, &request, PATIENCE).await?;
-    Ok(SinkReports(answer["sinks"].as_array().cloned().unwrap_or_default()))
+    let reports = SinkReports(answer["sinks"].as_array().cloned().unwrap_or_default());
+    Ok(if sink.is_none() { reports.and_wanted(&config.sinks.wanted) } else { reports })
 }
 
 /// Waits until nothing waits in the lanes of the running process; says whether there is one. Lanes that are not done in
@@ -141,11 +171,23 @@ struct Alone<'a> {
 
 impl Alone<'_> {
     async fn compare(&self, sink: Option<&str>, until: Instant) -> Result<SinkReports, Failure> {
-        let Some(queue) = Queue::open_if_there(self.config).await? else { return Ok(SinkReports::default()) };
-        let reports = self.each(&queue, sink, until).await;
-        let closed = queue.close().await;
-        let reports = reports?;
-        closed.map(|()| reports)
+        let reports = match Queue::open_if_there(self.config).await? {
+            None => SinkReports::default(),
+            Some(queue) => {
+                let reports = self.each(&queue, sink, until).await;
+                let closed = queue.close().await;
+                let reports = reports?;
+                closed.map(|()| reports)?
+            }
+        };
+        match sink {
+            None => Ok(reports.and_wanted(&self.config.sinks.wanted)),
+            Some(name) if reports.0.is_empty() => Err(Failure::usage(format!(
+                "nothing is delivered to a sink `{name}` from {}: name one that `millstream status` shows, or its data folder",
+                self.config.data_dir.display()
+            ))),
+            Some(_) => Ok(reports),
+        }
     }
 
     async fn each(&self, queue: &Queue, sink: Option<&str>, until: Instant) -> Result<SinkReports, Failure> {
@@ -174,11 +216,17 @@ impl Alone<'_> {
             Ok(report) => report,
             Err(error) => return told(Failure::failed(error)),
         };
-        let mended = match queue.lanes().lane(lane).await.map_err(Failure::failed)? {
+        let found = queue.lanes().lane(lane).await.map_err(Failure::failed)?;
+        let waiting = match &found {
+            Some(lane) => lane.stats().await.map_err(Failure::failed)?.depth,
+            None => 0,
+        };
+        let mended = match found {
             Some(lane) if self.repair => Some(up::mend(&*lane, &report).await?),
             _ => None,
         };
         let mut told = up::told(Some(&self.compiled.mapping), lane, &report, mended, started);
+        told["waiting"] = json!(waiting);
         if mended.is_some() {
             told["mended_by"] = json!(repair::who_goes_on(self.config));
         }

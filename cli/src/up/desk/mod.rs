@@ -99,7 +99,8 @@ async fn add(about: &About, sink: &str, fill: Option<Spec>) -> Result<Value, Fai
 pub(super) async fn add_wanted(about: &About) -> usize {
     let mut missing = 0;
     for sink in &about.wanted {
-        if lanes(about, sink).await.is_ok() {
+        if let Ok(lanes) = lanes(about, sink).await {
+            missing += usize::from(!fill_interrupted(about, &lanes).await);
             continue;
         }
         if let Err(failure) = add(about, sink, Some(backfill(None))).await {
@@ -108,6 +109,17 @@ pub(super) async fn add_wanted(about: &About) -> usize {
         }
     }
     missing
+}
+
+/// Fills the lanes whose adding was cut off before. Answers whether none is left.
+async fn fill_interrupted(about: &About, lanes: &[String]) -> bool {
+    for lane in lanes {
+        if let Err(error) = about.fleet.fill_if_interrupted(lane).await {
+            tracing::warn!(lane, problem = %failed(error), "it is not known yet whether the sink was filled: trying again");
+            return false;
+        }
+    }
+    true
 }
 
 /// Removes old tombstones, unless a copy may need them: also one that is wanted and not there yet.

@@ -22,8 +22,9 @@ pub(super) async fn prove(about: &About, sink: Option<&str>, repair: bool) -> Re
     };
     let mut reports = Vec::with_capacity(names.len());
     for name in names {
-        // Another process delivers to it, and can be asked itself.
         if sink.is_none() && !about.fleet.serves(&name).await {
+            let reason = "another process delivers to it: ask with its data folder, or with one where nothing runs";
+            reports.push(json!({"lane": name, "not_compared": reason}));
             continue;
         }
         let (queue, sink) = about.fleet.get(&name).await.map_err(failed)?;
@@ -45,8 +46,11 @@ async fn prove_one(about: &About, spot: &Spot, repair: bool) -> Result<Value, Fa
         Ok(report) => report,
         Err(error) => return Ok(json!({"lane": spot.name, "error": Failure::failed(error).to_string()})),
     };
+    let waiting = spot.queue.stats().await.map_err(Failure::failed)?.depth;
     let mended = if repair { Some(mend(&*spot.queue, &report).await?) } else { None };
-    Ok(told(Some(&about.mapping), &spot.name, &report, mended, started))
+    let mut told = told(Some(&about.mapping), &spot.name, &report, mended, started);
+    told["waiting"] = json!(waiting);
+    Ok(told)
 }
 
 /// Owes a sink's lane what was found wrong, as far as that can be mended. Answers how much was.

@@ -29,6 +29,8 @@ use crate::policy::Backoff;
 
 /// How long one look for records takes when there are none.
 const LOOK: Duration = Duration::from_millis(20);
+/// While so many records that nobody can read wait to be kept aside, nothing more is read.
+const REFUSED_MAX: usize = 64;
 
 /// What the client tells between calls, on the member's own thread.
 struct Callbacks {
@@ -98,6 +100,7 @@ fn take_in(station: &Station, message: &BorrowedMessage<'_>) {
             tracing::error!(%topic, partition, offset, %error, "a record of the queue cannot be read: it is kept in the quarantine topic");
             if let Some(held) = window.refuse(partition, offset) {
                 let value = message.payload().map(<[u8]>::to_vec);
+                station.refused.fetch_add(1, Ordering::Relaxed);
                 station.hand_over(Errand::Refuse { held, value, reason: error.to_string() });
             }
         }
@@ -160,7 +163,10 @@ fn keep_in_bounds(consumer: &MemberConsumer) {
     let (options, was_full) = (&station.common.options, station.full.load(Ordering::Relaxed));
     let (busy, delayed) = station.window().occupied();
     let share = if was_full { 2 } else { 1 };
-    let is_full = busy >= (options.window_max / share).max(1) || delayed >= (options.delayed_max / share).max(1);
+    let refused = station.refused.load(Ordering::Relaxed);
+    let is_full = busy >= (options.window_max / share).max(1)
+        || delayed >= (options.delayed_max / share).max(1)
+        || refused >= REFUSED_MAX / share;
     if is_full == was_full {
         return;
     }

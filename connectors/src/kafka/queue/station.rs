@@ -7,7 +7,7 @@ mod unreadable;
 pub use standing::Membership;
 pub(super) use unreadable::REASON;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -71,6 +71,8 @@ pub(super) struct Station {
     pub(super) changed: Notify,
     /// The member reads nothing more for now: it has its hands full.
     pub(super) full: AtomicBool,
+    /// Records that nobody can read, and that are not kept aside yet: their values are held in memory.
+    pub(super) refused: AtomicUsize,
     pub(super) counters: Counters,
     /// Tells this member's records from others'.
     pub(super) member_id: Uuid,
@@ -98,6 +100,7 @@ impl Station {
             settled: Condvar::new(),
             changed: Notify::new(),
             full: AtomicBool::new(false),
+            refused: AtomicUsize::new(0),
             counters: Counters::default(),
             member_id: Uuid::new_v4(),
             stop,

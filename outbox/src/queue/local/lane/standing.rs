@@ -6,7 +6,7 @@ use crate::queue::local::codec::{self, FIRST_ROW, Row, STAGE};
 use crate::queue::local::disk::{Disk, storage};
 use crate::queue::{Quarantined, QueueError, QueueStats};
 
-/// Of delayed entries, at most this many are looked at for the oldest age.
+/// Of delayed entries, at most this many are looked at for the oldest age; with more of them it is not known.
 const DELAYED_LOOKED_AT: usize = 1_000;
 
 impl Lane {
@@ -64,7 +64,7 @@ impl Lane {
             quarantined: count(Line::Quarantine),
             unreadable: 0,
             oldest_age_ms: now_ms.saturating_sub(oldest_ms),
-            ages_unknown: false,
+            ages_unknown: count(Line::Delayed) > DELAYED_LOOKED_AT as u64,
             disk_bytes: if self.number == STAGE { disk.bytes()? } else { 0 },
         })
     }
