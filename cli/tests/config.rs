@@ -81,6 +81,9 @@ fn unknown_variables_are_refused_but_not_those_of_others() {
         ("MILLSTREAM_SERVICE_HOST", "10.0.0.1"),
         ("MILLSTREAM_PORT", "tcp://10.0.0.1:80"),
         ("MILLSTREAM_CORPUS", "/x"),
+        ("MILLSTREAM_SERVICES_DIR", "/x"),
+        ("MILLSTREAM_RECORD_DIR", "/x"),
+        ("MILLSTREAM_SCHEDULES", "100"),
         ("PATH", "/bin"),
     ];
     resolve(None, &others, &[]).expect("none of them is meant for us");

@@ -10,6 +10,7 @@
 //! where a program would return an error.
 
 pub mod cluster;
+pub mod contract;
 pub mod corpus;
 pub mod database;
 pub mod gate;

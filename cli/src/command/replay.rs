@@ -36,8 +36,8 @@ pub async fn run(arguments: ReplayArguments, config: &Config, out: &mut (dyn Wri
     if arguments.cancel {
         let answer = control::tell(&config.data_dir, &Request::ReplayCancel { target }, PATIENCE).await?;
         let ended = answer["cancelled"].as_array().is_some_and(|ended| !ended.is_empty());
-        let told = if ended { "the replay is ended" } else { "no replay was under way" };
-        writeln!(out, "{told}").map_err(Failure::failed)?;
+        let told = if ended { "is ended" } else { "was not under way" };
+        writeln!(out, "the replay into {} {told}", arguments.to).map_err(Failure::failed)?;
         return Ok(Exit::Done);
     }
     let selection = selection(&arguments, config)?;
@@ -143,8 +143,7 @@ async fn start(
     let total = answer["total"].as_u64().unwrap_or_default();
     let targets: Vec<String> = serde_json::from_value(answer["targets"].clone()).unwrap_or_default();
     if detach {
-        writeln!(out, "{} documents are owed again: see `millstream status`", grouped(total))
-            .map_err(Failure::failed)?;
+        writeln!(out, "{} entries are owed again: see `millstream status`", grouped(total)).map_err(Failure::failed)?;
         return Ok(Exit::Done);
     }
     let mut progress = Progress::new(total, style);
@@ -177,7 +176,7 @@ fn ended(replays: &[&Value], progress: &Progress, out: &mut (dyn Write + Send)) 
         return Err(Failure::failed(format!("the replay is {state} after {} entries{why}", grouped(done))));
     }
     let took_s = progress.started.elapsed().as_secs_f64();
-    writeln!(out, "{} documents are owed again, in {took_s:.1} s", grouped(done)).map_err(Failure::failed)?;
+    writeln!(out, "{} entries are owed again, in {took_s:.1} s", grouped(done)).map_err(Failure::failed)?;
     Ok(Exit::Done)
 }
 

@@ -121,7 +121,7 @@ impl Table<'_> {
         );
         of_lane.unreadable("/unreadable");
         if lane["paused"] == true {
-            of_lane.row("", "PAUSED: `millstream sink resume` lets it go on");
+            of_lane.row("", &format!("PAUSED: `millstream sink resume {name}` lets it go on"));
         }
         if lane["fatal"].is_string() {
             of_lane.row("", "NOT DELIVERED TO: {/fatal}");

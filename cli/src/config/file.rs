@@ -71,7 +71,8 @@ impl Reader<'_> {
             return self.refuse(line, &format!("{} must be {wanted}", key.name));
         };
         let values = match key.kind {
-            Kind::Words(_) | Kind::Properties => {
+            // What stands in a list is whole: a password may have a comma.
+            Kind::Words(_) | Kind::Properties if !matches!(value, DeValue::Array(_)) => {
                 texts.iter().flat_map(|text| super::settings::parts(key.kind, text)).collect()
             }
             Kind::Path | Kind::Paths => texts.into_iter().map(|text| self.beside_file(text)).collect(),

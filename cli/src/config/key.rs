@@ -277,8 +277,8 @@ pub const KEYS: &[Key] = &[
     optional(
         "kafka.bootstrap_servers",
         Kind::Text,
-        "no documents topic",
-        "Brokers of the documents topic: `host:port,host:port`.",
+        "no Kafka",
+        "The Kafka brokers, `host:port,host:port`: of the documents topic, of a queue in Kafka, and of `source.topic`.",
     ),
     key("kafka.topic", Kind::Text, "edfi.documents.v1", "Name of the documents topic."),
     key(

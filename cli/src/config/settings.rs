@@ -16,11 +16,14 @@ pub const DEFAULT_FILE: &str = "millstream.toml";
 /// Names the configuration file.
 pub const FILE_VARIABLE: &str = "MILLSTREAM_CONFIG";
 
-/// Variables with our prefix that configure nothing: those of tests and demo, and what Kubernetes sets by itself
+/// Variables with our prefix that configure nothing: those of tests, scripts and demo, and what Kubernetes sets by itself
 /// for a service called `millstream`.
-const OTHER_VARIABLES: [&str; 7] = [
+const OTHER_VARIABLES: [&str; 10] = [
     "MILLSTREAM_CORPUS",
     "MILLSTREAM_SEED",
+    "MILLSTREAM_SCHEDULES",
+    "MILLSTREAM_RECORD_DIR",
+    "MILLSTREAM_SERVICES_DIR",
     "MILLSTREAM_TORTURE_",
     "MILLSTREAM_TEST_",
     "MILLSTREAM_SERVICE_",

@@ -53,7 +53,8 @@ pub fn reference() -> String {
         let range = match key.kind {
             Kind::Number { min, max } => format!(" ({min} to {max})"),
             Kind::Choice(words) => format!(" (`{}`)", words.join("`, `")),
-            Kind::Words(words) => format!(" (any of `{}`, or empty for none)", words.join("`, `")),
+            Kind::Words(words) => format!(" (any of `{}`, separated by `,`, or empty for none)", words.join("`, `")),
+            Kind::Properties => " Separated by `,`, or a list in the file, whose texts may contain commas.".to_owned(),
             Kind::Paths => " Repeat the flag, or separate by `:` in the environment.".to_owned(),
             _ => String::new(),
         };

@@ -2,7 +2,7 @@
 //! puts it right. And what stands in a shared queue that nobody can read.
 
 use crate::place::{CATCH_UP, Place};
-use crate::support::child::Up;
+use crate::support::child::{Setup, Up, run};
 use crate::support::{loaded, loading};
 use millstream_testkit::{World, wait_until};
 use rdkafka::config::ClientConfig;
@@ -11,6 +11,18 @@ use std::time::Duration;
 
 const STUDENT: &str = r#"{"studentUniqueId": "idle-1", "firstName": "Ada", "lastSurname": "Abara",
                           "birthData": {"birthDate": "2014-01-01"}}"#;
+
+/// With nothing running, a name of no sink is a mistake, and a folder that delivers to nobody proves nothing.
+async fn not_compared(place: &Place) {
+    let text = place.command(2, &["verify", "--sink=kafak", "--wait-s=1"]).await;
+    assert!(text.contains("`kafak`"), "{text}");
+    let elsewhere = Setup { data_dir: place.folder.path().join("elsewhere"), ..place.setup.clone() };
+    let (code, text) = run(&elsewhere, &["verify", "--wait-s=1"]).await;
+    assert_eq!(code, Some(3), "{text}");
+    for sink in ["kafka", "opensearch", "embedded"] {
+        assert!(text.contains(&format!("{sink}: not compared: nothing is delivered to it")), "{text}");
+    }
+}
 
 /// Damages a document in the cache and in a sink behind a stopped Millstream, and has both repaired.
 async fn damage_and_repair(place: &Place, who: &str) {
@@ -45,6 +57,7 @@ async fn what_is_damaged_while_nothing_runs_is_repaired_by_the_next_start() {
     assert!(deleted.is_success(), "{deleted:?}");
     place.wait_delivered().await;
     up.stop().await;
+    not_compared(&place).await;
     damage_and_repair(&place, "start `millstream up`").await;
     let client = place.database.database().get().await.expect("a connection");
     let age = r#"UPDATE "dms"."Tombstone" SET "DeletedAt" = now() - interval '31 days'"#;

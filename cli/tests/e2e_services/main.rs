@@ -16,6 +16,7 @@ mod place;
 mod sampler;
 #[path = "../support/mod.rs"]
 mod support;
+mod walks;
 
 use millstream_testkit::World;
 use std::time::Duration;

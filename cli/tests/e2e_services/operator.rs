@@ -14,10 +14,10 @@ const RECORD_BYTES_MAX: usize = 4_000;
 /// The longest description of a descriptor, in characters; of four bytes each here.
 const DESCRIPTION_MAX: usize = 1_024;
 
-struct Office {
-    place: Place,
-    up: Up,
-    students: String,
+pub(crate) struct Office {
+    pub(crate) place: Place,
+    pub(crate) up: Up,
+    pub(crate) students: String,
 }
 
 async fn open() -> Office {
@@ -29,7 +29,7 @@ async fn open() -> Office {
     Office { place, up, students: "meadow/students".to_owned() }
 }
 
-fn student(number: usize, name: &str) -> Value {
+pub(crate) fn student(number: usize, name: &str) -> Value {
     json!({"studentUniqueId": format!("office-{number}"), "firstName": name, "lastSurname": "Abara",
            "birthData": {"birthDate": "2014-01-01"}})
 }
@@ -42,15 +42,18 @@ async fn an_operator_joins_parts_replays_repairs_and_proves() {
     office.parts_and_joins().await;
     office.looks_after_poison().await;
     office.replays().await;
+    office.rebuilds_the_cache_under_load().await;
+    let mut office = office.replays_on_after_a_kill().await;
     office.mends_a_damaged_index().await;
     office.waits_for_a_copy().await;
     office.builds_an_index_beside_the_live_one().await;
+    office.is_what_the_topic_says().await;
     office.place.verify().await;
     office.up.stop().await;
 }
 
 impl Office {
-    async fn post(&self, number: usize, name: &str) -> (String, i64) {
+    pub(crate) async fn post(&self, number: usize, name: &str) -> (String, i64) {
         let reply = self.up.http.post(&self.students, student(number, name).to_string()).await;
         assert!(reply.is_success(), "{reply:?}");
         (reply.id.expect("an id").to_string(), reply.etag.expect("a version"))
@@ -65,7 +68,7 @@ impl Office {
         reply.id.expect("an id").to_string()
     }
 
-    async fn command(&self, code: i32, arguments: &[&str]) -> String {
+    pub(crate) async fn command(&self, code: i32, arguments: &[&str]) -> String {
         self.place.command(code, arguments).await
     }
 
@@ -120,7 +123,7 @@ impl Office {
         let dry = self.command(0, &["replay", "--document", &one, "--dry-run"]).await;
         assert!(dry.ends_with("would be replayed: 1\n"), "{dry}");
         let typed = self.command(0, &["replay", "--resource", &self.students, "--to=opensearch"]).await;
-        assert!(typed.contains("documents are owed again"), "{typed}");
+        assert!(typed.contains("entries are owed again"), "{typed}");
         self.command(0, &["replay", "--since=1h", "--to=kafka", "--per-s=5000"]).await;
         self.command(2, &["replay", "--outbox=9..1"]).await;
         self.command(0, &["replay", "--cancel"]).await;

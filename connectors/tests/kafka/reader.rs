@@ -1,30 +1,12 @@
 //! The reader of `docs/topic-contract.md`, in another language, run as it stands there.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use millstream_projector::sink::Sink;
 use millstream_testkit::KafkaBroker;
+use millstream_testkit::contract::rebuild_from_topic;
 
 use crate::support::{assert_all_done, delete, document, key, new_topic_name, open, options, upsert};
-
-/// The block of the page that is marked with this language.
-fn block(language: &str) -> String {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/topic-contract.md");
-    let page = std::fs::read_to_string(page).expect("the page is there");
-    let (_, rest) = page.split_once(&format!("```{language}\n")).expect("it has such a block");
-    rest.split_once("\n```").expect("the block ends").0.to_owned()
-}
-
-/// A Python that has the client; Debian's own first.
-fn python() -> &'static str {
-    let has_client = |python: &&&str| {
-        let tried = Command::new(python).args(["-c", "import confluent_kafka"]).output();
-        tried.is_ok_and(|tried| tried.status.success())
-    };
-    let found = ["/usr/bin/python3", "python3"].iter().find(has_client);
-    found.expect("a python3 with confluent_kafka: run scripts/services install")
-}
 
 #[tokio::test]
 async fn a_reader_written_from_the_contract_rebuilds_the_state() {
@@ -45,18 +27,8 @@ async fn a_reader_written_from_the_contract_rebuilds_the_state() {
     let held = sink.fetch(&[key(7), key(8)]).await.expect("it can be asked");
     assert_eq!(held, [Some(document(key(7).uuid, 5, "back again")), None]);
 
-    let read = Command::new(python()).args(["-c", &block("python"), &servers, &topic]).output().expect("python runs");
-    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
-    let text = String::from_utf8(read.stdout).expect("text");
-    let found: BTreeMap<&str, (&str, &str)> = text
-        .lines()
-        .map(|line| {
-            let mut words = line.splitn(3, '\t');
-            let (id, version) = (words.next().expect("an id"), words.next().expect("a version"));
-            (id, (version, words.next().expect("a document")))
-        })
-        .collect();
-    let expected: BTreeMap<String, (String, String)> = (0..300u128)
+    let found = rebuild_from_topic(&servers, &topic);
+    let expected: BTreeMap<String, (i64, String)> = (0..300u128)
         .filter_map(|number| {
             let (version, word) = match number {
                 7 => (5, "back again"),
@@ -66,10 +38,8 @@ async fn a_reader_written_from_the_contract_rebuilds_the_state() {
             };
             let json = document(key(number).uuid, version, word);
             let json = String::from_utf8(json.to_vec()).expect("text");
-            Some((key(number).uuid.to_string(), (version.to_string(), json)))
+            Some((key(number).uuid.to_string(), (version, json)))
         })
         .collect();
-    let expected: BTreeMap<&str, (&str, &str)> =
-        expected.iter().map(|(id, (version, json))| (id.as_str(), (version.as_str(), json.as_str()))).collect();
     assert_eq!(found, expected);
 }

@@ -47,8 +47,10 @@ impl SinkReports {
         self.0.iter().filter(|report| report.get("not_compared").is_some()).count()
     }
 
-    /// Names the sinks that the configuration wants and that have no lane here.
-    fn and_wanted(mut self, wanted: &[String]) -> Self {
+    /// Names the sinks that the configuration wants and that have no lane. Processes that share a queue want only what
+    /// their role delivers to.
+    fn and_wanted(mut self, config: &Config) -> Self {
+        let wanted = config.sinks.wanted.iter().filter(|_| !config.queue.in_kafka);
         for sink in wanted {
             let is_told =
                 |report: &Value| LaneName::parse(report["lane"].as_str().unwrap_or_default()).is_meant_by(sink);
@@ -139,7 +141,7 @@ pub(super) async fn compare(
     let request = Request::Prove { sink: sink.map(str::to_owned), repair };
     let answer = control::tell(&config.data_dir, &request, PATIENCE).await?;
     let reports = SinkReports(answer["sinks"].as_array().cloned().unwrap_or_default());
-    Ok(if sink.is_none() { reports.and_wanted(&config.sinks.wanted) } else { reports })
+    Ok(if sink.is_none() { reports.and_wanted(config) } else { reports })
 }
 
 /// Waits until nothing waits in the lanes of the running process; says whether there is one. Lanes that are not done in
@@ -181,7 +183,7 @@ impl Alone<'_> {
             }
         };
         match sink {
-            None => Ok(reports.and_wanted(&self.config.sinks.wanted)),
+            None => Ok(reports.and_wanted(self.config)),
             Some(name) if reports.0.is_empty() => Err(Failure::usage(format!(
                 "nothing is delivered to a sink `{name}` from {}: name one that `millstream status` shows, or its data folder",
                 self.config.data_dir.display()

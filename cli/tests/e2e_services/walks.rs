@@ -1,0 +1,113 @@
+//! Walks over all documents while everything runs: the cache rebuilt under reads and edits, a replay that is killed; and what
+//! comes of all of it in the topic.
+
+use crate::operator::{Office, student};
+use crate::support::child::Up;
+use crate::support::http::Http;
+use crate::support::say;
+use millstream_store::compose::envelope;
+use millstream_testkit::contract::rebuild_from_topic;
+use millstream_testkit::{wait_for, wait_until};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const WITHIN: Duration = Duration::from_secs(120);
+/// Entries of the replay that is killed, in a second.
+const PER_S: u64 = 40;
+
+impl Office {
+    /// FRESH: whoever reads while the cache is emptied and filled sees what was answered last.
+    pub(crate) async fn rebuilds_the_cache_under_load(&self) {
+        let stop = CancellationToken::new();
+        let reading = edit_and_read(self.up.http.clone(), self.students.clone(), stop.clone());
+        let rebuilding = async {
+            self.command(0, &["rebuild", "cache", "--per-s=100"]).await;
+            stop.cancel();
+        };
+        let (read, ()) = tokio::join!(reading, rebuilding);
+        self.place.wait_delivered().await;
+        assert!(read > 20, "{read} edits were read back meanwhile");
+        say!("the cache was rebuilt: {read} edits were read back meanwhile, each as it was answered");
+        self.place.verify().await;
+    }
+
+    /// RECOVERABLE: the place of a walk is on disk.
+    pub(crate) async fn replays_on_after_a_kill(self) -> Self {
+        self.command(0, &["replay", "--to=kafka", "--detach", &format!("--per-s={PER_S}")]).await;
+        let seen = wait_for("a part to be owed", WITHIN, || async {
+            let replay = self.replay().await;
+            (replay["done"].as_u64()? >= PER_S).then_some(replay)
+        })
+        .await;
+        assert_eq!(seen["state"], "running", "{seen}");
+        let Self { place, up, students } = self;
+        up.kill().await;
+        let up = Up::start(&place.setup).await;
+        let office = Self { place, up, students };
+        let after = wait_for("the lane to be served", WITHIN, || async {
+            Some(office.replay().await).filter(|replay| replay["done"].is_u64())
+        })
+        .await;
+        assert!(after["done"].as_u64() >= seen["done"].as_u64() && after["total"] == seen["total"], "{seen} {after}");
+        assert_eq!(after["state"], "running", "it goes on by itself: {seen} {after}");
+        wait_until("the rest to be owed", WITHIN, || async { office.replay().await["state"] == "done" }).await;
+        let ended = office.replay().await;
+        assert!(ended["done"].as_u64() >= ended["total"].as_u64(), "{ended}");
+        say!("a replay was killed at {} of {} and went on from {}", seen["done"], seen["total"], after["done"]);
+        office.place.wait_delivered().await;
+        office.place.verify().await;
+        office
+    }
+
+    /// The replay into the lane of Kafka.
+    async fn replay(&self) -> Value {
+        let lanes = self.place.lanes().await;
+        lanes.into_iter().find(|lane| lane["name"] == "kafka").map_or(Value::Null, |lane| lane["replay"].clone())
+    }
+
+    /// CONVERGE: a reader in another language, written from the contract alone, finds in the topic what the cache holds,
+    /// byte for byte, and nothing of what was deleted.
+    pub(crate) async fn is_what_the_topic_says(&self) {
+        let (gone, _) = self.post(77, "Deleted").await;
+        self.place.wait_delivered().await;
+        let deleted = self.up.http.try_delete(&format!("{}/{gone}", self.students)).await.expect("an answer");
+        assert!(deleted.is_success(), "{deleted:?}");
+        self.place.wait_delivered().await;
+        let servers = self.place.kafka.bootstrap_servers();
+        let read = tokio::task::spawn_blocking(move || rebuild_from_topic(&servers, "edfi.documents.v1"));
+        let read = read.await.expect("the reader ends");
+        assert!(!read.contains_key(&gone));
+        assert_eq!(read, self.cached().await);
+        say!("the reader of the contract rebuilt {} documents: those of the cache", read.len());
+    }
+
+    async fn cached(&self) -> BTreeMap<String, (i64, String)> {
+        let client = self.place.database.database().get().await.expect("a connection");
+        let sql = r#"SELECT "DocumentUuid", "ContentVersion", "LastModifiedAt", "Body" FROM "dms"."DocumentCache""#;
+        let rows = client.query(sql, &[]).await.expect("the cache can be read");
+        let document = |row: &tokio_postgres::Row| {
+            let (uuid, version, body): (Uuid, i64, &str) = (row.get(0), row.get(1), row.get(3));
+            let json = envelope(body.as_bytes(), uuid, version, row.get(2));
+            (uuid.to_string(), (version, String::from_utf8(json).expect("text")))
+        };
+        rows.iter().map(document).collect()
+    }
+}
+
+/// Edits one document and reads it back, until told to stop. How often.
+async fn edit_and_read(http: Http, students: String, stop: CancellationToken) -> usize {
+    let mut edits = 0;
+    while !stop.is_cancelled() {
+        let name = format!("Edit {edits}");
+        let written = http.post(&students, student(9, &name).to_string()).await;
+        assert!(written.is_success(), "{written:?}");
+        let read = http.get(&format!("{students}/{}", written.id.expect("an id"))).await;
+        assert_eq!((read.status, read.etag), (200, written.etag), "{read:?}");
+        assert_eq!(read.json()["firstName"], name.as_str(), "{read:?}");
+        edits += 1;
+    }
+    edits
+}
