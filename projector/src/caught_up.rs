@@ -92,6 +92,10 @@ async fn cached(
     while queue.position().await.map_err(ProjectorError::queue(ACTION))?.is_none_or(|position| position < target) {
         clock.sleep(POLL).await;
     }
+    // Changes may have turned out to be lost meanwhile: the position lies behind them then, and a comparison is owed.
+    while !is_followed(database, source, queue).await? {
+        clock.sleep(ASK_AGAIN).await;
+    }
     passed(queue, clock).await
 }
 

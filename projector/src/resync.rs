@@ -10,7 +10,8 @@
 //! visible belongs to neither unless it is waited for.
 //!
 //! Then the ledger of tombstones: a delete has taken its cached row with it (foreign key), so no comparison can show
-//! whether the copies have heard of it. All of them are owed again; a copy that knows of one answers so.
+//! whether the copies have heard of it. All of them are owed again; a copy that knows of one answers so, or (Kafka) has one
+//! more record of it.
 //!
 //! What needs no looking for: cascades are rows of their own. A document that an open cascade will stamp is compared under its own version, since the stamp brings an entry anyway.
 

@@ -76,7 +76,7 @@ fn listed(answer: &Value) -> String {
 
 fn compared(answer: &Value) -> (String, Exit) {
     let report = &answer["sinks"][0];
-    if let Some(error) = report["error"].as_str() {
+    if let Some(error) = report["error"].as_str().or(report["not_compared"].as_str()) {
         return (format!("could not be compared: {error}\n"), Exit::Failed);
     }
     let number = |member: &str| report[member].as_u64().unwrap_or_default();

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 const WITHIN: Duration = Duration::from_secs(120);
 /// Entries of the replay that is killed, in a second.
-const PER_S: u64 = 40;
+const PER_S: u64 = 15;
 
 impl Office {
     /// FRESH: whoever reads while the cache is emptied and filled sees what was answered last.
@@ -24,7 +24,7 @@ impl Office {
         let stop = CancellationToken::new();
         let reading = edit_and_read(self.up.http.clone(), self.students.clone(), stop.clone());
         let rebuilding = async {
-            self.command(0, &["rebuild", "cache", "--per-s=100"]).await;
+            self.command(0, &["rebuild", "cache", "--per-s=40"]).await;
             stop.cancel();
         };
         let (read, ()) = tokio::join!(reading, rebuilding);

@@ -79,9 +79,15 @@ impl OpenSearchIndexes {
         template::ensure(cluster).await?;
         for _ in 0..TRIES {
             let aliases = Aliases::get(cluster).await?;
-            if let [first, _, ..] = aliases.all_live(cluster)[..] {
-                // Processes that did not see each other have each made one. Whoever sees it keeps the first.
-                make_live(cluster, first).await?;
+            if let live @ [_, _, ..] = &aliases.all_live(cluster)[..]
+                && let Some(number) = the_one_in_use(cluster, live).await?
+            {
+                tracing::warn!(
+                    generation = number,
+                    ?live,
+                    "several processes made a live generation: one of them stays"
+                );
+                make_live(cluster, number).await?;
                 continue;
             }
             if let Some(number) = aliases.live(cluster)? {
@@ -171,6 +177,23 @@ impl OpenSearchIndexes {
             make::remove(cluster, &rest.iter().map(String::as_str).collect::<Vec<_>>()).await?;
         }
     }
+}
+
+/// Of several live generations that processes made which did not see each other: the one that holds documents, or the
+/// first. None where more than one holds some: which of them is right (a snapshot may have been restored) is not known here.
+async fn the_one_in_use(cluster: &Cluster, live: &[u32]) -> Result<Option<u32>, SinkError> {
+    let mut holding = Vec::new();
+    for number in live {
+        refresh(cluster, *number).await?;
+        if sizes(cluster, *number).await?.0 > 0 {
+            holding.push(*number);
+        }
+    }
+    Ok(match holding[..] {
+        [] => live.first().copied(),
+        [one] => Some(one),
+        _ => None,
+    })
 }
 
 /// Makes everything that was delivered to a generation findable.

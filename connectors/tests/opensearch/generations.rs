@@ -90,6 +90,14 @@ async fn of_two_live_generations_the_first_stays() {
     let all = indexes.list().await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(numbers(&all), [(1, true), (second, false)]);
     assert_eq!(state(&*first).await.len(), 1);
+
+    // Where both hold documents, as after a snapshot was restored, somebody has to say which.
+    assert_all_done(&indexes.sink(second).expect("a sink").put(&[upsert(1, 6, "two")]).await);
+    assert_eq!(ask(&url, Method::PUT, &path, None).await.0, 200);
+    let Err(SinkError::Unfit { differences, .. }) = indexes.live().await else { panic!("nobody can know") };
+    assert!(differences[0].contains("several generations"), "{differences:?}");
+    indexes.swap(1).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(indexes.live().await.unwrap_or_else(|error| panic!("{error}")), 1);
     indexes.remove(second).await.unwrap_or_else(|error| panic!("{error}"));
 }
 

@@ -233,7 +233,7 @@ pub struct QueueStats {
     /// How long ago the oldest obligation was put; of delayed entries only the first thousand are looked at.
     pub oldest_age_ms: u64,
     /// There may be older ones than [`QueueStats::oldest_age_ms`] says: in a shared queue nobody knows the age of what
-    /// others have in hand, or nobody has read yet.
+    /// others have in hand, or nobody has read yet; in a local one not all that were put off are looked at.
     pub ages_unknown: bool,
     /// What the queue occupies on disk, all lanes included; 0 for a lane, which lives on the disk of its queue.
     pub disk_bytes: u64,

@@ -27,10 +27,11 @@ use crate::sink::Sink;
 use crate::stage::{Fatal, Stage, wait_fatal};
 use figures::LaneFigures;
 use millstream_outbox::clock::Clock;
-use millstream_outbox::queue::WorkQueue;
+use millstream_outbox::queue::{SettleReport, Settled, Taken, Ticket, WorkQueue};
 use millstream_store::connect::Database;
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -89,11 +90,44 @@ impl Default for CourierOptions {
 pub(crate) struct Shared {
     pub(crate) deps: CourierDeps,
     pub(crate) figures: LaneFigures,
+    /// What was taken from the lane and is not settled. Nobody else is handed it before it is.
+    in_hand: Mutex<HashSet<Ticket>>,
 }
 
 impl Shared {
     fn now_ms(&self) -> u64 {
         self.deps.clock.now_ms()
+    }
+
+    fn in_hand(&self) -> MutexGuard<'_, HashSet<Ticket>> {
+        // Nothing panics while it holds the lock.
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes entries from the lane.
+    async fn take(&self, max: usize) -> Result<Vec<Taken>, ProjectorError> {
+        let batch = self.deps.lane.take(max).await.map_err(ProjectorError::queue("taking deliveries from a lane"))?;
+        self.in_hand().extend(batch.iter().map(|taken| taken.ticket));
+        Ok(batch)
+    }
+
+    /// Settles entries that were taken.
+    async fn settle(&self, settlements: Vec<(Ticket, Settled)>) -> Result<SettleReport, ProjectorError> {
+        let tickets: Vec<Ticket> = settlements.iter().map(|(ticket, _)| *ticket).collect();
+        let report = self.deps.lane.settle(settlements).await;
+        let report = report.map_err(ProjectorError::queue("settling deliveries in a lane"))?;
+        let mut in_hand = self.in_hand();
+        for ticket in &tickets {
+            in_hand.remove(ticket);
+        }
+        Ok(report)
+    }
+
+    /// Gives back what was taken and is still owed.
+    async fn give_back(&self, tickets: Vec<Ticket>) -> Result<(), ProjectorError> {
+        let not_before_ms = self.now_ms();
+        let owed: Vec<_> = tickets.into_iter().map(|ticket| (ticket, Settled::RetryAt { not_before_ms })).collect();
+        if owed.is_empty() { Ok(()) } else { self.settle(owed).await.map(drop) }
     }
 
     fn after_ms(&self, delay: Duration) -> u64 {
@@ -119,7 +153,7 @@ impl Courier {
     #[must_use]
     pub fn start(deps: CourierDeps) -> CourierHandle {
         let figures = LaneFigures::new(&deps.name);
-        let shared = Arc::new(Shared { deps, figures });
+        let shared = Arc::new(Shared { deps, figures, in_hand: Mutex::default() });
         let fatal = Fatal::new();
         let mut stage = Stage::new("delivery", &fatal);
         let (task, stop) = (Arc::clone(&shared), stage.stop.clone());
@@ -144,6 +178,15 @@ impl CourierHandle {
     #[must_use]
     pub fn has_given_up(&self) -> bool {
         self.fatal.borrow().is_some()
+    }
+
+    /// Gives back to the lane what a courier that has given up had in hand, so that the next one is handed it.
+    ///
+    /// # Errors
+    /// When the lane refuses.
+    pub async fn give_back(&self) -> Result<(), ProjectorError> {
+        let in_hand: Vec<Ticket> = self.shared.in_hand().iter().copied().collect();
+        self.shared.give_back(in_hand).await
     }
 
     /// Completes when the courier can no longer do its work (its lane is gone), and says why. Never completes otherwise.

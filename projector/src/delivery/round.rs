@@ -73,7 +73,7 @@ impl Round {
     }
 }
 
-/// Delivers a batch. After a request that could not reach the sink the rest is not tried.
+/// Delivers a batch. After a request that could not reach the sink, or was not answered, the rest is not tried.
 pub(super) async fn deliver(shared: &Shared, batch: Vec<Taken>) -> Round {
     let (company, limits) = (batch.len(), shared.deps.sink.limits());
     let mut attempts = Vec::with_capacity(company);
@@ -124,8 +124,8 @@ impl Reading {
         loaded: &mut Vec<(Taken, Option<Delivery>)>,
     ) -> Result<(), ProjectorError> {
         let mut bytes = 0;
-        while rest.len() > 0 && bytes < limits.batch_bytes_max {
-            let part: Vec<Taken> = rest.take(self.fitting(limits.batch_bytes_max - bytes)).collect();
+        while rest.len() > 0 && (loaded.is_empty() || bytes + self.mean() <= limits.batch_bytes_max) {
+            let part: Vec<Taken> = rest.take(self.fitting(limits.batch_bytes_max.saturating_sub(bytes))).collect();
             let works: Vec<&Work> = part.iter().map(|taken| &taken.work).collect();
             let read = load::load(&shared.deps.database, &works).await;
             let (deliveries, failed) = match read {
@@ -142,9 +142,14 @@ impl Reading {
         Ok(())
     }
 
+    /// Bytes of a body so far.
+    fn mean(&self) -> usize {
+        self.bytes.checked_div(self.documents).unwrap_or_default()
+    }
+
     /// How many documents of the size that they had so far have so many bytes.
     fn fitting(&self, bytes: usize) -> usize {
-        self.bytes.checked_div(self.documents).map_or(FIRST_LOOK, |mean| (bytes / mean.max(1)).max(1))
+        if self.documents == 0 { FIRST_LOOK } else { (bytes / self.mean().max(1)).max(1) }
     }
 }
 
@@ -153,9 +158,9 @@ fn unanswered() -> Outcome {
     Outcome::retry(RetryCause::Unanswered, "the sink's answer did not mention it")
 }
 
-/// Whether an answer says that the sink is away or wants less.
+/// Whether an answer says that the sink is away or wants less, or there was none.
 fn has_lost_it(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Retry { cause: RetryCause::Unavailable | RetryCause::Throttled, .. })
+    matches!(outcome, Outcome::Retry { cause, .. } if *cause != RetryCause::Failed)
 }
 
 fn not_tried() -> Outcome {

@@ -13,9 +13,6 @@ use millstream_outbox::queue::{Settled, Taken, Ticket};
 use std::collections::VecDeque;
 use tokio_util::sync::CancellationToken;
 
-const TAKING: &str = "taking deliveries from a lane";
-const SETTLING: &str = "settling deliveries in a lane";
-
 /// Rounds under way.
 type Rounds<'a> = FuturesUnordered<BoxFuture<'a, Round>>;
 
@@ -56,15 +53,19 @@ impl<'a> Worker<'a> {
         let lane = &self.shared.deps.lane;
         let mut rounds: Rounds<'a> = FuturesUnordered::new();
         loop {
+            if !self.prepared {
+                // Nobody knows for how long the sink is away.
+                self.give_back().await?;
+            }
             if !self.prepared && rounds.is_empty() {
                 tokio::select! {
-                    () = stop.cancelled() => return self.give_back().await,
+                    () = stop.cancelled() => return Ok(()),
                     () = self.prepare() => {}
                 }
             }
             while self.prepared && !stop.is_cancelled() && rounds.len() < self.pace.allowed() {
                 if self.waiting.is_empty() {
-                    let batch = lane.take(batch_max).await.map_err(ProjectorError::queue(TAKING))?;
+                    let batch = self.shared.take(batch_max).await?;
                     self.waiting.extend(groups(batch, |document_id| self.unanswered.company(document_id)));
                 }
                 let Some(group) = self.waiting.pop_front() else { break };
@@ -103,22 +104,17 @@ impl<'a> Worker<'a> {
 
     /// What was taken and not begun is still owed.
     async fn give_back(&mut self) -> Result<(), ProjectorError> {
-        let not_before_ms = self.shared.now_ms();
-        let owed = self.waiting.drain(..).flatten().map(|taken| (taken.ticket, Settled::RetryAt { not_before_ms }));
-        let owed: Vec<_> = owed.collect();
-        if !owed.is_empty() {
-            self.shared.deps.lane.settle(owed).await.map_err(ProjectorError::queue(SETTLING))?;
-        }
-        Ok(())
+        let waiting = self.waiting.drain(..).flatten().map(|taken| taken.ticket).collect();
+        self.shared.give_back(waiting).await
     }
 
     async fn settle(&mut self, round: Round) -> Result<(), ProjectorError> {
-        let (lane, figures) = (&self.shared.deps.lane, &self.shared.figures);
+        let figures = &self.shared.figures;
         let now_ms = self.shared.now_ms();
         self.learn(&round, now_ms);
         let settlements: Vec<(Ticket, Settled)> =
             round.attempts.iter().map(|attempt| (attempt.taken.ticket, self.judge(attempt, now_ms))).collect();
-        let report = lane.settle(settlements).await.map_err(ProjectorError::queue(SETTLING))?;
+        let report = self.shared.settle(settlements).await?;
         figures.settled(&round, report.quarantined, now_ms);
         if let Some(error) = &round.outage {
             let problem = chain(error);

@@ -73,9 +73,18 @@ impl Berth {
         }
     }
 
-    /// Whether its courier has ended by itself.
-    pub(super) fn has_given_up(&self) -> bool {
-        matches!(&self.delivery, Delivery::Running { courier, .. } if courier.has_given_up())
+    /// Whether its courier has ended by itself, and what it had in hand is back in the lane.
+    pub(super) async fn has_given_up(&self, name: &str) -> bool {
+        let Delivery::Running { courier, .. } = &self.delivery else { return false };
+        if !courier.has_given_up() {
+            return false;
+        }
+        let given_back = courier.give_back().await;
+        if let Err(error) = &given_back {
+            let problem = chain(error);
+            tracing::error!(sink = name, problem, "nothing is delivered to this sink: its lane takes nothing back");
+        }
+        given_back.is_ok()
     }
 
     pub(super) fn sink(&self) -> Option<Arc<dyn Sink>> {

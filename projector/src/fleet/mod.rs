@@ -6,6 +6,7 @@
 //!
 //! What it is not: it knows no concrete sink. What a lane's name stands for is asked of a [`SinkFactory`].
 
+mod adopt;
 mod berth;
 mod report;
 
@@ -17,6 +18,7 @@ use crate::projector::StopError;
 use crate::publish;
 use crate::replay::{self, Job, JobState, Ledger, NoteLedger, ReplayError, ReplayOptions, Selection, Spec};
 use crate::sink::{Sink, SinkError};
+use adopt::{Seen, adopt, see};
 use berth::Berth;
 use futures::future::{BoxFuture, join_all};
 use millstream_outbox::clock::Clock;
@@ -24,7 +26,7 @@ use millstream_outbox::queue::{Lanes, QueueError, WorkQueue};
 use millstream_store::connect::Database;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
@@ -104,9 +106,6 @@ fn known(names: &[String]) -> String {
     if names.is_empty() { "is none".to_owned() } else { format!("are: {}", names.join(", ")) }
 }
 
-/// The names of all lanes, as they were seen last.
-type Seen = Arc<Mutex<Vec<String>>>;
-
 /// All lanes that this process serves.
 pub struct Fleet {
     deps: FleetDeps,
@@ -162,7 +161,11 @@ impl Fleet {
             job.end(JobState::Cancelled, job.started_at_ms);
         }
         let lane = self.deps.lanes.add_lane(name).await?;
-        NoteLedger::new(Arc::clone(&self.deps.lanes), name).save(&job).await.map_err(ReplayError::from)?;
+        if let Err(error) = NoteLedger::new(Arc::clone(&self.deps.lanes), name).save(&job).await {
+            // Then it was not added. If this fails too, whoever finds a lane without a note fills it.
+            self.deps.lanes.remove_lane(name).await?;
+            return Err(ReplayError::from(error).into());
+        }
         let berth = Berth::with_sink(&self.deps, name, lane, sink).await?;
         berths.insert(name.to_owned(), berth);
         tracing::info!(sink = name, "a sink was added");
@@ -336,37 +339,6 @@ async fn measure(deps: &FleetDeps, berths: &RwLock<BTreeMap<String, Berth>>, sto
             tracing::debug!(problem = chain(&error), "the lanes could not be measured this time");
         }
     }
-}
-
-/// Takes up the lanes that are to be served and are not, and lets go of those that are gone.
-async fn adopt(deps: &FleetDeps, berths: &mut BTreeMap<String, Berth>, seen: &Seen) -> Result<(), FleetError> {
-    let lanes = deps.lanes.lanes().await?;
-    see(seen, lanes.iter().map(|lane| lane.name.clone()).collect());
-    let gone = |(name, berth): &(&String, &Berth)| {
-        !lanes.iter().any(|lane| lane.name == **name && lane.epoch == berth.lane.epoch())
-    };
-    let removed: Vec<String> = berths.iter().filter(gone).map(|(name, _)| name.clone()).collect();
-    for name in removed {
-        // Dropping a berth ends its tasks; its lane is gone, so there is nothing to finish. A lane of the same name that
-        // was added since is another one, and is taken up below.
-        berths.remove(&name);
-        LaneStatus::forget(&name);
-    }
-    // A courier that gave up delivers nothing more, whatever has become of the cause.
-    berths.retain(|_, berth| !berth.has_given_up());
-    for info in lanes {
-        if (deps.serves)(&info.name)
-            && !berths.contains_key(&info.name)
-            && let Some(lane) = deps.lanes.lane(&info.name).await?
-        {
-            berths.insert(info.name.clone(), Berth::open(deps, &info.name, lane).await?);
-        }
-    }
-    Ok(())
-}
-
-fn see(seen: &Seen, names: Vec<String>) {
-    *seen.lock().unwrap_or_else(PoisonError::into_inner) = names;
 }
 
 /// What every sink that is new is given: everything there is, deletes included.

@@ -160,8 +160,11 @@ impl Replay {
         if let Some(Job { state: JobState::Running, done, total, .. }) = self.shared.job() {
             return Err(ReplayError::Busy { done, total });
         }
+        // The end of the one before may not be stored yet: it must not be stored over this one.
+        control.cancel();
+        self.drain().await;
         self.shared.keep(job.clone()).await?;
-        // The token of the one before may have been used up.
+        // The token of the one before is used up.
         *control = CancellationToken::new();
         self.walk(control.clone());
         Ok(job)

@@ -29,7 +29,7 @@ pub trait Sink: Send + Sync + 'static {
     fn describe(&self) -> String;
 
     /// Makes what the sink needs (a topic, a template) or checks it, every difference named. Idempotent. Called before the
-    /// first `put`, and again whenever nothing could be reached.
+    /// first `put`, and again whenever nothing could be reached, or nothing was answered.
     fn prepare(&self) -> BoxFuture<'_, Result<(), SinkError>>;
 
     /// What one `put` may carry, and what the sink forgets.

@@ -38,6 +38,8 @@ pub(super) struct Mood {
     pub(super) away: bool,
     /// The next requests are carried out and not answered.
     pub(super) silent: usize,
+    /// The next requests end in a panic.
+    pub(super) panics: usize,
     /// The next requests are answered with 429.
     pub(super) busy: usize,
     /// Documents that are refused, by a text in their body.
@@ -85,6 +87,8 @@ impl Sink for Moody {
             self.busiest.fetch_max(under_way, Ordering::SeqCst);
             // Whoever was begun at the same time gets here too.
             tokio::task::yield_now().await;
+            let panics = std::mem::take(&mut self.mood.lock().expect("nobody panics with the lock").panics);
+            assert!(panics == 0, "made for a test");
             if let Some(answers) = &self.answers {
                 answers.acquire().await.expect("never closed").forget();
             }

@@ -1,6 +1,6 @@
 //! Sinks that come and go while everything runs, replays that fill them, and the proof of what they hold.
 
-use super::delivery::{Town, held};
+use super::delivery::{Moody, Town, held};
 use super::support::PATIENCE;
 use futures::future::{BoxFuture, FutureExt};
 use millstream_outbox::clock::SystemClock;
@@ -41,9 +41,13 @@ impl SinkFactory for Maps {
 }
 
 pub(super) async fn fleet(town: &Town, maps: &Arc<Maps>) -> Fleet {
+    fleet_of(town, Arc::<Maps>::clone(maps)).await
+}
+
+async fn fleet_of(town: &Town, sinks: Arc<dyn SinkFactory>) -> Fleet {
     let deps = FleetDeps {
         lanes: Arc::<MemoryQueue>::clone(&town.queue),
-        sinks: Arc::<Maps>::clone(maps),
+        sinks,
         database: town.bed.db().clone(),
         clock: Arc::new(SystemClock),
         courier: CourierOptions::default(),
@@ -225,6 +229,37 @@ async fn a_lane_that_was_replaced_by_another_of_its_name_is_taken_up() {
     town.queue.add_lane("search").await.expect("another lane");
     town.bed.post_student(2, "Bea").await;
     town.wait_equal(&*maps.get("search")).await;
+    fleet.stop(PATIENCE).await.expect("it stops");
+}
+
+/// One sink for all lanes.
+struct Only(Arc<Moody>);
+
+impl SinkFactory for Only {
+    fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Arc<dyn Sink>, SinkError>> {
+        let sink = Arc::<Moody>::clone(&self.0);
+        async move { Ok(sink as Arc<dyn Sink>) }.boxed()
+    }
+}
+
+/// What a courier had in hand when it fell is delivered by the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_courier_that_fell_is_followed_by_another_one() {
+    let town = Town::new().await;
+    let sink = Arc::new(Moody::default());
+    let fleet = fleet_of(&town, Arc::new(Only(Arc::clone(&sink)))).await;
+    fleet.add("search", None).await.expect("it is added");
+    sink.set(|mood| mood.panics = 1);
+    for number in 0..20 {
+        town.bed.post_student(number, "Ada").await;
+    }
+    wait_until("the courier to fall", PATIENCE, || async {
+        fleet.status().await.expect("a status").iter().any(|lane| lane.report.fatal.is_some())
+    })
+    .await;
+    town.wait_equal(&sink.map).await;
+    let (lane, _) = fleet.get("search").await.expect("a lane");
+    wait_until("all to be settled", PATIENCE, || async { lane.stats().await.expect("figures").depth == 0 }).await;
     fleet.stop(PATIENCE).await.expect("it stops");
 }
 

@@ -74,7 +74,8 @@ async fn swap(about: &About, sink: &str, generation: Option<u32>, unchecked: boo
         let report = prove::prove(about, Some(&lane(sink, number)), false).await?;
         let report = &report["sinks"][0];
         if report["differences"] != 0 {
-            let what = report["error"].as_str().map_or_else(|| report["counts"].to_string(), str::to_owned);
+            let why_not = report["error"].as_str().or(report["not_compared"].as_str());
+            let what = why_not.map_or_else(|| report["counts"].to_string(), str::to_owned);
             return Err(Failure::failed(format!(
                 "generation {number} of {sink} is not what the source is ({what}), so the live one stays: wait until it is \
                  built, or look at it with `millstream index compare`"

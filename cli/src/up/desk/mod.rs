@@ -95,12 +95,12 @@ async fn add(about: &About, sink: &str, fill: Option<Spec>) -> Result<Value, Fai
     Ok(json!({"lane": lane}))
 }
 
-/// Adds every sink that the configuration wants and that has no lane yet. Answers how many are still missing.
+/// Adds every sink that the configuration wants and that has no lane yet, and fills those that were never filled. Answers
+/// how many are still missing.
 pub(super) async fn add_wanted(about: &About) -> usize {
     let mut missing = 0;
     for sink in &about.wanted {
-        if let Ok(lanes) = lanes(about, sink).await {
-            missing += usize::from(!fill_interrupted(about, &lanes).await);
+        if lanes(about, sink).await.is_ok() {
             continue;
         }
         if let Err(failure) = add(about, sink, Some(backfill(None))).await {
@@ -108,13 +108,15 @@ pub(super) async fn add_wanted(about: &About) -> usize {
             missing += 1;
         }
     }
-    missing
+    missing + usize::from(!fill_interrupted(about).await)
 }
 
-/// Fills the lanes whose adding was cut off before. Answers whether none is left.
-async fn fill_interrupted(about: &About, lanes: &[String]) -> bool {
-    for lane in lanes {
-        if let Err(error) = about.fleet.fill_if_interrupted(lane).await {
+/// Fills the lanes of this process whose adding was cut off before. Answers whether none is left.
+async fn fill_interrupted(about: &About) -> bool {
+    for lane in about.fleet.names_seen() {
+        if about.fleet.serves(&lane).await
+            && let Err(error) = about.fleet.fill_if_interrupted(&lane).await
+        {
             tracing::warn!(lane, problem = %failed(error), "it is not known yet whether the sink was filled: trying again");
             return false;
         }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use millstream_outbox::queue::QueueError;
 use tokio::sync::mpsc;
@@ -17,8 +16,6 @@ use super::window::{Carry, Chore, Held};
 
 /// Entries that are carried in one go.
 const CARRIED_MAX: usize = 500;
-/// Pause before a record that cannot be read is kept aside once more.
-const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Something to be written.
 #[derive(Debug)]
@@ -76,26 +73,13 @@ async fn does(station: &Station, errand: Errand) -> Result<(), QueueError> {
             station.window().let_go(held);
         }
         Errand::Refuse { held, value, reason } => {
-            let kept = keep_refused(station, held, value, &reason).await;
+            let kept = station.keep_refused((held.partition, held.offset), value, reason).await;
             station.refused.fetch_sub(1, Ordering::Relaxed);
             kept?;
             station.window().let_go(held);
         }
     }
     Ok(())
-}
-
-/// Keeps a record aside that nobody can read. It holds its partition, so brokers that are away are waited for.
-async fn keep_refused(station: &Station, held: Held, value: Option<Vec<u8>>, reason: &str) -> Result<(), QueueError> {
-    loop {
-        match station.keep_refused((held.partition, held.offset), value.clone(), reason.to_owned()).await {
-            Err(error @ QueueError::Unavailable { .. }) => {
-                tracing::warn!(topic = %station.work_topic, %error, "a record that cannot be read waits for the brokers");
-                tokio::time::sleep(REFUSED_PAUSE).await;
-            }
-            ended => return ended,
-        }
-    }
 }
 
 async fn carry_stragglers(station: &Station) -> Result<(), QueueError> {
