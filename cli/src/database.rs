@@ -6,10 +6,12 @@ use crate::{
     control::{self, ControlError},
     failure::Failure,
 };
+use millstream_outbox::binding::Binding;
 use millstream_store::{
     cluster::{ClusterOptions, ManagedCluster, SUPERUSER, Shutdown},
     connect::{ConnectOptions, Database, SslMode},
     error::StoreError,
+    provision,
 };
 use std::{
     fs,
@@ -21,6 +23,14 @@ use std::{
 const CLUSTER_DIR: &str = "postgres";
 /// The database in it.
 const DATABASE: &str = "millstream";
+
+/// Which database this is, as its queue and its copies keep it.
+pub async fn binding(database: &Database) -> Result<Binding, Failure> {
+    let found = provision::fingerprint(database).await.map_err(Failure::failed)?;
+    let none =
+        || Failure::failed("the database does not say which one it is: `millstream ddl apply` builds its tables");
+    Ok(Binding::postgresql(found.ok_or_else(none)?.database_uuid))
+}
 
 /// No connection to the database.
 #[derive(Debug, thiserror::Error)]

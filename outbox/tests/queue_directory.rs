@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use millstream_outbox::binding::Binding;
 use millstream_outbox::queue::conformance::work;
 use millstream_outbox::queue::{Lanes, LocalQueue, LocalQueueOptions, QueueError, Settled, WorkQueue};
 use millstream_outbox::{ChangeKind, Position};
+use uuid::Uuid;
 
 async fn open(path: &std::path::Path) -> Result<LocalQueue, QueueError> {
     LocalQueue::open(path, LocalQueueOptions::default()).await
@@ -69,4 +71,22 @@ async fn a_crash_while_making_a_queue_is_no_obstacle() {
     fs::write(folder.path().join("FORMAT.new"), "mill").expect("written");
     let queue = open(folder.path()).await.expect("opens");
     queue.put(vec![], Some(Position::before(1))).await.expect("put");
+}
+
+#[tokio::test]
+async fn the_queue_of_another_database_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let of = |database| {
+        let binding = Some(Binding::postgresql(Uuid::from_u128(database)));
+        LocalQueue::open(folder.path(), LocalQueueOptions { binding, ..LocalQueueOptions::default() })
+    };
+    // As an earlier version left it, which did not say whose it is.
+    let queue = open(folder.path()).await.expect("opens");
+    queue.put(vec![work(ChangeKind::Upsert, 1, 1, 1)], Some(Position::before(7))).await.expect("put");
+    queue.close().await.expect("closes");
+    of(1).await.expect("it is taken as one's own").close().await.expect("closes");
+    let refused = of(2).await.expect_err("it is another's").to_string();
+    assert!(refused.contains("another database") && refused.contains("queue.dir"), "{refused}");
+    let queue = of(1).await.expect("it is as it was");
+    assert_eq!(queue.stats().await.expect("stats").depth, 1);
 }

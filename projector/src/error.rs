@@ -44,7 +44,8 @@ pub enum ProjectorError {
     /// The queue holds work of another database, or of the history of this one before a restore or a failover.
     #[error(
         "the queue does not belong to this database, or the database was restored or failed over since: start with an \
-         empty queue directory; all documents are then compared with the cache"
+         empty queue (another queue.dir, or queue.topic_prefix with the queue in Kafka); all documents are then compared \
+         with the cache. After a restore to an earlier state the copies have to be new as well: docs/operating.md"
     )]
     ForeignQueue,
 }

@@ -60,6 +60,14 @@ impl TestDatabase {
         Self::clone_of(cluster, template).await
     }
 
+    /// A copy of a database of `cluster` as it is now, which ends whoever is connected to that.
+    pub async fn copy_of(cluster: &TestCluster, original: &Self) -> Self {
+        let name = original.options().dbname();
+        let end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = $1";
+        administer(cluster).await.execute(end, &[&name]).await.expect("nobody is connected any more");
+        Self::clone_of(cluster, name).await
+    }
+
     async fn clone_of(cluster: &TestCluster, template: &str) -> Self {
         Self { database: copy(cluster, template, "test").await, admin: cluster.connect_options("postgres") }
     }

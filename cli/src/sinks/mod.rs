@@ -8,18 +8,20 @@ mod options;
 
 pub use lane::LaneName;
 
-use crate::{compiled::Compiled, config::Config};
+use crate::{compiled::Compiled, config::Config, database::binding, failure::Failure};
 use futures::future::BoxFuture;
 use millstream_connectors::{
     embedded::{EmbeddedOptions, EmbeddedStore},
     kafka::{KafkaOptions, KafkaSink},
     opensearch::OpenSearchIndexes,
 };
+use millstream_outbox::binding::Binding;
 use millstream_projector::{
     fleet::SinkFactory,
     sink::{Sink, SinkError, generations::Generations},
 };
 use millstream_search::{SearchEngine, SearchModel};
+use millstream_store::connect::Database;
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -47,14 +49,21 @@ struct Index {
 }
 
 impl Sinks {
-    /// What the configuration names. Nothing is connected to yet.
-    pub fn new(config: &Config, compiled: &Compiled) -> Self {
+    /// What the configuration names, as copies of this database. No sink is connected to yet.
+    ///
+    /// # Errors
+    /// When the database does not say which one it is.
+    pub async fn of(database: &Database, config: &Config, compiled: &Compiled) -> Result<Self, Failure> {
+        Ok(Self::new(config, compiled, &binding(database).await?))
+    }
+
+    fn new(config: &Config, compiled: &Compiled, binding: &Binding) -> Self {
         let model = Arc::new(SearchModel::of(&compiled.mapping));
         let kafka = config.sinks.kafka.as_ref();
-        let kafka = kafka.map(|kafka| options::kafka(kafka, compiled));
+        let kafka = kafka.map(|kafka| options::kafka(kafka, compiled, binding));
         let kafka = kafka.ok_or_else(|| "no brokers are configured: set kafka.bootstrap_servers".to_owned());
-        let opensearch = opensearch(config, &model);
-        let embedded = options::embedded(&config.sinks.embedded);
+        let opensearch = opensearch(config, &model, binding);
+        let embedded = options::embedded(&config.sinks.embedded, binding);
         Self { model, kafka, opensearch, embedded, embedded_open: Mutex::default() }
     }
 
@@ -115,10 +124,11 @@ impl Sinks {
     }
 }
 
-fn opensearch(config: &Config, model: &Arc<SearchModel>) -> Result<Index, String> {
+fn opensearch(config: &Config, model: &Arc<SearchModel>, binding: &Binding) -> Result<Index, String> {
     let configured = config.sinks.opensearch.as_ref();
     let configured = configured.ok_or_else(|| "no address is configured: set opensearch.url".to_owned())?;
-    let indexes = OpenSearchIndexes::new(options::opensearch(configured, model)?).map_err(|error| error.to_string())?;
+    let options = options::opensearch(configured, model, binding)?;
+    let indexes = OpenSearchIndexes::new(options).map_err(|error| error.to_string())?;
     let indexes = Arc::new(indexes);
     Ok(Index { generations: Arc::<OpenSearchIndexes>::clone(&indexes), engine: indexes })
 }

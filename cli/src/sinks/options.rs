@@ -5,10 +5,11 @@ use crate::{
     config::{Embedded, Kafka, OpenSearch, Secret},
 };
 use millstream_connectors::{embedded::EmbeddedOptions, kafka::KafkaOptions, opensearch::OpenSearchOptions};
+use millstream_outbox::binding::Binding;
 use millstream_search::SearchModel;
 use std::{fs, sync::Arc};
 
-pub(super) fn kafka(kafka: &Kafka, compiled: &Compiled) -> KafkaOptions {
+pub(super) fn kafka(kafka: &Kafka, compiled: &Compiled, binding: &Binding) -> KafkaOptions {
     let resources = compiled.schema.resource_keys.clone();
     KafkaOptions {
         partitions: kafka.partitions,
@@ -16,16 +17,25 @@ pub(super) fn kafka(kafka: &Kafka, compiled: &Compiled) -> KafkaOptions {
         in_sync_min: kafka.in_sync_min,
         record_bytes_max: kafka.record_bytes_max,
         properties: kafka.exposed_properties(),
+        binding: Some(binding.clone()),
         ..KafkaOptions::new(&kafka.bootstrap_servers, &kafka.topic, resources)
     }
 }
 
-pub(super) fn embedded(configured: &Embedded) -> EmbeddedOptions {
-    EmbeddedOptions { writer_heap_bytes: configured.heap_bytes, ..EmbeddedOptions::new(&configured.dir) }
+pub(super) fn embedded(configured: &Embedded, binding: &Binding) -> EmbeddedOptions {
+    EmbeddedOptions {
+        writer_heap_bytes: configured.heap_bytes,
+        binding: Some(binding.clone()),
+        ..EmbeddedOptions::new(&configured.dir)
+    }
 }
 
 /// Fails when the certificate cannot be read.
-pub(super) fn opensearch(configured: &OpenSearch, model: &Arc<SearchModel>) -> Result<OpenSearchOptions, String> {
+pub(super) fn opensearch(
+    configured: &OpenSearch,
+    model: &Arc<SearchModel>,
+    binding: &Binding,
+) -> Result<OpenSearchOptions, String> {
     let read = |path: &std::path::PathBuf| {
         fs::read(path).map_err(|error| format!("opensearch.ca_file: cannot read {}: {error}", path.display()))
     };
@@ -35,6 +45,7 @@ pub(super) fn opensearch(configured: &OpenSearch, model: &Arc<SearchModel>) -> R
         ca_certificates: configured.ca_file.as_ref().map(read).transpose()?,
         replicas: configured.replicas,
         refresh_interval: configured.refresh,
+        binding: Some(binding.clone()),
         ..OpenSearchOptions::new(&configured.url, &configured.prefix, Arc::clone(model))
     })
 }

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use millstream_api::{ApiOptions, ServerOptions};
 use millstream_connectors::kafka::KafkaQueueOptions;
-use millstream_outbox::queue::LocalQueueOptions;
+use millstream_outbox::{binding::Binding, queue::LocalQueueOptions};
 use millstream_projector::ProjectorOptions;
 use millstream_writer::WriterOptions;
 
@@ -16,16 +16,17 @@ pub(super) fn writer(config: &Config) -> WriterOptions {
     }
 }
 
-pub(super) fn queue(config: &Config) -> LocalQueueOptions {
+pub(super) fn queue(config: &Config, binding: Binding) -> LocalQueueOptions {
     LocalQueueOptions {
         attempts_max: config.queue.attempts_max,
         cache_bytes: config.queue.cache_bytes,
+        binding: Some(binding),
         ..LocalQueueOptions::default()
     }
 }
 
 /// The queue in Kafka; refused without brokers.
-pub(super) fn kafka_queue(config: &Config) -> Result<KafkaQueueOptions, Failure> {
+pub(super) fn kafka_queue(config: &Config, binding: Binding) -> Result<KafkaQueueOptions, Failure> {
     let Some(kafka) = &config.sinks.kafka else {
         return Err(Failure::usage("queue.kind is kafka, but no brokers are configured: set kafka.bootstrap_servers"));
     };
@@ -36,6 +37,7 @@ pub(super) fn kafka_queue(config: &Config) -> Result<KafkaQueueOptions, Failure>
         session_timeout: config.queue.session_timeout,
         attempts_max: config.queue.attempts_max,
         properties: kafka.exposed_properties(),
+        binding: Some(binding),
         ..KafkaQueueOptions::new(&kafka.bootstrap_servers, &config.queue.topic_prefix)
     })
 }
@@ -82,7 +84,8 @@ mod tests {
         let settings = Settings::gather(None, &Vec::new(), Vec::new()).expect("defaults are valid");
         let config = Config::resolve(&settings).expect("defaults are valid");
         assert_eq!(writer(&config), WriterOptions::default());
-        let (queue, usual) = (queue(&config), LocalQueueOptions::default());
+        let of_none = Binding::postgresql(uuid::Uuid::nil());
+        let (queue, usual) = (queue(&config, of_none), LocalQueueOptions::default());
         assert_eq!((queue.cache_bytes, queue.attempts_max), (usual.cache_bytes, usual.attempts_max));
         let (api, usual) = (api(&config), ApiOptions::default());
         assert_eq!(

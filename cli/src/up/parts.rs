@@ -30,9 +30,9 @@ pub(super) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// Fails when the configured source cannot be one.
-    pub(super) fn new(up: &'a Up<'a>, database: Database, queue: &'a Queue) -> Result<Self, Failure> {
-        let sinks = Arc::new(Sinks::new(up.config, &up.compiled));
+    /// Fails when the configured source cannot be one, or the database does not answer.
+    pub(super) async fn new(up: &'a Up<'a>, database: Database, queue: &'a Queue) -> Result<Self, Failure> {
+        let sinks = Arc::new(Sinks::of(&database, up.config, &up.compiled).await?);
         let mapping = Arc::clone(&up.compiled.mapping);
         let source = source::factory(up.config, &database)?;
         Ok(Self { up, database, queue, mapping, caches: Arc::new(Caches::default()), sinks, source })

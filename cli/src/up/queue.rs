@@ -1,9 +1,10 @@
 //! The durable queue of a process: on its own disk, or in Kafka, shared with others.
 
 use super::options;
-use crate::{config::Config, failure::Failure};
+use crate::{config::Config, database::binding, failure::Failure};
 use millstream_connectors::kafka::KafkaQueue;
 use millstream_outbox::queue::{Lanes, LocalQueue, QueueError, WorkQueue};
+use millstream_store::connect::Database;
 use std::{sync::Arc, time::Duration};
 
 /// Pause before brokers that cannot be reached are tried again.
@@ -17,13 +18,15 @@ pub(crate) enum Queue {
 }
 
 impl Queue {
-    /// Opens it. Brokers that are away are waited for: a process that starts with them is no failure.
-    pub(crate) async fn open(config: &Config) -> Result<Self, Failure> {
+    /// Opens the queue of this database. Brokers that are away are waited for: a process that starts with them is no
+    /// failure.
+    pub(crate) async fn open(config: &Config, database: &Database) -> Result<Self, Failure> {
+        let binding = binding(database).await?;
         if !config.queue.in_kafka {
-            let queue = LocalQueue::open(&config.queue.dir, options::queue(config)).await;
+            let queue = LocalQueue::open(&config.queue.dir, options::queue(config, binding)).await;
             return Ok(Self::Local(Arc::new(queue.map_err(Failure::failed)?)));
         }
-        let options = options::kafka_queue(config)?;
+        let options = options::kafka_queue(config, binding)?;
         loop {
             match KafkaQueue::open(options.clone()).await {
                 Ok(queue) => return Ok(Self::Kafka(queue)),
@@ -37,8 +40,9 @@ impl Queue {
     }
 
     /// The queue, where there is one already: a folder that was never used has none.
-    pub(crate) async fn open_if_there(config: &Config) -> Result<Option<Self>, Failure> {
-        if config.queue.in_kafka || config.queue.dir.is_dir() { Self::open(config).await.map(Some) } else { Ok(None) }
+    pub(crate) async fn open_if_there(config: &Config, database: &Database) -> Result<Option<Self>, Failure> {
+        let there = config.queue.in_kafka || config.queue.dir.is_dir();
+        if there { Self::open(config, database).await.map(Some) } else { Ok(None) }
     }
 
     pub(crate) fn work(&self) -> Arc<dyn WorkQueue> {

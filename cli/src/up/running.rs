@@ -58,9 +58,9 @@ impl Running {
         server: &Server,
         database: Database,
     ) -> Result<Self, Failure> {
-        let (config, role, queue) = (up.config, &up.role, Queue::open(up.config).await?);
+        let (config, role, queue) = (up.config, &up.role, Queue::open(up.config, &database).await?);
         let address = format!("http://{}", listener.local_addr().map_err(Failure::failed)?);
-        let parts = Parts::new(up, database.clone(), &queue)?;
+        let parts = Parts::new(up, database.clone(), &queue).await?;
         let about = About {
             address: address.clone(),
             url: config.api.public_url.as_ref().map_or_else(|| address.clone(), ToString::to_string),

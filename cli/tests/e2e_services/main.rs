@@ -9,10 +9,12 @@ mod compose_file;
 mod composed;
 mod documented;
 mod idle;
+mod neighbour;
 mod operator;
 mod outage;
 mod page;
 mod place;
+mod restored;
 mod sampler;
 #[path = "../support/mod.rs"]
 mod support;

@@ -48,8 +48,8 @@ async fn an_operator_joins_parts_replays_repairs_and_proves() {
     office.waits_for_a_copy().await;
     office.builds_an_index_beside_the_live_one().await;
     office.is_what_the_topic_says().await;
-    office.place.verify().await;
-    office.up.stop().await;
+    office.keeps_a_neighbour_out().await;
+    office.begins_anew_after_a_restore().await;
 }
 
 impl Office {

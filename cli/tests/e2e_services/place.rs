@@ -21,7 +21,7 @@ pub(crate) struct Place {
     pub(crate) setup: Setup,
     pub(crate) folder: TempDir,
     pub(crate) database: TestDatabase,
-    _cluster: TestCluster,
+    pub(crate) cluster: TestCluster,
 }
 
 impl Place {
@@ -50,7 +50,7 @@ impl Place {
         };
         let up = Up::start(&setup).await;
         up.http.address().clone_into(&mut setup.listen);
-        let place = Self { kafka, opensearch, setup, folder, database, _cluster: cluster };
+        let place = Self { kafka, opensearch, setup, folder, database, cluster };
         place.wait_lanes(3).await;
         (place, up)
     }

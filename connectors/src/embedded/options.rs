@@ -1,5 +1,6 @@
 //! What the operator decides about the embedded index.
 
+use millstream_outbox::binding::Binding;
 use std::path::PathBuf;
 
 /// The least that a writer works with.
@@ -12,11 +13,13 @@ pub struct EmbeddedOptions {
     pub folder: PathBuf,
     /// Memory that a writer may fill before it writes a segment, at least 15 MB. Reading takes the page cache.
     pub writer_heap_bytes: usize,
+    /// The database that it is a copy of; without one it is not asked whose copy it is.
+    pub binding: Option<Binding>,
 }
 
 impl EmbeddedOptions {
     /// A folder, and the defaults: 20 MB.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), writer_heap_bytes: 20_000_000 }
+        Self { folder: folder.into(), writer_heap_bytes: 20_000_000, binding: None }
     }
 }

@@ -9,6 +9,7 @@ use super::layout::FORM;
 use super::options::{EmbeddedOptions, WRITER_HEAP_BYTES_MIN};
 use super::sink::EmbeddedSink;
 use futures::future::{BoxFuture, FutureExt};
+use millstream_outbox::binding::Binding;
 use millstream_projector::sink::generations::{Generation as Standing, Generations};
 use millstream_projector::sink::{Sink, SinkError};
 use millstream_search::SearchModel;
@@ -23,12 +24,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const POINTER: &str = "generations.json";
 const LOCK: &str = "lock";
 
+const ELSEWHERE: &str =
+    "give this one a folder of its own (embedded.dir), or delete the folder if that database is gone";
+
 /// What the pointer file says.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Pointer {
     live: Option<u32>,
     /// The number that was given last.
     last: u32,
+    /// Whose documents these are ([`millstream_outbox::binding`]); earlier versions did not say.
+    #[serde(default)]
+    source: Option<String>,
 }
 
 /// All generations of the embedded index of one process.
@@ -71,8 +78,8 @@ impl EmbeddedStore {
     /// Opens the folder, and locks it. Reads the disk: call it where that may take a moment.
     ///
     /// # Errors
-    /// [`SinkError::Unfit`] when another process has it open, or what it holds is damaged; [`SinkError::Unavailable`] when
-    /// it cannot be read.
+    /// [`SinkError::Unfit`] when another process has it open, it is the copy of another database, or what it holds is
+    /// damaged; [`SinkError::Unavailable`] when it cannot be read.
     pub fn open(options: &EmbeddedOptions, model: Arc<SearchModel>) -> Result<Self, SinkError> {
         let folder = options.folder.clone();
         let sink = format!("the embedded index in {}", folder.display());
@@ -109,6 +116,7 @@ impl EmbeddedStore {
         let shared = Arc::new(Shared { model, keys, writer_heap_bytes: options.writer_heap_bytes });
         let state = Mutex::new(State { pointer, open: BTreeMap::new(), going: BTreeSet::new() });
         let inner = Inner { folder, shared, state, _lock: FolderLock(lock) };
+        inner.bind(options.binding.as_ref())?;
         inner.sweep().map_err(|error| unavailable("what was not finished cannot be removed", &error))?;
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -143,6 +151,20 @@ impl Inner {
         }
         numbers.sort_unstable();
         Ok(numbers)
+    }
+
+    /// Refuses the folder of another database, and notes whose it is if it does not say.
+    fn bind(&self, binding: Option<&Binding>) -> Result<(), SinkError> {
+        let Some(binding) = binding else { return Ok(()) };
+        let mut state = self.state();
+        let Some(found) = &state.pointer.source else {
+            let pointer = Pointer { source: Some(binding.as_str().to_owned()), ..state.pointer.clone() };
+            return self.point(&mut state, pointer);
+        };
+        match binding.difference(found, ELSEWHERE) {
+            None => Ok(()),
+            Some(difference) => Err(SinkError::Unfit { sink: self.describe(), differences: vec![difference] }),
+        }
     }
 
     /// Removes folders of which the making, or the removing, was cut off.
@@ -183,7 +205,7 @@ impl Inner {
             return Ok(live);
         }
         let number = self.make(&mut state)?;
-        let pointer = Pointer { live: Some(number), ..state.pointer };
+        let pointer = Pointer { live: Some(number), ..state.pointer.clone() };
         self.point(&mut state, pointer)?;
         Ok(number)
     }
@@ -191,7 +213,7 @@ impl Inner {
     /// Makes the next generation. The number is given before there is a folder: it is never given again.
     fn make(&self, state: &mut State) -> Result<u32, SinkError> {
         let number = state.pointer.last + 1;
-        let pointer = Pointer { last: number, ..state.pointer };
+        let pointer = Pointer { last: number, ..state.pointer.clone() };
         self.point(state, pointer)?;
         let created_at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let mark = Mark {
@@ -219,7 +241,7 @@ impl Inner {
         if state.going.contains(&number) {
             return Err(missing(&self.path(number), number));
         }
-        let pointer = Pointer { live: Some(number), ..state.pointer };
+        let pointer = Pointer { live: Some(number), ..state.pointer.clone() };
         self.point(&mut state, pointer)
     }
 

@@ -1,5 +1,5 @@
-//! Who writes, as the broker remembers it: an offset of the group that is named like the writer, with the writer's number
-//! as its metadata. It means nothing as an offset.
+//! Who writes, and documents of which database, as the broker remembers it: an offset of the group that is named like the
+//! writer, with the writer's number and the database's fingerprint as its metadata. It means nothing as an offset.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,9 @@ use uuid::Uuid;
 
 use super::client::{self, Observer, TransactionalProducer};
 use super::options::KafkaOptions;
+use millstream_outbox::binding::Binding;
+
+const ELSEWHERE: &str = "give this one a topic of its own (kafka.topic), or delete the topic if that database is gone";
 
 /// The mark of one writer. Its calls block.
 pub(super) struct Mark {
@@ -21,6 +24,7 @@ pub(super) struct Mark {
     answer_timeout: Duration,
     /// Tells this writer from any other, ever.
     number: String,
+    binding: Option<Binding>,
     every: Duration,
     put_at: Instant,
 }
@@ -28,7 +32,10 @@ pub(super) struct Mark {
 /// Whose mark is there.
 pub(super) enum Found {
     Own,
+    /// Another's, who writes documents of the same database, or does not say of which.
     Another,
+    /// One for another database: what is wrong and what to do.
+    Foreign(String),
     /// The broker forgets a mark after a week without a batch that renewed it: nobody wrote in that week.
     Nothing,
 }
@@ -41,6 +48,7 @@ impl Mark {
             observer,
             answer_timeout: options.answer_timeout,
             number: Uuid::new_v4().to_string(),
+            binding: options.binding.clone(),
             every: options.mark_every,
             put_at: Instant::now(),
         }
@@ -64,7 +72,7 @@ impl Mark {
         let mut mark = TopicPartitionList::new();
         let mut first = mark.add_partition(&self.topic, 0);
         first.set_offset(Offset::Offset(0))?;
-        first.set_metadata(&self.number);
+        first.set_metadata(self.text());
         producer.send_offsets_to_transaction(&mark, &group, self.answer_timeout)
     }
 
@@ -75,11 +83,26 @@ impl Mark {
         let committed = self.reader()?.committed_offsets(asked, self.answer_timeout)?;
         let Some(first) = committed.elements().into_iter().next() else { return Ok(Found::Nothing) };
         first.error()?;
-        Ok(match first.metadata() {
-            "" => Found::Nothing,
-            number if number == self.number => Found::Own,
-            _ => Found::Another,
-        })
+        Ok(self.judge(first.metadata()))
+    }
+
+    /// The number; behind a space whose documents they are, which earlier versions did not say.
+    fn text(&self) -> String {
+        match &self.binding {
+            Some(binding) => format!("{} {binding}", self.number),
+            None => self.number.clone(),
+        }
+    }
+
+    fn judge(&self, metadata: &str) -> Found {
+        let (number, database) = metadata.split_once(' ').unwrap_or((metadata, ""));
+        let binding = self.binding.as_ref().filter(|_| !database.is_empty());
+        match binding.and_then(|binding| binding.difference(database, ELSEWHERE)) {
+            Some(difference) => Found::Foreign(difference),
+            None if number.is_empty() => Found::Nothing,
+            None if number == self.number => Found::Own,
+            None => Found::Another,
+        }
     }
 
     fn reader(&self) -> Result<BaseConsumer<Observer>, KafkaError> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use millstream_outbox::binding::Binding;
 use millstream_schema::apischema::ResourceKey;
 
 /// The contract asks for at least a week: for so long a consumer that was away may still learn of a delete.
@@ -93,6 +94,8 @@ pub struct KafkaOptions {
     pub properties: BTreeMap<String, String>,
     /// The types of the schema, by the keys that deliveries carry.
     pub resources: Vec<ResourceKey>,
+    /// The database that the topic is a copy of; without one it is not asked whose copy it is.
+    pub binding: Option<Binding>,
 }
 
 /// Brokers forget offsets that nobody committed for a week, unless they are told otherwise.
@@ -114,6 +117,7 @@ impl KafkaOptions {
             answer_timeout: Duration::from_secs(30),
             properties: BTreeMap::new(),
             resources,
+            binding: None,
         }
     }
 

@@ -57,7 +57,7 @@ impl KafkaSink {
         match tokio::task::spawn_blocking(move || writer.open()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Closed::Unavailable(reason))) => Err(SinkError::Unavailable { sink, reason }),
-            Ok(Err(Closed::TakenOver(reason))) => Err(SinkError::Unfit { sink, differences: vec![reason] }),
+            Ok(Err(Closed::NotOurs(reason))) => Err(SinkError::Unfit { sink, differences: vec![reason] }),
             Err(error) => Err(SinkError::Broken { sink, reason: format!("its writer stopped: {error}") }),
         }
     }
@@ -136,7 +136,7 @@ impl KafkaSink {
             }
             End::RolledBack(reports, reason) => self.judge_rolled_back(&reports, &reason, batch, outcomes),
             End::Unknown(reason) => all(&Outcome::retry(RetryCause::Unanswered, reason)),
-            End::Closed(Closed::Unavailable(reason) | Closed::TakenOver(reason)) => {
+            End::Closed(Closed::Unavailable(reason) | Closed::NotOurs(reason)) => {
                 all(&Outcome::retry(RetryCause::Unavailable, reason))
             }
         }

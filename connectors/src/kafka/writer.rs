@@ -12,6 +12,8 @@
 //! fenced too. So whoever opens the first commits its *mark* before it opens the second ([`Mark`]). Who finds another's mark
 //! was taken over from and stays closed; who finds its own opens again, and nobody has written in between.
 //!
+//! The mark also says of which database the documents are. Who finds another's there opens nothing and fences nobody.
+//!
 //! A commit whose answer did not come is settled before anything else is written. What was in doubt is in the log before
 //! what comes next, or never: a later delete stays later.
 
@@ -79,8 +81,8 @@ enum Unfinished {
 pub(super) enum Closed {
     /// The brokers do not answer, or not with what is needed: to be tried again.
     Unavailable(String),
-    /// Another writer has the topic now.
-    TakenOver(String),
+    /// Another writer has the topic now, or it is the topic of another database: somebody has to change that.
+    NotOurs(String),
 }
 
 /// What became of one record.
@@ -127,9 +129,8 @@ impl Writer {
     }
 
     fn acquire(&mut self) -> Result<[TransactionalProducer; 2], Closed> {
-        if self.had_it {
-            self.check_mark()?;
-        }
+        // Before anything is done to whoever writes now.
+        self.check_mark()?;
         let first = self.producer(0)?;
         if self.had_it {
             // Somebody may have opened it after the first look, and was fenced just now; it will open it again.
@@ -307,10 +308,13 @@ impl Writer {
         producer.commit_transaction(self.answer_timeout)
     }
 
-    /// Notices that another writer has come.
+    /// Notices that another writer has come, and a topic that is another database's.
     fn check_mark(&mut self) -> Result<(), Closed> {
         match self.mark.find().map_err(|error| self.unavailable(&error))? {
             Found::Own | Found::Nothing => Ok(()),
+            Found::Foreign(difference) => Err(Closed::NotOurs(difference)),
+            // The one that is to be taken over from.
+            Found::Another if !self.had_it => Ok(()),
             Found::Another => {
                 self.state = State::TakenOver;
                 Err(self.taken_over())
@@ -332,7 +336,7 @@ impl Writer {
 
     fn taken_over(&self) -> Closed {
         let topic = &self.topic;
-        Closed::TakenOver(format!(
+        Closed::NotOurs(format!(
             "another process writes to {topic} now, so this one does not any more: stop one of them, then start this one again"
         ))
     }

@@ -69,7 +69,8 @@ pub async fn slot_status(options: &LogicalOptions) -> Result<Option<SlotStatus>,
 }
 
 /// Ends the session that reads from the slot, if there is one: for who has the right to it and finds that a process that
-/// sleeps, or is gone, still holds it. Answers whether there was one.
+/// sleeps, or is gone, still holds it. Slots are the server's: one of another database, which may have the same name, is
+/// left alone. Answers whether there was one.
 ///
 /// # Errors
 /// When the server cannot be reached or refuses.
@@ -79,7 +80,7 @@ pub async fn free_slot(options: &LogicalOptions) -> Result<bool, SourceError> {
         let mut client = session::open(options, 0).await?;
         let sql = format!(
             "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_catalog.pg_replication_slots \
-             WHERE slot_name = '{}' AND active",
+             WHERE slot_name = '{}' AND active AND database = current_database()",
             options.slot
         );
         client.simple_query(&sql).await
@@ -88,7 +89,7 @@ pub async fn free_slot(options: &LogicalOptions) -> Result<bool, SourceError> {
     Ok(!rows.is_empty())
 }
 
-/// Removes the slot if it exists. Answers whether it did.
+/// Removes the slot if it exists and is this database's. Answers whether it did.
 ///
 /// # Errors
 /// When the server cannot be reached or refuses, because the slot is in use.
@@ -97,7 +98,8 @@ pub async fn drop_slot(options: &LogicalOptions) -> Result<bool, SourceError> {
     let drop = async {
         let mut client = session::open(options, 0).await?;
         let sql = format!(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots WHERE slot_name = '{}'",
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots \
+             WHERE slot_name = '{}' AND database = current_database()",
             options.slot
         );
         client.simple_query(&sql).await
@@ -124,16 +126,17 @@ async fn ensure(options: &LogicalOptions) -> Result<EnsuredSlot, SessionError> {
 /// Refuses a slot that cannot be streamed from.
 pub(super) fn check(options: &LogicalOptions, row: &SlotRow) -> Result<(), SourceError> {
     let what = format!("slot {}", options.slot);
-    if row.wal_status == "lost" {
-        let detail = "the server has removed the log behind it (max_slot_wal_keep_size)".to_owned();
-        return Err(SourceError::Lost { what, detail });
-    }
+    // First: a lost slot is made anew, and another's is not ours to touch.
     if row.plugin != "pgoutput" || row.database != options.database {
         let detail = format!(
-            "it is a slot of plugin {:?} on database {:?}, not of pgoutput on {:?}: choose another name",
+            "it is a slot of plugin {:?} on database {:?}, not of pgoutput on {:?}: choose another name (source.slot)",
             row.plugin, row.database, options.database
         );
         return Err(SourceError::Refused { what: format!("using {what}"), detail });
+    }
+    if row.wal_status == "lost" {
+        let detail = "the server has removed the log behind it (max_slot_wal_keep_size)".to_owned();
+        return Err(SourceError::Lost { what, detail });
     }
     Ok(())
 }

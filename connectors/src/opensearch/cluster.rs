@@ -1,6 +1,7 @@
 //! What the sinks, the generations and the searches of one prefix share.
 
 use std::future::Future;
+use std::sync::atomic::AtomicBool;
 
 use opensearch::http::response::Response;
 use serde::Deserialize;
@@ -22,6 +23,8 @@ pub(super) struct Cluster {
     pub(super) names: Names,
     pub(super) types: Types,
     pub(super) options: OpenSearchOptions,
+    /// The indexes were found to be of this database.
+    pub(super) is_ours: AtomicBool,
 }
 
 #[derive(Deserialize)]
@@ -40,7 +43,8 @@ impl Cluster {
     pub(super) fn new(options: OpenSearchOptions) -> Result<Self, OptionsError> {
         let client = Client::new(&options)?;
         let types = Types::of(&options.model)?;
-        Ok(Self { client, names: Names::new(&options.prefix), types, options })
+        let names = Names::new(&options.prefix);
+        Ok(Self { client, names, types, options, is_ours: AtomicBool::new(false) })
     }
 
     /// Without secrets: the options refuse an address that has one.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millstream_outbox::binding::Binding;
 use millstream_search::SearchModel;
 use reqwest::Url;
 
@@ -35,6 +36,8 @@ pub struct OpenSearchOptions {
     pub answer_timeout: Duration,
     /// The fields of all types of the schema.
     pub model: Arc<SearchModel>,
+    /// The database that the indexes are a copy of; without one they are not asked whose copy they are.
+    pub binding: Option<Binding>,
 }
 
 impl OpenSearchOptions {
@@ -50,6 +53,7 @@ impl OpenSearchOptions {
             refresh_interval: Duration::from_secs(1),
             answer_timeout: Duration::from_secs(30),
             model,
+            binding: None,
         }
     }
 

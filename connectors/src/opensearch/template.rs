@@ -1,6 +1,7 @@
 //! The index template: what all indexes have in common. Made, or compared with every difference named.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use opensearch::indices::{IndicesGetIndexTemplateParts, IndicesGetSettingsParts, IndicesPutIndexTemplateParts};
 use serde::Deserialize;
@@ -10,6 +11,7 @@ use millstream_projector::sink::SinkError;
 
 use super::analysis;
 use super::cluster::Cluster;
+use millstream_outbox::binding::Binding;
 
 /// Settings of an index that the sink's promises stand on: if one of those is different, nothing is delivered. For so long
 /// (`gc_deletes`) a node that runs remembers the version of a document that was deleted, so that nothing older brings it
@@ -18,6 +20,8 @@ const PROMISES: [(&str, &str, &str); 2] = [
     ("index.gc_deletes", "24h", "deletes have to be remembered"),
     ("index.translog.durability", "request", "what is answered has to be on disk"),
 ];
+
+const ELSEWHERE: &str = "give this one a prefix of its own (opensearch.prefix), or delete the indexes and their template if that database is gone";
 
 #[derive(Deserialize)]
 struct Listing {
@@ -49,6 +53,8 @@ struct Content {
 struct Meta {
     #[serde(default)]
     generations: u32,
+    /// Whose documents the indexes hold ([`millstream_outbox::binding`]); earlier versions did not say.
+    source: Option<String>,
 }
 
 fn body(cluster: &Cluster, generations: u32) -> Value {
@@ -56,7 +62,7 @@ fn body(cluster: &Cluster, generations: u32) -> Value {
     json!({
         "index_patterns": [cluster.names.all_indexes()],
         "priority": 500,
-        "_meta": { "generations": generations },
+        "_meta": { "generations": generations, "source": options.binding.as_ref().map(Binding::as_str) },
         "template": {
             "settings": { "index": {
                 "number_of_shards": "1",
@@ -94,7 +100,13 @@ pub(super) async fn ensure(cluster: &Cluster) -> Result<(), SinkError> {
             }
         }
     }
+    if let Some(foreign) = foreign(cluster, &found.meta) {
+        return Err(cluster.unfit(vec![foreign]));
+    }
     if differences.is_empty() {
+        if found.meta.source.is_none() && cluster.options.binding.is_some() {
+            put(cluster, found.meta.generations).await?;
+        }
         return Ok(());
     }
     let name = cluster.names.template();
@@ -103,6 +115,29 @@ pub(super) async fn ensure(cluster: &Cluster) -> Result<(), SinkError> {
     );
     let named = differences.into_iter().map(|difference| format!("the index template {name} {difference}"));
     Err(cluster.unfit(named.chain([advice]).collect()))
+}
+
+/// What is wrong if the indexes are the copy of another database.
+fn foreign(cluster: &Cluster, meta: &Meta) -> Option<String> {
+    cluster.options.binding.as_ref()?.difference(meta.source.as_deref()?, ELSEWHERE)
+}
+
+/// Whether searches may be answered from these indexes: not from those of another database. What was found to be ours is
+/// not asked again.
+///
+/// # Errors
+/// [`SinkError::Unfit`] when they are another's; when the node does not answer.
+pub(super) async fn check_source(cluster: &Cluster) -> Result<(), SinkError> {
+    if cluster.is_ours.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    // None yet, so nothing to answer from either.
+    let Some(found) = get(cluster).await? else { return Ok(()) };
+    if let Some(foreign) = foreign(cluster, &found.meta) {
+        return Err(cluster.unfit(vec![foreign]));
+    }
+    cluster.is_ours.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 /// The number of generations ever made.

@@ -2,6 +2,7 @@
 
 use crate::support::{MODEL, folder, key, live, open};
 use millstream_connectors::embedded::{EmbeddedOptions, EmbeddedStore};
+use millstream_outbox::binding::Binding;
 use millstream_projector::sink::generations::Generations;
 use millstream_projector::sink::{Content, Delivery, DocumentKey, Outcome, SinkError};
 use std::fs;
@@ -120,4 +121,23 @@ async fn a_document_that_cannot_be_indexed_is_refused_alone() {
     let is_rejected = |outcome: &Outcome| matches!(outcome, Outcome::Rejected { .. });
     assert!(is_rejected(&outcomes[0]) && is_rejected(&outcomes[1]), "{outcomes:?}");
     assert_eq!(outcomes[2], Outcome::Done);
+}
+
+#[tokio::test]
+async fn the_folder_of_another_database_is_refused() {
+    // As an earlier version left it, which did not say whose it is.
+    let folder = with_one_document().await;
+    let of = |database| {
+        let binding = Some(Binding::postgresql(Uuid::from_u128(database)));
+        let options = EmbeddedOptions { binding, ..EmbeddedOptions::new(folder.path().join("index")) };
+        EmbeddedStore::open(&options, Arc::clone(&MODEL))
+    };
+    let store = of(1).expect("it is taken as one's own");
+    assert_eq!(live(&store).await.put(&[upsert(2, 6)]).await, [Outcome::Done]);
+    drop(store);
+    let error = of(2).err().expect("it is another's").to_string();
+    assert!(error.contains("another database") && error.contains("embedded.dir"), "{error}");
+    let store = of(1).expect("it is as it was");
+    assert_eq!(store.create().await.expect("made"), 2);
+    assert_eq!(store.list().await.expect("listed")[0].documents, 2);
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use millstream_connectors::kafka::{KafkaOptions, KafkaSink};
+use millstream_outbox::binding::Binding;
 use millstream_projector::sink::{Outcome, RetryCause, Sink, SinkError};
 use millstream_testkit::KafkaBroker;
 use rdkafka::TopicPartitionList;
@@ -11,6 +12,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use uuid::Uuid;
 
 use crate::support::{assert_all_done, key, new_topic_name, open, options, rows, state, upsert};
 
@@ -130,4 +132,30 @@ async fn a_mark_that_the_broker_forgot_is_renewed_by_what_is_written() {
         assert_all_done(&sink.put(&[upsert(1, version, "written")]).await);
     }
     assert_eq!(mark(&servers, &topic), marked);
+}
+
+#[tokio::test]
+async fn the_topic_of_another_database_is_refused_and_its_writer_left_alone() {
+    let servers = KafkaBroker::shared().await.bootstrap_servers();
+    let topic = new_topic_name();
+    let of = |database| KafkaOptions {
+        binding: Some(Binding::postgresql(Uuid::from_u128(database))),
+        ..options(&servers, &topic)
+    };
+    // As an earlier version left it, which did not say whose it is.
+    assert_all_done(&open(options(&servers, &topic)).await.put(&[upsert(1, 5, "before")]).await);
+    let first = open(of(1)).await;
+    let marked = mark(&servers, &topic);
+    assert!(marked.ends_with(&format!(" {}", Binding::postgresql(Uuid::from_u128(1)))), "{marked}");
+
+    let stranger = KafkaSink::new(of(2)).expect("the options are right");
+    let Err(SinkError::Unfit { differences, .. }) = stranger.prepare().await else { panic!("it took the topic") };
+    assert!(differences[0].contains("another database") && differences[0].contains("kafka.topic"), "{differences:?}");
+    let refused = stranger.put(&[upsert(2, 6, "a stranger")]).await;
+    assert!(matches!(refused[..], [Outcome::Retry { cause: RetryCause::Unavailable, .. }]), "{refused:?}");
+
+    assert_all_done(&first.put(&[upsert(1, 7, "undisturbed")]).await);
+    assert_all_done(&open(of(1)).await.put(&[upsert(1, 8, "the next process")]).await);
+    assert_eq!(versions(&servers, &topic), ["5", "7", "8"]);
+    assert_eq!(state(&first).await.len(), 1);
 }

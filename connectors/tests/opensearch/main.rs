@@ -3,6 +3,7 @@
 // Measurements and accounts are printed.
 #![allow(clippy::print_stdout)]
 
+mod binding;
 mod conformance;
 mod delivery;
 mod faults;

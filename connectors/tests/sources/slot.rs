@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millstream_connectors::logical::{LogicalOptions, LogicalSource, drop_slot, ensure_slot, slot_status};
+use millstream_connectors::logical::{LogicalOptions, LogicalSource, drop_slot, ensure_slot, free_slot, slot_status};
 use millstream_outbox::Position;
 use millstream_outbox::source::{SourceError, SourceIdentity};
 use millstream_testkit::wait_until;
@@ -172,4 +172,22 @@ async fn a_second_consumer_waits_for_the_first() {
     drop(first);
     second.read(1).await;
     assert!(second.source.status().connected);
+}
+
+/// Slots are the server's, and every database has the same name for its own unless it is told another.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_slot_of_another_database_is_left_alone() {
+    let mut bed = Bed::new(Kind::Logical).await;
+    let mut consumer = Consumer::new(bed.start(bed.origin), bed.origin);
+    bed.commit([1]).await;
+    consumer.read(1).await;
+    let neighbour = Bed::new(Kind::Logical).await;
+    let strange = LogicalOptions { slot: bed.logical_options().slot, ..neighbour.logical_options() };
+    let refused = ensure_slot(&strange).await.expect_err("it is another's").to_string();
+    assert!(refused.contains("source.slot"), "{refused}");
+    assert!(!free_slot(&strange).await.expect("nothing to free"), "whoever reads from it was ended");
+    assert!(!drop_slot(&strange).await.expect("nothing to drop"), "it was dropped");
+    bed.commit([2]).await;
+    consumer.read(2).await;
+    assert_eq!(consumer.source.status().reconnects, 0, "its reader was disturbed");
 }

@@ -45,7 +45,8 @@ pub(super) fn who_goes_on(config: &Config) -> &'static str {
 
 /// Puts every document into the queue; answers how many there were. Cut off in the middle, the next start goes on.
 async fn owe_all(server: &Server, config: &Config, spec: Spec) -> Result<u64, Failure> {
-    let (database, queue) = (server.connect(CONNECTIONS).await?, Queue::open(config).await?);
+    let database = server.connect(CONNECTIONS).await?;
+    let queue = Queue::open(config, &database).await?;
     // Nobody takes anything out meanwhile, and an entry a document is no backlog to be afraid of.
     let options = ReplayOptions { queue_max: u64::MAX, ..ReplayOptions::default() };
     let owed = match up::cache_replay(config, &queue, &database, options).await {

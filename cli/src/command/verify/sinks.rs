@@ -173,7 +173,7 @@ struct Alone<'a> {
 
 impl Alone<'_> {
     async fn compare(&self, sink: Option<&str>, until: Instant) -> Result<SinkReports, Failure> {
-        let reports = match Queue::open_if_there(self.config).await? {
+        let reports = match Queue::open_if_there(self.config, self.database).await? {
             None => SinkReports::default(),
             Some(queue) => {
                 let reports = self.each(&queue, sink, until).await;
@@ -193,7 +193,7 @@ impl Alone<'_> {
     }
 
     async fn each(&self, queue: &Queue, sink: Option<&str>, until: Instant) -> Result<SinkReports, Failure> {
-        let sinks = Sinks::new(self.config, self.compiled);
+        let sinks = Sinks::of(self.database, self.config, self.compiled).await?;
         let mut reports = Vec::new();
         for lane in queue.lanes().lanes().await.map_err(Failure::failed)? {
             if sink.is_none_or(|name| LaneName::parse(&lane.name).is_meant_by(name)) {
@@ -272,7 +272,7 @@ pub(super) async fn wait_for_cache(config: &Config, database: &Database, until: 
     if !config.queue.in_kafka {
         return Ok(());
     }
-    let Some(queue) = Queue::open_if_there(config).await? else { return Ok(()) };
+    let Some(queue) = Queue::open_if_there(config, database).await? else { return Ok(()) };
     let waited = wait_for_others(config, &queue, None, database, until).await;
     queue.close().await?;
     waited

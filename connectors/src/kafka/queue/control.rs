@@ -2,6 +2,7 @@
 //! them. A compacted topic of one partition; what was written last holds.
 //!
 //! * `epoch`: sixteen bytes; `position`: sixteen bytes ([`Position::to_bytes`]).
+//! * `source`: the database whose work this is ([`millstream_outbox::binding`]).
 //! * `lane/NAME`: the lane's epoch and whether it is paused, as JSON.
 //! * `lane/NAME/EPOCH/position` and `lane/NAME/EPOCH/note/KEY`: what goes with it, and with no later lane of that name.
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_outbox::Position;
+use millstream_outbox::binding::Binding;
 use millstream_outbox::queue::{LaneInfo, QueueError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -18,6 +20,8 @@ use super::producer::{Outgoing, QueueProducer};
 use super::table::Table;
 
 const EPOCH: &str = "epoch";
+const SOURCE: &str = "source";
+const ELSEWHERE: &str = "give this one a queue of its own (queue.topic_prefix)";
 const POSITION: &str = "position";
 const LANE: &str = "lane/";
 /// For how long whoever did not make the topic waits for the epoch of whoever did.
@@ -74,6 +78,24 @@ impl Control {
                 self.set(EPOCH, Some(Uuid::new_v4().as_bytes().to_vec())).await?;
             } else {
                 tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
+    }
+
+    /// Refuses the queue of another database, and notes whose it is if it does not say.
+    pub(super) async fn bind(&self, binding: &Binding) -> Result<(), QueueError> {
+        self.sync().await?;
+        if !self.table.rows().contains_key(SOURCE.as_bytes()) {
+            self.set(SOURCE, Some(binding.as_str().into())).await?;
+        }
+        // If two did that at the same time, the last one holds.
+        let rows = self.table.rows();
+        let found = rows.get(SOURCE.as_bytes()).map(|row| String::from_utf8_lossy(&row.value));
+        match found.and_then(|found| binding.difference(&found, ELSEWHERE)) {
+            None => Ok(()),
+            Some(difference) => {
+                let what = format!("the queue of the topic {}", self.topic);
+                Err(QueueError::Unfit { what, differences: vec![difference] })
             }
         }
     }

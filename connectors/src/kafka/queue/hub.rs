@@ -51,6 +51,10 @@ impl Hub {
         let table = Table::open(&options, (&topic, &options.group, 1), (&observer, &asker), &tasks, &stop).await?;
         let control = Arc::new(Control::new(&topic, table, Arc::clone(&producer)));
         let epoch = control.epoch(made).await?;
+        // Before it joins the group: a member is given work at once.
+        if let Some(binding) = &options.binding {
+            control.bind(binding).await?;
+        }
         let common = Common { options: Arc::new(options), observer, asker, producer, control, tasks, stop };
         let stage = Station::open(common.clone(), None, stage_names).await?;
         drop(guard.disarm());

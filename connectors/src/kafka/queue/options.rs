@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millstream_outbox::binding::Binding;
 use millstream_outbox::clock::{Clock, SystemClock};
 use millstream_outbox::queue::QueueError;
 
@@ -54,6 +55,8 @@ pub struct KafkaQueueOptions {
     pub answer_timeout: Duration,
     /// More properties of librdkafka: SASL, TLS, compression. Their values are never printed.
     pub properties: BTreeMap<String, String>,
+    /// The database whose work it holds; without one it is not asked whose work that is.
+    pub binding: Option<Binding>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -80,6 +83,7 @@ impl KafkaQueueOptions {
             attempts_max: 8,
             answer_timeout: Duration::from_secs(30),
             properties: BTreeMap::new(),
+            binding: None,
             clock: Arc::new(SystemClock),
         }
     }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use millstream_connectors::kafka::{KafkaQueue, KafkaQueueOptions};
+use millstream_outbox::binding::Binding;
 use millstream_outbox::queue::conformance::work;
 use millstream_outbox::queue::{Lanes, QueueError, Settled, WorkQueue};
 use millstream_outbox::{ChangeKind, Position};
 use millstream_testkit::{KafkaBroker, wait_until};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use uuid::Uuid;
 
 use super::support::{WITHIN, join_alone, new_prefix, open, options};
 use crate::support::{alter_topic, rows};
@@ -130,4 +133,27 @@ async fn every_difference_of_its_topics_is_named() {
         format!("{work}.quarantine: it has 3 partitions, configured are 4: configure 3, or another prefix"),
     ];
     assert_eq!(differences, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_of_another_database_is_given_nothing() {
+    let servers = KafkaBroker::shared().await.bootstrap_servers();
+    let prefix = new_prefix();
+    let of = |database| KafkaQueueOptions {
+        binding: Some(Binding::postgresql(Uuid::from_u128(database))),
+        ..options(&servers, &prefix)
+    };
+    // As an earlier version left it, which did not say whose it is.
+    let before = open(options(&servers, &prefix)).await;
+    before.put(vec![work(ChangeKind::Upsert, 1, 1, 1)], Some(Position::before(7))).await.expect("put");
+    before.close().await;
+    let queue = open(of(1)).await;
+    join_alone(&queue).await;
+    let Err(refused) = KafkaQueue::open(of(2)).await else { panic!("it was let in") };
+    assert!(matches!(refused, QueueError::Unfit { .. }), "{refused}");
+    let refused = refused.to_string();
+    assert!(refused.contains("another database") && refused.contains("queue.topic_prefix"), "{refused}");
+    let membership = queue.membership().await.expect("an answer");
+    assert_eq!(membership.owned.len(), membership.partitions as usize, "the stranger took part in nothing");
+    assert_eq!(queue.take(9).await.expect("taken").len(), 1);
 }

@@ -181,6 +181,12 @@ pub(super) fn lane_number(bytes: &[u8]) -> Result<u16, QueueError> {
     Ok(number)
 }
 
+/// A text of `meta`.
+pub(super) fn text(bytes: &[u8]) -> Result<String, QueueError> {
+    let bytes = Reader { bytes, what: "a text" };
+    str::from_utf8(bytes.bytes).map(ToOwned::to_owned).map_err(|_| bytes.corrupt("that is none"))
+}
+
 /// Sixteen bytes of `meta`: a position or an epoch.
 pub(super) fn sixteen(bytes: &[u8]) -> Result<[u8; 16], QueueError> {
     let mut bytes = Reader { bytes, what: "a position or an epoch" };

@@ -16,6 +16,7 @@ use super::lane::Readiness;
 use super::owner::{Command, EntriesCommand, Granted, LanesCommand, Owner, Reply};
 use super::store::Store;
 use crate::Position;
+use crate::binding::Binding;
 use crate::clock::{Clock, SystemClock};
 use crate::queue::lanes::{check_name, check_note, no_lane};
 use crate::queue::{
@@ -36,6 +37,8 @@ pub struct LocalQueueOptions {
     pub journal_bytes: u64,
     /// Memory for what was written last, of each of the two large key spaces.
     pub memtable_bytes: u64,
+    /// The database whose work it holds; without one it is not asked whose work that is.
+    pub binding: Option<Binding>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -47,6 +50,7 @@ impl Default for LocalQueueOptions {
             cache_bytes: 16 << 20,
             journal_bytes: 128 << 20,
             memtable_bytes: 4 << 20,
+            binding: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -77,8 +81,8 @@ impl LocalQueue {
     /// Opens the queue in `path`, or makes one in a directory that is empty or not there.
     ///
     /// # Errors
-    /// When another process has it open, when the directory holds anything else or another format, or when the disk
-    /// refuses.
+    /// When another process has it open, when the directory holds anything else, another format or the work of another
+    /// database, or when the disk refuses.
     pub async fn open(path: impl Into<PathBuf>, options: LocalQueueOptions) -> Result<Self, QueueError> {
         let path = path.into();
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
@@ -279,8 +283,16 @@ fn open_store(path: &Path, options: &LocalQueueOptions) -> Result<Store, QueueEr
         journal_bytes: options.journal_bytes.max(64 << 20),
         memtable_bytes: options.memtable_bytes,
     };
-    match Store::open(&path.join("store"), size, options.attempts_max.max(1)) {
-        Err(QueueError::InUse { .. }) => Err(QueueError::InUse { path: path.to_owned() }),
-        opened => opened,
+    let store = match Store::open(&path.join("store"), size, options.attempts_max.max(1)) {
+        Err(QueueError::InUse { .. }) => return Err(QueueError::InUse { path: path.to_owned() }),
+        opened => opened?,
+    };
+    if let Some(binding) = &options.binding {
+        let bound = store.bind(binding)?;
+        bound.map_err(|difference| QueueError::Unfit {
+            what: format!("the queue in {}", path.display()),
+            differences: vec![difference],
+        })?;
     }
+    Ok(store)
 }

@@ -9,7 +9,7 @@
 //! * key space `work`: (lane, document) → the entry.
 //! * key space `order`: (lane, line, order, document) → nothing; each entry has exactly one row here, in the line and at
 //!   the place that follow from its value. Taking walks a line from where it stopped last.
-//! * key space `meta`: epoch, source position, and the book: how many entries each line has and from where each has to
+//! * key space `meta`: epoch, whose work this is, source position, and the book: how many entries each line has and from where each has to
 //!   be walked after a restart; under `lane/`, the number and a name the same for each lane, its record (name, epoch,
 //!   whether it is paused or removed) and its notes; and the number of the next lane, for none is used twice. What goes
 //!   with entries changes in the same atomic batch as they do.

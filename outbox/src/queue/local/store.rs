@@ -15,8 +15,13 @@ use super::codec::{self, LaneState, Record, STAGE};
 use super::disk::{Disk, Size, storage};
 use super::lane::Lane;
 use crate::Position;
+use crate::binding::Binding;
 use crate::queue::lanes::no_lane;
 use crate::queue::{Quarantined, QueueError, QueueStats, SettleReport, Settled, Taken, Ticket, Work};
+
+/// Where `meta` has the database whose work this is ([`crate::binding`]).
+const SOURCE: &str = "source";
+const ELSEWHERE: &str = "give this one a folder of its own (data_dir, or queue.dir)";
 
 /// A lane that has a name.
 struct Named {
@@ -72,6 +77,15 @@ impl Store {
             sweeps,
             attempts_max,
         })
+    }
+
+    /// Notes whose work this is, if it does not say; what is wrong if it is another's.
+    pub(super) fn bind(&self, binding: &Binding) -> Result<Result<(), String>, QueueError> {
+        let Some(found) = self.disk.meta(STAGE, SOURCE, codec::text)? else {
+            self.disk.change_meta(|batch, meta| batch.insert(meta, SOURCE, binding.as_str()))?;
+            return Ok(Ok(()));
+        };
+        Ok(binding.difference(&found, ELSEWHERE).map_or(Ok(()), Err))
     }
 
     pub(super) const fn epoch(&self) -> Uuid {

@@ -1,0 +1,46 @@
+//! Indexes that are the copy of another database.
+
+use millstream_connectors::opensearch::{OpenSearchIndexes, OpenSearchOptions};
+use millstream_outbox::binding::Binding;
+use millstream_projector::sink::SinkError;
+use millstream_projector::sink::generations::Generations;
+use millstream_search::{SearchEngine, SearchError, SearchQuery};
+use millstream_testkit::OpenSearchNode;
+use std::sync::Arc;
+use uuid::Uuid;
+
+use crate::support::{assert_all_done, model, new_prefix, open, options, upsert};
+
+#[tokio::test]
+async fn the_indexes_of_another_database_are_neither_written_nor_searched() {
+    let url = OpenSearchNode::shared().await.url();
+    let prefix = new_prefix();
+    let of = |database| OpenSearchOptions {
+        binding: Some(Binding::postgresql(Uuid::from_u128(database))),
+        ..options(&url, &prefix)
+    };
+    let strange = || OpenSearchIndexes::new(of(2)).expect("the options are right");
+    let model = model();
+    let districts = model.iter().find(|resource| resource.endpoint == "districts").expect("a type");
+    let query = SearchQuery::all(Arc::clone(districts), 25);
+    let nothing = strange().search(&query).await.expect_err("nothing is there");
+    assert!(matches!(nothing, SearchError::Unavailable { .. }), "{nothing}");
+
+    // As an earlier version left it, which did not say whose it is.
+    let (_, sink) = open(options(&url, &prefix)).await;
+    assert_all_done(&sink.put(&[upsert(1, 5, "before")]).await);
+    let (indexes, sink) = open(of(1)).await;
+    assert_all_done(&sink.put(&[upsert(2, 6, "here")]).await);
+    indexes.refresh().await.expect("refreshed");
+    assert_eq!(indexes.search(&query).await.expect("an answer").documents.len(), 2);
+
+    for refused in [strange().live().await.map(drop), strange().sink(1).expect("a sink").prepare().await] {
+        let Err(SinkError::Unfit { differences, .. }) = refused else { panic!("they were taken") };
+        let named = differences[0].contains("another database") && differences[0].contains("opensearch.prefix");
+        assert!(named, "{differences:?}");
+    }
+    let refused = strange().search(&query).await.expect_err("they are another's").to_string();
+    assert!(refused.contains("another database"), "{refused}");
+    // What was made before stays counted, and goes on.
+    assert_eq!(OpenSearchIndexes::new(of(1)).expect("the options are right").create().await.expect("made"), 2);
+}
