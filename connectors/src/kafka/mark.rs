@@ -36,7 +36,7 @@ pub(super) enum Found {
     Another,
     /// One for another database: what is wrong and what to do.
     Foreign(String),
-    /// The broker forgets a mark after a week without a batch that renewed it: nobody wrote in that week.
+    /// The broker forgets a mark that nobody has renewed for a week: no process had the topic in that week.
     Nothing,
 }
 
@@ -76,11 +76,27 @@ impl Mark {
         producer.send_offsets_to_transaction(&mark, &group, self.answer_timeout)
     }
 
-    /// Asks the broker.
+    /// Asks the broker. While the transaction of a mark is not decided it does not answer.
     pub(super) fn find(&self) -> Result<Found, KafkaError> {
+        self.found_by(&self.reader()?)
+    }
+
+    /// What is wrong if it is the topic of another database. Answered at once, whatever is not decided yet.
+    pub(super) fn foreign(&self) -> Result<Option<String>, KafkaError> {
+        let mut config = self.reader_config.clone();
+        config.set("isolation.level", "read_uncommitted");
+        let found = self.found_by(&BaseConsumer::from_config_and_context(&config, self.observer.clone())?)?;
+        Ok(if let Found::Foreign(difference) = found { Some(difference) } else { None })
+    }
+
+    fn found_by(&self, reader: &BaseConsumer<Observer>) -> Result<Found, KafkaError> {
         let mut asked = TopicPartitionList::new();
         asked.add_partition(&self.topic, 0);
-        let committed = self.reader()?.committed_offsets(asked, self.answer_timeout)?;
+        let committed = reader.committed_offsets(asked, self.answer_timeout);
+        if committed.is_err() {
+            client::hear(|| drop(reader.poll(Duration::ZERO)));
+        }
+        let committed = committed?;
         let Some(first) = committed.elements().into_iter().next() else { return Ok(Found::Nothing) };
         first.error()?;
         Ok(self.judge(first.metadata()))

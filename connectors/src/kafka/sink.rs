@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 
 use super::client::Observer;
 use super::envelope::{Names, Record, encode};
+use super::mark::Mark;
 use super::options::{KafkaOptions, OptionsError};
 use super::outcome::{Verdict, outcome, verdict};
 use super::partition::partition_of;
@@ -50,7 +51,24 @@ impl KafkaSink {
         Ok(Self { names: Arc::new(Names::new(&options.resources)), options, observer, writer })
     }
 
+    /// Refuses the topic of another database, before anything is done to it or to whoever writes to it.
+    async fn check_whose(&self) -> Result<(), SinkError> {
+        if self.options.binding.is_none() {
+            return Ok(());
+        }
+        let sink = self.describe();
+        let mark = Mark::new(&self.options, self.observer.clone());
+        let asked = tokio::task::spawn_blocking(move || mark.foreign()).await;
+        match asked {
+            Ok(Ok(None)) => Ok(()),
+            Ok(Ok(Some(difference))) => Err(SinkError::Unfit { sink, differences: vec![difference] }),
+            Ok(Err(error)) => Err(topic::unavailable(&sink, &self.observer, &error)),
+            Err(error) => Err(SinkError::Broken { sink, reason: format!("the question stopped: {error}") }),
+        }
+    }
+
     async fn open(&self) -> Result<(), SinkError> {
+        self.check_whose().await?;
         let sink = self.describe();
         topic::ensure(&self.options, &self.observer, &sink).await?;
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
@@ -171,6 +189,7 @@ impl KafkaSink {
     }
 
     async fn find(&self, keys: &[DocumentKey]) -> Result<Vec<Option<Bytes>>, SinkError> {
+        self.check_whose().await?;
         let partition = |key: &DocumentKey| {
             let text = key.uuid.hyphenated().to_string();
             partition_of(text.as_bytes(), self.options.partitions).cast_signed()
@@ -244,6 +263,17 @@ impl Sink for KafkaSink {
         self.deliver(deliveries).boxed()
     }
 
+    /// The mark of who writes lapses on the brokers, and with it whose topic this is.
+    fn tend(&self) -> BoxFuture<'_, ()> {
+        async move {
+            let mut writer = Arc::clone(&self.writer).lock_owned().await;
+            if let Err(error) = tokio::task::spawn_blocking(move || writer.tend()).await {
+                tracing::warn!(%error, sink = self.describe(), "the mark of who writes was not renewed");
+            }
+        }
+        .boxed()
+    }
+
     /// Reads the partitions of these documents whole: for questions, not for every day.
     fn fetch<'a>(&'a self, keys: &'a [DocumentKey]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, SinkError>> {
         self.find(keys).boxed()
@@ -251,6 +281,7 @@ impl Sink for KafkaSink {
 
     fn scan(&self) -> BoxFuture<'_, Result<Box<dyn Scan>, SinkError>> {
         async move {
+            self.check_whose().await?;
             let scan = TopicScan::begin(&self.options, (&self.observer, &self.names), &self.describe(), None).await?;
             Ok(Box::new(scan) as Box<dyn Scan>)
         }

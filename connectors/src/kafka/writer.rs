@@ -12,7 +12,8 @@
 //! fenced too. So whoever opens the first commits its *mark* before it opens the second ([`Mark`]). Who finds another's mark
 //! was taken over from and stays closed; who finds its own opens again, and nobody has written in between.
 //!
-//! The mark also says of which database the documents are. Who finds another's there opens nothing and fences nobody.
+//! The mark also says of which database the documents are. Who finds another's there opens nothing and fences nobody. It
+//! is renewed while nothing is written, or the broker would forget it.
 //!
 //! A commit whose answer did not come is settled before anything else is written. What was in doubt is in the log before
 //! what comes next, or never: a later delete stays later.
@@ -129,13 +130,12 @@ impl Writer {
     }
 
     fn acquire(&mut self) -> Result<[TransactionalProducer; 2], Closed> {
-        // Before anything is done to whoever writes now.
-        self.check_mark()?;
-        let first = self.producer(0)?;
         if self.had_it {
-            // Somebody may have opened it after the first look, and was fenced just now; it will open it again.
             self.check_mark()?;
         }
+        let first = self.producer(0)?;
+        // Somebody may have opened it after the first look, and was fenced just now; it will open it again.
+        self.check_mark()?;
         self.put_mark(&first).map_err(|error| self.unavailable(&error))?;
         self.had_it = true;
         self.mark.was_put();
@@ -190,6 +190,17 @@ impl Writer {
             }
             Err(error) if must_roll_back(&error) => self.roll_back(&error, reports),
             Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Renews the mark when it is time, though nothing is written.
+    pub(super) fn tend(&mut self) {
+        if self.mark.is_due()
+            && let State::Open { turn, unfinished: None, .. } = &mut self.state
+        {
+            *turn = 0;
+            // Whatever went wrong is found by the next that is sent.
+            drop(self.send(&[]));
         }
     }
 

@@ -50,14 +50,17 @@ pub async fn ensure_slot(options: &LogicalOptions) -> Result<EnsuredSlot, Source
 /// Describes the slot, `None` if it does not exist.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses.
+/// When the server cannot be reached or refuses, or the slot is of another database.
 pub async fn slot_status(options: &LogicalOptions) -> Result<Option<SlotStatus>, SourceError> {
     options.check()?;
     let status = async {
         let mut client = session::open(options, 0).await?;
-        session::slot(&mut client, &options.slot).await
+        match session::slot(&mut client, &options.slot).await? {
+            Some(row) if row.database != options.database => Err(SessionError::from(unusable(options, &row))),
+            row => Ok(row),
+        }
     };
-    let row = status.await.map_err(|error| explain(options, "reading the slot", error.into()))?;
+    let row = status.await.map_err(|error| explain(options, "reading the slot", error))?;
     Ok(row.map(|row| SlotStatus {
         confirmed: Position::before(row.confirmed),
         restart_lsn: row.restart,
@@ -125,20 +128,24 @@ async fn ensure(options: &LogicalOptions) -> Result<EnsuredSlot, SessionError> {
 
 /// Refuses a slot that cannot be streamed from.
 pub(super) fn check(options: &LogicalOptions, row: &SlotRow) -> Result<(), SourceError> {
-    let what = format!("slot {}", options.slot);
     // First: a lost slot is made anew, and another's is not ours to touch.
     if row.plugin != "pgoutput" || row.database != options.database {
-        let detail = format!(
-            "it is a slot of plugin {:?} on database {:?}, not of pgoutput on {:?}: choose another name (source.slot)",
-            row.plugin, row.database, options.database
-        );
-        return Err(SourceError::Refused { what: format!("using {what}"), detail });
+        return Err(unusable(options, row));
     }
     if row.wal_status == "lost" {
+        let what = format!("slot {}", options.slot);
         let detail = "the server has removed the log behind it (max_slot_wal_keep_size)".to_owned();
         return Err(SourceError::Lost { what, detail });
     }
     Ok(())
+}
+
+fn unusable(options: &LogicalOptions, row: &SlotRow) -> SourceError {
+    let detail = format!(
+        "it is a slot of plugin {:?} on database {:?}, not of pgoutput on {:?}: choose another name (source.slot)",
+        row.plugin, row.database, options.database
+    );
+    SourceError::Refused { what: format!("using slot {}", options.slot), detail }
 }
 
 /// For a single attempt: what would be worth another one is the caller's to decide.

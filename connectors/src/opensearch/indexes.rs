@@ -20,6 +20,7 @@ use super::names::DESCRIPTORS;
 use super::options::{OpenSearchOptions, OptionsError};
 use super::sink::OpenSearchSink;
 use super::template;
+use super::whose;
 
 /// Attempts to make a generation while others make one too.
 const TRIES: usize = 10;
@@ -117,6 +118,7 @@ impl OpenSearchIndexes {
 
     async fn all(&self) -> Result<Vec<Generation>, SinkError> {
         let cluster = &*self.cluster;
+        whose::check(cluster).await?;
         let aliases = Aliases::get(cluster).await?;
         // Also when none is live, or several are: whoever shall mend that has to see them.
         let all_live = aliases.all_live(cluster);
@@ -140,6 +142,7 @@ impl OpenSearchIndexes {
 
     async fn swap_in(&self, number: u32) -> Result<(), SinkError> {
         let cluster = &*self.cluster;
+        whose::check(cluster).await?;
         // What was made a moment ago is to be found as well.
         refresh(cluster, number).await?;
         if make_live(cluster, number).await? == Moved::No {
@@ -151,6 +154,7 @@ impl OpenSearchIndexes {
 
     async fn take_away(&self, number: u32) -> Result<(), SinkError> {
         let cluster = &*self.cluster;
+        whose::check(cluster).await?;
         let (names, aliases) = (&cluster.names, Aliases::get(cluster).await?);
         if !aliases.numbers(cluster).contains(&number) {
             return Err(no_generation(cluster, number));

@@ -10,6 +10,7 @@ use super::aliases::{Moved, add, apply, only_while};
 use super::cluster::Cluster;
 use super::mapping::IndexMapping;
 use super::names::DESCRIPTORS;
+use millstream_outbox::binding::Binding;
 
 /// Names in the first line of one request, which a node takes 4 KiB of.
 const NAMES_MAX: usize = 10;
@@ -29,6 +30,7 @@ fn meta(cluster: &Cluster, mapping: &IndexMapping) -> Value {
         "created_at_ms": since_1970.as_millis() as u64,
         "schema_hash": cluster.options.model.schema_hash,
         "mapping_digest": mapping.digest,
+        "source": cluster.options.binding.as_ref().map(Binding::as_str),
     })
 }
 

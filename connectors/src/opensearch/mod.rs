@@ -34,6 +34,7 @@ mod single;
 mod sink;
 mod template;
 mod types;
+mod whose;
 
 pub use indexes::OpenSearchIndexes;
 pub use options::{OpenSearchOptions, OptionsError};

@@ -21,6 +21,7 @@ use super::scan::GenerationScan;
 use super::single;
 use super::template;
 use super::types::DocumentType;
+use super::whose;
 
 const BATCH_DOCUMENTS_MAX: usize = 1_000;
 /// The project's own advice is 5 to 15 MB; a document is parsed on the node for as long as it is large.
@@ -234,11 +235,16 @@ impl Sink for OpenSearchSink {
     }
 
     fn fetch<'a>(&'a self, keys: &'a [DocumentKey]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, SinkError>> {
-        fetch::fetch(&self.cluster, self.number, keys).boxed()
+        async move {
+            whose::check(&self.cluster).await?;
+            fetch::fetch(&self.cluster, self.number, keys).await
+        }
+        .boxed()
     }
 
     fn scan(&self) -> BoxFuture<'_, Result<Box<dyn Scan>, SinkError>> {
         async move {
+            whose::check(&self.cluster).await?;
             let scan = GenerationScan::begin(Arc::clone(&self.cluster), self.number).await?;
             Ok(Box::new(scan) as Box<dyn Scan>)
         }

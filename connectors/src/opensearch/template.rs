@@ -1,7 +1,6 @@
 //! The index template: what all indexes have in common. Made, or compared with every difference named.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 
 use opensearch::indices::{IndicesGetIndexTemplateParts, IndicesGetSettingsParts, IndicesPutIndexTemplateParts};
 use serde::Deserialize;
@@ -11,6 +10,7 @@ use millstream_projector::sink::SinkError;
 
 use super::analysis;
 use super::cluster::Cluster;
+use super::whose;
 use millstream_outbox::binding::Binding;
 
 /// Settings of an index that the sink's promises stand on: if one of those is different, nothing is delivered. For so long
@@ -20,8 +20,6 @@ const PROMISES: [(&str, &str, &str); 2] = [
     ("index.gc_deletes", "24h", "deletes have to be remembered"),
     ("index.translog.durability", "request", "what is answered has to be on disk"),
 ];
-
-const ELSEWHERE: &str = "give this one a prefix of its own (opensearch.prefix), or delete the indexes and their template if that database is gone";
 
 #[derive(Deserialize)]
 struct Listing {
@@ -53,7 +51,7 @@ struct Content {
 struct Meta {
     #[serde(default)]
     generations: u32,
-    /// Whose documents the indexes hold ([`millstream_outbox::binding`]); earlier versions did not say.
+    /// See [`whose`].
     source: Option<String>,
 }
 
@@ -79,10 +77,12 @@ fn body(cluster: &Cluster, generations: u32) -> Value {
 
 /// Makes the template if there is none, and names every difference if there is one.
 pub(super) async fn ensure(cluster: &Cluster) -> Result<(), SinkError> {
+    whose::look(cluster).await?;
     let Some(found) = get(cluster).await? else {
         put(cluster, 0).await?;
         tracing::info!(template = cluster.names.template(), "made the index template");
-        return Ok(());
+        // Another may have done the same just now.
+        return whose::look(cluster).await;
     };
     let wanted = body(cluster, 0);
     let mut differences = Vec::new();
@@ -100,9 +100,6 @@ pub(super) async fn ensure(cluster: &Cluster) -> Result<(), SinkError> {
             }
         }
     }
-    if let Some(foreign) = foreign(cluster, &found.meta) {
-        return Err(cluster.unfit(vec![foreign]));
-    }
     if differences.is_empty() {
         if found.meta.source.is_none() && cluster.options.binding.is_some() {
             put(cluster, found.meta.generations).await?;
@@ -115,29 +112,6 @@ pub(super) async fn ensure(cluster: &Cluster) -> Result<(), SinkError> {
     );
     let named = differences.into_iter().map(|difference| format!("the index template {name} {difference}"));
     Err(cluster.unfit(named.chain([advice]).collect()))
-}
-
-/// What is wrong if the indexes are the copy of another database.
-fn foreign(cluster: &Cluster, meta: &Meta) -> Option<String> {
-    cluster.options.binding.as_ref()?.difference(meta.source.as_deref()?, ELSEWHERE)
-}
-
-/// Whether searches may be answered from these indexes: not from those of another database. What was found to be ours is
-/// not asked again.
-///
-/// # Errors
-/// [`SinkError::Unfit`] when they are another's; when the node does not answer.
-pub(super) async fn check_source(cluster: &Cluster) -> Result<(), SinkError> {
-    if cluster.is_ours.load(Ordering::Relaxed) {
-        return Ok(());
-    }
-    // None yet, so nothing to answer from either.
-    let Some(found) = get(cluster).await? else { return Ok(()) };
-    if let Some(foreign) = foreign(cluster, &found.meta) {
-        return Err(cluster.unfit(vec![foreign]));
-    }
-    cluster.is_ours.store(true, Ordering::Relaxed);
-    Ok(())
 }
 
 /// The number of generations ever made.

@@ -116,22 +116,30 @@ async fn a_writer_that_lost_a_producer_but_not_the_topic_goes_on() {
 }
 
 #[tokio::test]
-async fn a_mark_that_the_broker_forgot_is_renewed_by_what_is_written() {
+async fn a_mark_that_the_broker_forgot_is_renewed_by_what_is_written_and_by_rest() {
     let servers = KafkaBroker::shared().await.bootstrap_servers();
     let topic = new_topic_name();
     let sink = open(KafkaOptions { mark_every: Duration::ZERO, ..options(&servers, &topic) }).await;
     let marked = mark(&servers, &topic);
     assert!(!marked.is_empty());
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", &servers).create().expect("a client");
-    // As it does after a week.
-    let forgotten = admin.delete_groups(&[&format!("millstream.{topic}")], &AdminOptions::new()).await;
-    assert!(matches!(forgotten.as_deref(), Ok([Ok(_)])), "{forgotten:?}");
-    assert_eq!(mark(&servers, &topic), "");
+    forget(&servers, &topic).await;
     for version in 1..=TURNS.len() as i64 {
         assert_all_done(&sink.put(&[upsert(1, version, "written")]).await);
     }
     assert_eq!(mark(&servers, &topic), marked);
+    forget(&servers, &topic).await;
+    sink.tend().await;
+    assert_eq!(mark(&servers, &topic), marked);
+    assert_all_done(&sink.put(&[upsert(1, 3, "written")]).await);
+}
+
+/// Makes the broker forget the mark, as it does by itself after a week.
+async fn forget(servers: &str, topic: &str) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", servers).create().expect("a client");
+    let forgotten = admin.delete_groups(&[&format!("millstream.{topic}")], &AdminOptions::new()).await;
+    assert!(matches!(forgotten.as_deref(), Ok([Ok(_)])), "{forgotten:?}");
+    assert_eq!(mark(servers, topic), "");
 }
 
 #[tokio::test]
@@ -151,6 +159,8 @@ async fn the_topic_of_another_database_is_refused_and_its_writer_left_alone() {
     let stranger = KafkaSink::new(of(2)).expect("the options are right");
     let Err(SinkError::Unfit { differences, .. }) = stranger.prepare().await else { panic!("it took the topic") };
     assert!(differences[0].contains("another database") && differences[0].contains("kafka.topic"), "{differences:?}");
+    let looked = [stranger.scan().await.map(drop), stranger.fetch(&[key(1)]).await.map(drop)];
+    assert!(looked.iter().all(|looked| matches!(looked, Err(SinkError::Unfit { .. }))), "{looked:?}");
     let refused = stranger.put(&[upsert(2, 6, "a stranger")]).await;
     assert!(matches!(refused[..], [Outcome::Retry { cause: RetryCause::Unavailable, .. }]), "{refused:?}");
 

@@ -21,4 +21,5 @@ mod source_price;
 mod source_suite;
 mod sources;
 mod support;
+mod tls;
 mod topic;

@@ -6,10 +6,11 @@ use millstream_projector::sink::SinkError;
 use millstream_projector::sink::generations::Generations;
 use millstream_search::{SearchEngine, SearchError, SearchQuery};
 use millstream_testkit::OpenSearchNode;
+use reqwest::Method;
 use std::sync::Arc;
 use uuid::Uuid;
 
-use crate::support::{assert_all_done, model, new_prefix, open, options, upsert};
+use crate::support::{ask, assert_all_done, key, model, new_prefix, open, options, upsert};
 
 #[tokio::test]
 async fn the_indexes_of_another_database_are_neither_written_nor_searched() {
@@ -34,13 +35,32 @@ async fn the_indexes_of_another_database_are_neither_written_nor_searched() {
     indexes.refresh().await.expect("refreshed");
     assert_eq!(indexes.search(&query).await.expect("an answer").documents.len(), 2);
 
-    for refused in [strange().live().await.map(drop), strange().sink(1).expect("a sink").prepare().await] {
-        let Err(SinkError::Unfit { differences, .. }) = refused else { panic!("they were taken") };
-        let named = differences[0].contains("another database") && differences[0].contains("opensearch.prefix");
-        assert!(named, "{differences:?}");
+    let second = indexes.create().await.expect("made");
+    for template_is_there in [true, false] {
+        if !template_is_there {
+            // As the operator may do; the indexes of the second generation say it too.
+            let (status, _) = ask(&url, Method::DELETE, &format!("/_index_template/{prefix}"), None).await;
+            assert_eq!(status, 200);
+        }
+        let (them, sink) = (strange(), strange().sink(1).expect("a sink"));
+        let refusals = [
+            them.live().await.map(drop),
+            them.list().await.map(drop),
+            them.swap(second).await,
+            them.remove(second).await,
+            them.create().await.map(drop),
+            sink.prepare().await,
+            sink.scan().await.map(drop),
+            sink.fetch(&[key(1)]).await.map(drop),
+        ];
+        for refused in refusals {
+            let Err(SinkError::Unfit { differences, .. }) = refused else { panic!("they were taken") };
+            let named = differences[0].contains("another database") && differences[0].contains("opensearch.prefix");
+            assert!(named, "{differences:?}");
+        }
+        let refused = them.search(&query).await.expect_err("they are another's").to_string();
+        assert!(refused.contains("another database"), "{refused}");
     }
-    let refused = strange().search(&query).await.expect_err("they are another's").to_string();
-    assert!(refused.contains("another database"), "{refused}");
     // What was made before stays counted, and goes on.
-    assert_eq!(OpenSearchIndexes::new(of(1)).expect("the options are right").create().await.expect("made"), 2);
+    assert_eq!(OpenSearchIndexes::new(of(1)).expect("the options are right").create().await.expect("made"), second + 1);
 }

@@ -185,6 +185,7 @@ async fn the_slot_of_another_database_is_left_alone() {
     let strange = LogicalOptions { slot: bed.logical_options().slot, ..neighbour.logical_options() };
     let refused = ensure_slot(&strange).await.expect_err("it is another's").to_string();
     assert!(refused.contains("source.slot"), "{refused}");
+    assert!(slot_status(&strange).await.is_err(), "it was taken for one's own");
     assert!(!free_slot(&strange).await.expect("nothing to free"), "whoever reads from it was ended");
     assert!(!drop_slot(&strange).await.expect("nothing to drop"), "it was dropped");
     bed.commit([2]).await;

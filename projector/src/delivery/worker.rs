@@ -11,7 +11,11 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use millstream_outbox::queue::{Settled, Taken, Ticket};
 use std::collections::VecDeque;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// How often a sink with nothing to deliver is tended.
+const TEND_EVERY: Duration = Duration::from_secs(600);
 
 /// Rounds under way.
 type Rounds<'a> = FuturesUnordered<BoxFuture<'a, Round>>;
@@ -79,6 +83,9 @@ impl<'a> Worker<'a> {
             tokio::select! {
                 Some(round) = rounds.next() => self.settle(round).await?,
                 ready = lane.ready(), if has_room => ready.map_err(ProjectorError::queue("waiting for deliveries"))?,
+                () = self.shared.deps.clock.sleep(TEND_EVERY), if has_room && rounds.is_empty() => {
+                    self.shared.deps.sink.tend().await;
+                }
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
             }
         }

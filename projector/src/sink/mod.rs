@@ -41,6 +41,12 @@ pub trait Sink: Send + Sync + 'static {
     /// guess, never the whole batch. [`Outcome::Done`] means that the copy would survive a crash of the sink.
     fn put<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Vec<Outcome>>;
 
+    /// Keeps alive what would lapse without deliveries. Called now and then while there is nothing to deliver; what fails
+    /// shows in the next `put`.
+    fn tend(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// What the sink holds of these documents, in their order; `None` for what it does not hold or holds as deleted.
     fn fetch<'a>(&'a self, keys: &'a [DocumentKey]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, SinkError>>;
 

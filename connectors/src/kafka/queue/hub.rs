@@ -44,8 +44,6 @@ impl Hub {
         let guard = stop.clone().drop_guard();
         let topic = names::control(&options);
         let made = topics::ensure_control(&options, &topic, &observer).await?;
-        let stage_names = names::stage(&options);
-        topics::ensure_stage(&options, &stage_names, &observer).await?;
         let producer = Arc::new(QueueProducer::new(&options, &observer, stop.clone())?);
         let asker = Asker::new(&options, &observer)?;
         let table = Table::open(&options, (&topic, &options.group, 1), (&observer, &asker), &tasks, &stop).await?;
@@ -55,6 +53,8 @@ impl Hub {
         if let Some(binding) = &options.binding {
             control.bind(binding).await?;
         }
+        let stage_names = names::stage(&options);
+        topics::ensure_stage(&options, &stage_names, &observer).await?;
         let common = Common { options: Arc::new(options), observer, asker, producer, control, tasks, stop };
         let stage = Station::open(common.clone(), None, stage_names).await?;
         drop(guard.disarm());

@@ -25,8 +25,8 @@ use millstream_search::{SearchEngine, SearchError, SearchPage, SearchQuery};
 use super::cluster::Cluster;
 use super::indexes::{OpenSearchIndexes, refresh};
 use super::names::DESCRIPTORS;
-use super::template;
 use super::types::{resource_name, stem};
+use super::whose;
 use answer::Answer;
 
 /// Looks at which generation is live while it is being swapped and removed, or at an index that is just being made.
@@ -77,7 +77,7 @@ fn request(query: &SearchQuery) -> Value {
 impl OpenSearchIndexes {
     async fn answer(&self, query: &SearchQuery) -> Result<SearchPage, SearchError> {
         let cluster = &*self.cluster;
-        template::check_source(cluster).await.map_err(|error| failed(cluster, error))?;
+        whose::check(cluster).await.map_err(|error| failed(cluster, error))?;
         let body = request(query);
         let mut live = live(cluster).await?;
         let mut reason = "generations came and went while it was asked".to_owned();

@@ -1,0 +1,74 @@
+//! Which database the indexes are a copy of ([`millstream_outbox::binding`]).
+//!
+//! The template says it, and so does every index, since a template may be deleted and made anew. Neither did in earlier
+//! versions.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use millstream_projector::sink::SinkError;
+use opensearch::indices::{IndicesGetIndexTemplateParts, IndicesGetMappingParts};
+use serde_json::Value;
+
+use super::cluster::Cluster;
+
+const ELSEWHERE: &str = "give this one a prefix of its own (opensearch.prefix), or delete the indexes and their template if that database is gone";
+
+/// As [`look`], but what was found to be ours is not asked again.
+///
+/// # Errors
+/// As [`look`].
+pub(super) async fn check(cluster: &Cluster) -> Result<(), SinkError> {
+    if cluster.is_ours.load(Ordering::Relaxed) { Ok(()) } else { look(cluster).await }
+}
+
+/// Refuses the indexes of another database.
+///
+/// # Errors
+/// [`SinkError::Unfit`] when they are another's; when the node does not answer.
+pub(super) async fn look(cluster: &Cluster) -> Result<(), SinkError> {
+    let Some(binding) = &cluster.options.binding else { return Ok(()) };
+    let found = match of_template(cluster).await? {
+        None => of_indexes(cluster).await?,
+        found => found,
+    };
+    // They may come to be another's.
+    let Some(found) = found else { return Ok(()) };
+    if let Some(foreign) = binding.difference(&found, ELSEWHERE) {
+        return Err(cluster.unfit(vec![foreign]));
+    }
+    cluster.is_ours.store(true, Ordering::Relaxed);
+    Ok(())
+}
+
+/// As the node that is asked knows it: no other has to be there.
+async fn of_template(cluster: &Cluster) -> Result<Option<String>, SinkError> {
+    let name = [cluster.names.template()];
+    let indices = cluster.client.api.indices();
+    let request = indices.get_index_template(IndicesGetIndexTemplateParts::Name(&name)).local(true).send();
+    let answer = cluster.ask(request).await?;
+    // Who may only search may not read it; the indexes say it too.
+    if matches!(answer.status, 403 | 404) {
+        return Ok(None);
+    }
+    let found: Value = cluster.read(answer, "the index template could not be read")?;
+    let source = &found["index_templates"][0]["index_template"]["_meta"]["source"];
+    Ok(source.as_str().map(str::to_owned))
+}
+
+async fn of_indexes(cluster: &Cluster) -> Result<Option<String>, SinkError> {
+    let all = cluster.names.all_indexes();
+    let indices = cluster.client.api.indices();
+    let name = [all.as_str()];
+    let request = indices.get_mapping(IndicesGetMappingParts::Index(&name)).filter_path(&["*.mappings._meta.source"]);
+    let answer = cluster.ask(request.send()).await?;
+    if answer.status == 403 {
+        tracing::warn!(
+            indexes = all,
+            "whose documents these are cannot be asked: the user needs the right to read the index template or the mappings"
+        );
+        return Ok(None);
+    }
+    let found: BTreeMap<String, Value> = cluster.read(answer, "the mappings could not be read")?;
+    Ok(found.values().find_map(|index| index["mappings"]["_meta"]["source"].as_str()).map(str::to_owned))
+}
