@@ -1,7 +1,7 @@
 //! Which database a queue, or a copy of the documents, is of.
 //!
 //! Each says it of itself: the queue beside its position, the topic where the mark of its writer is, the indexes in their
-//! template, the embedded index in its folder. A process that works for another database refuses it. The documents of two
+//! template and mappings, the embedded index in its folder. A process that works for another database refuses it. The documents of two
 //! databases in one copy could not be taken apart again; and who took another's work from its queue would find none of its
 //! documents and call them deleted. What says nothing (an earlier version made it, or Kafka's memory of the mark has
 //! passed) is taken as one's own and says it from then on.

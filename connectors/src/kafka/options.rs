@@ -86,7 +86,8 @@ pub struct KafkaOptions {
     pub record_bytes_max: usize,
     /// Whether a topic that is not there is made.
     pub create_topic: bool,
-    /// How often the mark of who writes is renewed, by a batch: well below the broker's `offsets.retention.minutes`.
+    /// How often the mark of who writes is renewed, by a batch or by [`tend`](millstream_projector::sink::Sink::tend): well
+    /// below the broker's `offsets.retention.minutes`.
     pub mark_every: Duration,
     /// For how long to wait for an answer of the brokers, 1 s to 5 min.
     pub answer_timeout: Duration,

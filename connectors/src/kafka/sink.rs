@@ -69,10 +69,14 @@ impl KafkaSink {
 
     async fn open(&self) -> Result<(), SinkError> {
         self.check_whose().await?;
+        topic::ensure(&self.options, &self.observer, &self.describe()).await?;
+        self.with_writer(Writer::open).await
+    }
+
+    async fn with_writer(&self, work: fn(&mut Writer) -> Result<(), Closed>) -> Result<(), SinkError> {
         let sink = self.describe();
-        topic::ensure(&self.options, &self.observer, &sink).await?;
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
-        match tokio::task::spawn_blocking(move || writer.open()).await {
+        match tokio::task::spawn_blocking(move || work(&mut writer)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Closed::Unavailable(reason))) => Err(SinkError::Unavailable { sink, reason }),
             Ok(Err(Closed::NotOurs(reason))) => Err(SinkError::Unfit { sink, differences: vec![reason] }),
@@ -264,14 +268,8 @@ impl Sink for KafkaSink {
     }
 
     /// The mark of who writes lapses on the brokers, and with it whose topic this is.
-    fn tend(&self) -> BoxFuture<'_, ()> {
-        async move {
-            let mut writer = Arc::clone(&self.writer).lock_owned().await;
-            if let Err(error) = tokio::task::spawn_blocking(move || writer.tend()).await {
-                tracing::warn!(%error, sink = self.describe(), "the mark of who writes was not renewed");
-            }
-        }
-        .boxed()
+    fn tend(&self) -> BoxFuture<'_, Result<(), SinkError>> {
+        self.with_writer(Writer::tend).boxed()
     }
 
     /// Reads the partitions of these documents whole: for questions, not for every day.

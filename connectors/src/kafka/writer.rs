@@ -12,8 +12,9 @@
 //! fenced too. So whoever opens the first commits its *mark* before it opens the second ([`Mark`]). Who finds another's mark
 //! was taken over from and stays closed; who finds its own opens again, and nobody has written in between.
 //!
-//! The mark also says of which database the documents are. Who finds another's there opens nothing and fences nobody. It
-//! is renewed while nothing is written, or the broker would forget it.
+//! The mark also says of which database the documents are. It is asked before anything is opened,
+//! so that whoever writes for another database is not fenced; and once more afterwards, since that may have come in between.
+//! It is renewed while nothing is written, or the broker would forget it.
 //!
 //! A commit whose answer did not come is settled before anything else is written. What was in doubt is in the log before
 //! what comes next, or never: a later delete stays later.
@@ -134,7 +135,7 @@ impl Writer {
             self.check_mark()?;
         }
         let first = self.producer(0)?;
-        // Somebody may have opened it after the first look, and was fenced just now; it will open it again.
+        // Somebody may have opened it since it was looked at, and was fenced just now; it will open it again.
         self.check_mark()?;
         self.put_mark(&first).map_err(|error| self.unavailable(&error))?;
         self.had_it = true;
@@ -194,13 +195,18 @@ impl Writer {
     }
 
     /// Renews the mark when it is time, though nothing is written.
-    pub(super) fn tend(&mut self) {
-        if self.mark.is_due()
-            && let State::Open { turn, unfinished: None, .. } = &mut self.state
-        {
+    pub(super) fn tend(&mut self) -> Result<(), Closed> {
+        if !self.mark.is_due() {
+            return Ok(());
+        }
+        self.open()?;
+        if let State::Open { turn, .. } = &mut self.state {
             *turn = 0;
-            // Whatever went wrong is found by the next that is sent.
-            drop(self.send(&[]));
+        }
+        match self.send(&[]) {
+            End::Committed(_) => Ok(()),
+            End::RolledBack(_, reason) | End::Unknown(reason) => Err(Closed::Unavailable(reason)),
+            End::Closed(closed) => Err(closed),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the sinks, the generations and the searches of one prefix share.
 
 use std::future::Future;
-use std::sync::atomic::AtomicBool;
+use std::sync::Mutex;
 
 use opensearch::http::response::Response;
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use super::client::{Answer, Client, NoAnswer, excerpt};
 use super::names::Names;
 use super::options::{OpenSearchOptions, OptionsError};
 use super::types::Types;
+use super::whose::Known;
 
 /// Point-in-time searches came with it.
 const VERSION_MIN: (u32, u32) = (2, 4);
@@ -23,8 +24,8 @@ pub(super) struct Cluster {
     pub(super) names: Names,
     pub(super) types: Types,
     pub(super) options: OpenSearchOptions,
-    /// The indexes were found to be of this database.
-    pub(super) is_ours: AtomicBool,
+    /// Whether the indexes are of this database.
+    pub(super) whose: Mutex<Known>,
 }
 
 #[derive(Deserialize)]
@@ -44,7 +45,7 @@ impl Cluster {
         let client = Client::new(&options)?;
         let types = Types::of(&options.model)?;
         let names = Names::new(&options.prefix);
-        Ok(Self { client, names, types, options, is_ours: AtomicBool::new(false) })
+        Ok(Self { client, names, types, options, whose: Mutex::default() })
     }
 
     /// Without secrets: the options refuse an address that has one.

@@ -84,6 +84,8 @@ pub(super) async fn ensure(cluster: &Cluster) -> Result<(), SinkError> {
         // Another may have done the same just now.
         return whose::look(cluster).await;
     };
+    // Another may have made it since.
+    whose::judge(cluster, found.meta.source.as_deref())?;
     let wanted = body(cluster, 0);
     let mut differences = Vec::new();
     let patterns = [cluster.names.all_indexes()];

@@ -1,10 +1,11 @@
 //! Which database the indexes are a copy of ([`millstream_outbox::binding`]).
 //!
 //! The template says it, and so does every index, since a template may be deleted and made anew. Neither did in earlier
-//! versions.
+//! versions; the template says it then from the next start on.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use millstream_projector::sink::SinkError;
 use opensearch::indices::{IndicesGetIndexTemplateParts, IndicesGetMappingParts};
@@ -12,14 +13,37 @@ use serde_json::Value;
 
 use super::cluster::Cluster;
 
+/// How long what says nothing is left alone.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+
 const ELSEWHERE: &str = "give this one a prefix of its own (opensearch.prefix), or delete the indexes and their template if that database is gone";
 
-/// As [`look`], but what was found to be ours is not asked again.
+/// What was found last.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum Known {
+    #[default]
+    Nothing,
+    Ours,
+    /// They did not say, or may not be asked.
+    Unsaid(Instant),
+}
+
+/// As [`look`], but what was found to be ours is not asked again, and what says nothing not for a while.
 ///
 /// # Errors
 /// As [`look`].
 pub(super) async fn check(cluster: &Cluster) -> Result<(), SinkError> {
-    if cluster.is_ours.load(Ordering::Relaxed) { Ok(()) } else { look(cluster).await }
+    match *known(cluster) {
+        Known::Ours => return Ok(()),
+        Known::Unsaid(at) if at.elapsed() < ASK_AGAIN => return Ok(()),
+        Known::Unsaid(_) | Known::Nothing => {}
+    }
+    look(cluster).await
+}
+
+fn known(cluster: &Cluster) -> MutexGuard<'_, Known> {
+    // Whoever panics with it has set it or not.
+    cluster.whose.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Refuses the indexes of another database.
@@ -27,18 +51,29 @@ pub(super) async fn check(cluster: &Cluster) -> Result<(), SinkError> {
 /// # Errors
 /// [`SinkError::Unfit`] when they are another's; when the node does not answer.
 pub(super) async fn look(cluster: &Cluster) -> Result<(), SinkError> {
-    let Some(binding) = &cluster.options.binding else { return Ok(()) };
+    if cluster.options.binding.is_none() {
+        return Ok(());
+    }
     let found = match of_template(cluster).await? {
         None => of_indexes(cluster).await?,
         found => found,
     };
-    // They may come to be another's.
-    let Some(found) = found else { return Ok(()) };
-    if let Some(foreign) = binding.difference(&found, ELSEWHERE) {
-        return Err(cluster.unfit(vec![foreign]));
+    let Some(found) = found else {
+        *known(cluster) = Known::Unsaid(Instant::now());
+        return Ok(());
+    };
+    let judged = judge(cluster, Some(&found));
+    *known(cluster) = if judged.is_ok() { Known::Ours } else { Known::Nothing };
+    judged
+}
+
+/// Refuses what says of itself that it is another database's.
+pub(super) fn judge(cluster: &Cluster, source: Option<&str>) -> Result<(), SinkError> {
+    let binding = cluster.options.binding.as_ref().zip(source);
+    match binding.and_then(|(binding, source)| binding.difference(source, ELSEWHERE)) {
+        None => Ok(()),
+        Some(foreign) => Err(cluster.unfit(vec![foreign])),
     }
-    cluster.is_ours.store(true, Ordering::Relaxed);
-    Ok(())
 }
 
 /// As the node that is asked knows it: no other has to be there.

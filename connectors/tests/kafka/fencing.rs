@@ -128,7 +128,7 @@ async fn a_mark_that_the_broker_forgot_is_renewed_by_what_is_written_and_by_rest
     }
     assert_eq!(mark(&servers, &topic), marked);
     forget(&servers, &topic).await;
-    sink.tend().await;
+    sink.tend().await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(mark(&servers, &topic), marked);
     assert_all_done(&sink.put(&[upsert(1, 3, "written")]).await);
 }

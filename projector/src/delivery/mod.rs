@@ -70,6 +70,8 @@ pub struct CourierOptions {
     pub outage_backoff: Backoff,
     /// Pause before a document is looked for again that is neither cached nor deleted yet.
     pub uncached_pause: Duration,
+    /// How often a sink with nothing to deliver is looked after ([`Sink::tend`]).
+    pub tend_interval: Duration,
     /// How often rates are measured.
     pub gauge_interval: Duration,
 }
@@ -81,6 +83,7 @@ impl Default for CourierOptions {
             poison_backoff: Backoff { base: ms(1_000), ceiling: ms(300_000) },
             outage_backoff: Backoff { base: ms(100), ceiling: ms(10_000) },
             uncached_pause: ms(250),
+            tend_interval: ms(600_000),
             gauge_interval: ms(1_000),
         }
     }

@@ -11,11 +11,7 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use millstream_outbox::queue::{Settled, Taken, Ticket};
 use std::collections::VecDeque;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-
-/// How often a sink with nothing to deliver is tended.
-const TEND_EVERY: Duration = Duration::from_secs(600);
 
 /// Rounds under way.
 type Rounds<'a> = FuturesUnordered<BoxFuture<'a, Round>>;
@@ -56,6 +52,7 @@ impl<'a> Worker<'a> {
     async fn run(&mut self, batch_max: usize, stop: &CancellationToken) -> Result<(), ProjectorError> {
         let lane = &self.shared.deps.lane;
         let mut rounds: Rounds<'a> = FuturesUnordered::new();
+        let mut tending = self.until_tended();
         loop {
             if !self.prepared {
                 // Nobody knows for how long the sink is away.
@@ -83,11 +80,29 @@ impl<'a> Worker<'a> {
             tokio::select! {
                 Some(round) = rounds.next() => self.settle(round).await?,
                 ready = lane.ready(), if has_room => ready.map_err(ProjectorError::queue("waiting for deliveries"))?,
-                () = self.shared.deps.clock.sleep(TEND_EVERY), if has_room && rounds.is_empty() => {
-                    self.shared.deps.sink.tend().await;
+                () = &mut tending, if has_room && rounds.is_empty() => {
+                    self.tend(stop).await;
+                    tending = self.until_tended();
                 }
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
             }
+        }
+    }
+
+    /// Waits until it is time again, however often the lane stirs meanwhile.
+    fn until_tended(&self) -> BoxFuture<'static, ()> {
+        let deps = &self.shared.deps;
+        deps.clock.sleep(deps.options.tend_interval)
+    }
+
+    /// Looks after a sink at rest.
+    async fn tend(&mut self, stop: &CancellationToken) {
+        let tended = stop.run_until_cancelled(self.shared.deps.sink.tend()).await;
+        if let Some(Err(error)) = tended {
+            let problem = chain(&error);
+            tracing::warn!(lane = self.shared.deps.name, problem, "the sink at rest could not be looked after");
+            self.shared.figures.complained(self.shared.now_ms(), problem);
+            self.prepared = false;
         }
     }
 

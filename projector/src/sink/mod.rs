@@ -41,10 +41,10 @@ pub trait Sink: Send + Sync + 'static {
     /// guess, never the whole batch. [`Outcome::Done`] means that the copy would survive a crash of the sink.
     fn put<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Vec<Outcome>>;
 
-    /// Keeps alive what would lapse without deliveries. Called now and then while there is nothing to deliver; what fails
-    /// shows in the next `put`.
-    fn tend(&self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
+    /// Keeps alive what would lapse without deliveries. Called now and then while there is nothing to deliver; after an
+    /// error the sink is prepared again.
+    fn tend(&self) -> BoxFuture<'_, Result<(), SinkError>> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     /// What the sink holds of these documents, in their order; `None` for what it does not hold or holds as deleted.

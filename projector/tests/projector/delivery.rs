@@ -30,6 +30,9 @@ pub(super) struct Moody {
     pub(super) busiest: AtomicUsize,
     /// Requests that may be answered yet, if somebody counts them.
     pub(super) answers: Option<Semaphore>,
+    /// How often it was prepared, and looked after.
+    pub(super) prepared: AtomicUsize,
+    pub(super) tended: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -73,7 +76,15 @@ impl Sink for Moody {
     }
 
     fn prepare(&self) -> BoxFuture<'_, Result<(), SinkError>> {
+        self.prepared.fetch_add(1, Ordering::SeqCst);
         self.map.prepare()
+    }
+
+    fn tend(&self) -> BoxFuture<'_, Result<(), SinkError>> {
+        self.tended.fetch_add(1, Ordering::SeqCst);
+        let away = self.mood.lock().expect("nobody panics with the lock").away;
+        let unavailable = || SinkError::Unavailable { sink: self.describe(), reason: "away".to_owned() };
+        std::future::ready(if away { Err(unavailable()) } else { Ok(()) }).boxed()
     }
 
     fn limits(&self) -> Limits {
@@ -152,6 +163,7 @@ impl Town {
                 poison_backoff: Backoff { base: ms(5), ceiling: ms(20) },
                 outage_backoff: Backoff { base: ms(5), ceiling: ms(20) },
                 uncached_pause: ms(5),
+                tend_interval: ms(20),
                 ..CourierOptions::default()
             },
         })

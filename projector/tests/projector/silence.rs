@@ -101,3 +101,21 @@ async fn a_courier_that_is_stopped_gives_back_what_waits() {
     assert_eq!(held(&sink.map).await.len(), 90);
     second.stop(PATIENCE).await.expect("it stops");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_at_rest_is_looked_after_and_prepared_again_if_that_fails() {
+    let town = Town::new().await;
+    let sink = Arc::new(Moody::default());
+    let courier = town.courier("search", Arc::<Moody>::clone(&sink)).await;
+    let count = |of: &std::sync::atomic::AtomicUsize| of.load(Ordering::SeqCst);
+    wait_until("it to be looked after", PATIENCE, || async { count(&sink.tended) >= 2 }).await;
+    assert_eq!(count(&sink.prepared), 1);
+    sink.set(|mood| mood.away = true);
+    wait_until("it to be prepared again", PATIENCE, || async { count(&sink.prepared) >= 2 }).await;
+    let report = courier.status().await.expect("a status");
+    assert!(report.last_error.expect("it is told").text.contains("away"));
+    sink.set(|mood| mood.away = false);
+    town.bed.post_student(1, "Ada").await;
+    town.wait_equal(&sink.map).await;
+    courier.stop(PATIENCE).await.expect("it stops");
+}
