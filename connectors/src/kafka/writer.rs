@@ -30,7 +30,7 @@ use super::client::{self, Observer, TransactionalProducer};
 use super::envelope::Record;
 use super::mark::{Found, Mark};
 use super::options::KafkaOptions;
-use super::outcome::describe;
+use super::outcome::{Verdict, describe, verdict};
 
 /// librdkafka looks for records that waited too long once a second.
 const REPORT_BEYOND_ANSWER: Duration = Duration::from_secs(5);
@@ -256,13 +256,23 @@ impl Writer {
             return End::Closed(self.why_closed());
         };
         let aborted = producers[*turn].abort_transaction(self.answer_timeout);
+        let reason = describe(cause);
         match aborted {
-            Ok(()) => End::RolledBack(reports, describe(cause)),
             Err(error) if is_fatal(&error) => self.failed(&error),
+            // A new producer rolls back what the last one left.
+            aborted if reports.iter().any(is_in_doubt) => {
+                self.state = State::Closed(reason.clone());
+                if aborted.is_ok() {
+                    // Whoever sends next is told why it did not open.
+                    drop(self.open());
+                }
+                End::RolledBack(reports, reason)
+            }
+            Ok(()) => End::RolledBack(reports, reason),
             // It was never asked to commit, and the broker rolls it back by itself when we never come back.
             Err(_) => {
                 *unfinished = Some(Unfinished::Abort);
-                End::RolledBack(reports, describe(cause))
+                End::RolledBack(reports, reason)
             }
         }
     }
@@ -357,6 +367,14 @@ impl Writer {
             "another process writes to {topic} now, so this one does not any more: stop one of them, then start this one again"
         ))
     }
+}
+
+/// Whether the brokers may have the record although its report says that it failed. librdkafka gives the next records of
+/// such a producer the numbers of these, in the same epoch: the broker takes them for what it has already, answers that it
+/// has them, and they stay in the transaction that was rolled back. Only a new producer begins a new epoch.
+fn is_in_doubt(report: &Report) -> bool {
+    let refused = |code| verdict(code) == Verdict::Rejected;
+    report.as_ref().is_err_and(|error| !error.rdkafka_error_code().is_some_and(refused))
 }
 
 fn must_roll_back(error: &KafkaError) -> bool {

@@ -246,7 +246,7 @@ async fn the_queue_of_another_database_is_refused() {
     let source = HandSource::default();
     let projector = Projector::start(bed.deps(queue, Arc::new(source.clone())));
     let reason = tokio::time::timeout(PATIENCE, projector.fatal()).await.expect("it gives up");
-    assert!(reason.contains("empty queue directory"), "{reason}");
+    assert!(reason.contains("an empty queue"), "{reason}");
     assert_eq!(projector.status().await.expect("a status").fatal, Some(reason));
     assert!(source.starts().is_empty());
     projector.stop(PATIENCE).await.expect("it stops in time");
