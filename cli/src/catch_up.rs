@@ -5,7 +5,7 @@
 //! with the position of the write-ahead log read after it; then the source has to reach that position; then, at a later
 //! look, nothing may wait again.
 
-use millstream_outbox::Position;
+use millstream_pipeline::Position;
 use serde_json::Value;
 
 /// Judges a sequence of statuses.

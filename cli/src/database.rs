@@ -6,7 +6,7 @@ use crate::{
     control::{self, ControlError},
     failure::Failure,
 };
-use millstream_outbox::binding::Binding;
+use millstream_pipeline::binding::Binding;
 use millstream_store::{
     cluster::{ClusterOptions, ManagedCluster, SUPERUSER, Shutdown},
     connect::{ConnectOptions, Database, SslMode},

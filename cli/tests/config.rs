@@ -5,7 +5,7 @@ use millstream_cli::{
     args::Arguments,
     config::{Config, Environment, Flags, Settings, SourceKind, Topic, key::Key, reference, show},
 };
-use millstream_connectors::kafka_source::RecordForm;
+use millstream_connectors::source::topic::RecordForm;
 use std::{collections::BTreeSet, fs, path::Path};
 
 fn flags(pairs: &[(&str, &str)]) -> Flags {

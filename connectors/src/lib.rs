@@ -1,17 +1,16 @@
-//! Where change records come from and where rebuilt documents go.
+//! Implementations of the pipeline's contracts, by role: change sources, work queues and sinks.
 //!
-//! What it is: implementations of traits that other crates own. Sources of change records
-//! ([`millstream_outbox::source::ChangeSource`]): [`logical`] replication from a slot, [`poll`]ing for servers where
-//! replication is not granted, and topics of Kafka ([`kafka_source`]), our own or a Debezium connector's. Sinks of rebuilt
-//! documents ([`millstream_projector::sink::Sink`]): [`kafka`], a documents topic; [`opensearch`] and [`embedded`], indexes
-//! that can be searched. And the durable queue on topics of Kafka, for several processes to share ([`kafka::KafkaQueue`]).
+//! * [`source`]: logical replication from a slot, polling of the outbox table, and Kafka topics (our own or a Debezium
+//!   connector's).
+//! * [`queue`]: the durable queue on local disk, and the one on Kafka topics that several processes share.
+//! * [`sink`]: a Kafka documents topic, OpenSearch, and the embedded search index.
+//! * [`kafka`]: client options and error classification that the Kafka source, queue and sink share.
 //!
-//! What it is not: it decides nothing about documents, and it does not know what is done with a change.
+//! The crate makes no decision about documents and does not know what happens to a change. Each technology is a cargo
+//! feature, on by default: `replication`, `kafka`, `local`, `opensearch`, `embedded`.
 
-pub mod embedded;
+#[cfg(feature = "kafka")]
 pub mod kafka;
-pub mod kafka_source;
-pub mod logical;
-pub mod opensearch;
-mod policy;
-pub mod poll;
+pub mod queue;
+pub mod sink;
+pub mod source;

@@ -1,7 +1,7 @@
 //! A transaction of any size streams through in bounded memory. Alone in its binary, for it looks at the whole process.
 
-use millstream_connectors::logical::{LogicalOptions, LogicalSource, ensure_slot};
-use millstream_outbox::source::{ChangeSource, SourceEvent};
+use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, ensure_slot};
+use millstream_pipeline::source::{ChangeSource, SourceEvent};
 use millstream_testkit::World;
 
 const ROWS: i64 = 300_000;

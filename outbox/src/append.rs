@@ -4,7 +4,8 @@ use tokio_postgres::GenericClient;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::{NewChange, OutboxError};
+use crate::OutboxError;
+use millstream_pipeline::NewChange;
 
 /// One statement for any number of change records; its parameters come from [`AppendParams`].
 ///

@@ -27,7 +27,7 @@ pub enum OutboxError {
         /// Its `"OutboxId"`.
         outbox_id: i64,
         /// What is wrong with it.
-        source: crate::UnknownChangeKind,
+        source: millstream_pipeline::UnknownChangeKind,
     },
     /// Another relay follows the outbox for this consumer now.
     #[error(

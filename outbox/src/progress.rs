@@ -13,9 +13,10 @@ use tokio_postgres::GenericClient;
 use tokio_postgres::types::{PgLsn, ToSql};
 use uuid::Uuid;
 
+use crate::OutboxError;
 use crate::relay::Term;
-use crate::source::{SourceIdentity, Stream};
-use crate::{OutboxError, Position};
+use millstream_pipeline::Position;
+use millstream_pipeline::source::{SourceIdentity, Stream};
 
 /// A `pg_snapshot`, as text: which transactions it sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +94,7 @@ impl Origin {
     /// When the database refuses, or was never provisioned.
     pub async fn read<C: GenericClient + Sync>(client: &C, epoch: Uuid, stream: Stream) -> Result<Self, OutboxError> {
         const ACTION: &str = "reading which database this is";
-        let source = SourceIdentity::read(client).await?;
+        let source = crate::source_identity(client).await?;
         let row = client.query_opt(r#"SELECT "DatabaseUuid" FROM "dms"."EffectiveSchema""#, &[]).await;
         let row = row.map_err(OutboxError::database(ACTION))?.ok_or_else(|| {
             OutboxError::State(r#"dms."EffectiveSchema" has no database uuid: apply the schema first"#.to_owned())

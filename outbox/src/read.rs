@@ -9,7 +9,8 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, Row};
 
 use crate::progress::Snapshot;
-use crate::{Change, OutboxError, Position, Xid8};
+use crate::{OutboxError, Xid8};
+use millstream_pipeline::{Change, Position};
 
 /// A row of the outbox as the statements below select it.
 const COLUMNS: &str = r#"o."OutboxId", o."TransactionId", o."DocumentId", o."DocumentUuid", o."ResourceKeyId",

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use millstream_outbox::append;
 use millstream_outbox::progress::{self, Origin, Progress, ProgressKeeper, Snapshot, Watermark};
 use millstream_outbox::read::{before_horizon, not_in};
 use millstream_outbox::retention::{ensure_partitions, ensure_polling_index, prune};
-use millstream_outbox::source::Stream;
-use millstream_outbox::{Change, ChangeKind, NewChange, Position, append};
+use millstream_pipeline::source::Stream;
+use millstream_pipeline::{Change, ChangeKind, NewChange, Position};
 use millstream_testkit::{TestDatabase, World};
 use tokio_postgres::{Client, GenericClient};
 use uuid::Uuid;

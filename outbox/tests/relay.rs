@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use millstream_outbox::OutboxError;
 use millstream_outbox::progress::{self, Origin, Progress, ProgressKeeper};
 use millstream_outbox::relay::{take_relay, wait_for_turn};
-use millstream_outbox::source::Stream;
-use millstream_outbox::{OutboxError, Position};
+use millstream_pipeline::Position;
+use millstream_pipeline::source::Stream;
 use millstream_testkit::{World, wait_until};
 use uuid::Uuid;
 

@@ -8,9 +8,9 @@
 use crate::error::ProjectorError;
 use crate::intake::SourceFactory;
 use crate::options::CONSUMER;
-use millstream_outbox::clock::Clock;
 use millstream_outbox::progress;
-use millstream_outbox::queue::WorkQueue;
+use millstream_pipeline::clock::Clock;
+use millstream_pipeline::queue::WorkQueue;
 use millstream_store::connect::Database;
 use std::time::Duration;
 use tokio_postgres::types::PgLsn;

@@ -1,8 +1,8 @@
 //! What can go wrong here, and which of it is one document's own fault.
 
 use millstream_outbox::OutboxError;
-use millstream_outbox::queue::QueueError;
-use millstream_outbox::source::SourceError;
+use millstream_pipeline::queue::QueueError;
+use millstream_pipeline::source::SourceError;
 use millstream_store::error::StoreError;
 use millstream_store::retry::{RetryError, Retryable};
 

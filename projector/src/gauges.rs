@@ -10,7 +10,7 @@ use crate::stage::Fatal;
 use crate::status::{
     CascadeReport, ErrorReport, ProjectorStatus, QueueReport, RebuildReport, ResyncReport, SourceReport,
 };
-use millstream_outbox::queue::QueueStats;
+use millstream_pipeline::queue::QueueStats;
 use millstream_store::error::StoreError;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;

@@ -4,7 +4,7 @@
 //! step that ends it here. The other fates are nobody else's business: a body below the effective version belongs to no
 //! copy (`rules.md` 5), and a superseded one is followed by its successor.
 
-use millstream_outbox::queue::{Settled, Taken, Ticket};
+use millstream_pipeline::queue::{Settled, Taken, Ticket};
 
 /// What became of a document in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! is bounded all the same: beyond [`HOLDS_MAX`] the oldest knowledge is dropped, which costs an alarm its punctuality
 //! and nothing else.
 
-use crate::backoff::Backoff;
+use millstream_pipeline::Backoff;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Duration;

@@ -26,7 +26,6 @@
 //! from `millstream_store::compose`. What happens to a document after the cache is one function, `hand_on`, where the
 //! lanes of the sinks begin; what a sink has to be stands in [`sink`].
 
-mod backoff;
 mod behind;
 pub mod cascade;
 mod caught_up;
@@ -47,17 +46,15 @@ mod publish;
 mod rebuild;
 pub mod replay;
 mod resync;
-pub mod sink;
 mod stage;
 mod status;
 pub mod tombstones;
 
-pub use backoff::Backoff;
 pub use caught_up::{caught_up, newest_version};
 pub use context::Deps;
 pub use error::ProjectorError;
 pub use intake::{Opened, PositionKind, SourceFactory, Start};
-pub use millstream_outbox::clock::{Clock, SystemClock};
+pub use millstream_pipeline::clock::{Clock, SystemClock};
 pub use options::{Part, ProjectorOptions};
 pub use projector::{Projector, ProjectorHandle, StopError};
 pub use resync::{ResyncPage, resync_page};

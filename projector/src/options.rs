@@ -1,6 +1,6 @@
 //! What an operator can set, with the defaults that the figures in the documentation were measured with.
 
-use crate::backoff::Backoff;
+use millstream_pipeline::Backoff;
 use std::time::Duration;
 
 /// Which part of the work a process does. All parts of one database share its queue.

@@ -18,8 +18,8 @@
 use crate::context::Context;
 use crate::error::ProjectorError;
 use crate::replay;
-use millstream_outbox::clock::Clock;
-use millstream_outbox::queue::{Work, WorkQueue};
+use millstream_pipeline::clock::Clock;
+use millstream_pipeline::queue::{Work, WorkQueue};
 use millstream_store::connect::{Client, Database};
 use std::time::Duration;
 use tokio_postgres::Row;

@@ -7,7 +7,7 @@ use crate::persist;
 use crate::request::{Outcome, Preconditions, Written};
 use crate::resolve::{Own, Resolved, Subject, add_resolution};
 use crate::transaction::{Session, params, share_locks};
-use millstream_outbox::{ChangeKind, NewChange};
+use millstream_pipeline::{ChangeKind, NewChange};
 use millstream_schema::plan::{Mapping, ResourcePlan};
 use millstream_store::connect::Database;
 use millstream_store::error::ErrorKind;

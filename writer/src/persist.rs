@@ -1,7 +1,8 @@
 //! The statements on the shared `dms` tables, each for any number of documents.
 
 use crate::transaction::{Pipeline, params};
-use millstream_outbox::{APPEND_SQL, NewChange};
+use millstream_outbox::APPEND_SQL;
+use millstream_pipeline::NewChange;
 use millstream_schema::plan::{ResourceKeyId, ResourcePlan};
 use millstream_schema::referential::{lower_uri, referential_id};
 use std::collections::BTreeMap;

@@ -15,7 +15,7 @@ use crate::request::{Outcome, Preconditions, Written};
 use crate::resolve::{Binding, Own, Resolved, Subject, add_resolution};
 use crate::rows::{BoundDocument, add_inserts, add_replacements, content_hash};
 use crate::transaction::{Session, params, share_locks};
-use millstream_outbox::{ChangeKind, NewChange};
+use millstream_pipeline::{ChangeKind, NewChange};
 use millstream_schema::plan::{Mapping, ResourcePlan};
 use millstream_store::connect::Database;
 use millstream_store::error::StoreError;

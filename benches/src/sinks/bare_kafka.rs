@@ -3,7 +3,7 @@
 
 use crate::setup::Failure;
 use futures::future::join_all;
-use millstream_projector::sink::Limits;
+use millstream_pipeline::sink::Limits;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;

@@ -3,7 +3,7 @@
 use crate::setup::Failure;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use millstream_projector::sink::{Content, Delivery};
+use millstream_pipeline::sink::{Content, Delivery};
 use millstream_search::SearchModel;
 use std::fmt::Write;
 use std::time::Instant;

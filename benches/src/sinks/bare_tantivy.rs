@@ -1,8 +1,8 @@
 //! The limit of the embedded index: the same entries, made before, added by a bare writer with the same memory.
 
 use crate::setup::Failure;
-use millstream_connectors::embedded::BareEntries;
-use millstream_projector::sink::Delivery;
+use millstream_connectors::sink::embedded::BareEntries;
+use millstream_pipeline::sink::Delivery;
 use millstream_search::SearchModel;
 use std::path::Path;
 use std::sync::Arc;

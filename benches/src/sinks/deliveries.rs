@@ -4,7 +4,7 @@ use crate::setup::Failure;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use millstream_projector::sink::{Content, Delivery, DocumentKey, Outcome, Sink};
+use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Outcome, Sink};
 use millstream_store::compose::envelope;
 use millstream_store::connect::Session;
 use std::time::Instant;

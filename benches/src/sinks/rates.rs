@@ -6,11 +6,11 @@ use super::{bare_kafka, bare_opensearch, bare_tantivy};
 use crate::setup::Failure;
 use crate::table;
 use futures::future::BoxFuture;
-use millstream_connectors::embedded::{EmbeddedOptions, EmbeddedStore};
-use millstream_connectors::kafka::{KafkaOptions, KafkaSink};
-use millstream_connectors::opensearch::{OpenSearchIndexes, OpenSearchOptions};
-use millstream_projector::sink::generations::Generations;
-use millstream_projector::sink::{Delivery, Sink};
+use millstream_connectors::sink::embedded::{EmbeddedOptions, EmbeddedStore};
+use millstream_connectors::sink::kafka::{KafkaOptions, KafkaSink};
+use millstream_connectors::sink::opensearch::{OpenSearchIndexes, OpenSearchOptions};
+use millstream_pipeline::sink::generations::Generations;
+use millstream_pipeline::sink::{Delivery, Sink};
 use millstream_search::SearchModel;
 use std::sync::Arc;
 

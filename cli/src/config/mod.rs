@@ -19,7 +19,7 @@ pub use settings::{DEFAULT_FILE, Environment, FILE_VARIABLE, Flags, Origin, Sett
 pub use show::{reference, show};
 
 use millstream_api::PublicUrl;
-use millstream_connectors::kafka_source::RecordForm;
+use millstream_connectors::source::topic::RecordForm;
 use millstream_store::connect::ConnectOptions;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 

@@ -1,7 +1,8 @@
 //! The source of changes out of its keys, which only go together in some ways.
 
 use super::{Source, SourceKind, Topic, check::Check};
-use millstream_connectors::{kafka::is_topic_name, kafka_source::RecordForm};
+use millstream_connectors::kafka::is_topic_name;
+use millstream_connectors::source::topic::RecordForm;
 
 /// What only a topic has.
 const OF_TOPICS: [&str; 3] = ["source.topic", "source.group", "source.form"];

@@ -10,16 +10,12 @@ pub use lane::LaneName;
 
 use crate::{compiled::Compiled, config::Config, database::binding, failure::Failure};
 use futures::future::BoxFuture;
-use millstream_connectors::{
-    embedded::{EmbeddedOptions, EmbeddedStore},
-    kafka::{KafkaOptions, KafkaSink},
-    opensearch::OpenSearchIndexes,
-};
-use millstream_outbox::binding::Binding;
-use millstream_projector::{
-    fleet::SinkFactory,
-    sink::{Sink, SinkError, generations::Generations},
-};
+use millstream_connectors::sink::embedded::{EmbeddedOptions, EmbeddedStore};
+use millstream_connectors::sink::kafka::{KafkaOptions, KafkaSink};
+use millstream_connectors::sink::opensearch::OpenSearchIndexes;
+use millstream_pipeline::binding::Binding;
+use millstream_pipeline::sink::{Sink, SinkError, generations::Generations};
+use millstream_projector::fleet::SinkFactory;
 use millstream_search::{SearchEngine, SearchModel};
 use millstream_store::connect::Database;
 use std::{

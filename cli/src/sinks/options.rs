@@ -4,8 +4,10 @@ use crate::{
     compiled::Compiled,
     config::{Embedded, Kafka, OpenSearch, Secret},
 };
-use millstream_connectors::{embedded::EmbeddedOptions, kafka::KafkaOptions, opensearch::OpenSearchOptions};
-use millstream_outbox::binding::Binding;
+use millstream_connectors::sink::embedded::EmbeddedOptions;
+use millstream_connectors::sink::kafka::KafkaOptions;
+use millstream_connectors::sink::opensearch::OpenSearchOptions;
+use millstream_pipeline::binding::Binding;
 use millstream_search::SearchModel;
 use std::{fs, sync::Arc};
 

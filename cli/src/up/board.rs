@@ -9,7 +9,7 @@ use crate::{
 };
 use futures::future::BoxFuture;
 use millstream_api::{Check, Probe};
-use millstream_outbox::queue::{Lanes, WorkQueue};
+use millstream_pipeline::queue::{Lanes, WorkQueue};
 use millstream_projector::{
     ProjectorHandle, SourceFactory, SystemClock, caught_up,
     fleet::{Fleet, ReplayReport},

@@ -3,8 +3,9 @@
 use crate::config::Config;
 use crate::failure::Failure;
 use millstream_api::{ApiOptions, ServerOptions};
-use millstream_connectors::kafka::KafkaQueueOptions;
-use millstream_outbox::{binding::Binding, queue::LocalQueueOptions};
+use millstream_connectors::queue::kafka::KafkaQueueOptions;
+use millstream_connectors::queue::local::LocalQueueOptions;
+use millstream_pipeline::binding::Binding;
 use millstream_projector::ProjectorOptions;
 use millstream_writer::WriterOptions;
 

@@ -15,10 +15,8 @@ use crate::{
 };
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use millstream_api::{Check, StatusParts, serve_status};
-use millstream_connectors::{
-    kafka_source::{ChangeTopicOptions, Publisher, RecordForm},
-    logical::LogicalOptions,
-};
+use millstream_connectors::source::slot::LogicalOptions;
+use millstream_connectors::source::topic::{ChangeTopicOptions, Publisher, RecordForm};
 use std::{io::Write, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};

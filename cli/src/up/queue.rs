@@ -2,8 +2,9 @@
 
 use super::options;
 use crate::{config::Config, database::binding, failure::Failure};
-use millstream_connectors::kafka::KafkaQueue;
-use millstream_outbox::queue::{Lanes, LocalQueue, QueueError, WorkQueue};
+use millstream_connectors::queue::kafka::KafkaQueue;
+use millstream_connectors::queue::local::LocalQueue;
+use millstream_pipeline::queue::{Lanes, QueueError, WorkQueue};
 use millstream_store::connect::Database;
 use std::{sync::Arc, time::Duration};
 

@@ -7,9 +7,13 @@
 #[allow(dead_code, reason = "the rules of a compose file are another test's")]
 mod compose_file;
 mod composed;
+mod delivery;
 mod documented;
 mod idle;
 mod neighbour;
+#[path = "../../../connectors/tests/opensearch/support.rs"]
+#[allow(dead_code, reason = "the other helpers serve the tests of the sink")]
+mod opensearch;
 mod operator;
 mod outage;
 mod page;

@@ -2,8 +2,8 @@
 
 use crate::fixtures::{ENVELOPE, Recorded, write};
 use crate::place::Place;
-use millstream_connectors::logical::{LogicalOptions, LogicalSource, ensure_slot};
-use millstream_outbox::source::{ChangeSource, SourceEvent};
+use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, ensure_slot};
+use millstream_pipeline::source::{ChangeSource, SourceEvent};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfig};

@@ -3,9 +3,10 @@
 use super::door::Door;
 use super::source::Slot;
 use super::{PATIENCE, say};
-use millstream_outbox::clock::SystemClock;
-use millstream_outbox::queue::{LocalQueue, LocalQueueOptions, WorkQueue};
-use millstream_outbox::{Position, PositionParseError};
+use millstream_connectors::queue::local::{LocalQueue, LocalQueueOptions};
+use millstream_pipeline::clock::SystemClock;
+use millstream_pipeline::queue::WorkQueue;
+use millstream_pipeline::{Position, PositionParseError};
 use millstream_projector::{Deps, Projector, ProjectorHandle, ProjectorOptions, ProjectorStatus};
 use millstream_schema::plan::Mapping;
 use millstream_store::connect::{Client, Database};

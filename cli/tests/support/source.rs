@@ -1,8 +1,8 @@
 //! The replication slot of a test database, as the projector opens it.
 
 use futures::future::BoxFuture;
-use millstream_connectors::logical::{LogicalOptions, LogicalSource, ensure_slot};
-use millstream_outbox::source::{SourceError, Stream};
+use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, ensure_slot};
+use millstream_pipeline::source::{SourceError, Stream};
 use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
 use millstream_store::connect::ConnectOptions;
 

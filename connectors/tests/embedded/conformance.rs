@@ -3,8 +3,8 @@
 use crate::support::{folder, key, live, open};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use millstream_connectors::embedded::EmbeddedStore;
-use millstream_projector::sink::{Content, Delivery, DocumentKey, Outcome, Sink, conformance as sinks};
+use millstream_connectors::sink::embedded::EmbeddedStore;
+use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Outcome, Sink, conformance as sinks};
 use millstream_search::SearchEngine;
 use millstream_search::conformance as engines;
 use std::sync::Arc;

@@ -2,9 +2,9 @@
 
 use crate::support::{key, live, open};
 use futures::future::join_all;
-use millstream_connectors::embedded::{EmbeddedOptions, EmbeddedStore};
-use millstream_projector::sink::generations::Generations;
-use millstream_projector::sink::{Content, Delivery, DocumentKey, Outcome, Sink};
+use millstream_connectors::sink::embedded::{EmbeddedOptions, EmbeddedStore};
+use millstream_pipeline::sink::generations::Generations;
+use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Outcome, Sink};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! What can be wrong with the folder, and what is said about it.
 
 use crate::support::{MODEL, folder, key, live, open};
-use millstream_connectors::embedded::{EmbeddedOptions, EmbeddedStore};
-use millstream_outbox::binding::Binding;
-use millstream_projector::sink::generations::Generations;
-use millstream_projector::sink::{Content, Delivery, DocumentKey, Outcome, SinkError};
+use millstream_connectors::sink::embedded::{EmbeddedOptions, EmbeddedStore};
+use millstream_pipeline::binding::Binding;
+use millstream_pipeline::sink::generations::Generations;
+use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Outcome, SinkError};
 use std::fs;
 use std::sync::Arc;
 use tempfile::TempDir;

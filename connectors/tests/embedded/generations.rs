@@ -1,9 +1,9 @@
 //! Generations: built, swapped, rolled back and removed while searches run.
 
 use crate::support::{MODEL, folder, key, live, open};
-use millstream_connectors::embedded::EmbeddedStore;
-use millstream_projector::sink::generations::Generations;
-use millstream_projector::sink::{Content, Delivery, DocumentKey, Outcome, Sink};
+use millstream_connectors::sink::embedded::EmbeddedStore;
+use millstream_pipeline::sink::generations::Generations;
+use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Outcome, Sink};
 use millstream_search::{QueryOptions, SearchEngine, SearchQuery};
 use millstream_testkit::wait_until;
 use std::sync::Arc;

@@ -3,9 +3,9 @@
 use crate::support::folder;
 use bytes::Bytes;
 use futures::future::join_all;
-use millstream_connectors::embedded::{EmbeddedOptions, EmbeddedStore};
-use millstream_projector::sink::generations::Generations;
-use millstream_projector::sink::{Content, Delivery, DocumentKey, Outcome, Sink};
+use millstream_connectors::sink::embedded::{EmbeddedOptions, EmbeddedStore};
+use millstream_pipeline::sink::generations::Generations;
+use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Outcome, Sink};
 use millstream_search::conformance::{Document, MemoryEngine};
 use millstream_search::{QueryOptions, SearchEngine, SearchModel, SearchPage, SearchQuery};
 use millstream_store::compose::envelope;

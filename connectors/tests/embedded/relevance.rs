@@ -1,7 +1,7 @@
 //! The order by relevance, which is this engine's own: what says a word more densely comes first.
 
 use crate::support::{MODEL, folder, key, live, open};
-use millstream_projector::sink::{Content, Delivery, DocumentKey, Outcome};
+use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Outcome};
 use millstream_search::{QueryOptions, SearchEngine, SearchQuery};
 use uuid::Uuid;
 

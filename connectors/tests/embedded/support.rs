@@ -1,8 +1,8 @@
 //! A folder for each store.
 
-use millstream_connectors::embedded::{EmbeddedOptions, EmbeddedStore};
-use millstream_projector::sink::Sink;
-use millstream_projector::sink::generations::Generations;
+use millstream_connectors::sink::embedded::{EmbeddedOptions, EmbeddedStore};
+use millstream_pipeline::sink::Sink;
+use millstream_pipeline::sink::generations::Generations;
 use millstream_search::SearchModel;
 use millstream_search::conformance::model;
 use std::sync::{Arc, LazyLock};

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use millstream_connectors::kafka_source::{KafkaSource, KafkaSourceOptions, RecordForm};
+use millstream_connectors::source::topic::{KafkaSource, KafkaSourceOptions, RecordForm};
+use millstream_outbox::append;
 use millstream_outbox::read::before_horizon;
-use millstream_outbox::{Change, ChangeKind, NewChange, Position, append};
+use millstream_pipeline::{Change, ChangeKind, NewChange, Position};
 use millstream_store::connect::Session;
 use millstream_testkit::{ConnectWorker, KafkaBroker, TestDatabase, World, wait_for, wait_until};
 use serde_json::Map;

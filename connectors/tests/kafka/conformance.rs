@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use millstream_projector::sink::conformance::{Fixture, run};
-use millstream_projector::sink::{DocumentKey, Sink};
+use millstream_pipeline::sink::conformance::{Fixture, run};
+use millstream_pipeline::sink::{DocumentKey, Sink};
 use millstream_testkit::KafkaBroker;
 
 use crate::support::{new_topic_name, open, options};

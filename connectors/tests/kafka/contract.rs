@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use millstream_connectors::kafka::{KafkaOptions, partition_of};
-use millstream_projector::sink::{Content, Delivery, DocumentKey, Outcome, Sink};
+use millstream_connectors::kafka::partition_of;
+use millstream_connectors::sink::kafka::KafkaOptions;
+use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Outcome, Sink};
 use millstream_testkit::{KafkaBroker, wait_for};
 use uuid::Uuid;
 

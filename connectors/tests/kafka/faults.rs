@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use millstream_connectors::kafka::{KafkaOptions, KafkaSink};
-use millstream_projector::sink::{Delivery, Outcome, RetryCause, Sink};
+use millstream_connectors::sink::kafka::{KafkaOptions, KafkaSink};
+use millstream_pipeline::sink::{Delivery, Outcome, RetryCause, Sink};
 use millstream_testkit::{BrokerOptions, KafkaBroker, wait_until};
 
 use crate::support::{assert_all_done, key, new_topic_name, open, options, rows, state, upsert};

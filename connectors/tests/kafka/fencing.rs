@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use millstream_connectors::kafka::{KafkaOptions, KafkaSink};
-use millstream_outbox::binding::Binding;
-use millstream_projector::sink::{Outcome, RetryCause, Sink, SinkError};
+use millstream_connectors::sink::kafka::{KafkaOptions, KafkaSink};
+use millstream_pipeline::binding::Binding;
+use millstream_pipeline::sink::{Outcome, RetryCause, Sink, SinkError};
 use millstream_testkit::KafkaBroker;
 use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions};

@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use millstream_connectors::kafka_source::RecordForm;
-use millstream_outbox::Change;
+use millstream_connectors::source::topic::RecordForm;
+use millstream_pipeline::Change;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Map, Value};

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
-use millstream_connectors::kafka::{KafkaOptions, KafkaSink};
-use millstream_projector::sink::{Delivery, Sink};
+use millstream_connectors::sink::kafka::{KafkaOptions, KafkaSink};
+use millstream_pipeline::sink::{Delivery, Sink};
 use millstream_testkit::KafkaBroker;
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};

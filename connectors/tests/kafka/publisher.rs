@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_connectors::kafka_source::{ChangeTopicOptions, Publisher, RecordForm, TopicEnd};
-use millstream_connectors::logical::{drop_slot, slot_status};
-use millstream_outbox::Position;
+use millstream_connectors::source::slot::{drop_slot, slot_status};
+use millstream_connectors::source::topic::{ChangeTopicOptions, Publisher, RecordForm, TopicEnd};
+use millstream_pipeline::Position;
 use millstream_testkit::{KafkaBroker, World, wait_until};
 use tokio_util::sync::CancellationToken;
 

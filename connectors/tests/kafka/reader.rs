@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_projector::sink::Sink;
+use millstream_pipeline::sink::Sink;
 use millstream_testkit::KafkaBroker;
 use millstream_testkit::contract::rebuild_from_topic;
 

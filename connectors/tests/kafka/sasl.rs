@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use millstream_connectors::kafka::{KafkaOptions, KafkaSink};
-use millstream_projector::sink::{Sink, SinkError};
+use millstream_connectors::sink::kafka::{KafkaOptions, KafkaSink};
+use millstream_pipeline::sink::{Sink, SinkError};
 use millstream_testkit::{KafkaBroker, wait_until};
 
 use crate::support::{READY_WITHIN, assert_all_done, new_topic_name, open, options, state, upsert};

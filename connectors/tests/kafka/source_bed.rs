@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use millstream_connectors::kafka_source::{
+use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, ensure_slot};
+use millstream_connectors::source::topic::{
     ChangeTopicOptions, ChangeTopicWriter, KafkaSource, KafkaSourceOptions, RecordForm, relay,
 };
-use millstream_connectors::logical::{LogicalOptions, LogicalSource, ensure_slot};
-use millstream_outbox::Position;
-use millstream_outbox::source::{ChangeSource, SourceEvent};
+use millstream_pipeline::Position;
+use millstream_pipeline::source::{ChangeSource, SourceEvent};
 use millstream_store::connect::Session;
 use millstream_testkit::{KafkaBroker, TestDatabase, World};
 use rdkafka::config::ClientConfig;

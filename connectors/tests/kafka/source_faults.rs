@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use millstream_connectors::kafka_source::{
+use millstream_connectors::source::topic::{
     ChangeTopicError, ChangeTopicOptions, ChangeTopicWriter, KafkaSource, KafkaSourceOptions, RecordForm, TopicEnd,
     begin_anew,
 };
-use millstream_outbox::source::{SourceError, SourceStatus};
-use millstream_outbox::{Change, ChangeKind, Position};
+use millstream_pipeline::source::{SourceError, SourceStatus};
+use millstream_pipeline::{Change, ChangeKind, Position};
 use millstream_testkit::{BrokerOptions, KafkaBroker, wait_for, wait_until};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use futures::StreamExt as _;
-use millstream_connectors::kafka_source::{ChangeTopicOptions, ChangeTopicWriter, KafkaSource, RecordForm};
-use millstream_outbox::{Change, ChangeKind, Position};
+use millstream_connectors::source::topic::{ChangeTopicOptions, ChangeTopicWriter, KafkaSource, RecordForm};
+use millstream_pipeline::{Change, ChangeKind, Position};
 use millstream_testkit::KafkaBroker;
 use uuid::Uuid;
 

@@ -1,7 +1,7 @@
 //! The suite of all sources on topics of each form, and the recorded topics read byte for byte.
 
-use millstream_connectors::kafka_source::KafkaSource;
-use millstream_outbox::Position;
+use millstream_connectors::source::topic::KafkaSource;
+use millstream_pipeline::Position;
 use millstream_testkit::KafkaBroker;
 
 use crate::fixtures::{self, changes, write};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use millstream_connectors::kafka::{KafkaOptions, KafkaSink, topic_name};
-use millstream_projector::sink::{Content, Delivery, DocumentKey, Held, Outcome, Sink, SinkError};
+use millstream_connectors::sink::kafka::{KafkaOptions, KafkaSink, topic_name};
+use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Held, Outcome, Sink, SinkError};
 use millstream_schema::apischema::ResourceKey;
 use millstream_testkit::wait_for;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use millstream_connectors::kafka::{KafkaOptions, KafkaQueue, KafkaQueueOptions, KafkaSink};
-use millstream_outbox::queue::WorkQueue;
-use millstream_projector::sink::{Sink, SinkError};
+use millstream_connectors::queue::kafka::{KafkaQueue, KafkaQueueOptions};
+use millstream_connectors::sink::kafka::{KafkaOptions, KafkaSink};
+use millstream_pipeline::queue::WorkQueue;
+use millstream_pipeline::sink::{Sink, SinkError};
 use millstream_testkit::{BrokerOptions, KafkaBroker, wait_until};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::collections::BTreeMap;

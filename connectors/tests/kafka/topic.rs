@@ -1,7 +1,7 @@
 //! A topic that is not what it has to be.
 
-use millstream_connectors::kafka::{KafkaOptions, KafkaSink};
-use millstream_projector::sink::{Sink, SinkError};
+use millstream_connectors::sink::kafka::{KafkaOptions, KafkaSink};
+use millstream_pipeline::sink::{Sink, SinkError};
 use millstream_testkit::KafkaBroker;
 
 use crate::support::{make_topic, new_topic_name, options};

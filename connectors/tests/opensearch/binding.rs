@@ -1,9 +1,9 @@
 //! Indexes that are the copy of another database.
 
-use millstream_connectors::opensearch::{OpenSearchIndexes, OpenSearchOptions};
-use millstream_outbox::binding::Binding;
-use millstream_projector::sink::SinkError;
-use millstream_projector::sink::generations::Generations;
+use millstream_connectors::sink::opensearch::{OpenSearchIndexes, OpenSearchOptions};
+use millstream_pipeline::binding::Binding;
+use millstream_pipeline::sink::SinkError;
+use millstream_pipeline::sink::generations::Generations;
 use millstream_search::{SearchEngine, SearchError, SearchQuery};
 use millstream_testkit::OpenSearchNode;
 use reqwest::Method;

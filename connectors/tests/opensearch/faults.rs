@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use millstream_connectors::opensearch::OpenSearchOptions;
-use millstream_projector::sink::{Delivery, Outcome, RetryCause, Sink};
+use millstream_connectors::sink::opensearch::OpenSearchOptions;
+use millstream_pipeline::sink::{Delivery, Outcome, RetryCause, Sink};
 use millstream_testkit::{Exchange, Fault, HttpFaultProxy, OpenSearchNode, wait_until};
 
 use crate::support::{assert_all_done, delete, new_prefix, open, options, state, upsert};
@@ -227,7 +227,7 @@ async fn a_node_that_falls_silent_is_not_taken_for_done() {
     assert!(state(&*sink).await.values().all(|(version, _)| *version == 3));
 }
 
-/// What [`millstream_projector::sink::Limits::delete_memory`] says of this sink, and why.
+/// What [`millstream_pipeline::sink::Limits::delete_memory`] says of this sink, and why.
 #[tokio::test]
 async fn deletes_are_remembered_by_a_node_for_as_long_as_it_runs() {
     let mut node = OpenSearchNode::start().await;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use millstream_connectors::opensearch::OpenSearchIndexes;
-use millstream_projector::sink::generations::{Generation, Generations};
-use millstream_projector::sink::{Delivery, SinkError};
+use millstream_connectors::sink::opensearch::OpenSearchIndexes;
+use millstream_pipeline::sink::generations::{Generation, Generations};
+use millstream_pipeline::sink::{Delivery, SinkError};
 use millstream_search::{SearchEngine, SearchQuery};
 use millstream_testkit::{OpenSearchNode, wait_until};
 use reqwest::Method;

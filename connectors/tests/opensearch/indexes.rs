@@ -1,8 +1,8 @@
 //! What the node has of a sink: indexes, settings, mappings.
 
-use millstream_connectors::opensearch::{OpenSearchIndexes, OpenSearchOptions};
-use millstream_projector::sink::generations::{Generation, Generations};
-use millstream_projector::sink::{Content, Delivery, Outcome, RetryCause, SinkError};
+use millstream_connectors::sink::opensearch::{OpenSearchIndexes, OpenSearchOptions};
+use millstream_pipeline::sink::generations::{Generation, Generations};
+use millstream_pipeline::sink::{Content, Delivery, Outcome, RetryCause, SinkError};
 use millstream_schema::{apischema, plan};
 use millstream_search::SearchModel;
 use millstream_testkit::OpenSearchNode;
@@ -53,7 +53,7 @@ async fn poison_is_answered_alone() {
         poison(2, body(r#"{"districtId":"no number"}"#)),
         poison(3, body(r#"{"districtId":}"#)),
         poison(4, body("{\n\"districtId\":\"nor this\"}")),
-        Delivery { key: millstream_projector::sink::DocumentKey { resource_key: 9_999, ..key(5) }, ..upsert(5, 5, "") },
+        Delivery { key: millstream_pipeline::sink::DocumentKey { resource_key: 9_999, ..key(5) }, ..upsert(5, 5, "") },
         upsert(6, 5, "sound"),
         poison(7, body("{\n\"districtId\": 7\n}")),
     ];

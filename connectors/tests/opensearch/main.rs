@@ -5,7 +5,6 @@
 
 mod binding;
 mod conformance;
-mod delivery;
 mod faults;
 mod generations;
 mod indexes;

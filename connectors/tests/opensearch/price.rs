@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
-use millstream_connectors::opensearch::OpenSearchOptions;
-use millstream_projector::sink::generations::Generations;
-use millstream_projector::sink::{Content, Delivery, DocumentKey, Sink};
+use millstream_connectors::sink::opensearch::OpenSearchOptions;
+use millstream_pipeline::sink::generations::Generations;
+use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Sink};
 use millstream_search::{SearchEngine, SearchModel, SearchQuery};
 use millstream_testkit::{OpenSearchNode, World};
 use uuid::Uuid;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt};
-use millstream_connectors::opensearch::OpenSearchOptions;
-use millstream_projector::sink::{Content, Delivery, DocumentKey, Sink};
+use millstream_connectors::sink::opensearch::OpenSearchOptions;
+use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Sink};
 use millstream_search::SearchEngine;
 use millstream_search::conformance::{Document, Fixture, model, run};
 use millstream_testkit::OpenSearchNode;

@@ -4,9 +4,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream_connectors::opensearch::{OpenSearchIndexes, OpenSearchOptions};
-use millstream_projector::sink::generations::Generations;
-use millstream_projector::sink::{Content, Delivery, DocumentKey, Held, Outcome, Sink};
+use millstream_connectors::sink::opensearch::{OpenSearchIndexes, OpenSearchOptions};
+use millstream_pipeline::sink::generations::Generations;
+use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Held, Outcome, Sink};
 use millstream_search::SearchModel;
 use millstream_testkit::World;
 use reqwest::{Client, Method};

@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_connectors::opensearch::{OpenSearchIndexes, OpenSearchOptions};
-use millstream_projector::sink::SinkError;
-use millstream_projector::sink::generations::Generations;
+use millstream_connectors::sink::opensearch::{OpenSearchIndexes, OpenSearchOptions};
+use millstream_pipeline::sink::SinkError;
+use millstream_pipeline::sink::generations::Generations;
 use millstream_testkit::OpenSearchNode;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;

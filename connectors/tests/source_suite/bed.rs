@@ -1,8 +1,9 @@
 //! What a case of the suite stands on: a database, changes in it, and a source on it.
 
 use futures::future::BoxFuture;
-use millstream_outbox::source::ChangeSource;
-use millstream_outbox::{ChangeKind, NewChange, Position, append};
+use millstream_outbox::append;
+use millstream_pipeline::source::ChangeSource;
+use millstream_pipeline::{ChangeKind, NewChange, Position};
 use millstream_testkit::TestDatabase;
 use tokio_postgres::Client;
 use uuid::Uuid;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use millstream_outbox::source::{ChangeSource, SourceError, SourceEvent};
-use millstream_outbox::{Change, Position};
+use millstream_pipeline::source::{ChangeSource, SourceError, SourceEvent};
+use millstream_pipeline::{Change, Position};
 
 /// How long a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);

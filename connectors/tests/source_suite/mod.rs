@@ -3,8 +3,9 @@
 mod bed;
 mod consumer;
 
-use millstream_outbox::source::SourceEvent;
-use millstream_outbox::{NewChange, append};
+use millstream_outbox::append;
+use millstream_pipeline::NewChange;
+use millstream_pipeline::source::SourceEvent;
 
 pub(crate) use self::bed::{Order, SourceBed, changes, commit};
 pub(crate) use self::consumer::{Consumer, PATIENCE};

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use millstream_connectors::logical::{LogicalOptions, LogicalSource};
-use millstream_outbox::Position;
+use millstream_connectors::source::slot::{LogicalOptions, LogicalSource};
+use millstream_pipeline::Position;
 use millstream_testkit::{FaultProxy, TestCluster, TestDatabase, wait_until};
 
 use crate::support::{Bed, Consumer, Kind, PATIENCE, SourceBed, commit, logical_options};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use millstream_connectors::poll::{PollOptions, PollSource};
-use millstream_outbox::Position;
-use millstream_outbox::source::{SourceError, SourceIdentity};
+use millstream_connectors::source::poll::{PollOptions, PollSource};
+use millstream_pipeline::Position;
+use millstream_pipeline::source::{SourceError, SourceIdentity};
 
 use crate::support::{Bed, Consumer, Kind, Sessions};
 
@@ -33,7 +33,7 @@ async fn ended_sessions_are_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_server_is_foreign() {
     let mut bed = Bed::new(Kind::Poll).await;
-    let home = SourceIdentity::read(&*bed.writer).await.expect("an identity");
+    let home = millstream_outbox::source_identity(&*bed.writer).await.expect("an identity");
     let elsewhere = SourceIdentity { timeline: home.timeline + 1, ..home.clone() };
     let error = poll(&bed, Some(elsewhere)).error().await;
     assert!(matches!(error, SourceError::Foreign { .. }), "{error}");

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use millstream_connectors::logical::{LogicalOptions, LogicalSource, drop_slot, ensure_slot, free_slot, slot_status};
-use millstream_outbox::Position;
-use millstream_outbox::source::{SourceError, SourceIdentity};
+use millstream_connectors::source::slot::{
+    LogicalOptions, LogicalSource, drop_slot, ensure_slot, free_slot, slot_status,
+};
+use millstream_pipeline::Position;
+use millstream_pipeline::source::{SourceError, SourceIdentity};
 use millstream_testkit::wait_until;
 
 use crate::support::{Bed, Consumer, Kind, PATIENCE, SourceBed};
@@ -119,7 +121,7 @@ async fn another_server_is_foreign() {
     let start = |identity| LogicalSource::start(options.clone(), origin, Some(identity)).expect("a source");
     let error = Consumer::new(Box::new(start(elsewhere)), bed.origin).error().await;
     assert!(matches!(error, SourceError::Foreign { .. }), "{error}");
-    let same = SourceIdentity::read(&*bed.writer).await.expect("an identity");
+    let same = millstream_outbox::source_identity(&*bed.writer).await.expect("an identity");
     assert_eq!(same, slot.identity, "SQL and the replication protocol name the server alike");
     let other_timeline = SourceIdentity { timeline: 7, ..slot.identity.clone() };
     let error = Consumer::new(Box::new(start(other_timeline)), bed.origin).error().await;

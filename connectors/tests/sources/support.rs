@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use millstream_connectors::logical::{LogicalOptions, LogicalSource, ensure_slot};
-use millstream_connectors::poll::{AsClient, Connections, PollOptions, PollSource};
-use millstream_outbox::Position;
+use millstream_connectors::source::poll::{AsClient, Connections, PollOptions, PollSource};
+use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, ensure_slot};
 use millstream_outbox::retention::ensure_polling_index;
-use millstream_outbox::source::ChangeSource;
+use millstream_pipeline::Position;
+use millstream_pipeline::source::ChangeSource;
 use millstream_store::connect::{ConnectOptions, Session};
 use millstream_testkit::{TestDatabase, World};
 use tokio_postgres::Client;

@@ -12,7 +12,7 @@
 //! the row is locked: a document that was pointed elsewhere meanwhile is above c too.
 
 use crate::error::ProjectorError;
-use millstream_outbox::{ChangeKind, NewChange};
+use millstream_pipeline::{ChangeKind, NewChange};
 use millstream_store::connect::{Database, Transaction};
 use millstream_store::error::StoreError;
 use millstream_store::retry::{RetryPolicy, with_retry};

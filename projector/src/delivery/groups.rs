@@ -4,7 +4,7 @@
 //! large request would be answered with thousands of small ones; so they go in a few smaller ones, each as large a part
 //! of the last, until the document that is to blame stands alone and all others are done.
 
-use millstream_outbox::queue::Taken;
+use millstream_pipeline::queue::Taken;
 use std::collections::BTreeMap;
 
 /// Into how many requests the documents of one that was not answered are divided. With 8, the one to blame of 4,000 is

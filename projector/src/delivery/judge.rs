@@ -1,8 +1,8 @@
 //! What a sink's answer means for the entry in its lane.
 
-use crate::backoff::Backoff;
-use crate::sink::{Outcome, RetryCause};
-use millstream_outbox::queue::{Settled, Taken};
+use millstream_pipeline::Backoff;
+use millstream_pipeline::queue::{Settled, Taken};
+use millstream_pipeline::sink::{Outcome, RetryCause};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(super) struct Patience {
     pub(super) poison: Backoff,
     /// After the sink could not be reached or asked for less.
     pub(super) outage: Backoff,
-    /// How long a request may still be carried out ([`crate::sink::Limits::request_life_max`]).
+    /// How long a request may still be carried out ([`millstream_pipeline::sink::Limits::request_life_max`]).
     pub(super) request_life_max: Duration,
 }
 
@@ -103,7 +103,7 @@ impl Unanswered {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use millstream_outbox::queue::{Ticket, Work};
+    use millstream_pipeline::queue::{Ticket, Work};
     use uuid::Uuid;
 
     const NOW_MS: u64 = 1_000_000;

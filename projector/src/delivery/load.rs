@@ -6,10 +6,10 @@
 //! gone ([`crate::tombstones`]): it is deleted, above every version that was ever given.
 
 use crate::error::ProjectorError;
-use crate::sink::{Content, Delivery, DocumentKey};
 use bytes::Bytes;
 use jiff::Timestamp;
-use millstream_outbox::queue::Work;
+use millstream_pipeline::queue::Work;
+use millstream_pipeline::sink::{Content, Delivery, DocumentKey};
 use millstream_store::compose::envelope;
 use millstream_store::connect::{Client, Database};
 use std::collections::HashMap;

@@ -20,14 +20,14 @@ pub use figures::LaneReport;
 pub(crate) use figures::count_from_zero;
 pub use load::deliverable;
 
-use crate::backoff::Backoff;
 use crate::error::ProjectorError;
 use crate::projector::StopError;
-use crate::sink::Sink;
 use crate::stage::{Fatal, Stage, wait_fatal};
 use figures::LaneFigures;
-use millstream_outbox::clock::Clock;
-use millstream_outbox::queue::{SettleReport, Settled, Taken, Ticket, WorkQueue};
+use millstream_pipeline::Backoff;
+use millstream_pipeline::clock::Clock;
+use millstream_pipeline::queue::{SettleReport, Settled, Taken, Ticket, WorkQueue};
+use millstream_pipeline::sink::Sink;
 use millstream_store::connect::Database;
 use std::collections::HashSet;
 use std::fmt;

@@ -5,8 +5,8 @@
 
 use super::{Shared, load};
 use crate::error::ProjectorError;
-use crate::sink::{Delivery, Limits, Outcome, RetryCause};
-use millstream_outbox::queue::{Taken, Work};
+use millstream_pipeline::queue::{Taken, Work};
+use millstream_pipeline::sink::{Delivery, Limits, Outcome, RetryCause};
 
 /// Documents that are read before anything is known of their size.
 const FIRST_LOOK: usize = 64;
@@ -91,7 +91,7 @@ pub(super) async fn deliver(shared: &Shared, batch: Vec<Taken>) -> Round {
                 _ if outage.is_some() => Found::Unread,
                 None => Found::Uncached,
                 Some(delivery) => Found::Answered {
-                    deleted: matches!(delivery.content, crate::sink::Content::Deleted),
+                    deleted: matches!(delivery.content, millstream_pipeline::sink::Content::Deleted),
                     bytes: delivery.bytes(),
                     outcome: outcomes.next().unwrap_or_else(if lost { not_tried } else { unanswered }),
                 },
@@ -202,8 +202,8 @@ fn fitting(deliveries: &[Delivery], limits: &Limits) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::{Content, DocumentKey};
     use bytes::Bytes;
+    use millstream_pipeline::sink::{Content, DocumentKey};
     use std::time::Duration;
     use uuid::Uuid;
 

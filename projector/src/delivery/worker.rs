@@ -6,10 +6,10 @@ use super::judge::{Answer, Patience, Unanswered};
 use super::pace::Pace;
 use super::round::{Attempt, Found, Round, deliver as deliver_batch};
 use crate::error::{ProjectorError, chain};
-use crate::sink::{Outcome, RetryCause};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use millstream_outbox::queue::{Settled, Taken, Ticket};
+use millstream_pipeline::queue::{Settled, Taken, Ticket};
+use millstream_pipeline::sink::{Outcome, RetryCause};
 use std::collections::VecDeque;
 use tokio_util::sync::CancellationToken;
 

@@ -5,9 +5,9 @@ use crate::delivery::{Courier, CourierDeps, CourierHandle, LaneReport, count_fro
 use crate::error::{ProjectorError, chain};
 use crate::projector::StopError;
 use crate::replay::{Aim, NoteLedger, Replay, ReplayDeps};
-use crate::sink::Sink;
 use futures::future::BoxFuture;
-use millstream_outbox::queue::WorkQueue;
+use millstream_pipeline::queue::WorkQueue;
+use millstream_pipeline::sink::Sink;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -5,9 +5,9 @@ use super::source::{Opened, Start};
 use super::turn::Turn;
 use crate::context::Context;
 use crate::error::ProjectorError;
-use millstream_outbox::Position;
 use millstream_outbox::progress::{self, Origin, Progress};
-use millstream_outbox::source::SourceError;
+use millstream_pipeline::Position;
+use millstream_pipeline::source::SourceError;
 use tokio_util::sync::CancellationToken;
 
 const ACTION: &str = "deciding where to begin";
@@ -201,7 +201,7 @@ async fn open_anew(context: &Context, known: &Known, cause: &'static str) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millstream_outbox::source::{SourceIdentity, Stream};
+    use millstream_pipeline::source::{SourceIdentity, Stream};
     use uuid::Uuid;
 
     fn origin(timeline: i32, epoch: u128) -> Origin {

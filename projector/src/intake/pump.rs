@@ -4,9 +4,9 @@ use super::turn::Turn;
 use crate::context::Context;
 use crate::error::ProjectorError;
 use futures::FutureExt;
-use millstream_outbox::Position;
-use millstream_outbox::queue::Work;
-use millstream_outbox::source::{ChangeSource, SourceError, SourceEvent};
+use millstream_pipeline::Position;
+use millstream_pipeline::queue::Work;
+use millstream_pipeline::source::{ChangeSource, SourceError, SourceEvent};
 use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
 

@@ -1,8 +1,8 @@
 //! How a projector gets hold of a source. Which one it is, is decided by whoever starts the projector.
 
 use futures::future::BoxFuture;
-use millstream_outbox::Position;
-use millstream_outbox::source::{ChangeSource, SourceError, SourceIdentity, Stream};
+use millstream_pipeline::Position;
+use millstream_pipeline::source::{ChangeSource, SourceError, SourceIdentity, Stream};
 
 /// Opens the source of changes, as often as that is necessary.
 pub trait SourceFactory: Send + Sync + 'static {

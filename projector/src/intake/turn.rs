@@ -7,7 +7,7 @@
 use crate::context::Context;
 use crate::error::ProjectorError;
 use millstream_outbox::relay::{Term, take_relay, wait_for_turn};
-use millstream_outbox::source::SourceStatus;
+use millstream_pipeline::source::SourceStatus;
 use millstream_store::connect::Session;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -3,7 +3,7 @@
 
 use super::ProofError;
 use crate::error::ProjectorError;
-use crate::sink::{self, Content, Sink};
+use millstream_pipeline::sink::{self, Content, Sink};
 use millstream_store::compose::body_hash;
 use millstream_store::connect::{Client, Database};
 use std::pin::pin;

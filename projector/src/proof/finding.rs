@@ -1,6 +1,6 @@
 //! What can be wrong with a sink, and the account of it.
 
-use millstream_outbox::queue::Work;
+use millstream_pipeline::queue::Work;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;

@@ -16,10 +16,10 @@ mod finding;
 pub use finding::{Finding, FindingKind, SinkReport};
 
 use crate::error::ProjectorError;
-use crate::sink::{Sink, SinkError};
 use collect::Held;
 use finding::Findings;
-use millstream_outbox::clock::Clock;
+use millstream_pipeline::clock::Clock;
+use millstream_pipeline::sink::{Sink, SinkError};
 use millstream_store::connect::Database;
 use std::time::Duration;
 

@@ -21,7 +21,7 @@ use crate::error::{ProjectorError, chain};
 use crate::hand_on::{Fate, hand_on};
 use blame::{Blame, blame};
 use judgement::Judgement;
-use millstream_outbox::queue::{Settled, Taken, Ticket};
+use millstream_pipeline::queue::{Settled, Taken, Ticket};
 use millstream_store::cache::{self, CacheOutcome, CacheRow, SameVersion};
 use millstream_store::compose::Composed;
 use snapshot::{Seen, Wanted};

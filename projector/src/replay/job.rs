@@ -133,6 +133,6 @@ mod tests {
         job.end(JobState::Failed, u64::MAX);
         let json = serde_json::to_vec(&job).expect("JSON");
         assert_eq!(serde_json::from_slice::<Job>(&json).expect("it reads back"), job);
-        assert!(json.len() < millstream_outbox::queue::NOTE_BYTES_MAX / 4);
+        assert!(json.len() < millstream_pipeline::queue::NOTE_BYTES_MAX / 4);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Job;
 use futures::future::BoxFuture;
-use millstream_outbox::queue::{Lanes, QueueError};
+use millstream_pipeline::queue::{Lanes, QueueError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

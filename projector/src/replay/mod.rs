@@ -21,10 +21,10 @@ pub use ledger::{FileLedger, Ledger, LedgerError, NoteLedger};
 pub(crate) use page::deleted_after;
 pub use page::{Counted, count};
 
-use crate::backoff::Backoff;
 use crate::error::ProjectorError;
-use millstream_outbox::clock::Clock;
-use millstream_outbox::queue::WorkQueue;
+use millstream_pipeline::Backoff;
+use millstream_pipeline::clock::Clock;
+use millstream_pipeline::queue::WorkQueue;
 use millstream_store::connect::Database;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,7 +3,7 @@
 use super::job::Place;
 use super::{Aim, Selection, Spec};
 use crate::error::ProjectorError;
-use millstream_outbox::queue::Work;
+use millstream_pipeline::queue::Work;
 use millstream_store::connect::Database;
 use std::collections::HashMap;
 use tokio_postgres::types::ToSql;

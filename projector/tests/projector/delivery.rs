@@ -3,14 +3,15 @@
 use super::support::{Bed, HandSource, PATIENCE, PolledSource, period};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use millstream_outbox::clock::SystemClock;
-use millstream_outbox::queue::{Lanes, MemoryQueue, WorkQueue};
-use millstream_outbox::source::SourceError;
-use millstream_projector::delivery::{Courier, CourierDeps, CourierHandle, CourierOptions};
-use millstream_projector::sink::{
+use millstream_pipeline::Backoff;
+use millstream_pipeline::clock::SystemClock;
+use millstream_pipeline::queue::{Lanes, MemoryQueue, WorkQueue};
+use millstream_pipeline::sink::{
     Content, Delivery, DocumentKey, Limits, MemorySink, Outcome, RetryCause, Scan, Sink, SinkError,
 };
-use millstream_projector::{Backoff, Projector, ProjectorHandle};
+use millstream_pipeline::source::SourceError;
+use millstream_projector::delivery::{Courier, CourierDeps, CourierHandle, CourierOptions};
+use millstream_projector::{Projector, ProjectorHandle};
 use millstream_testkit::wait_until;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};

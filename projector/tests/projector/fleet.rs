@@ -3,15 +3,15 @@
 use super::delivery::{Moody, Town, held};
 use super::support::PATIENCE;
 use futures::future::{BoxFuture, FutureExt};
-use millstream_outbox::clock::SystemClock;
-use millstream_outbox::queue::{Lanes, MemoryQueue, QueueError, WorkQueue};
+use millstream_pipeline::clock::SystemClock;
+use millstream_pipeline::queue::{Lanes, MemoryQueue, QueueError, WorkQueue};
+use millstream_pipeline::sink::{MemorySink, Sink, SinkError};
 use millstream_projector::delivery::CourierOptions;
 use millstream_projector::fleet::{Fleet, FleetDeps, FleetError, SinkFactory, backfill};
 use millstream_projector::replay::{
     Aim, FileLedger, Job, JobState, Ledger, LedgerError, Replay, ReplayDeps, ReplayError, ReplayOptions, Selection,
     Spec, count,
 };
-use millstream_projector::sink::{MemorySink, Sink, SinkError};
 use millstream_testkit::{wait_for, wait_until};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -2,12 +2,13 @@
 
 use super::support::{Bed, HandSource, PATIENCE};
 use futures::future::BoxFuture;
-use millstream_outbox::Position;
-use millstream_outbox::queue::{
+use millstream_pipeline::Backoff;
+use millstream_pipeline::Position;
+use millstream_pipeline::queue::{
     MemoryQueue, Quarantined, QueueError, QueueStats, SettleReport, Settled, Taken, Ticket, Work, WorkQueue,
 };
-use millstream_outbox::source::{SourceError, Stream};
-use millstream_projector::{Backoff, Opened, Projector, SourceFactory, Start};
+use millstream_pipeline::source::{SourceError, Stream};
+use millstream_projector::{Opened, Projector, SourceFactory, Start};
 use millstream_testkit::{Holder, wait_until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -2,7 +2,7 @@
 
 use super::support::{Bed, HandSource, PATIENCE, enrolment, homeroom_of, period};
 use futures::future::join_all;
-use millstream_outbox::queue::WorkQueue;
+use millstream_pipeline::queue::WorkQueue;
 use millstream_projector::{Projector, ProjectorOptions};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! ISOLATED: what is wrong with one document concerns that document alone.
 
 use super::support::{ATTEMPTS_MAX, Bed, PATIENCE};
-use millstream_projector::{Backoff, Deps, Projector, ProjectorHandle};
+use millstream_pipeline::Backoff;
+use millstream_projector::{Deps, Projector, ProjectorHandle};
 use millstream_testkit::wait_until;
 use std::sync::Arc;
 use std::time::Duration;

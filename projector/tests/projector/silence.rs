@@ -2,7 +2,7 @@
 
 use super::delivery::{Moody, Town, held};
 use super::support::{PATIENCE, enrolment};
-use millstream_projector::sink::Sink;
+use millstream_pipeline::sink::Sink;
 use millstream_testkit::wait_until;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use millstream_outbox::Position;
-use millstream_outbox::queue::WorkQueue;
-use millstream_outbox::source::{SourceError, Stream};
+use millstream_pipeline::Position;
+use millstream_pipeline::queue::WorkQueue;
+use millstream_pipeline::source::{SourceError, Stream};
 use millstream_projector::{Projector, Start, SystemClock, caught_up};
 use millstream_testkit::wait_until;
 

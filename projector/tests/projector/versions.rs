@@ -1,8 +1,9 @@
 //! Which body is stored under which version: `rules.md` 5 and 7.
 
 use super::support::{Bed, HandSource, PATIENCE, homeroom_of, period};
-use millstream_outbox::queue::WorkQueue;
-use millstream_outbox::{Change, ChangeKind, Xid8};
+use millstream_outbox::Xid8;
+use millstream_pipeline::queue::WorkQueue;
+use millstream_pipeline::{Change, ChangeKind};
 use millstream_projector::Projector;
 use millstream_testkit::gate::{Gate, GateAt};
 use millstream_testkit::{Holder, wait_until};

@@ -1,7 +1,7 @@
 //! The read-back race, made on purpose: `rules.md` 6.
 
 use super::support::{Bed, HandSource, PATIENCE};
-use millstream_outbox::{Change, ChangeKind};
+use millstream_pipeline::{Change, ChangeKind};
 use millstream_projector::{Projector, ProjectorHandle, RebuildReport};
 use millstream_testkit::{TestCluster, TestDatabase, World, wait_for, wait_until};
 use std::sync::Arc;

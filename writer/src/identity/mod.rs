@@ -20,7 +20,7 @@ use crate::rows::{BoundDocument, add_replacements, content_hash};
 use crate::transaction::{RENAME_LOCK, Session, TURNSTILE_LOCK, add_share, params};
 use crate::upsert::Upsert;
 use closure::{Closure, LockedDocument};
-use millstream_outbox::{ChangeKind, NewChange};
+use millstream_pipeline::{ChangeKind, NewChange};
 use millstream_store::error::StoreError;
 use recompute::Identities;
 use referrers::Referrers;

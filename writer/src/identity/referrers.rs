@@ -3,7 +3,7 @@
 
 use crate::attempt::AttemptError;
 use crate::transaction::{Pipeline, Session, params};
-use millstream_outbox::NewChange;
+use millstream_pipeline::NewChange;
 use std::collections::BTreeSet;
 use tokio_postgres::Row;
 

@@ -3,7 +3,8 @@
 
 use super::{failed, prove};
 use crate::{control::IndexAction, failure::Failure, sinks::LaneName, up::board::About};
-use millstream_projector::{fleet::backfill, sink::generations::Generation};
+use millstream_pipeline::sink::generations::Generation;
+use millstream_projector::fleet::backfill;
 use serde_json::{Value, json};
 
 pub(super) async fn carry_out(about: &About, sink: &str, action: IndexAction) -> Result<Value, Failure> {

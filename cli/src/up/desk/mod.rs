@@ -14,13 +14,13 @@ use crate::{
     failure::Failure,
     sinks::LaneName,
 };
-use millstream_outbox::queue::WorkQueue;
+use millstream_pipeline::queue::WorkQueue;
+use millstream_pipeline::sink::Sink;
 use millstream_projector::{
     SystemClock,
     fleet::{FleetError, backfill},
     newest_version,
     replay::{JobState, Spec},
-    sink::Sink,
     tombstones::{self, HeldBack, Pruned, TombstoneDeps},
 };
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use super::{Spot, failed, lanes};
 use crate::{failure::Failure, up::board::About};
-use millstream_outbox::queue::WorkQueue;
+use millstream_pipeline::queue::WorkQueue;
 use millstream_projector::{
     Clock, SystemClock,
     proof::{self, Finding, SinkReport},

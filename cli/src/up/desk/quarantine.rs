@@ -2,11 +2,9 @@
 
 use super::{Spot, spots, unreadable};
 use crate::{control::Place, failure::Failure, up::board::About};
-use millstream_outbox::queue::{Quarantined, WorkQueue};
-use millstream_projector::{
-    delivery::deliverable,
-    sink::{Content, DocumentKey},
-};
+use millstream_pipeline::queue::{Quarantined, WorkQueue};
+use millstream_pipeline::sink::{Content, DocumentKey};
+use millstream_projector::delivery::deliverable;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use uuid::Uuid;

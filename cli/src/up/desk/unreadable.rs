@@ -3,7 +3,7 @@
 
 use super::{Spot, spots};
 use crate::{control::Place, failure::Failure, up::board::About};
-use millstream_outbox::queue::Unreadable;
+use millstream_pipeline::queue::Unreadable;
 use serde_json::{Value, json};
 
 fn row(spot: &Spot, record: &Unreadable) -> Value {

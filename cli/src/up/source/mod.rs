@@ -11,8 +11,8 @@ use crate::{
     config::{Config, Kafka, SourceKind, Topic},
     failure::Failure,
 };
-use millstream_connectors::kafka_source::KafkaSourceOptions;
-use millstream_outbox::source::SourceError;
+use millstream_connectors::source::topic::KafkaSourceOptions;
+use millstream_pipeline::source::SourceError;
 use millstream_projector::SourceFactory;
 use millstream_store::connect::Database;
 use poll::PollFactory;

@@ -2,11 +2,11 @@
 
 use super::refused;
 use futures::future::BoxFuture;
-use millstream_connectors::poll::{AsClient, Connections, PollOptions, PollSource};
-use millstream_outbox::{
-    Position, read,
-    retention::ensure_polling_index,
-    source::{SourceError, SourceIdentity, Stream},
+use millstream_connectors::source::poll::{AsClient, Connections, PollOptions, PollSource};
+use millstream_outbox::{read, retention::ensure_polling_index};
+use millstream_pipeline::{
+    Position,
+    source::{SourceError, Stream},
 };
 use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
 use millstream_store::connect::{ConnectOptions, Database, Session};
@@ -29,7 +29,7 @@ impl PollFactory {
         let (position, identity) = match start {
             Start::After { position, identity } => (position, identity),
             Start::Anew => {
-                let identity = SourceIdentity::read(&**client).await.map_err(refused(ACTION))?;
+                let identity = millstream_outbox::source_identity(&**client).await.map_err(refused(ACTION))?;
                 (read::horizon(&**client).await.map_err(refused(ACTION))?, identity)
             }
         };

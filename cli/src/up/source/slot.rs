@@ -2,10 +2,10 @@
 
 use crate::config::Source;
 use futures::future::BoxFuture;
-use millstream_connectors::logical::{
+use millstream_connectors::source::slot::{
     LogicalOptions, LogicalSource, TlsMode, TlsOptions, drop_slot, ensure_slot, free_slot, slot_status,
 };
-use millstream_outbox::{
+use millstream_pipeline::{
     Position,
     source::{SourceError, SourceIdentity, Stream},
 };

@@ -5,8 +5,8 @@
 
 use super::refused;
 use futures::future::BoxFuture;
-use millstream_connectors::kafka_source::{KafkaSource, KafkaSourceOptions, RecordForm, TopicEnd, begin_anew};
-use millstream_outbox::{
+use millstream_connectors::source::topic::{KafkaSource, KafkaSourceOptions, RecordForm, TopicEnd, begin_anew};
+use millstream_pipeline::{
     Position,
     source::{SourceError, Stream},
 };

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use millstream_connectors::kafka::{KafkaQueue, KafkaQueueOptions};
-use millstream_outbox::binding::Binding;
-use millstream_outbox::queue::conformance::work;
-use millstream_outbox::queue::{Lanes, QueueError, Settled, WorkQueue};
-use millstream_outbox::{ChangeKind, Position};
+use millstream_connectors::queue::kafka::{KafkaQueue, KafkaQueueOptions};
+use millstream_pipeline::binding::Binding;
+use millstream_pipeline::queue::conformance::work;
+use millstream_pipeline::queue::{Lanes, QueueError, Settled, WorkQueue};
+use millstream_pipeline::{ChangeKind, Position};
 use millstream_testkit::{KafkaBroker, wait_until};
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
@@ -121,8 +121,9 @@ async fn every_difference_of_its_topics_is_named() {
     let prefix = new_prefix();
     open(options(&servers, &prefix)).await.close().await;
     alter_topic(&servers, &format!("{prefix}.work"), &[("cleanup.policy", "compact")]).await;
-    let other = millstream_connectors::kafka::KafkaQueueOptions { partitions: 4, ..options(&servers, &prefix) };
-    let Err(QueueError::Unfit { differences, .. }) = millstream_connectors::kafka::KafkaQueue::open(other).await else {
+    let other = millstream_connectors::queue::kafka::KafkaQueueOptions { partitions: 4, ..options(&servers, &prefix) };
+    let Err(QueueError::Unfit { differences, .. }) = millstream_connectors::queue::kafka::KafkaQueue::open(other).await
+    else {
         panic!("it was opened")
     };
     let work = format!("{prefix}.work");

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use millstream_connectors::kafka::{KafkaQueue, KafkaQueueOptions};
-use millstream_outbox::clock::ManualClock;
-use millstream_outbox::queue::conformance::lanes::{self, Opened};
-use millstream_outbox::queue::conformance::{self, ATTEMPTS_MAX, Fixture};
-use millstream_outbox::queue::{LaneInfo, Lanes, QueueError, WorkQueue};
+use millstream_connectors::queue::kafka::{KafkaQueue, KafkaQueueOptions};
+use millstream_pipeline::clock::ManualClock;
+use millstream_pipeline::queue::conformance::lanes::{self, Opened};
+use millstream_pipeline::queue::conformance::{self, ATTEMPTS_MAX, Fixture};
+use millstream_pipeline::queue::{LaneInfo, Lanes, QueueError, WorkQueue};
 use millstream_testkit::KafkaBroker;
 
 use super::support::{join_alone, new_prefix, open, options};

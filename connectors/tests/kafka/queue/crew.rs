@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use millstream_connectors::kafka::KafkaQueue;
-use millstream_outbox::ChangeKind;
-use millstream_outbox::clock::{Clock, SystemClock};
-use millstream_outbox::queue::conformance::work;
-use millstream_outbox::queue::{QueueError, Settled, WorkQueue};
+use millstream_connectors::queue::kafka::KafkaQueue;
+use millstream_pipeline::ChangeKind;
+use millstream_pipeline::clock::{Clock, SystemClock};
+use millstream_pipeline::queue::conformance::work;
+use millstream_pipeline::queue::{QueueError, Settled, WorkQueue};
 use millstream_testkit::wait_until;
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, sleep};

@@ -3,8 +3,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use millstream_connectors::kafka::{KafkaQueue, KafkaQueueOptions};
-use millstream_outbox::queue::{Settled, WorkQueue};
+use millstream_connectors::queue::kafka::{KafkaQueue, KafkaQueueOptions};
+use millstream_pipeline::queue::{Settled, WorkQueue};
 use millstream_testkit::{BrokerOptions, KafkaBroker, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

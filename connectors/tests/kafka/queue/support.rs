@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use millstream_connectors::kafka::{KafkaQueue, KafkaQueueOptions};
-use millstream_outbox::queue::{QueueError, WorkQueue};
+use millstream_connectors::queue::kafka::{KafkaQueue, KafkaQueueOptions};
+use millstream_pipeline::queue::{QueueError, WorkQueue};
 use millstream_testkit::{wait_for, wait_until};
 use uuid::Uuid;
 

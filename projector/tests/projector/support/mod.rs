@@ -5,8 +5,8 @@ mod source;
 
 pub(crate) use source::{Covering, HandSource, PolledSource};
 
-use millstream_outbox::clock::SystemClock;
-use millstream_outbox::queue::{MemoryQueue, WorkQueue};
+use millstream_pipeline::clock::SystemClock;
+use millstream_pipeline::queue::{MemoryQueue, WorkQueue};
 use millstream_projector::{Deps, ProjectorOptions, SourceFactory};
 use millstream_schema::plan::ResourceIx;
 use millstream_store::connect::Database;

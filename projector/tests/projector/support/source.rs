@@ -2,8 +2,8 @@
 
 use futures::future::BoxFuture;
 use millstream_outbox::read::before_horizon;
-use millstream_outbox::source::{ChangeBatch, ChangeSource, SourceError, SourceEvent, SourceStatus, Stream};
-use millstream_outbox::{Change, Position};
+use millstream_pipeline::source::{ChangeBatch, ChangeSource, SourceError, SourceEvent, SourceStatus, Stream};
+use millstream_pipeline::{Change, Position};
 use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
 use millstream_store::connect::Database;
 use std::collections::VecDeque;

@@ -1,0 +1,187 @@
+//! The records of the work topic and of a lane's topic, and what stands in the quarantine topic.
+//!
+//! Key of an entry: the document id in decimal digits, so that any tool can read it. A command has a key of its own, or
+//! compacting a lane would let it stand for the entry; it goes to the partition of its document all the same.
+//!
+//! Value: the format (1), the kind, then what the kind says. A record of another format is never guessed at.
+
+use millstream_pipeline::queue::Work;
+use millstream_pipeline::queue::entry::Entry;
+use uuid::Uuid;
+
+use super::window::{Arrival, Carry, Command};
+
+const FORMAT: u8 = 1;
+
+const PUT: u8 = 0;
+const CARRIED: u8 = 1;
+const RELEASE: u8 = 2;
+const DISCARD: u8 = 3;
+
+/// A record that this version cannot read, in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unreadable(String);
+
+pub(super) fn entry_key(document_id: i64) -> Vec<u8> {
+    document_id.to_string().into_bytes()
+}
+
+pub(super) fn command_key() -> Vec<u8> {
+    format!("command/{}", Uuid::new_v4()).into_bytes()
+}
+
+/// The document of an entry's key.
+pub(super) fn document_of(key: &[u8]) -> Result<i64, Unreadable> {
+    let digits = str::from_utf8(key).ok().and_then(|key| key.parse().ok());
+    digits.ok_or_else(|| Unreadable(format!("its key {:?} is no document id", String::from_utf8_lossy(key))))
+}
+
+pub(super) fn put(work: &Work) -> Vec<u8> {
+    [&[FORMAT, PUT], &Entry::new(work.clone()).to_bytes()[..]].concat()
+}
+
+/// `member` tells us that it was our own when we read it again.
+pub(super) fn carried(carry: &Carry, member: Uuid) -> Vec<u8> {
+    [&[FORMAT, CARRIED], &member.as_bytes()[..], &carry.number.to_be_bytes(), &carry.entry.to_bytes()].concat()
+}
+
+pub(super) fn release(command: Command) -> Vec<u8> {
+    commanded(RELEASE, command)
+}
+
+pub(super) fn discard(command: Command) -> Vec<u8> {
+    commanded(DISCARD, command)
+}
+
+fn commanded(kind: u8, command: Command) -> Vec<u8> {
+    let Command { document_id, last_failed_at_ms } = command;
+    [&[FORMAT, kind], &document_id.to_be_bytes()[..], &last_failed_at_ms.to_be_bytes()].concat()
+}
+
+/// Reads a record of the work topic or a lane. `is_own` knows the entries that this member carried itself.
+pub(super) fn arrival(
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    member: Uuid,
+    is_own: impl FnOnce(u64) -> bool,
+) -> Result<Arrival, Unreadable> {
+    let (kind, rest) = content(value.ok_or_else(|| Unreadable("it has no value".to_owned()))?)?;
+    let document = || document_of(key.unwrap_or_default());
+    match kind {
+        PUT => Ok(Arrival::Put(entry(document()?, rest)?.work)),
+        CARRIED => {
+            let (by, rest) = part(rest)?;
+            let (number, rest) = part(rest)?;
+            let number = u64::from_be_bytes(number);
+            if Uuid::from_bytes(by) == member && is_own(number) {
+                return Ok(Arrival::OwnCarry(number));
+            }
+            Ok(Arrival::Carried(entry(document()?, rest)?))
+        }
+        RELEASE => Ok(Arrival::Release(command(rest)?)),
+        DISCARD => Ok(Arrival::Discard(command(rest)?)),
+        other => Err(Unreadable(format!("it is of the unknown kind {other}"))),
+    }
+}
+
+pub(super) fn quarantined(entry: &Entry) -> Vec<u8> {
+    [&[FORMAT], &entry.to_bytes()[..]].concat()
+}
+
+/// An entry of the quarantine topic.
+pub(super) fn quarantined_entry(key: &[u8], value: &[u8]) -> Result<Entry, Unreadable> {
+    let document_id = document_of(key)?;
+    match value.split_first() {
+        Some((&FORMAT, rest)) => Ok(Entry { quarantined: true, ..entry(document_id, rest)? }),
+        other => Err(unknown_format(other.map(|(format, _)| *format))),
+    }
+}
+
+fn content(value: &[u8]) -> Result<(u8, &[u8]), Unreadable> {
+    match value {
+        [FORMAT, kind, rest @ ..] => Ok((*kind, rest)),
+        other => Err(unknown_format(other.first().copied())),
+    }
+}
+
+fn unknown_format(format: Option<u8>) -> Unreadable {
+    let format = format.map_or_else(|| "none".to_owned(), |format| format.to_string());
+    Unreadable(format!("its format is {format}, this version reads {FORMAT}"))
+}
+
+fn entry(document_id: i64, bytes: &[u8]) -> Result<Entry, Unreadable> {
+    let entry = Entry::from_bytes(document_id, bytes).map_err(|_| Unreadable("it is damaged".to_owned()))?;
+    if entry.work.owes() { Ok(entry) } else { Err(Unreadable("nothing is owed by it".to_owned())) }
+}
+
+fn command(bytes: &[u8]) -> Result<Command, Unreadable> {
+    let (document_id, rest) = part(bytes)?;
+    let (last_failed_at_ms, rest) = part(rest)?;
+    if !rest.is_empty() {
+        return Err(Unreadable("it is too long".to_owned()));
+    }
+    let (document_id, last_failed_at_ms) = (i64::from_be_bytes(document_id), u64::from_be_bytes(last_failed_at_ms));
+    Ok(Command { document_id, last_failed_at_ms })
+}
+
+fn part<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), Unreadable> {
+    let (part, rest) = bytes.split_first_chunk().ok_or_else(|| Unreadable("it is too short".to_owned()))?;
+    Ok((*part, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work() -> Work {
+        Work {
+            document_id: -7,
+            document_uuid: Uuid::from_u128(9),
+            resource_key: 3,
+            version: 5,
+            xid: 6,
+            deleted: false,
+            rebuild: true,
+            cascade: true,
+            repair: false,
+            low_priority: false,
+            attempts: 2,
+            first_enqueued_at_ms: 11,
+            not_before_ms: 12,
+        }
+    }
+
+    fn read(value: &[u8]) -> Result<Arrival, Unreadable> {
+        arrival(Some(&entry_key(-7)), Some(value), Uuid::from_u128(1), |number| number == 4)
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let command = Command { document_id: -7, last_failed_at_ms: 9 };
+        let carry = Carry { number: 4, entry: Entry::new(work()) };
+        assert_eq!(read(&put(&work())), Ok(Arrival::Put(work())));
+        assert_eq!(read(&carried(&carry, Uuid::from_u128(1))), Ok(Arrival::OwnCarry(4)));
+        assert_eq!(read(&carried(&carry, Uuid::from_u128(2))), Ok(Arrival::Carried(Entry::new(work()))));
+        let forgotten = Carry { number: 5, ..carry };
+        assert_eq!(read(&carried(&forgotten, Uuid::from_u128(1))), Ok(Arrival::Carried(Entry::new(work()))));
+        assert_eq!(read(&release(command)), Ok(Arrival::Release(command)));
+        assert_eq!(read(&discard(command)), Ok(Arrival::Discard(command)));
+        let held = Entry { quarantined: true, ..Entry::new(work()) };
+        assert_eq!(quarantined_entry(b"-7", &quarantined(&held)), Ok(held));
+    }
+
+    #[test]
+    fn what_is_not_ours_is_named_and_never_guessed() {
+        let said = |value: &[u8]| read(value).expect_err("refused").to_string();
+        assert_eq!(said(b""), "its format is none, this version reads 1");
+        assert_eq!(said(b"{\"a\":1}"), "its format is 123, this version reads 1");
+        assert_eq!(said(&[1, 9]), "it is of the unknown kind 9");
+        assert_eq!(said(&[1, PUT, 2]), "it is damaged");
+        assert_eq!(said(&[1, RELEASE, 2]), "it is too short");
+        let idle = Work { rebuild: false, cascade: false, ..work() };
+        assert_eq!(said(&put(&idle)), "nothing is owed by it");
+        assert!(arrival(Some(b"x"), Some(&put(&work())), Uuid::nil(), |_| false).is_err());
+        assert!(arrival(Some(b"1"), None, Uuid::nil(), |_| false).is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! A bulk request as bytes. The bytes of a document go in as they came: nobody parses them here.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use millstream_pipeline::sink::{Content, Delivery};
+use uuid::fmt::Hyphenated;
+
+/// Bytes of a pair of lines beside the document.
+const FRAME_BYTES: usize = 300;
+
+/// One delivery and where it goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line<'a> {
+    pub(super) delivery: &'a Delivery,
+    /// Alias that it is written through.
+    pub(super) alias: &'a str,
+    /// Name of its type, as JSON.
+    pub(super) resource_json: &'a str,
+}
+
+/// What a document in a bulk may not have in it: its lines end there. Between the tokens of a JSON text it can be, though
+/// what composes documents writes none.
+pub(super) fn has_line_break(delivery: &Delivery) -> bool {
+    match &delivery.content {
+        Content::Document(json) => json.contains(&b'\n'),
+        Content::Deleted => false,
+    }
+}
+
+/// The lines of a bulk.
+pub(super) fn lines<'a>(all: impl Iterator<Item = Line<'a>> + Clone) -> Bytes {
+    let size = all.clone().map(|line| line.delivery.bytes() + FRAME_BYTES).sum();
+    let mut bytes = BytesMut::with_capacity(size);
+    for line in all {
+        put_line(&mut bytes, line);
+    }
+    bytes.freeze()
+}
+
+fn put_line(bytes: &mut BytesMut, line: Line<'_>) {
+    let Line { delivery, alias, resource_json } = line;
+    let mut id = [0; Hyphenated::LENGTH];
+    let id: &str = delivery.key.uuid.hyphenated().encode_lower(&mut id);
+    let action = match delivery.content {
+        Content::Document(_) => "index",
+        Content::Deleted => "delete",
+    };
+    // At this very version only what is damaged is written over.
+    let version_type = if delivery.repair { "external_gte" } else { "external" };
+    let version = delivery.version.to_string();
+    let head = [
+        "{\"",
+        action,
+        "\":{\"_index\":\"",
+        alias,
+        "\",\"_id\":\"",
+        id,
+        "\",\"version\":",
+        &version,
+        ",\"version_type\":\"",
+        version_type,
+        "\"}}\n",
+    ];
+    head.iter().for_each(|part| bytes.put_slice(part.as_bytes()));
+    if let Content::Document(json) = &delivery.content {
+        put_source(bytes, id, resource_json, json);
+        bytes.put_slice(b"\n");
+    }
+}
+
+fn put_source(bytes: &mut BytesMut, id: &str, resource_json: &str, json: &[u8]) {
+    let frame = ["{\"id\":\"", id, "\",\"resource\":", resource_json, ",\"document\":"];
+    frame.iter().for_each(|part| bytes.put_slice(part.as_bytes()));
+    bytes.put_slice(json);
+    bytes.put_slice(b"}");
+}
+
+/// What is sent of a document outside of a bulk.
+pub(super) fn source(id: &str, resource_json: &str, json: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(json.len() + FRAME_BYTES);
+    put_source(&mut bytes, id, resource_json, json);
+    bytes.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millstream_pipeline::sink::DocumentKey;
+    use uuid::Uuid;
+
+    #[test]
+    fn every_delivery_is_its_own_action_at_its_version() {
+        let key = DocumentKey { uuid: Uuid::from_u128(0xAB), resource_key: 1 };
+        let content = Content::Document(Bytes::from_static(b"{\"amount\":1.10}"));
+        let put = Delivery { key, version: 7, content, repair: false };
+        let repair = Delivery { repair: true, ..put.clone() };
+        let delete = Delivery { key, version: 8, content: Content::Deleted, repair: false };
+        let all = [put, repair, delete];
+        let line = |delivery| Line { delivery, alias: "m.write.g1.x", resource_json: "\"ed-fi/x\"" };
+        let bytes = lines(all.iter().map(line));
+        let id = "00000000-0000-0000-0000-0000000000ab";
+        let document = format!("{{\"id\":\"{id}\",\"resource\":\"ed-fi/x\",\"document\":{{\"amount\":1.10}}}}\n");
+        let head = |action: &str, version: i64, kind: &str| {
+            format!(
+                "{{\"{action}\":{{\"_index\":\"m.write.g1.x\",\"_id\":\"{id}\",\"version\":{version},\"version_type\":\"{kind}\"}}}}\n"
+            )
+        };
+        let expected = [
+            head("index", 7, "external"),
+            document.clone(),
+            head("index", 7, "external_gte"),
+            document,
+            head("delete", 8, "external"),
+        ];
+        assert_eq!(bytes, expected.concat());
+    }
+}

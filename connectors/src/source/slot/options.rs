@@ -1,0 +1,191 @@
+//! How to connect, from which slot and publication to read, and how often to report.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use millstream_pipeline::source::SourceError;
+use pgwire_replication::{Lsn, ReplicationConfig, SslMode, TlsConfig};
+
+/// How the link is protected, as libpq's `sslmode` says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsMode {
+    /// No TLS.
+    #[default]
+    Disable,
+    /// TLS if the server offers it, unverified.
+    Prefer,
+    /// TLS, unverified.
+    Require,
+    /// TLS with a certificate of a known authority.
+    VerifyCa,
+    /// As before, and for this host name.
+    VerifyFull,
+}
+
+/// TLS of the replication link. Channel binding is not available on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// How much is asked for.
+    pub mode: TlsMode,
+    /// Authorities to trust, PEM; the usual ones if not given.
+    pub ca_file: Option<PathBuf>,
+    /// Our own certificate, PEM.
+    pub client_certificate_file: Option<PathBuf>,
+    /// Its key, PEM.
+    pub client_key_file: Option<PathBuf>,
+}
+
+/// A logical replication source and the connection that it makes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LogicalOptions {
+    /// Host name or address, or the directory of the Unix socket. Loopback TCP is the faster one.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// A role with the attribute REPLICATION.
+    pub user: String,
+    /// Its password; never printed.
+    pub password: String,
+    /// The database with `dms.Outbox`.
+    pub database: String,
+    /// TLS.
+    pub tls: TlsOptions,
+    /// Name of the slot: lower-case letters, digits and underscores.
+    pub slot: String,
+    /// Name of the publication.
+    pub publication: String,
+    /// How the connection shows in `pg_stat_activity`.
+    pub application_name: String,
+    /// How often at most the server is told what is safe, and at least that we are alive.
+    pub status_interval: Duration,
+    /// How often a heartbeat is written to the log; `None` for never.
+    pub heartbeat_interval: Option<Duration>,
+    /// How often the server's progress is handed out while there are no changes.
+    pub idle_interval: Duration,
+    /// After how long without a word from the server the connection is given up.
+    pub silence_max: Duration,
+    /// How many changes a batch holds at most.
+    pub batch_max: usize,
+}
+
+impl LogicalOptions {
+    /// Options for a slot and publication, with the usual intervals and without TLS.
+    pub fn new(
+        host: impl Into<String>,
+        port: u16,
+        user: impl Into<String>,
+        password: impl Into<String>,
+        database: impl Into<String>,
+        slot: impl Into<String>,
+    ) -> Self {
+        Self {
+            host: host.into(),
+            port,
+            user: user.into(),
+            password: password.into(),
+            database: database.into(),
+            tls: TlsOptions::default(),
+            slot: slot.into(),
+            publication: "millstream_outbox".to_owned(),
+            application_name: "millstream source".to_owned(),
+            status_interval: Duration::from_secs(1),
+            heartbeat_interval: Some(Duration::from_secs(10)),
+            idle_interval: Duration::from_secs(1),
+            silence_max: Duration::from_secs(120),
+            batch_max: 1_000,
+        }
+    }
+
+    /// The names go into replication commands unquoted, so they are checked first.
+    pub(super) fn check(&self) -> Result<(), SourceError> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let slot_is_plain = !self.slot.is_empty() && self.slot.len() <= 63 && self.slot.chars().all(plain);
+        let refuse = |detail: &str| {
+            Err(SourceError::Refused { what: format!("following slot {:?}", self.slot), detail: detail.to_owned() })
+        };
+        if !slot_is_plain {
+            return refuse("a slot's name has 1 to 63 lower-case letters, digits and underscores: choose another");
+        }
+        if self.publication.is_empty() || self.publication.contains(['\'', '"', ',', '\0', '\\']) {
+            return refuse("the name of the publication is empty or needs quoting: choose another");
+        }
+        if self.batch_max == 0 {
+            return refuse("a batch has to hold at least one change");
+        }
+        Ok(())
+    }
+
+    /// What the client needs, to go on from `confirmed`.
+    pub(super) fn replication_config(&self, confirmed: u64) -> ReplicationConfig {
+        let mode = match self.tls.mode {
+            TlsMode::Disable => SslMode::Disable,
+            TlsMode::Prefer => SslMode::Prefer,
+            TlsMode::Require => SslMode::Require,
+            TlsMode::VerifyCa => SslMode::VerifyCa,
+            TlsMode::VerifyFull => SslMode::VerifyFull,
+        };
+        let tls = TlsConfig {
+            mode,
+            ca_pem_path: self.tls.ca_file.clone(),
+            sni_hostname: None,
+            client_cert_pem_path: self.tls.client_certificate_file.clone(),
+            client_key_pem_path: self.tls.client_key_file.clone(),
+        };
+        let config = ReplicationConfig::new(
+            self.host.as_str(),
+            self.user.as_str(),
+            self.password.as_str(),
+            self.database.as_str(),
+            self.slot.as_str(),
+            self.publication.as_str(),
+        );
+        config
+            .with_port(self.port)
+            .with_tls(tls)
+            .with_start_lsn(Lsn(confirmed))
+            .with_ack_lsn(Lsn(confirmed))
+            .with_status_interval(self.status_interval)
+            .with_wakeup_interval(self.status_interval)
+            .with_buffer_size(8_192)
+            .with_application_name(self.application_name.as_str())
+    }
+}
+
+impl fmt::Debug for LogicalOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogicalOptions")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("user", &self.user)
+            .field("database", &self.database)
+            .field("tls", &self.tls)
+            .field("slot", &self.slot)
+            .field("publication", &self.publication)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_need_quoting_are_refused() {
+        let options = |slot: &str, publication: &str| LogicalOptions {
+            publication: publication.to_owned(),
+            ..LogicalOptions::new("h", 1, "u", "secret", "d", slot)
+        };
+        assert!(options("millstream_1", "millstream_outbox").check().is_ok());
+        for slot in ["", "Slot", "a-b", "a b", "a;drop", &"a".repeat(64)] {
+            assert!(options(slot, "p").check().is_err(), "{slot:?} was accepted");
+        }
+        assert!(options("slot", "a','b").check().is_err());
+    }
+
+    #[test]
+    fn the_password_is_not_printed() {
+        let options = LogicalOptions::new("h", 1, "u", "secret", "d", "s");
+        assert!(!format!("{options:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,101 @@
+//! A replication connection that has not started to stream: it answers plain questions about the server, the slot and
+//! the publication, with the same credentials and protection as the stream itself.
+
+use bytes::Bytes;
+use millstream_pipeline::source::{SourceError, SourceIdentity};
+use pgwire_replication::{Lsn, PgWireError, ReplicationClient};
+
+use super::options::LogicalOptions;
+
+/// What can go wrong on it: the connection, or what it found.
+#[derive(Debug)]
+pub(super) enum SessionError {
+    Client(PgWireError),
+    Source(SourceError),
+}
+
+impl From<PgWireError> for SessionError {
+    fn from(error: PgWireError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<SourceError> for SessionError {
+    fn from(error: SourceError) -> Self {
+        Self::Source(error)
+    }
+}
+
+/// The slot as the server describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SlotRow {
+    pub(super) confirmed: u64,
+    pub(super) restart: u64,
+    pub(super) plugin: String,
+    pub(super) database: String,
+    pub(super) active: bool,
+    pub(super) wal_status: String,
+    pub(super) safe_wal_bytes: Option<i64>,
+    pub(super) retained_wal_bytes: i64,
+}
+
+/// Opens a connection; `confirmed` is what it will acknowledge when it starts to stream.
+pub(super) async fn open(options: &LogicalOptions, confirmed: u64) -> Result<ReplicationClient, PgWireError> {
+    ReplicationClient::connect_gated(options.replication_config(confirmed)).await
+}
+
+/// Which server this is.
+pub(super) async fn identity(client: &mut ReplicationClient) -> Result<SourceIdentity, PgWireError> {
+    let system = client.identify_system().await?;
+    let timeline = i32::try_from(system.timeline)
+        .map_err(|_| PgWireError::Protocol(format!("a timeline that is no number of one: {}", system.timeline)))?;
+    Ok(SourceIdentity { system_identifier: system.system_id, timeline })
+}
+
+/// The slot, or `None` if there is no such slot.
+pub(super) async fn slot(client: &mut ReplicationClient, name: &str) -> Result<Option<SlotRow>, PgWireError> {
+    let sql = format!(
+        "SELECT confirmed_flush_lsn, restart_lsn, plugin, database, active, wal_status, safe_wal_size, \
+                pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::int8 \
+           FROM pg_catalog.pg_replication_slots WHERE slot_name = '{name}'"
+    );
+    let Some(row) = client.simple_query(&sql).await?.into_iter().next() else { return Ok(None) };
+    let field = |column: usize| text(&row, column).unwrap_or_default();
+    // A slot that never reserved anything, or whose log is gone, has no positions.
+    let lsn = |column: usize| Lsn::parse(field(column)).map_or(0, |lsn| lsn.0);
+    Ok(Some(SlotRow {
+        confirmed: lsn(0),
+        restart: lsn(1),
+        plugin: field(2).to_owned(),
+        database: field(3).to_owned(),
+        active: field(4) == "t",
+        wal_status: field(5).to_owned(),
+        safe_wal_bytes: field(6).parse().ok(),
+        retained_wal_bytes: field(7).parse().unwrap_or(0),
+    }))
+}
+
+/// Refuses a publication that is missing or does not publish what we read.
+pub(super) async fn check_publication(client: &mut ReplicationClient, name: &str) -> Result<(), SessionError> {
+    let sql = format!(
+        "SELECT p.pubinsert, EXISTS (SELECT FROM pg_catalog.pg_publication_tables AS t \
+                WHERE t.pubname = p.pubname AND t.schemaname = 'dms' AND t.tablename LIKE 'Outbox%') \
+           FROM pg_catalog.pg_publication AS p WHERE p.pubname = '{name}'"
+    );
+    let rows = client.simple_query(&sql).await?;
+    let refuse = |detail: &str| {
+        let what = format!("using publication {name}");
+        Err(SessionError::Source(SourceError::Refused { what, detail: detail.to_owned() }))
+    };
+    match rows.first().map(|row| (text(row, 0), text(row, 1))) {
+        None => refuse("it does not exist: apply the schema to this database before following it"),
+        Some((Some("t"), Some("t"))) => Ok(()),
+        Some((_, Some("t"))) => refuse("it does not publish inserts: create it with publish = 'insert'"),
+        Some(_) => refuse("it does not publish \"dms\".\"Outbox\": add that table to it"),
+    }
+}
+
+/// A column of a row as text, `None` for NULL.
+pub(super) fn text(row: &[Option<Bytes>], column: usize) -> Option<&str> {
+    row.get(column)?.as_deref().and_then(|bytes| str::from_utf8(bytes).ok())
+}

@@ -1,0 +1,103 @@
+//! Every queue of this crate passes the suite, every lane of it too, and together they pass the suite of lanes.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use millstream_connectors::queue::local::{LocalQueue, LocalQueueOptions};
+use millstream_pipeline::clock::ManualClock;
+use millstream_pipeline::queue::conformance::lanes::{self, Opened};
+use millstream_pipeline::queue::conformance::{self, ATTEMPTS_MAX, Fixture};
+use millstream_pipeline::queue::{MemoryQueue, WorkQueue};
+use tempfile::TempDir;
+
+struct OnDisk(TempDir);
+
+impl Default for OnDisk {
+    fn default() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+}
+
+impl lanes::Fixture for OnDisk {
+    fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Opened> {
+        Box::pin(async move {
+            let options = LocalQueueOptions {
+                attempts_max: ATTEMPTS_MAX,
+                clock: Arc::new(clock),
+                ..LocalQueueOptions::default()
+            };
+            let queue = Arc::new(LocalQueue::open(self.0.path(), options).await.expect("opens"));
+            Opened { stage: Arc::<LocalQueue>::clone(&queue), lanes: queue }
+        })
+    }
+}
+
+#[derive(Default)]
+struct InMemory(Option<Arc<MemoryQueue>>);
+
+impl lanes::Fixture for InMemory {
+    fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Opened> {
+        let queue = self.0.get_or_insert_with(|| Arc::new(MemoryQueue::new(Arc::new(clock), ATTEMPTS_MAX)));
+        queue.crash();
+        let opened = Opened { stage: Arc::<MemoryQueue>::clone(queue), lanes: Arc::<MemoryQueue>::clone(queue) };
+        Box::pin(std::future::ready(opened))
+    }
+}
+
+/// The stage of a queue, with a lane beside it that nobody empties.
+#[derive(Default)]
+struct Stage<F>(F);
+
+impl<F: lanes::Fixture + Send> Fixture for Stage<F> {
+    fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Arc<dyn WorkQueue>> {
+        Box::pin(async move {
+            let opened = self.0.open(clock).await;
+            opened.lanes.add_lane("beside").await.expect("a lane");
+            opened.stage
+        })
+    }
+}
+
+/// One of two lanes of a queue.
+#[derive(Default)]
+struct Lane<F>(F);
+
+impl<F: lanes::Fixture + Send> Fixture for Lane<F> {
+    fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Arc<dyn WorkQueue>> {
+        Box::pin(async move {
+            let opened = self.0.open(clock).await;
+            opened.lanes.add_lane("beside").await.expect("a lane");
+            opened.lanes.add_lane("under-test").await.expect("a lane")
+        })
+    }
+}
+
+#[tokio::test]
+async fn the_local_queue_conforms() {
+    conformance::run(Stage::<OnDisk>::default).await;
+}
+
+#[tokio::test]
+async fn a_lane_of_the_local_queue_conforms() {
+    conformance::run(Lane::<OnDisk>::default).await;
+}
+
+#[tokio::test]
+async fn the_lanes_of_the_local_queue_conform() {
+    lanes::run(OnDisk::default).await;
+}
+
+#[tokio::test]
+async fn the_memory_queue_conforms() {
+    conformance::run(Stage::<InMemory>::default).await;
+}
+
+#[tokio::test]
+async fn a_lane_of_the_memory_queue_conforms() {
+    conformance::run(Lane::<InMemory>::default).await;
+}
+
+#[tokio::test]
+async fn the_lanes_of_the_memory_queue_conform() {
+    lanes::run(InMemory::default).await;
+}
