@@ -14,7 +14,7 @@ use tokio_postgres::types::{PgLsn, ToSql};
 use uuid::Uuid;
 
 use crate::OutboxError;
-use crate::relay::Term;
+use crate::relay::FencingEpoch;
 use millstream_pipeline::Position;
 use millstream_pipeline::source::{SourceIdentity, Stream};
 
@@ -171,7 +171,7 @@ pub async fn store<C: GenericClient + Sync>(
 /// [`OutboxError::TakenOver`] when another relay has taken over: nothing is stored then. When the database refuses.
 pub async fn store_in_term<C: GenericClient + Sync>(
     client: &C,
-    term: &Term,
+    term: &FencingEpoch,
     progress: &Progress,
 ) -> Result<(), OutboxError> {
     if write(client, term.consumer(), Some(term.number()), progress).await? == 0 {
@@ -227,13 +227,13 @@ SELECT $1::text, $2::pg_lsn, $3::text::pg_snapshot, $4::pg_lsn, $5::text, $6::in
        "Epoch" = excluded."Epoch",
        "UpdatedAt" = excluded."UpdatedAt",
        "Stream" = excluded."Stream"
- WHERE $9::int8 IS NULL OR p."Term" = $9::int8"#;
+ WHERE $9::int8 IS NULL OR p."FencingEpoch" = $9::int8"#;
 
 /// Moves a consumer's stored progress on: reads a watermark, waits until it is covered, stores it, reads the next.
 #[derive(Debug)]
 pub struct ProgressKeeper {
     consumer: String,
-    term: Option<Term>,
+    term: Option<FencingEpoch>,
     origin: Origin,
     candidate: Option<Candidate>,
 }
@@ -258,7 +258,7 @@ impl ProgressKeeper {
 
     /// A keeper of a relay's row, which fails with [`OutboxError::TakenOver`] once another relay has taken over.
     #[must_use]
-    pub fn in_term(term: Term, origin: Origin) -> Self {
+    pub fn in_term(term: FencingEpoch, origin: Origin) -> Self {
         Self { consumer: term.consumer().to_owned(), term: Some(term), origin, candidate: None }
     }
 

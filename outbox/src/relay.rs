@@ -15,7 +15,7 @@ use crate::OutboxError;
 
 /// The right to store a consumer's progress, until somebody else takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Term {
+pub struct FencingEpoch {
     consumer: String,
     number: i64,
 }
@@ -26,7 +26,7 @@ pub struct Term {
 ///
 /// # Errors
 /// When the database refuses, or the session ends.
-pub async fn wait_for_turn<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result<(), OutboxError> {
+pub async fn wait_for_lease<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result<(), OutboxError> {
     let sql = "SELECT pg_advisory_lock(hashtextextended('millstream relay ' || $1::text, 0))";
     client.execute(sql, &[&consumer]).await.map(|_| ()).map_err(OutboxError::database("waiting for the relay's turn"))
 }
@@ -36,19 +36,19 @@ pub async fn wait_for_turn<C: GenericClient + Sync>(client: &C, consumer: &str) 
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn take_relay<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result<Term, OutboxError> {
+pub async fn next_epoch<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result<FencingEpoch, OutboxError> {
     const ACTION: &str = "taking over as relay";
     let row = client.query_one(TAKE_SQL, &[&consumer]).await;
     let number = row.and_then(|row| row.try_get(0)).map_err(OutboxError::database(ACTION))?;
-    Ok(Term { consumer: consumer.to_owned(), number })
+    Ok(FencingEpoch { consumer: consumer.to_owned(), number })
 }
 
 const TAKE_SQL: &str = r#"
-INSERT INTO "dms"."ProjectionProgress" AS p ("Consumer", "Term", "UpdatedAt") VALUES ($1::text, 1, now())
-    ON CONFLICT ("Consumer") DO UPDATE SET "Term" = p."Term" + 1, "UpdatedAt" = now()
-RETURNING "Term""#;
+INSERT INTO "dms"."ProjectionProgress" AS p ("Consumer", "FencingEpoch", "UpdatedAt") VALUES ($1::text, 1, now())
+    ON CONFLICT ("Consumer") DO UPDATE SET "FencingEpoch" = p."FencingEpoch" + 1, "UpdatedAt" = now()
+RETURNING "FencingEpoch""#;
 
-impl Term {
+impl FencingEpoch {
     /// The consumer whose progress it is about.
     #[must_use]
     pub fn consumer(&self) -> &str {
@@ -83,7 +83,7 @@ impl Term {
 
     async fn found<C: GenericClient + Sync>(&self, client: &C) -> Result<i64, OutboxError> {
         const ACTION: &str = "asking which relay's term it is";
-        let sql = r#"SELECT "Term" FROM "dms"."ProjectionProgress" WHERE "Consumer" = $1::text"#;
+        let sql = r#"SELECT "FencingEpoch" FROM "dms"."ProjectionProgress" WHERE "Consumer" = $1::text"#;
         let row = client.query_opt(sql, &[&self.consumer]).await.map_err(OutboxError::database(ACTION))?;
         row.map_or(Ok(0), |row| row.try_get(0).map_err(OutboxError::database(ACTION)))
     }

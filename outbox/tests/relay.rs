@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millstream_outbox::OutboxError;
 use millstream_outbox::progress::{self, Origin, Progress, ProgressKeeper};
-use millstream_outbox::relay::{take_relay, wait_for_turn};
+use millstream_outbox::relay::{next_epoch, wait_for_lease};
 use millstream_pipeline::Position;
 use millstream_pipeline::source::Stream;
 use millstream_testkit::{World, wait_until};
@@ -24,10 +24,10 @@ async fn only_the_last_term_stores_progress() {
     let origin = Origin::read(client, Uuid::from_u128(1), Stream::poll()).await.expect("an origin");
     let at = |lsn| Progress { position: Position::before(lsn), watermark: None, origin: origin.clone() };
 
-    let first = take_relay(client, "relay").await.expect("the first term");
+    let first = next_epoch(client, "relay").await.expect("the first term");
     assert_eq!(progress::load(client, "relay").await.expect("load"), None, "nothing is stored by taking over");
     progress::store_in_term(client, &first, &at(10)).await.expect("stored");
-    let second = take_relay(client, "relay").await.expect("the second term");
+    let second = next_epoch(client, "relay").await.expect("the second term");
     assert_eq!((first.number(), second.number()), (1, 2));
     assert_eq!(progress::load(client, "relay").await.expect("load"), Some(at(10)), "taking over forgets nothing");
 
@@ -41,7 +41,7 @@ async fn only_the_last_term_stores_progress() {
     second.check(client).await.expect("it is the last");
     progress::store_in_term(client, &second, &at(40)).await.expect("stored");
     assert_eq!(progress::load(client, "relay").await.expect("load"), Some(at(40)));
-    let other = take_relay(client, "another").await.expect("a term");
+    let other = next_epoch(client, "another").await.expect("a term");
     assert_eq!(other.number(), 1, "consumers know nothing of each other");
     client.execute(r#"DELETE FROM "dms"."ProjectionProgress""#, &[]).await.expect("deleted");
     assert!(
@@ -54,11 +54,11 @@ async fn only_the_last_term_stores_progress() {
 async fn a_standby_has_its_turn_when_the_active_session_ends() {
     let database = World::fixtures().database().await;
     let (active, standby) = (database.session().await, database.session().await);
-    wait_for_turn(&*active, "relay").await.expect("nobody else has it");
+    wait_for_lease(&*active, "relay").await.expect("nobody else has it");
     let observer = database.session().await;
     let waiting = async {
-        wait_for_turn(&*standby, "relay").await.expect("its turn");
-        take_relay(&*standby, "relay").await.expect("its term")
+        wait_for_lease(&*standby, "relay").await.expect("its turn");
+        next_epoch(&*standby, "relay").await.expect("its term")
     };
     let ending = async {
         wait_until("the standby to wait", WITHIN, || async {

@@ -1,12 +1,12 @@
 //! What the tasks of one projector share.
 
+use crate::counters::Counters;
 use crate::error::{ProjectorError, chain};
-use crate::figures::Figures;
-use crate::holds::Holds;
-use crate::intake::{PositionKind, SourceFactory, Standing};
+use crate::intake::{PositionKind, ResyncState, SourceFactory};
 use crate::metrics as names;
 use crate::options::ProjectorOptions;
-use millstream_outbox::relay::Term;
+use crate::visibility_wait::VisibilityWaits;
+use millstream_outbox::relay::FencingEpoch;
 use millstream_pipeline::Position;
 use millstream_pipeline::clock::Clock;
 use millstream_pipeline::queue::WorkQueue;
@@ -62,30 +62,30 @@ pub(crate) struct Mishap {
 /// One projector's shared state.
 pub(crate) struct Context {
     pub(crate) deps: Deps,
-    pub(crate) figures: Figures,
+    pub(crate) counters: Counters,
     /// Told when a cascade has become visible.
     pub(crate) cascade_opened: Notify,
     /// How far changes are safe in the queue.
     pub(crate) durable: watch::Sender<Position>,
     /// Whether the stream can be relied on, or a comparison is owed.
-    pub(crate) standing: Standing,
-    holds: Mutex<Holds<Awaited>>,
+    pub(crate) standing: ResyncState,
+    holds: Mutex<VisibilityWaits<Awaited>>,
     source: Mutex<SourceStatus>,
     position_kind: Mutex<PositionKind>,
     /// In which progress is stored, while it is this process's turn.
-    term: Mutex<Option<Term>>,
+    term: Mutex<Option<FencingEpoch>>,
     mishap: Mutex<Option<Mishap>>,
 }
 
 impl Context {
     pub(crate) fn new(deps: Deps) -> Self {
-        let holds = Holds::new(deps.options.visibility_backoff, deps.options.visibility_deadline);
+        let holds = VisibilityWaits::new(deps.options.visibility_backoff, deps.options.visibility_deadline);
         Self {
             deps,
-            figures: Figures::default(),
+            counters: Counters::default(),
             cascade_opened: Notify::new(),
             durable: watch::Sender::new(Position::ZERO),
-            standing: Standing::default(),
+            standing: ResyncState::default(),
             holds: Mutex::new(holds),
             source: Mutex::default(),
             position_kind: Mutex::default(),
@@ -102,7 +102,7 @@ impl Context {
         self.deps.clock.now_ms()
     }
 
-    pub(crate) fn holds(&self) -> MutexGuard<'_, Holds<Awaited>> {
+    pub(crate) fn holds(&self) -> MutexGuard<'_, VisibilityWaits<Awaited>> {
         // Nothing panics while it holds one of these locks half way through a change.
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,18 +120,18 @@ impl Context {
         *self.position_kind.lock().unwrap_or_else(PoisonError::into_inner) = kind;
     }
 
-    pub(crate) fn term(&self) -> Option<Term> {
+    pub(crate) fn term(&self) -> Option<FencingEpoch> {
         self.term.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn set_term(&self, term: Option<Term>) {
+    pub(crate) fn set_term(&self, term: Option<FencingEpoch>) {
         *self.term.lock().unwrap_or_else(PoisonError::into_inner) = term;
     }
 
     pub(crate) fn set_source_status(&self, status: SourceStatus) {
-        self.figures.connected.set(u64::from(status.connected));
+        self.counters.connected.set(u64::from(status.connected));
         metrics::counter!(names::INTAKE_RECONNECTS).absolute(status.reconnects);
-        self.figures.lag.set(status.server_position.lsn.saturating_sub(status.confirmed.lsn));
+        self.counters.lag.set(status.server_position.lsn.saturating_sub(status.confirmed.lsn));
         *self.source.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 

@@ -10,7 +10,7 @@
 //!   renamed one the version under which readers have been shown it already.
 //! * The **resynchronisation** finds out by comparison what the stream cannot tell ([`resync_page`]).
 //! * The **delivery** ([`delivery`]) takes what is cached from a sink's lane to the sink, at the sink's own pace;
-//!   the **fleet** ([`fleet`]) is all of them, joined and parted while everything runs.
+//!   the **fleet** ([`sink_manager`]) is all of them, joined and parted while everything runs.
 //! * The **replay** ([`replay`]) owes documents again, to the cache or to one sink, and fills a sink that is new.
 //! * The **tombstones** ([`tombstones`]) are kept until every copy is past them.
 //!
@@ -23,21 +23,18 @@
 //! Order: for one document versions decide, not arrival. Across documents there is none to keep.
 //!
 //! What it is not: it knows no concrete source or sink, no HTTP and no writer, and composes nothing itself: bodies come
-//! from `millstream_store::compose`. What happens to a document after the cache is one function, `hand_on`, where the
+//! from `millstream_store::compose`. What happens to a document after the cache is one function, `forward_to_lanes`, where the
 //! lanes of the sinks begin; what a sink has to be stands in [`sink`].
 
-mod behind;
 pub mod cascade;
 mod caught_up;
 mod context;
+mod counters;
 pub mod delivery;
 mod error;
-mod figures;
-pub mod fleet;
-mod gauges;
-mod hand_on;
-mod holds;
+mod forward;
 pub mod intake;
+mod lag;
 pub mod metrics;
 mod options;
 mod projector;
@@ -46,9 +43,12 @@ mod publish;
 mod rebuild;
 pub mod replay;
 mod resync;
-mod stage;
+mod sampler;
+pub mod sink_manager;
 mod status;
+mod task_group;
 pub mod tombstones;
+mod visibility_wait;
 
 pub use caught_up::{caught_up, newest_version};
 pub use context::Deps;

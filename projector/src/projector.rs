@@ -3,9 +3,9 @@
 use crate::context::{Context, Deps};
 use crate::error::ProjectorError;
 use crate::options::Part;
-use crate::stage::{Fatal, Stage, wait_fatal};
 use crate::status::ProjectorStatus;
-use crate::{cascade, gauges, intake, rebuild};
+use crate::task_group::{Fatal, TaskGroup, wait_fatal};
+use crate::{cascade, intake, rebuild, sampler};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,18 +20,18 @@ pub struct Projector;
 pub struct ProjectorHandle {
     context: Arc<Context>,
     /// In the order in which they are drained.
-    stages: Vec<Stage>,
+    groups: Vec<TaskGroup>,
     fatal: watch::Receiver<Option<Arc<str>>>,
 }
 
 /// The deadline passed before every task had finished what it had in hand.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the projector did not stop in time: {stage} was still busy and was cut off; nothing is lost, but work is repeated"
+    "the projector did not stop in time: {group} was still busy and was cut off; nothing is lost, but work is repeated"
 )]
 pub struct StopError {
-    /// The stage that was being waited for.
-    pub stage: &'static str,
+    /// The group that was being waited for.
+    pub group: &'static str,
 }
 
 impl Projector {
@@ -48,29 +48,29 @@ impl Projector {
         let (follows, works) = (options.part != Part::Work, options.part != Part::Intake);
         let workers = |wanted: usize| if works { wanted.max(1) } else { 0 };
 
-        let mut taking_in = Stage::new("intake", &fatal);
+        let mut taking_in = TaskGroup::new("intake", &fatal);
         if follows {
             let (task, stop) = (Arc::clone(&context), taking_in.stop.clone());
             taking_in.spawn(async move { intake::follow(&task, &stop).await });
             let (task, stop) = (Arc::clone(&context), taking_in.stop.clone());
             taking_in.spawn(async move { intake::keep(&task, &stop).await });
         }
-        let mut cascading = Stage::new("cascade", &fatal);
+        let mut cascading = TaskGroup::new("cascade", &fatal);
         for _ in 0..workers(options.cascade_workers) {
             let (task, stop) = (Arc::clone(&context), cascading.stop.clone());
             cascading.spawn(async move { cascade::work(&task, &stop).await });
         }
-        let mut rebuilding = Stage::new("rebuild", &fatal);
+        let mut rebuilding = TaskGroup::new("rebuild", &fatal);
         for _ in 0..workers(options.rebuild_workers) {
             let (task, stop) = (Arc::clone(&context), rebuilding.stop.clone());
             rebuilding.spawn(async move { rebuild::work(&task, &stop).await });
         }
-        let mut measuring = Stage::new("gauges", &fatal);
+        let mut measuring = TaskGroup::new("sampler", &fatal);
         let (task, stop, told) = (Arc::clone(&context), measuring.stop.clone(), fatal.clone());
-        measuring.spawn(async move { gauges::measure(&task, &told, &stop).await });
+        measuring.spawn(async move { sampler::measure(&task, &told, &stop).await });
 
-        let stages = vec![taking_in, cascading, rebuilding, measuring];
-        ProjectorHandle { context, stages, fatal: fatal.subscribe() }
+        let groups = vec![taking_in, cascading, rebuilding, measuring];
+        ProjectorHandle { context, groups, fatal: fatal.subscribe() }
     }
 }
 
@@ -81,7 +81,7 @@ impl ProjectorHandle {
     /// When the queue does not answer.
     pub async fn status(&self) -> Result<ProjectorStatus, ProjectorError> {
         let fatal = self.fatal.borrow().as_deref().map(str::to_owned);
-        gauges::status(&self.context, fatal).await
+        sampler::status(&self.context, fatal).await
     }
 
     /// Completes when the projector can no longer do its work, and says why. Whoever runs it should stop it and end the
@@ -91,26 +91,26 @@ impl ProjectorHandle {
     }
 
     /// Stops in this order: the intake (the source is told of the last durable position), the cascade workers (each
-    /// finishes its page), the rebuild workers (each settles its batch), the gauges. The queue is not emptied: it is on
+    /// finishes its page), the rebuild workers (each settles its batch), the sampler. The queue is not emptied: it is on
     /// disk, and the next start goes on with it.
     ///
     /// # Errors
     /// When `deadline` passes first. The tasks are cut off then, and gone when this returns all the same.
     pub async fn stop(self, deadline: Duration) -> Result<(), StopError> {
         let mut late = self.context.deps.clock.sleep(deadline);
-        for (at, stage) in self.stages.iter().enumerate() {
+        for (at, group) in self.groups.iter().enumerate() {
             let drained = tokio::select! {
-                () = stage.drain() => true,
+                () = group.drain() => true,
                 () = &mut late => false,
             };
             if drained {
                 continue;
             }
-            for stage in &self.stages[at..] {
-                stage.abort();
-                stage.drain().await;
+            for group in &self.groups[at..] {
+                group.abort();
+                group.drain().await;
             }
-            return Err(StopError { stage: stage.name });
+            return Err(StopError { group: group.name });
         }
         Ok(())
     }
@@ -118,7 +118,7 @@ impl ProjectorHandle {
 
 impl Drop for ProjectorHandle {
     fn drop(&mut self) {
-        self.stages.iter().for_each(Stage::abort);
+        self.groups.iter().for_each(TaskGroup::abort);
     }
 }
 

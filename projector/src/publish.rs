@@ -1,10 +1,10 @@
-//! Every number of a status as a metric: those that are not counted where they happen ([`crate::figures`]) are published
+//! Every number of a status as a metric: those that are not counted where they happen ([`crate::counters`]) are published
 //! here, each time that a status is made.
 
-use crate::figures::gauge_of;
-use crate::fleet::{LaneStatus, ReplayReport};
+use crate::counters::gauge_of;
 use crate::metrics as names;
 use crate::replay::JobState;
+use crate::sink_manager::{LaneStatus, ReplayReport};
 use crate::status::{ErrorReport, ProjectorStatus};
 use metrics::gauge;
 

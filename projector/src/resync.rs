@@ -122,8 +122,8 @@ pub(crate) async fn walk(context: &Context) -> Result<(), ProjectorError> {
         wait_for_room(context).await?;
         let page = resync_page(&deps.database, &*deps.queue, &*deps.clock, cursor, options.resync_page).await?;
         let Some(page) = page else { break };
-        context.figures.compared.add(page.compared);
-        context.figures.enqueued.add(page.enqueued);
+        context.counters.compared.add(page.compared);
+        context.counters.enqueued.add(page.enqueued);
         cursor = page.cursor;
     }
     let mut after = Uuid::nil();
@@ -132,7 +132,7 @@ pub(crate) async fn walk(context: &Context) -> Result<(), ProjectorError> {
         let (work, last) =
             replay::deleted_after(&deps.database, after, options.resync_page, deps.clock.now_ms()).await?;
         let Some(last) = last else { return Ok(()) };
-        context.figures.enqueued.add(work.len());
+        context.counters.enqueued.add(work.len());
         deps.queue.put(work, None).await.map_err(ProjectorError::queue(ACTION))?;
         after = last;
     }

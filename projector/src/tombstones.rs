@@ -69,7 +69,7 @@ pub enum HeldBack {
     /// A replay walks into this lane: it may be about to read them.
     Replay(String),
     /// The stage did not get past what was committed before.
-    Stage,
+    CacheQueue,
     /// This lane did not.
     Lane(String),
     /// This sink is configured and has no lane yet.
@@ -82,7 +82,7 @@ impl fmt::Display for HeldBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Replay(lane) => write!(f, "a replay to {lane} is under way"),
-            Self::Stage => f.write_str("the queue is behind"),
+            Self::CacheQueue => f.write_str("the queue is behind"),
             Self::Lane(lane) => write!(f, "{lane} is behind or paused"),
             Self::Absent(sink) => write!(f, "{sink} is configured and not added yet"),
             Self::Changed => f.write_str("sinks were added or removed meanwhile"),
@@ -165,7 +165,7 @@ async fn behind(
     patience: Duration,
 ) -> Result<Option<HeldBack>, ProjectorError> {
     if !passed(deps, None, patience).await? {
-        return Ok(Some(HeldBack::Stage));
+        return Ok(Some(HeldBack::CacheQueue));
     }
     for info in lanes {
         let lane = deps.lanes.lane(&info.name).await.map_err(ProjectorError::queue(ACTION))?;

@@ -8,7 +8,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
 };
-use millstream_projector::fleet::backfill;
+use millstream_projector::sink_manager::backfill;
 use std::{io::Write, time::Duration};
 
 /// Long enough for deliveries in hand to finish.

@@ -15,7 +15,7 @@ use millstream_connectors::sink::kafka::{KafkaOptions, KafkaSink};
 use millstream_connectors::sink::opensearch::OpenSearchIndexes;
 use millstream_pipeline::binding::Binding;
 use millstream_pipeline::sink::{Sink, SinkError, generations::Generations};
-use millstream_projector::fleet::SinkFactory;
+use millstream_projector::sink_manager::SinkFactory;
 use millstream_search::{SearchEngine, SearchModel};
 use millstream_store::connect::Database;
 use std::{

@@ -12,8 +12,8 @@ use millstream_api::{Check, Probe};
 use millstream_pipeline::queue::{Lanes, WorkQueue};
 use millstream_projector::{
     ProjectorHandle, SourceFactory, SystemClock, caught_up,
-    fleet::{Fleet, ReplayReport},
     replay::Replay,
+    sink_manager::{ReplayReport, SinkManager},
 };
 use millstream_schema::plan::Mapping;
 use millstream_store::{connect::Database, error::StoreError};
@@ -53,7 +53,7 @@ pub(super) struct About {
     /// What this process is.
     pub(super) role: Role,
     /// The sinks that are delivered to.
-    pub(super) fleet: Fleet,
+    pub(super) fleet: SinkManager,
     /// The sinks that this process adds if they are not there.
     pub(super) wanted: Vec<String>,
     /// Those that could be.

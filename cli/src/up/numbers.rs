@@ -2,7 +2,7 @@
 
 use super::board::About;
 use metrics::{Unit, describe_gauge, gauge};
-use millstream_projector::{fleet::ReplayReport, newest_version};
+use millstream_projector::{newest_version, sink_manager::ReplayReport};
 use serde_json::{Value, json};
 use std::time::Duration;
 

@@ -5,9 +5,9 @@ use crate::{config::Config, failure::Failure, sinks::Sinks};
 use millstream_api::{Api, ApiParts, Extras, SearchParts, StoreReader};
 use millstream_projector::{
     Deps, Projector, ProjectorHandle, ProjectorOptions, SourceFactory, SystemClock,
-    delivery::CourierOptions,
-    fleet::{Fleet, FleetDeps},
+    delivery::DeliveryWorkerOptions,
     replay::{Aim, FileLedger, Replay, ReplayDeps, ReplayOptions},
+    sink_manager::{SinkManager, SinkManagerDeps},
 };
 use millstream_schema::plan::Mapping;
 use millstream_store::{connect::Database, load::Caches};
@@ -53,13 +53,13 @@ impl<'a> Parts<'a> {
     }
 
     /// The lanes that this role delivers from.
-    pub(super) async fn fleet(&self) -> Result<Fleet, Failure> {
-        let fleet = Fleet::start(FleetDeps {
+    pub(super) async fn fleet(&self) -> Result<SinkManager, Failure> {
+        let fleet = SinkManager::start(SinkManagerDeps {
             lanes: self.queue.lanes(),
             sinks: Arc::<Sinks>::clone(&self.sinks),
             database: self.database.clone(),
             clock: Arc::new(SystemClock),
-            courier: CourierOptions::default(),
+            courier: DeliveryWorkerOptions::default(),
             replay: ReplayOptions::default(),
             serves: self.up.role.lanes(),
         });

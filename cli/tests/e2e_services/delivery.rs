@@ -11,7 +11,7 @@ use millstream_pipeline::Backoff;
 use millstream_pipeline::clock::SystemClock;
 use millstream_pipeline::queue::{MemoryQueue, Work, WorkQueue};
 use millstream_pipeline::sink::Sink;
-use millstream_projector::delivery::{Courier, CourierDeps, CourierHandle, CourierOptions};
+use millstream_projector::delivery::{DeliveryWorker, DeliveryWorkerDeps, DeliveryWorkerHandle, DeliveryWorkerOptions};
 use millstream_testkit::{Exchange, Fault, HttpFaultProxy, OpenSearchNode, TestDatabase, World, wait_until};
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ struct Town {
     lane: Arc<MemoryQueue>,
     sink: Arc<dyn Sink>,
     proxy: HttpFaultProxy,
-    courier: CourierHandle,
+    courier: DeliveryWorkerHandle,
 }
 
 impl Town {
@@ -42,17 +42,17 @@ impl Town {
         let (_, sink) = open(options).await;
         let lane = Arc::new(MemoryQueue::new(Arc::new(SystemClock), ATTEMPTS_MAX));
         let ms = Duration::from_millis;
-        let courier = Courier::start(CourierDeps {
+        let courier = DeliveryWorker::start(DeliveryWorkerDeps {
             name: "search".to_owned(),
             lane: Arc::<MemoryQueue>::clone(&lane),
             sink: Arc::clone(&sink),
             database: database.database().clone(),
             clock: Arc::new(SystemClock),
-            options: CourierOptions {
+            options: DeliveryWorkerOptions {
                 poison_backoff: Backoff { base: ms(5), ceiling: ms(20) },
                 outage_backoff: Backoff { base: ms(5), ceiling: ms(20) },
                 uncached_pause: ms(5),
-                ..CourierOptions::default()
+                ..DeliveryWorkerOptions::default()
             },
         });
         Self { database, lane, sink, proxy, courier }

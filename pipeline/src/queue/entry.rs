@@ -59,7 +59,7 @@ pub type Place = (Line, u64);
 
 /// What settling did to an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum QueueOutcome {
     /// Nothing is owed any more.
     Removed,
     /// It waits again.
@@ -94,18 +94,18 @@ impl Taking {
 #[derive(Debug)]
 pub struct Outcome {
     /// What became of it.
-    pub fate: Fate,
+    pub fate: QueueOutcome,
     /// What every lane gets.
     pub delivery: Option<Work>,
 }
 
 impl SettleReport {
     /// Counts one entry that was settled.
-    pub const fn count(&mut self, fate: Fate) {
+    pub const fn count(&mut self, fate: QueueOutcome) {
         match fate {
-            Fate::Removed => self.removed += 1,
-            Fate::Kept => self.kept += 1,
-            Fate::Quarantined => self.quarantined += 1,
+            QueueOutcome::Removed => self.removed += 1,
+            QueueOutcome::Kept => self.kept += 1,
+            QueueOutcome::Quarantined => self.quarantined += 1,
         }
     }
 }
@@ -171,18 +171,18 @@ impl Entry {
 
     /// The entry was added to before it was settled, and stays. What was owed before may be done, and then the entry is
     /// only as old as what was added.
-    fn keep(&mut self, settled: &Settled, added_at_ms: u64) -> Fate {
+    fn keep(&mut self, settled: &Settled, added_at_ms: u64) -> QueueOutcome {
         self.work.not_before_ms = 0;
         if matches!(settled, Settled::Done | Settled::Deliver { .. }) {
             self.work.first_enqueued_at_ms = added_at_ms;
         }
-        Fate::Kept
+        QueueOutcome::Kept
     }
 
     /// Nothing was added meanwhile.
-    fn end(&mut self, settled: Settled, now_ms: u64, attempts_max: u32) -> Fate {
+    fn end(&mut self, settled: Settled, now_ms: u64, attempts_max: u32) -> QueueOutcome {
         match settled {
-            Settled::Done | Settled::Deliver { .. } => return Fate::Removed,
+            Settled::Done | Settled::Deliver { .. } => return QueueOutcome::Removed,
             Settled::Remaining { rebuild, cascade, not_before_ms } => {
                 self.work.rebuild &= rebuild;
                 self.work.cascade &= cascade;
@@ -200,9 +200,9 @@ impl Entry {
             }
         }
         match (self.quarantined, self.work.owes()) {
-            (_, false) => Fate::Removed,
-            (true, true) => Fate::Quarantined,
-            (false, true) => Fate::Kept,
+            (_, false) => QueueOutcome::Removed,
+            (true, true) => QueueOutcome::Quarantined,
+            (false, true) => QueueOutcome::Kept,
         }
     }
 

@@ -19,9 +19,9 @@ pub(crate) async fn work(context: &Context, stop: &CancellationToken) -> Result<
         let pause = match work_off_page(&context.deps.database, options.cascade_page).await {
             Ok(Some(page)) => {
                 failures = 0;
-                context.figures.pages.add(1);
-                context.figures.stamped.add(page.stamped);
-                context.figures.cascades_finished.add(usize::from(page.finished));
+                context.counters.pages.add(1);
+                context.counters.stamped.add(page.stamped);
+                context.counters.cascades_finished.add(usize::from(page.finished));
                 continue;
             }
             Ok(None) => {
@@ -30,7 +30,7 @@ pub(crate) async fn work(context: &Context, stop: &CancellationToken) -> Result<
             }
             Err(error) => {
                 failures += 1;
-                context.figures.cascade_failures.add(1);
+                context.counters.cascade_failures.add(1);
                 let delay = options.outage_backoff.delay(failures);
                 context.will_retry(&error, delay);
                 delay

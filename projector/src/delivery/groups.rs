@@ -37,7 +37,7 @@ pub(super) fn groups(batch: Vec<Taken>, company: impl Fn(i64) -> Option<usize>) 
 
 #[cfg(test)]
 mod tests {
-    use super::super::judge::tests::taken;
+    use super::super::timeout_attribution::tests::taken;
     use super::*;
     use std::collections::HashMap;
 

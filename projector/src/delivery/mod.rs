@@ -1,6 +1,6 @@
 //! The delivery: from a sink's lane in the durable queue to the sink, at the sink's own pace.
 //!
-//! What it is: a [`Courier`] for each sink, which knows of no other sink. It takes entries out of its lane, reads what the
+//! What it is: a [`DeliveryWorker`] for each sink, which knows of no other sink. It takes entries out of its lane, reads what the
 //! cache holds of them now, puts that, and settles each entry by its own answer. A sink that is away costs its lane at
 //! most one entry a document, and nobody else anything (ISOLATED); a document that the sink refuses waits, then goes into
 //! the lane's quarantine, alone.
@@ -8,22 +8,22 @@
 //! What it is not: it makes no bodies and decides no versions. What is delivered stood in `dms.DocumentCache`, or in
 //! `dms.Tombstone`.
 
-mod figures;
+mod concurrency;
+mod counters;
 mod groups;
-mod judge;
 mod load;
-mod pace;
 mod round;
+mod timeout_attribution;
 mod worker;
 
-pub use figures::LaneReport;
-pub(crate) use figures::count_from_zero;
+pub use counters::LaneReport;
+pub(crate) use counters::count_from_zero;
 pub use load::deliverable;
 
 use crate::error::ProjectorError;
 use crate::projector::StopError;
-use crate::stage::{Fatal, Stage, wait_fatal};
-use figures::LaneFigures;
+use crate::task_group::{Fatal, TaskGroup, wait_fatal};
+use counters::LaneCounters;
 use millstream_pipeline::Backoff;
 use millstream_pipeline::clock::Clock;
 use millstream_pipeline::queue::{SettleReport, Settled, Taken, Ticket, WorkQueue};
@@ -37,7 +37,7 @@ use tokio::sync::watch;
 
 /// What a courier is made of.
 #[derive(Clone)]
-pub struct CourierDeps {
+pub struct DeliveryWorkerDeps {
     /// Name of the lane, for `status`, metrics and logs.
     pub name: String,
     /// Where deliveries wait.
@@ -49,12 +49,12 @@ pub struct CourierDeps {
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Settings.
-    pub options: CourierOptions,
+    pub options: DeliveryWorkerOptions,
 }
 
-impl fmt::Debug for CourierDeps {
+impl fmt::Debug for DeliveryWorkerDeps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CourierDeps")
+        f.debug_struct("DeliveryWorkerDeps")
             .field("name", &self.name)
             .field("sink", &self.sink.describe())
             .finish_non_exhaustive()
@@ -63,7 +63,7 @@ impl fmt::Debug for CourierDeps {
 
 /// What can be chosen for a courier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CourierOptions {
+pub struct DeliveryWorkerOptions {
     /// Pause before a document that failed is tried again.
     pub poison_backoff: Backoff,
     /// Pause while the sink or the database is away, or the sink asks for less.
@@ -76,7 +76,7 @@ pub struct CourierOptions {
     pub gauge_interval: Duration,
 }
 
-impl Default for CourierOptions {
+impl Default for DeliveryWorkerOptions {
     fn default() -> Self {
         let ms = Duration::from_millis;
         Self {
@@ -91,8 +91,8 @@ impl Default for CourierOptions {
 
 /// What the tasks of one courier share.
 pub(crate) struct Shared {
-    pub(crate) deps: CourierDeps,
-    pub(crate) figures: LaneFigures,
+    pub(crate) deps: DeliveryWorkerDeps,
+    pub(crate) counters: LaneCounters,
     /// What was taken from the lane and is not settled. Nobody else is handed it before it is.
     in_hand: Mutex<HashSet<Ticket>>,
 }
@@ -140,44 +140,44 @@ impl Shared {
 
 /// Starts couriers.
 #[derive(Debug)]
-pub struct Courier;
+pub struct DeliveryWorker;
 
 /// A courier that runs. Dropping it ends its tasks at their next await, which loses nothing: what was not settled is
-/// delivered again. [`CourierHandle::stop`] ends it in good order.
-pub struct CourierHandle {
+/// delivered again. [`DeliveryWorkerHandle::stop`] ends it in good order.
+pub struct DeliveryWorkerHandle {
     shared: Arc<Shared>,
-    stage: Stage,
+    stage: TaskGroup,
     fatal: watch::Receiver<Option<Arc<str>>>,
 }
 
-impl Courier {
+impl DeliveryWorker {
     /// Starts delivering and returns at once. Must be called within a tokio runtime. A sink that is away is tried again
     /// for as long as it takes.
     #[must_use]
-    pub fn start(deps: CourierDeps) -> CourierHandle {
-        let figures = LaneFigures::new(&deps.name);
-        let shared = Arc::new(Shared { deps, figures, in_hand: Mutex::default() });
+    pub fn start(deps: DeliveryWorkerDeps) -> DeliveryWorkerHandle {
+        let counters = LaneCounters::new(&deps.name);
+        let shared = Arc::new(Shared { deps, counters, in_hand: Mutex::default() });
         let fatal = Fatal::new();
-        let mut stage = Stage::new("delivery", &fatal);
+        let mut stage = TaskGroup::new("delivery", &fatal);
         let (task, stop) = (Arc::clone(&shared), stage.stop.clone());
         stage.spawn(async move { worker::deliver(&task, &stop).await });
         let (task, stop) = (Arc::clone(&shared), stage.stop.clone());
-        stage.spawn(async move { figures::measure(&task, &stop).await });
-        CourierHandle { shared, stage, fatal: fatal.subscribe() }
+        stage.spawn(async move { counters::measure(&task, &stop).await });
+        DeliveryWorkerHandle { shared, stage, fatal: fatal.subscribe() }
     }
 }
 
-impl CourierHandle {
+impl DeliveryWorkerHandle {
     /// How it is doing, asked now.
     ///
     /// # Errors
     /// When the lane does not answer.
     pub fn status(&self) -> impl Future<Output = Result<LaneReport, ProjectorError>> + Send + use<> {
         let (shared, fatal) = (Arc::clone(&self.shared), self.fatal.borrow().as_deref().map(str::to_owned));
-        async move { figures::report(&shared, fatal).await }
+        async move { counters::report(&shared, fatal).await }
     }
 
-    /// Whether the courier can no longer do its work ([`CourierHandle::fatal`]).
+    /// Whether the courier can no longer do its work ([`DeliveryWorkerHandle::fatal`]).
     #[must_use]
     pub fn has_given_up(&self) -> bool {
         self.fatal.borrow().is_some()
@@ -209,20 +209,20 @@ impl CourierHandle {
             () = late => {
                 self.stage.abort();
                 self.stage.drain().await;
-                Err(StopError { stage: self.stage.name })
+                Err(StopError { group: self.stage.name })
             }
         }
     }
 }
 
-impl Drop for CourierHandle {
+impl Drop for DeliveryWorkerHandle {
     fn drop(&mut self) {
         self.stage.abort();
     }
 }
 
-impl fmt::Debug for CourierHandle {
+impl fmt::Debug for DeliveryWorkerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CourierHandle").field("deps", &self.shared.deps).finish_non_exhaustive()
+        f.debug_struct("DeliveryWorkerHandle").field("deps", &self.shared.deps).finish_non_exhaustive()
     }
 }

@@ -1,10 +1,10 @@
 //! The courier's loop: as many rounds at the same time as the sink bears, each entry settled by its own answer.
 
 use super::Shared;
+use super::concurrency::AdaptiveConcurrency;
 use super::groups::groups;
-use super::judge::{Answer, Patience, Unanswered};
-use super::pace::Pace;
 use super::round::{Attempt, Found, Round, deliver as deliver_batch};
+use super::timeout_attribution::{Answer, RetryLimits, TimeoutAttribution};
 use crate::error::{ProjectorError, chain};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -18,11 +18,11 @@ type Rounds<'a> = FuturesUnordered<BoxFuture<'a, Round>>;
 
 struct Worker<'a> {
     shared: &'a Shared,
-    pace: Pace,
+    pace: AdaptiveConcurrency,
     /// Taken, and waiting for the pace.
     waiting: VecDeque<Vec<Taken>>,
-    unanswered: Unanswered,
-    patience: Patience,
+    unanswered: TimeoutAttribution,
+    patience: RetryLimits,
     /// Rounds in a row that could not reach the sink, that it did not answer, or that it asked to be spared.
     outages: u32,
     /// Rounds that it had an answer in.
@@ -37,13 +37,13 @@ struct Worker<'a> {
 /// Only when the lane fails, which a removed lane does: everything else is tried again.
 pub(super) async fn deliver(shared: &Shared, stop: &CancellationToken) -> Result<(), ProjectorError> {
     let (options, limits) = (&shared.deps.options, shared.deps.sink.limits());
-    let patience = Patience {
+    let patience = RetryLimits {
         poison: options.poison_backoff,
         outage: options.outage_backoff,
         request_life_max: limits.request_life_max,
     };
-    let pace = Pace::new(limits.in_flight_max);
-    let (waiting, unanswered) = (VecDeque::new(), Unanswered::default());
+    let pace = AdaptiveConcurrency::new(limits.in_flight_max);
+    let (waiting, unanswered) = (VecDeque::new(), TimeoutAttribution::default());
     let mut worker = Worker { shared, pace, waiting, unanswered, patience, outages: 0, answered: 0, prepared: false };
     worker.run(limits.batch_documents_max.max(1), stop).await
 }
@@ -75,7 +75,7 @@ impl<'a> Worker<'a> {
             if stop.is_cancelled() && rounds.is_empty() {
                 return self.give_back().await;
             }
-            self.shared.figures.in_flight(rounds.len(), self.pace.allowed());
+            self.shared.counters.in_flight(rounds.len(), self.pace.allowed());
             let has_room = self.prepared && !stop.is_cancelled() && rounds.len() < self.pace.allowed();
             tokio::select! {
                 Some(round) = rounds.next() => self.settle(round).await?,
@@ -101,14 +101,14 @@ impl<'a> Worker<'a> {
         if let Some(Err(error)) = tended {
             let problem = chain(&error);
             tracing::warn!(lane = self.shared.deps.name, problem, "the sink at rest could not be looked after");
-            self.shared.figures.complained(self.shared.now_ms(), problem);
+            self.shared.counters.complained(self.shared.now_ms(), problem);
             self.prepared = false;
         }
     }
 
     /// Makes the sink ready, however long that takes.
     async fn prepare(&mut self) {
-        let (deps, figures) = (&self.shared.deps, &self.shared.figures);
+        let (deps, counters) = (&self.shared.deps, &self.shared.counters);
         loop {
             let error = match deps.sink.prepare().await {
                 Ok(()) => break,
@@ -118,7 +118,7 @@ impl<'a> Worker<'a> {
             let (pause, problem) = (self.patience.outage.delay(self.outages), chain(&error));
             let pause_ms = pause.as_millis() as u64;
             tracing::warn!(lane = deps.name, problem, pause_ms, "the sink cannot be delivered to yet: trying again");
-            figures.complained(self.shared.now_ms(), problem);
+            counters.complained(self.shared.now_ms(), problem);
             deps.clock.sleep(pause).await;
         }
         self.prepared = true;
@@ -131,13 +131,13 @@ impl<'a> Worker<'a> {
     }
 
     async fn settle(&mut self, round: Round) -> Result<(), ProjectorError> {
-        let figures = &self.shared.figures;
+        let counters = &self.shared.counters;
         let now_ms = self.shared.now_ms();
         self.learn(&round, now_ms);
         let settlements: Vec<(Ticket, Settled)> =
             round.attempts.iter().map(|attempt| (attempt.taken.ticket, self.judge(attempt, now_ms))).collect();
         let report = self.shared.settle(settlements).await?;
-        figures.settled(&round, report.quarantined, now_ms);
+        counters.settled(&round, report.quarantined, now_ms);
         if let Some(error) = &round.outage {
             let problem = chain(error);
             tracing::warn!(
@@ -145,7 +145,7 @@ impl<'a> Worker<'a> {
                 problem,
                 "the bodies to deliver could not be read: trying again"
             );
-            figures.complained(now_ms, problem);
+            counters.complained(now_ms, problem);
         }
         Ok(())
     }
@@ -153,7 +153,7 @@ impl<'a> Worker<'a> {
     /// What the round says about the sink as a whole.
     fn learn(&mut self, round: &Round, now_ms: u64) {
         if let Some(complaint) = round.complaint() {
-            self.shared.figures.complained(now_ms, complaint.to_owned());
+            self.shared.counters.complained(now_ms, complaint.to_owned());
         }
         self.answered += u64::from(round.has_answer());
         if round.met(RetryCause::Unavailable) {

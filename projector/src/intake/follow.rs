@@ -1,8 +1,8 @@
 //! Opening the source at the right place, and again whenever it stops.
 
+use super::lease::LeaderLease;
 use super::pump::{Pumped, pump};
 use super::source::{Opened, Start};
-use super::turn::Turn;
 use crate::context::Context;
 use crate::error::ProjectorError;
 use millstream_outbox::progress::{self, Origin, Progress};
@@ -38,7 +38,7 @@ pub(crate) async fn follow(context: &Context, stop: &CancellationToken) -> Resul
     // Whether changes were lost on the way, which some sources find out only when they read.
     let mut lost = false;
     while !stop.is_cancelled() {
-        let received = context.figures.changes.get();
+        let received = context.counters.changes.get();
         let ended = match session(context, lost, stop).await {
             Ok(()) => break,
             Err(Ended::Fatal(error)) => return Err(error),
@@ -46,9 +46,9 @@ pub(crate) async fn follow(context: &Context, stop: &CancellationToken) -> Resul
         };
         lost = matches!(&ended, Ended::Source(error) if error.needs_recovery());
         // A session that brought something was a good one.
-        failures = if context.figures.changes.get() > received { 1 } else { failures + 1 };
-        context.figures.source_failures.add(1);
-        context.figures.connected.set(0);
+        failures = if context.counters.changes.get() > received { 1 } else { failures + 1 };
+        context.counters.source_failures.add(1);
+        context.counters.connected.set(0);
         let delay = context.options().source_backoff.delay(failures);
         let error = context.record(&ended);
         tracing::warn!(error, delay_ms = delay.as_millis() as u64, "opening the source again");
@@ -63,7 +63,7 @@ pub(crate) async fn follow(context: &Context, stop: &CancellationToken) -> Resul
 async fn session(context: &Context, lost: bool, stop: &CancellationToken) -> Result<(), Ended> {
     let turn = tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        turn = Turn::take(context) => turn.map_err(Ended::Database)?,
+        turn = LeaderLease::take(context) => turn.map_err(Ended::Database)?,
     };
     let opened = tokio::select! {
         () = stop.cancelled() => return Ok(()),
@@ -88,7 +88,7 @@ async fn session(context: &Context, lost: bool, stop: &CancellationToken) -> Res
         Err(Pumped::Source(error)) => Err(Ended::Source(error)),
         Err(Pumped::Queue(error)) => Err(Ended::Fatal(error)),
         // Another process may have taken over: stand by for it, from the beginning.
-        Err(Pumped::Turn(error)) => Err(Ended::Database(error)),
+        Err(Pumped::LeaderLease(error)) => Err(Ended::Database(error)),
     }
 }
 

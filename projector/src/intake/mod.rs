@@ -6,11 +6,11 @@
 //! recovery watermark (`rules.md` 8). Of several processes on one outbox one has its turn, the others stand by.
 
 mod follow;
+mod lease;
 mod pump;
+mod resync_state;
 mod source;
-mod standing;
-mod turn;
 
 pub(crate) use follow::follow;
+pub(crate) use resync_state::{ResyncState, keep};
 pub use source::{Opened, PositionKind, SourceFactory, Start};
-pub(crate) use standing::{Standing, keep};

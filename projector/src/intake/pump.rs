@@ -1,6 +1,6 @@
 //! From the source into the queue: gather what is there, make it durable, then let the server forget it.
 
-use super::turn::Turn;
+use super::lease::LeaderLease;
 use crate::context::Context;
 use crate::error::ProjectorError;
 use futures::FutureExt;
@@ -21,7 +21,7 @@ pub(crate) enum Pumped {
     Queue(ProjectorError),
     /// It is not, or no longer known to be, the turn of this process.
     #[error(transparent)]
-    Turn(ProjectorError),
+    LeaderLease(ProjectorError),
 }
 
 /// Pumps until it is told to stop.
@@ -34,7 +34,7 @@ pub(crate) enum Pumped {
 pub(crate) async fn pump(
     context: &Context,
     source: &mut dyn ChangeSource,
-    turn: &Turn,
+    turn: &LeaderLease,
     stop: &CancellationToken,
 ) -> Result<(), Pumped> {
     let max = context.options().intake_batch_max.max(1);
@@ -46,7 +46,7 @@ pub(crate) async fn pump(
             event = source.next() => Some(event),
             () = context.deps.clock.sleep(context.options().gauge_interval) => None,
         };
-        turn.check(context.now_ms()).await.map_err(Pumped::Turn)?;
+        turn.check(context.now_ms()).await.map_err(Pumped::LeaderLease)?;
         if let Some(first) = first {
             let mut batch = Batch::default();
             batch.add(first.map_err(Pumped::Source)?, context.now_ms());
@@ -73,8 +73,8 @@ async fn put(context: &Context, source: &mut dyn ChangeSource, batch: Batch) -> 
         *durable = position.max(*durable);
         advances
     });
-    context.figures.changes.add(records);
-    context.figures.batches.add(usize::from(records > 0));
+    context.counters.changes.add(records);
+    context.counters.batches.add(usize::from(records > 0));
     Ok(())
 }
 

@@ -7,10 +7,10 @@
 //!
 //! Nothing waits for anything else: an entry that is not visible goes back alone, a document that cannot be composed or
 //! stored fails alone. If a statement fails because of some document's content, the batch is halved until that document
-//! stands by itself ([`blame`]).
+//! stands by itself ([`failure_scope`]).
 
-mod blame;
-mod judgement;
+mod decision;
+mod failure_scope;
 mod snapshot;
 mod worker;
 
@@ -18,9 +18,9 @@ pub(crate) use worker::work;
 
 use crate::context::{Awaited, Context};
 use crate::error::{ProjectorError, chain};
-use crate::hand_on::{Fate, hand_on};
-use blame::{Blame, blame};
-use judgement::Judgement;
+use crate::forward::{RebuildOutcome, forward_to_lanes};
+use decision::RebuildDecision;
+use failure_scope::{FailureScope, failure_scope};
 use millstream_pipeline::queue::{Settled, Taken, Ticket};
 use millstream_store::cache::{self, CacheOutcome, CacheRow, SameVersion};
 use millstream_store::compose::Composed;
@@ -49,13 +49,13 @@ pub(crate) async fn rebuild(context: &Context, batch: Vec<Taken>, outage_delay: 
             }
             Err(error) => error,
         };
-        match (blame(&error), part.len()) {
-            (Blame::Documents, 1) => rebuilt.settlements.push(failed(context, &part[0], chain(&error))),
-            (Blame::Documents, len) => {
+        match (failure_scope(&error), part.len()) {
+            (FailureScope::Documents, 1) => rebuilt.settlements.push(failed(context, &part[0], chain(&error))),
+            (FailureScope::Documents, len) => {
                 parts.push(part.split_off(len / 2));
                 parts.push(part);
             }
-            (Blame::Database, _) => {
+            (FailureScope::Database, _) => {
                 // The rest would fail in the same way.
                 parts.push(part);
                 let not_before_ms = context.now_ms().saturating_add(outage_delay.as_millis() as u64);
@@ -87,16 +87,16 @@ async fn rebuild_together(context: &Context, batch: &[Taken]) -> Result<Settleme
     let mut settlements = Vec::with_capacity(batch.len());
     for (taken, judgement) in batch.iter().zip(&seen.judgements) {
         settlements.push(match judgement {
-            Judgement::NotVisible | Judgement::Contradicted => looks.retry(taken, *judgement),
-            Judgement::Gone => {
-                context.figures.gone.add(1);
-                hand_on(taken, Fate::Gone)
+            RebuildDecision::NotVisible | RebuildDecision::Contradicted => looks.retry(taken, *judgement),
+            RebuildDecision::Gone => {
+                context.counters.gone.add(1);
+                forward_to_lanes(taken, RebuildOutcome::Gone)
             }
-            Judgement::AwaitsStamp => {
-                context.figures.awaits_stamp.add(1);
-                hand_on(taken, Fate::AwaitsStamp)
+            RebuildDecision::AwaitsStamp => {
+                context.counters.awaits_stamp.add(1);
+                forward_to_lanes(taken, RebuildOutcome::AwaitsStamp)
             }
-            Judgement::Compose => match composed.remove(&taken.work.document_id) {
+            RebuildDecision::Compose => match composed.remove(&taken.work.document_id) {
                 Some(Ok((version, outcome))) => settle_stored(context, taken, version, outcome),
                 Some(Err(reason)) => failed(context, taken, reason),
                 None => failed(context, taken, "its body was not composed: the batch lost it".to_owned()),
@@ -134,38 +134,38 @@ async fn store(context: &Context, seen: &Seen) -> Result<HashMap<i64, Stored>, P
 }
 
 fn settle_stored(context: &Context, taken: &Taken, version: i64, outcome: CacheOutcome) -> (Ticket, Settled) {
-    let figures = &context.figures;
+    let counters = &context.counters;
     match outcome {
         CacheOutcome::Stored => {
-            figures.stored.add(1);
-            figures.stored_version.raise(version.max(0) as u64);
+            counters.stored.add(1);
+            counters.stored_version.raise(version.max(0) as u64);
             // Touches and resynchronised documents wait for direct edits on purpose: they would tell another story.
             if !taken.work.low_priority {
                 let lag_ms = context.now_ms().saturating_sub(taken.work.first_enqueued_at_ms);
                 metrics::histogram!(crate::metrics::CACHE_LAG_MS).record(lag_ms as f64);
             }
-            hand_on(taken, Fate::Cached { version, repaired: false })
+            forward_to_lanes(taken, RebuildOutcome::Cached { version, repaired: false })
         }
         CacheOutcome::Repaired => {
-            figures.repaired.add(1);
+            counters.repaired.add(1);
             let document = taken.work.document_uuid;
             tracing::warn!(%document, version, "the cached body differed from the tables at its version: repaired");
-            hand_on(taken, Fate::Cached { version, repaired: true })
+            forward_to_lanes(taken, RebuildOutcome::Cached { version, repaired: true })
         }
         CacheOutcome::Unchanged => {
-            figures.superseded.add(1);
-            hand_on(taken, Fate::Cached { version, repaired: false })
+            counters.superseded.add(1);
+            forward_to_lanes(taken, RebuildOutcome::Cached { version, repaired: false })
         }
         CacheOutcome::Superseded | CacheOutcome::Differs => {
-            figures.superseded.add(1);
-            hand_on(taken, Fate::Superseded)
+            counters.superseded.add(1);
+            forward_to_lanes(taken, RebuildOutcome::Superseded)
         }
     }
 }
 
 /// A failure that is this document's own: it is tried again later, and quarantined by the queue in the end.
 fn failed(context: &Context, taken: &Taken, reason: String) -> (Ticket, Settled) {
-    context.figures.failures.add(1);
+    context.counters.failures.add(1);
     let work = &taken.work;
     let attempt = work.attempts.saturating_add(1);
     let delay = context.options().poison_backoff.delay(attempt);
@@ -175,8 +175,8 @@ fn failed(context: &Context, taken: &Taken, reason: String) -> (Ticket, Settled)
 }
 
 /// A rename's cascade row became visible with its transaction: whoever works cascades off can find it now.
-fn announce_cascades(context: &Context, batch: &[Taken], judgements: &[Judgement]) {
-    let visible = |judgement: &Judgement| *judgement != Judgement::NotVisible;
+fn announce_cascades(context: &Context, batch: &[Taken], judgements: &[RebuildDecision]) {
+    let visible = |judgement: &RebuildDecision| *judgement != RebuildDecision::NotVisible;
     if batch.iter().zip(judgements).any(|(taken, judgement)| taken.work.cascade && visible(judgement)) {
         // All who wait now; and, for who is just about to wait, a permit.
         context.cascade_opened.notify_waiters();
@@ -191,7 +191,7 @@ struct Looks {
 
 impl Looks {
     /// Counts one look a transaction, however many of its documents are in the batch, and forgets what arrived.
-    fn at(context: &Context, batch: &[Taken], judgements: &[Judgement]) -> Self {
+    fn at(context: &Context, batch: &[Taken], judgements: &[RebuildDecision]) -> Self {
         let now_ms = context.now_ms();
         let mut missing = HashSet::new();
         let mut retries = HashMap::new();
@@ -205,8 +205,8 @@ impl Looks {
                 continue;
             };
             match awaited {
-                Awaited::Transaction(_) => context.figures.held.add(1),
-                Awaited::Document(_) => context.figures.contradicted.add(1),
+                Awaited::Transaction(_) => context.counters.held.add(1),
+                Awaited::Document(_) => context.counters.contradicted.add(1),
             }
             if !missing.insert(awaited) {
                 continue;
@@ -217,26 +217,26 @@ impl Looks {
             }
             retries.insert(awaited, now_ms.saturating_add(verdict.delay.as_millis() as u64));
         }
-        context.figures.holds.set(holds.len() as u64);
+        context.counters.holds.set(holds.len() as u64);
         Self { retries }
     }
 
-    fn retry(&self, taken: &Taken, judgement: Judgement) -> (Ticket, Settled) {
+    fn retry(&self, taken: &Taken, judgement: RebuildDecision) -> (Ticket, Settled) {
         let at = awaited(taken, judgement).and_then(|awaited| self.retries.get(&awaited)).copied();
         (taken.ticket, Settled::RetryAt { not_before_ms: at.unwrap_or(0) })
     }
 }
 
-fn awaited(taken: &Taken, judgement: Judgement) -> Option<Awaited> {
+fn awaited(taken: &Taken, judgement: RebuildDecision) -> Option<Awaited> {
     match judgement {
-        Judgement::NotVisible => Some(Awaited::Transaction(taken.work.xid)),
-        Judgement::Contradicted => Some(Awaited::Document(taken.work.document_id)),
+        RebuildDecision::NotVisible => Some(Awaited::Transaction(taken.work.xid)),
+        RebuildDecision::Contradicted => Some(Awaited::Document(taken.work.document_id)),
         _ => None,
     }
 }
 
 fn alarm(context: &Context, taken: &Taken, awaited: Awaited, waited: std::time::Duration) {
-    context.figures.alarms.add(1);
+    context.counters.alarms.add(1);
     let (document, version) = (taken.work.document_uuid, taken.work.version);
     let waited_s = waited.as_secs();
     match awaited {

@@ -1,6 +1,6 @@
 //! Everything that a rebuild reads, out of one snapshot: what is visible, which versions there are, and the bodies.
 
-use super::judgement::{Judgement, Requirement};
+use super::decision::{RebuildDecision, Requirement};
 use crate::error::ProjectorError;
 use millstream_outbox::Xid8;
 use millstream_schema::plan::Mapping;
@@ -31,8 +31,8 @@ pub(crate) struct Wanted {
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     /// In the order of the wanted documents.
-    pub(crate) judgements: Vec<Judgement>,
-    /// Bodies of exactly the documents judged [`Judgement::Compose`].
+    pub(crate) judgements: Vec<RebuildDecision>,
+    /// Bodies of exactly the documents judged [`RebuildDecision::Compose`].
     pub(crate) composed: Vec<Composed>,
 }
 
@@ -69,18 +69,18 @@ async fn read_in(
     let heads = heads.map_err(ProjectorError::database(ACTION))?;
     let mut heads: HashMap<i64, DocumentHead> = heads.into_iter().map(|head| (head.document_id, head)).collect();
 
-    let judgements: Vec<Judgement> = wanted
+    let judgements: Vec<RebuildDecision> = wanted
         .iter()
         .map(|wanted| {
             let visible = !not_visible.contains(&wanted.xid);
             let requirement = Requirement { version: wanted.version, deleted: wanted.deleted, visible };
-            requirement.judge(heads.get(&wanted.document_id))
+            requirement.decide(heads.get(&wanted.document_id))
         })
         .collect();
     let to_compose: Vec<DocumentHead> = wanted
         .iter()
         .zip(&judgements)
-        .filter(|(_, judgement)| **judgement == Judgement::Compose)
+        .filter(|(_, judgement)| **judgement == RebuildDecision::Compose)
         .filter_map(|(wanted, _)| heads.remove(&wanted.document_id))
         .collect();
     let composed = match to_compose.is_empty() {

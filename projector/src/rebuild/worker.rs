@@ -27,8 +27,8 @@ pub(crate) async fn work(context: &Context, stop: &CancellationToken) -> Result<
         let outage_delay = context.options().outage_backoff.delay(outages + 1);
         let rebuilt = rebuild(context, batch, outage_delay).await;
         let report = queue.settle(rebuilt.settlements).await.map_err(ProjectorError::queue("settling work"))?;
-        context.figures.quarantines.add(report.quarantined as usize);
-        context.figures.rebuilds.add(1);
+        context.counters.quarantines.add(report.quarantined as usize);
+        context.counters.rebuilds.add(1);
         let took_ms = context.now_ms().saturating_sub(started_ms);
         metrics::histogram!(crate::metrics::REBUILD_BATCH_MS).record(took_ms as f64);
         outages = match rebuilt.outage {

@@ -10,7 +10,7 @@ use millstream_pipeline::sink::{
     Content, Delivery, DocumentKey, Limits, MemorySink, Outcome, RetryCause, Scan, Sink, SinkError,
 };
 use millstream_pipeline::source::SourceError;
-use millstream_projector::delivery::{Courier, CourierDeps, CourierHandle, CourierOptions};
+use millstream_projector::delivery::{DeliveryWorker, DeliveryWorkerDeps, DeliveryWorkerHandle, DeliveryWorkerOptions};
 use millstream_projector::{Projector, ProjectorHandle};
 use millstream_testkit::wait_until;
 use std::collections::{BTreeMap, HashMap};
@@ -152,20 +152,20 @@ impl Town {
         self.queue.add_lane(name).await.expect("a lane")
     }
 
-    pub(super) async fn courier(&self, name: &str, sink: Arc<dyn Sink>) -> CourierHandle {
+    pub(super) async fn courier(&self, name: &str, sink: Arc<dyn Sink>) -> DeliveryWorkerHandle {
         let ms = Duration::from_millis;
-        Courier::start(CourierDeps {
+        DeliveryWorker::start(DeliveryWorkerDeps {
             name: name.to_owned(),
             lane: self.lane(name).await,
             sink,
             database: self.bed.db().clone(),
             clock: Arc::new(SystemClock),
-            options: CourierOptions {
+            options: DeliveryWorkerOptions {
                 poison_backoff: Backoff { base: ms(5), ceiling: ms(20) },
                 outage_backoff: Backoff { base: ms(5), ceiling: ms(20) },
                 uncached_pause: ms(5),
                 tend_interval: ms(20),
-                ..CourierOptions::default()
+                ..DeliveryWorkerOptions::default()
             },
         })
     }

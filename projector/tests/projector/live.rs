@@ -123,7 +123,7 @@ async fn status_is_json_and_stopping_keeps_to_its_deadline() {
     source.send(bed.changes(written.uuid).await);
     holder.wait_for_blocked(1).await;
     let error = projector.stop(Duration::from_millis(50)).await.expect_err("a worker is busy");
-    assert_eq!(error.stage, "rebuild");
+    assert_eq!(error.group, "rebuild");
     holder.roll_back().await;
 }
 

@@ -2,14 +2,14 @@
 
 mod cascade;
 mod delivery;
-mod fleet;
 mod intake;
 mod live;
 mod poison;
 mod proof;
-mod silence;
+mod sink_manager;
 mod streams;
 mod support;
+mod timeouts;
 mod tombstones;
 mod versions;
 mod visibility;

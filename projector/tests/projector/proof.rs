@@ -1,15 +1,15 @@
 //! What sinks hold, proven against the cache: every kind of difference by name, and mended where it can be.
 
 use super::delivery::{Town, held};
-use super::fleet::{Maps, fleet};
+use super::sink_manager::{Maps, fleet};
 use super::support::PATIENCE;
 use bytes::Bytes;
 use millstream_pipeline::clock::SystemClock;
 use millstream_pipeline::queue::Work;
 use millstream_pipeline::sink::{Content, Delivery, DocumentKey, MemorySink, Sink};
 use millstream_projector::delivery::deliverable;
-use millstream_projector::fleet::backfill;
 use millstream_projector::proof::{FindingKind, prove};
+use millstream_projector::sink_manager::backfill;
 use millstream_testkit::wait_until;
 use std::collections::BTreeMap;
 use uuid::Uuid;

@@ -1,14 +1,14 @@
 //! The ledger of deletes: what is old and needed by nobody goes, and nothing else.
 
 use super::delivery::{Town, held};
-use super::fleet::{Maps, fleet};
+use super::sink_manager::{Maps, fleet};
 use super::support::{PATIENCE, PolledSource};
 use bytes::Bytes;
 use millstream_pipeline::Position;
 use millstream_pipeline::clock::SystemClock;
 use millstream_pipeline::queue::{Lanes, MemoryQueue, Work, WorkQueue};
 use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Sink};
-use millstream_projector::fleet::backfill;
+use millstream_projector::sink_manager::backfill;
 use millstream_projector::tombstones::{HeldBack, Pruned, TombstoneDeps, prune};
 use millstream_testkit::wait_until;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ async fn old_tombstones_go_when_every_lane_is_past_them() {
 async fn a_replay_and_a_stage_that_is_behind_hold_tombstones_back() {
     let town = Town::new().await;
     buried(&town, 1, 31, &[]).await;
-    assert_eq!(look(&town, SOON).await, Pruned::HeldBack(HeldBack::Stage), "nobody knows how far it is");
+    assert_eq!(look(&town, SOON).await, Pruned::HeldBack(HeldBack::CacheQueue), "nobody knows how far it is");
     followed(&town).await;
     let maps = Maps::of(&["search"]);
     let fleet = fleet(&town, &maps).await;

@@ -11,7 +11,7 @@ use crate::{
     sinks::{LaneName, Sinks},
     up::{self, Queue},
 };
-use millstream_projector::{SystemClock, caught_up, fleet::SinkFactory, proof};
+use millstream_projector::{SystemClock, caught_up, proof, sink_manager::SinkFactory};
 use millstream_store::connect::Database;
 use serde_json::{Value, json};
 use std::{

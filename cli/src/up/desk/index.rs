@@ -4,7 +4,7 @@
 use super::{failed, prove};
 use crate::{control::IndexAction, failure::Failure, sinks::LaneName, up::board::About};
 use millstream_pipeline::sink::generations::Generation;
-use millstream_projector::fleet::backfill;
+use millstream_projector::sink_manager::backfill;
 use serde_json::{Value, json};
 
 pub(super) async fn carry_out(about: &About, sink: &str, action: IndexAction) -> Result<Value, Failure> {

@@ -17,10 +17,9 @@ use crate::{
 use millstream_pipeline::queue::WorkQueue;
 use millstream_pipeline::sink::Sink;
 use millstream_projector::{
-    SystemClock,
-    fleet::{FleetError, backfill},
-    newest_version,
+    SystemClock, newest_version,
     replay::{JobState, Spec},
+    sink_manager::{SinkManagerError, backfill},
     tombstones::{self, HeldBack, Pruned, TombstoneDeps},
 };
 use serde_json::{Value, json};
@@ -68,9 +67,9 @@ pub(super) async fn carry_out(about: &About, request: Request) -> Result<Value, 
 }
 
 /// Errors of the fleet: what was named wrongly is the asker's mistake.
-fn failed(error: FleetError) -> Failure {
+fn failed(error: SinkManagerError) -> Failure {
     match error {
-        FleetError::Unknown { .. } | FleetError::Exists(_) => Failure::usage(error),
+        SinkManagerError::Unknown { .. } | SinkManagerError::Exists(_) => Failure::usage(error),
         error => Failure::failed(error),
     }
 }
@@ -79,7 +78,7 @@ fn failed(error: FleetError) -> Failure {
 async fn lanes(about: &About, name: &str) -> Result<Vec<String>, Failure> {
     let names = about.fleet.names().await.map_err(failed)?;
     let meant = meant(&names, name);
-    if meant.is_empty() { Err(failed(FleetError::Unknown { name: name.to_owned(), names })) } else { Ok(meant) }
+    if meant.is_empty() { Err(failed(SinkManagerError::Unknown { name: name.to_owned(), names })) } else { Ok(meant) }
 }
 
 fn meant(names: &[String], name: &str) -> Vec<String> {
@@ -88,7 +87,7 @@ fn meant(names: &[String], name: &str) -> Vec<String> {
 
 async fn add(about: &About, sink: &str, fill: Option<Spec>) -> Result<Value, Failure> {
     if !meant(&about.fleet.names().await.map_err(failed)?, sink).is_empty() {
-        return Err(failed(FleetError::Exists(sink.to_owned())));
+        return Err(failed(SinkManagerError::Exists(sink.to_owned())));
     }
     let lane = about.sinks.lane_of_new(sink).await.map_err(Failure::failed)?;
     about.fleet.add(&lane, fill).await.map_err(failed)?;

@@ -11,7 +11,7 @@ use super::codec::{self, Book, Row};
 use super::disk::{Disk, storage};
 use super::line::Walk;
 use millstream_pipeline::Position;
-use millstream_pipeline::queue::entry::{Entry, Fate, Line, Place, TAKEN_FROM, TURNS, Taking};
+use millstream_pipeline::queue::entry::{Entry, Line, Place, QueueOutcome, TAKEN_FROM, TURNS, Taking};
 use millstream_pipeline::queue::{QueueError, SettleReport, Settled, Taken, Ticket, Work};
 
 /// When there will be something to take.
@@ -138,7 +138,7 @@ impl Lane {
             let old_place = entry.place();
             let outcome = entry.settle(taking, settled, now_ms, attempts_max);
             self.in_flight.remove(&document_id);
-            self.replace(document_id, Some(old_place), (outcome.fate != Fate::Removed).then_some(entry));
+            self.replace(document_id, Some(old_place), (outcome.fate != QueueOutcome::Removed).then_some(entry));
             report.count(outcome.fate);
             deliveries.extend(outcome.delivery);
         }

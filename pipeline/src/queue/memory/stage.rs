@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::Position;
-use crate::queue::entry::{Entry, Fate, Line, TAKEN_FROM, TURNS, Taking};
+use crate::queue::entry::{Entry, Line, QueueOutcome, TAKEN_FROM, TURNS, Taking};
 use crate::queue::{Quarantined, QueueStats, SettleReport, Settled, Taken, Ticket, Work};
 
 /// The stage, or a lane of it.
@@ -96,7 +96,7 @@ impl Stage {
         };
         slot.taken = None;
         let outcome = slot.entry.settle(taking, settled, now_ms, attempts_max);
-        if outcome.fate == Fate::Removed {
+        if outcome.fate == QueueOutcome::Removed {
             self.slots.remove(&ticket.document_id);
         }
         report.count(outcome.fate);

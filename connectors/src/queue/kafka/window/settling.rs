@@ -1,6 +1,6 @@
 //! Settling an entry in two steps: what became of it is decided, then written, and only then does it let go of its record.
 
-use millstream_pipeline::queue::entry::{Entry, Fate};
+use millstream_pipeline::queue::entry::{Entry, QueueOutcome};
 use millstream_pipeline::queue::{Settled, Ticket, Work};
 
 use super::{Carry, Chore, Phase, Window};
@@ -9,7 +9,7 @@ use super::{Carry, Chore, Phase, Window};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::queue::kafka) struct Settling {
     pub(in crate::queue::kafka) document_id: i64,
-    pub(in crate::queue::kafka) fate: Fate,
+    pub(in crate::queue::kafka) fate: QueueOutcome,
     /// What every lane gets, first of all.
     pub(in crate::queue::kafka) delivery: Option<Work>,
     /// The entry as it goes on.
@@ -41,7 +41,7 @@ impl Window {
         let outcome = entry.settle(taking, settled, now_ms, attempts_max);
         (slot.phase, slot.write, slot.since) = (Phase::Settling(take), None, None);
         let added = taking.added_at_ms.is_some();
-        let mirror = slot.mirrored && !added || outcome.fate == Fate::Quarantined;
+        let mirror = slot.mirrored && !added || outcome.fate == QueueOutcome::Quarantined;
         let mut settling = Settling {
             document_id,
             fate: outcome.fate,
@@ -52,15 +52,15 @@ impl Window {
             ended: None,
         };
         match outcome.fate {
-            Fate::Removed => settling.ended = Some(entry),
+            QueueOutcome::Removed => settling.ended = Some(entry),
             // The records of what was added say all that is owed.
-            Fate::Kept if added => slot.entry = Some(entry),
-            Fate::Kept => {
+            QueueOutcome::Kept if added => slot.entry = Some(entry),
+            QueueOutcome::Kept => {
                 settling.carry = Some(Carry { number, entry: entry.clone() });
                 slot.entry = Some(entry);
                 self.shares.get_mut(&slot.partition)?.carried.insert(number);
             }
-            Fate::Quarantined => slot.entry = Some(entry),
+            QueueOutcome::Quarantined => slot.entry = Some(entry),
         }
         Some(settling)
     }
@@ -81,17 +81,17 @@ impl Window {
         slot.mirrored = slot.is_quarantined() || slot.mirrored && !settling.mirror;
         let mut chore = None;
         match settling.fate {
-            Fate::Kept if settling.carry.is_none() => {}
-            Fate::Kept => {
+            QueueOutcome::Kept if settling.carry.is_none() => {}
+            QueueOutcome::Kept => {
                 let hold = [since, carried_at].into_iter().flatten().min();
                 self.move_hold(document_id, hold);
             }
-            Fate::Quarantined => {
+            QueueOutcome::Quarantined => {
                 // Something was added while the quarantine was written: it may not be in there.
                 chore = since.filter(|_| slot.is_quarantined()).map(|_| Chore::Mirror { document_id });
                 self.move_hold(document_id, since);
             }
-            Fate::Removed => {
+            QueueOutcome::Removed => {
                 let is_over = slot.entry.is_none();
                 self.move_hold(document_id, since);
                 if is_over {

@@ -117,7 +117,7 @@ fn a_straggler_is_carried_even_in_flight_and_settled_all_the_same() {
     assert_eq!(finished(&window), 51);
     window.take_in(0, 51, Arrival::OwnCarry(carries[0].number));
     let settling = begin(&mut window, &taken, Settled::Done);
-    assert_eq!(settling.fate, millstream_pipeline::queue::entry::Fate::Removed, "nothing new was added");
+    assert_eq!(settling.fate, millstream_pipeline::queue::entry::QueueOutcome::Removed, "nothing new was added");
     window.finish_settle(&settling, None);
     assert_eq!((finished(&window), window.occupied()), (52, (0, 0)));
 }

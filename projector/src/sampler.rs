@@ -1,15 +1,15 @@
 //! Once in a while, everything that has to be asked for: depth, ages, rates, open cascades.
 
-use crate::behind::Behind;
 use crate::context::Context;
+use crate::counters::eta_ms;
 use crate::error::ProjectorError;
-use crate::figures::eta_ms;
+use crate::lag::Lag;
 use crate::options::Part;
 use crate::publish;
-use crate::stage::Fatal;
 use crate::status::{
     CascadeReport, ErrorReport, ProjectorStatus, QueueReport, RebuildReport, ResyncReport, SourceReport,
 };
+use crate::task_group::Fatal;
 use millstream_pipeline::queue::QueueStats;
 use millstream_store::error::StoreError;
 use std::time::Duration;
@@ -32,7 +32,7 @@ const HOLD_EXPIRES_MS: u64 = 60_000;
 /// None: a measurement that fails is logged and made again.
 pub(crate) async fn measure(context: &Context, fatal: &Fatal, stop: &CancellationToken) -> Result<(), ProjectorError> {
     let interval = context.options().gauge_interval;
-    let (mut before, mut behind) = (Sample::of(context), Behind::default());
+    let (mut before, mut behind) = (Sample::of(context), Lag::default());
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
@@ -42,7 +42,7 @@ pub(crate) async fn measure(context: &Context, fatal: &Fatal, stop: &Cancellatio
         rates(context, &before, &now);
         let source = context.source_status();
         let behind_ms = behind.age_ms(now.at_ms, source.server_position.lsn, source.confirmed.lsn);
-        context.figures.behind_ms.set(behind_ms);
+        context.counters.behind_ms.set(behind_ms);
         expire_holds(context, now.at_ms);
         before = now;
         if let Err(error) = status(context, fatal.reason()).await {
@@ -62,30 +62,30 @@ struct Sample {
 
 impl Sample {
     fn of(context: &Context) -> Self {
-        let figures = &context.figures;
+        let counters = &context.counters;
         Self {
             at_ms: context.now_ms(),
-            stored: figures.stored.get(),
-            changes: figures.changes.get(),
-            stamped: figures.stamped.get(),
-            lag: figures.lag.get(),
+            stored: counters.stored.get(),
+            changes: counters.changes.get(),
+            stamped: counters.stamped.get(),
+            lag: counters.lag.get(),
         }
     }
 }
 
 fn rates(context: &Context, before: &Sample, now: &Sample) {
-    let (figures, elapsed_ms) = (&context.figures, now.at_ms.saturating_sub(before.at_ms).max(1));
+    let (counters, elapsed_ms) = (&context.counters, now.at_ms.saturating_sub(before.at_ms).max(1));
     let per_s = |before: u64, now: u64| now.saturating_sub(before).saturating_mul(1_000) / elapsed_ms;
-    figures.stored_per_s.set(per_s(before.stored, now.stored));
-    figures.changes_per_s.set(per_s(before.changes, now.changes));
-    figures.stamped_per_s.set(per_s(before.stamped, now.stamped));
-    figures.source_eta.set(eta_ms(now.lag, per_s(now.lag, before.lag)));
+    counters.stored_per_s.set(per_s(before.stored, now.stored));
+    counters.changes_per_s.set(per_s(before.changes, now.changes));
+    counters.stamped_per_s.set(per_s(before.stamped, now.stamped));
+    counters.source_eta.set(eta_ms(now.lag, per_s(now.lag, before.lag)));
 }
 
 fn expire_holds(context: &Context, now_ms: u64) {
     let mut holds = context.holds();
     holds.expire(now_ms, Duration::from_millis(HOLD_EXPIRES_MS));
-    context.figures.holds.set(holds.len() as u64);
+    context.counters.holds.set(holds.len() as u64);
 }
 
 /// Asks for no longer than [`ANSWER_WITHIN`]: a database that hangs must hide neither the other figures nor the status.
@@ -105,8 +105,8 @@ async fn count_cascades(context: &Context) -> Result<(), ProjectorError> {
     let row = client.query_one(&statement, &[]).await.map_err(ProjectorError::database(COUNTING))?;
     let open: i64 = row.try_get(0).map_err(ProjectorError::database(COUNTING))?;
     let age_ms: i64 = row.try_get(1).map_err(ProjectorError::database(COUNTING))?;
-    context.figures.cascades_open.set(u64::try_from(open).unwrap_or(0));
-    context.figures.cascades_age_ms.set(u64::try_from(age_ms).unwrap_or(0));
+    context.counters.cascades_open.set(u64::try_from(open).unwrap_or(0));
+    context.counters.cascades_age_ms.set(u64::try_from(age_ms).unwrap_or(0));
     Ok(())
 }
 
@@ -116,7 +116,7 @@ async fn count_cascades(context: &Context) -> Result<(), ProjectorError> {
 /// other way round, a change that arrives in between would be neither.
 pub(crate) async fn status(context: &Context, fatal: Option<String>) -> Result<ProjectorStatus, ProjectorError> {
     let source = source(context);
-    let stats = context.deps.queue.stats().await.map_err(ProjectorError::queue("reading the queue's figures"))?;
+    let stats = context.deps.queue.stats().await.map_err(ProjectorError::queue("reading the queue's counters"))?;
     // An unreachable database must not hide the rest: the last count stands, and the error is shown.
     if let Err(error) = open_cascades(context).await {
         context.will_retry(&error, context.options().gauge_interval);
@@ -127,42 +127,42 @@ pub(crate) async fn status(context: &Context, fatal: Option<String>) -> Result<P
 }
 
 fn report(context: &Context, source: SourceReport, stats: QueueStats, fatal: Option<String>) -> ProjectorStatus {
-    let (figures, options) = (&context.figures, context.options());
+    let (counters, options) = (&context.counters, context.options());
     let works = options.part != Part::Intake;
     let workers = |wanted: usize| if works { wanted.max(1) as u64 } else { 0 };
     ProjectorStatus {
         source,
-        queue: queue(stats, figures.stored_per_s.get(), figures.changes_per_s.get()),
+        queue: queue(stats, counters.stored_per_s.get(), counters.changes_per_s.get()),
         rebuild: RebuildReport {
-            stored: figures.stored.get(),
-            stored_per_s: figures.stored_per_s.get(),
-            version: figures.stored_version.get(),
+            stored: counters.stored.get(),
+            stored_per_s: counters.stored_per_s.get(),
+            version: counters.stored_version.get(),
             workers: workers(options.rebuild_workers),
-            repaired: figures.repaired.get(),
-            superseded: figures.superseded.get(),
-            gone: figures.gone.get(),
-            awaits_stamp: figures.awaits_stamp.get(),
-            held: figures.held.get(),
-            contradicted: figures.contradicted.get(),
-            holds: figures.holds.get(),
-            alarms: figures.alarms.get(),
-            failures: figures.failures.get(),
-            quarantines: figures.quarantines.get(),
+            repaired: counters.repaired.get(),
+            superseded: counters.superseded.get(),
+            gone: counters.gone.get(),
+            awaits_stamp: counters.awaits_stamp.get(),
+            held: counters.held.get(),
+            contradicted: counters.contradicted.get(),
+            holds: counters.holds.get(),
+            alarms: counters.alarms.get(),
+            failures: counters.failures.get(),
+            quarantines: counters.quarantines.get(),
         },
         cascade: CascadeReport {
-            open: figures.cascades_open.get(),
-            oldest_age_ms: figures.cascades_age_ms.get(),
-            pages: figures.pages.get(),
-            stamped: figures.stamped.get(),
-            stamped_per_s: figures.stamped_per_s.get(),
+            open: counters.cascades_open.get(),
+            oldest_age_ms: counters.cascades_age_ms.get(),
+            pages: counters.pages.get(),
+            stamped: counters.stamped.get(),
+            stamped_per_s: counters.stamped_per_s.get(),
             workers: workers(options.cascade_workers),
-            finished: figures.cascades_finished.get(),
-            failures: figures.cascade_failures.get(),
+            finished: counters.cascades_finished.get(),
+            failures: counters.cascade_failures.get(),
         },
         resync: ResyncReport {
-            running: figures.resyncing.get() > 0,
-            compared: figures.compared.get(),
-            enqueued: figures.enqueued.get(),
+            running: counters.resyncing.get() > 0,
+            compared: counters.compared.get(),
+            enqueued: counters.enqueued.get(),
         },
         last_error: context.mishap().map(|mishap| ErrorReport { at_ms: mishap.at_ms, text: mishap.text }),
         fatal,
@@ -171,21 +171,21 @@ fn report(context: &Context, source: SourceReport, stats: QueueStats, fatal: Opt
 
 fn source(context: &Context) -> SourceReport {
     let status = context.source_status();
-    let figures = &context.figures;
+    let counters = &context.counters;
     SourceReport {
         connected: status.connected,
         reconnects: status.reconnects,
-        failures: figures.source_failures.get(),
+        failures: counters.source_failures.get(),
         server_position: status.server_position.to_string(),
         delivered: status.delivered.to_string(),
         durable: context.durable.borrow().to_string(),
         confirmed: status.confirmed.to_string(),
-        lag: figures.lag.get(),
+        lag: counters.lag.get(),
         lag_unit: context.position_kind().unit(),
-        behind_ms: figures.behind_ms.get(),
-        eta_ms: figures.source_eta.get(),
-        changes: figures.changes.get(),
-        changes_per_s: figures.changes_per_s.get(),
+        behind_ms: counters.behind_ms.get(),
+        eta_ms: counters.source_eta.get(),
+        changes: counters.changes.get(),
+        changes_per_s: counters.changes_per_s.get(),
         last_error: status.last_error,
     }
 }

@@ -7,23 +7,23 @@
 //! What it is not: it knows no concrete sink. What a lane's name stands for is asked of a [`SinkFactory`].
 
 mod adopt;
-mod berth;
 mod report;
+mod runtime;
 
 pub use report::{LaneStatus, ReplayReport};
 
-use crate::delivery::CourierOptions;
+use crate::delivery::DeliveryWorkerOptions;
 use crate::error::{ProjectorError, chain};
 use crate::projector::StopError;
 use crate::publish;
 use crate::replay::{self, Job, JobState, Ledger, NoteLedger, ReplayError, ReplayOptions, Selection, Spec};
 use adopt::{Seen, adopt, see};
-use berth::Berth;
 use futures::future::{BoxFuture, join_all};
 use millstream_pipeline::clock::Clock;
 use millstream_pipeline::queue::{Lanes, QueueError, WorkQueue};
 use millstream_pipeline::sink::{Sink, SinkError};
 use millstream_store::connect::Database;
+use runtime::SinkRuntime;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError};
@@ -46,7 +46,7 @@ pub trait SinkFactory: Send + Sync + 'static {
 
 /// What a fleet is made of.
 #[derive(Clone)]
-pub struct FleetDeps {
+pub struct SinkManagerDeps {
     /// The lanes, and what is kept with them.
     pub lanes: Arc<dyn Lanes>,
     /// What they lead to.
@@ -56,22 +56,22 @@ pub struct FleetDeps {
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Settings of couriers.
-    pub courier: CourierOptions,
+    pub courier: DeliveryWorkerOptions,
     /// Settings of replays.
     pub replay: ReplayOptions,
     /// Whether this process delivers from the lane of this name. Other processes may serve the others.
     pub serves: Arc<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
-impl fmt::Debug for FleetDeps {
+impl fmt::Debug for SinkManagerDeps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FleetDeps").finish_non_exhaustive()
+        f.debug_struct("SinkManagerDeps").finish_non_exhaustive()
     }
 }
 
 /// Why something about a sink was not done.
 #[derive(Debug, thiserror::Error)]
-pub enum FleetError {
+pub enum SinkManagerError {
     /// Nobody delivers there.
     #[error("no sink {name:?} is delivered to; there {}", known(names))]
     Unknown {
@@ -107,20 +107,20 @@ fn known(names: &[String]) -> String {
 }
 
 /// All lanes that this process serves.
-pub struct Fleet {
-    deps: FleetDeps,
-    berths: Arc<RwLock<BTreeMap<String, Berth>>>,
+pub struct SinkManager {
+    deps: SinkManagerDeps,
+    berths: Arc<RwLock<BTreeMap<String, SinkRuntime>>>,
     seen: Seen,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-impl Fleet {
+impl SinkManager {
     /// Brings the lanes that the queue has to life, those that this process serves; and those that others add later.
     ///
     /// # Errors
     /// When the queue does not answer, or what is stored of a replay cannot be read.
-    pub async fn start(deps: FleetDeps) -> Result<Self, FleetError> {
+    pub async fn start(deps: SinkManagerDeps) -> Result<Self, SinkManagerError> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let fleet = Self { berths: Arc::default(), seen: Seen::default(), tasks, stop, deps };
         adopt(&fleet.deps, &mut *fleet.berths.write().await, &fleet.seen).await?;
@@ -145,16 +145,16 @@ impl Fleet {
     /// Adds a sink: from now on it is owed everything that changes. With `fill` also all there is.
     ///
     /// What can fail comes before the lane is made, and the note of the walk right behind it: what a crash leaves is a
-    /// sink that is being filled, or a lane without a note, which [`Fleet::fill_if_interrupted`] knows by that.
+    /// sink that is being filled, or a lane without a note, which [`SinkManager::fill_if_interrupted`] knows by that.
     ///
     /// # Errors
-    /// [`FleetError::Exists`]; [`FleetError::Sink`] when it cannot be opened, and then nothing was added.
-    pub async fn add(&self, name: &str, fill: Option<Spec>) -> Result<(), FleetError> {
+    /// [`SinkManagerError::Exists`]; [`SinkManagerError::Sink`] when it cannot be opened, and then nothing was added.
+    pub async fn add(&self, name: &str, fill: Option<Spec>) -> Result<(), SinkManagerError> {
         let mut berths = self.berths.write().await;
         if berths.contains_key(name) {
-            return Err(FleetError::Exists(name.to_owned()));
+            return Err(SinkManagerError::Exists(name.to_owned()));
         }
-        let sink = berth::open_sink(&self.deps, name).await?;
+        let sink = runtime::open_sink(&self.deps, name).await?;
         let spec = fill.clone().unwrap_or_else(|| backfill(None));
         let mut job = replay::plan(&self.deps.database, &*self.deps.clock, spec).await?;
         if fill.is_none() {
@@ -166,7 +166,7 @@ impl Fleet {
             self.deps.lanes.remove_lane(name).await?;
             return Err(ReplayError::from(error).into());
         }
-        let berth = Berth::with_sink(&self.deps, name, lane, sink).await?;
+        let berth = SinkRuntime::with_sink(&self.deps, name, lane, sink).await?;
         berths.insert(name.to_owned(), berth);
         tracing::info!(sink = name, "a sink was added");
         Ok(())
@@ -175,8 +175,8 @@ impl Fleet {
     /// Fills a sink whose adding was cut off between its lane and the note of its filling. Answers whether it was.
     ///
     /// # Errors
-    /// [`FleetError::Unknown`] while this process has not taken up the lane; when the queue refuses.
-    pub async fn fill_if_interrupted(&self, name: &str) -> Result<bool, FleetError> {
+    /// [`SinkManagerError::Unknown`] while this process has not taken up the lane; when the queue refuses.
+    pub async fn fill_if_interrupted(&self, name: &str) -> Result<bool, SinkManagerError> {
         let noted = NoteLedger::new(Arc::clone(&self.deps.lanes), name).load().await.map_err(ReplayError::from)?;
         if noted.is_some() {
             return Ok(false);
@@ -189,8 +189,8 @@ impl Fleet {
     /// Removes a sink with everything that was owed to it. What it holds stays as it is.
     ///
     /// # Errors
-    /// [`FleetError::Unknown`]; when the queue refuses.
-    pub async fn remove(&self, name: &str, deadline: Duration) -> Result<(), FleetError> {
+    /// [`SinkManagerError::Unknown`]; when the queue refuses.
+    pub async fn remove(&self, name: &str, deadline: Duration) -> Result<(), SinkManagerError> {
         let mut berths = self.berths.write().await;
         let Some(berth) = berths.remove(name) else { return Err(unknown(name, &berths)) };
         if let Err(error) = berth.close(deadline).await {
@@ -206,8 +206,8 @@ impl Fleet {
     /// Pauses or resumes a sink: while it is paused, at most one entry for each document waits for it.
     ///
     /// # Errors
-    /// [`FleetError::Unknown`]; when the queue refuses.
-    pub async fn set_paused(&self, name: &str, paused: bool) -> Result<(), FleetError> {
+    /// [`SinkManagerError::Unknown`]; when the queue refuses.
+    pub async fn set_paused(&self, name: &str, paused: bool) -> Result<(), SinkManagerError> {
         let mut berths = self.berths.write().await;
         if !berths.contains_key(name) {
             return Err(unknown(name, &berths));
@@ -222,8 +222,8 @@ impl Fleet {
     /// Owes a sink documents again.
     ///
     /// # Errors
-    /// [`FleetError::Unknown`]; [`ReplayError::Busy`] while another replay into its lane runs.
-    pub async fn replay(&self, name: &str, spec: Spec) -> Result<Job, FleetError> {
+    /// [`SinkManagerError::Unknown`]; [`ReplayError::Busy`] while another replay into its lane runs.
+    pub async fn replay(&self, name: &str, spec: Spec) -> Result<Job, SinkManagerError> {
         let berths = self.berths.read().await;
         let berth = berths.get(name).ok_or_else(|| unknown(name, &berths))?;
         Ok(berth.replay.start(spec).await?)
@@ -232,8 +232,8 @@ impl Fleet {
     /// Ends the replay into a sink's lane; answers whether there was one.
     ///
     /// # Errors
-    /// [`FleetError::Unknown`]; when that cannot be stored.
-    pub async fn cancel_replay(&self, name: &str) -> Result<bool, FleetError> {
+    /// [`SinkManagerError::Unknown`]; when that cannot be stored.
+    pub async fn cancel_replay(&self, name: &str) -> Result<bool, SinkManagerError> {
         let berths = self.berths.read().await;
         let berth = berths.get(name).ok_or_else(|| unknown(name, &berths))?;
         Ok(berth.replay.cancel().await?)
@@ -242,8 +242,8 @@ impl Fleet {
     /// The lane and the sink of this name; no sink while it cannot be opened.
     ///
     /// # Errors
-    /// [`FleetError::Unknown`].
-    pub async fn get(&self, name: &str) -> Result<(Arc<dyn WorkQueue>, Option<Arc<dyn Sink>>), FleetError> {
+    /// [`SinkManagerError::Unknown`].
+    pub async fn get(&self, name: &str) -> Result<(Arc<dyn WorkQueue>, Option<Arc<dyn Sink>>), SinkManagerError> {
         let berths = self.berths.read().await;
         if let Some(berth) = berths.get(name) {
             return Ok((Arc::clone(&berth.lane), berth.sink()));
@@ -258,7 +258,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When the queue does not answer.
-    pub async fn names(&self) -> Result<Vec<String>, FleetError> {
+    pub async fn names(&self) -> Result<Vec<String>, SinkManagerError> {
         let names: Vec<String> = self.deps.lanes.lanes().await?.into_iter().map(|lane| lane.name).collect();
         see(&self.seen, names.clone());
         Ok(names)
@@ -274,7 +274,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When the queue does not answer.
-    pub async fn is_being_filled(&self, name: &str) -> Result<bool, FleetError> {
+    pub async fn is_being_filled(&self, name: &str) -> Result<bool, SinkManagerError> {
         let job = NoteLedger::new(Arc::clone(&self.deps.lanes), name).load().await.map_err(ReplayError::from)?;
         Ok(job.is_some_and(|job| job.state == JobState::Running && job.spec == backfill(job.spec.per_s_max)))
     }
@@ -288,7 +288,7 @@ impl Fleet {
     ///
     /// # Errors
     /// When the queue does not answer.
-    pub async fn status(&self) -> Result<Vec<LaneStatus>, FleetError> {
+    pub async fn status(&self) -> Result<Vec<LaneStatus>, SinkManagerError> {
         status(&self.deps, &self.berths).await
     }
 
@@ -307,12 +307,15 @@ impl Fleet {
 }
 
 /// Every lane's status, published as metrics too.
-async fn status(deps: &FleetDeps, berths: &RwLock<BTreeMap<String, Berth>>) -> Result<Vec<LaneStatus>, FleetError> {
+async fn status(
+    deps: &SinkManagerDeps,
+    berths: &RwLock<BTreeMap<String, SinkRuntime>>,
+) -> Result<Vec<LaneStatus>, SinkManagerError> {
     let paused: BTreeMap<String, bool> =
         deps.lanes.lanes().await?.into_iter().map(|lane| (lane.name, lane.paused)).collect();
     let asked: Vec<_> = {
         let berths = berths.read().await;
-        let asked = |(name, berth): (&String, &Berth)| {
+        let asked = |(name, berth): (&String, &SinkRuntime)| {
             let status = berth.status(name, paused.get(name).copied().unwrap_or_default());
             let name = name.clone();
             async move { (name, status.await) }
@@ -333,7 +336,7 @@ async fn status(deps: &FleetDeps, berths: &RwLock<BTreeMap<String, Berth>>) -> R
 }
 
 /// Publishes every lane's numbers, those of lanes whose sink cannot be opened too.
-async fn measure(deps: &FleetDeps, berths: &RwLock<BTreeMap<String, Berth>>, stop: &CancellationToken) {
+async fn measure(deps: &SinkManagerDeps, berths: &RwLock<BTreeMap<String, SinkRuntime>>, stop: &CancellationToken) {
     while stop.run_until_cancelled(deps.clock.sleep(deps.courier.gauge_interval)).await.is_some() {
         if let Some(Err(error)) = stop.run_until_cancelled(status(deps, berths)).await {
             tracing::debug!(problem = chain(&error), "the lanes could not be measured this time");
@@ -347,18 +350,18 @@ pub const fn backfill(per_s_max: Option<u32>) -> Spec {
     Spec { selection: Selection::All, per_s_max, repair: false, empty: false }
 }
 
-fn unknown(name: &str, berths: &BTreeMap<String, Berth>) -> FleetError {
-    FleetError::Unknown { name: name.to_owned(), names: berths.keys().cloned().collect() }
+fn unknown(name: &str, berths: &BTreeMap<String, SinkRuntime>) -> SinkManagerError {
+    SinkManagerError::Unknown { name: name.to_owned(), names: berths.keys().cloned().collect() }
 }
 
-impl Drop for Fleet {
+impl Drop for SinkManager {
     fn drop(&mut self) {
         self.stop.cancel();
     }
 }
 
-impl fmt::Debug for Fleet {
+impl fmt::Debug for SinkManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fleet").field("deps", &self.deps).finish_non_exhaustive()
+        f.debug_struct("SinkManager").field("deps", &self.deps).finish_non_exhaustive()
     }
 }

@@ -51,7 +51,7 @@ pub(crate) async fn wait_fatal(fatal: &watch::Receiver<Option<Arc<str>>>) -> Str
 
 /// The tasks of one stage.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct TaskGroup {
     pub(crate) name: &'static str,
     pub(crate) stop: CancellationToken,
     tracker: TaskTracker,
@@ -59,7 +59,7 @@ pub(crate) struct Stage {
     fatal: Fatal,
 }
 
-impl Stage {
+impl TaskGroup {
     pub(crate) fn new(name: &'static str, fatal: &Fatal) -> Self {
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         Self { name, stop, tracker, aborts: Vec::new(), fatal: fatal.clone() }
@@ -109,7 +109,7 @@ mod tests {
     async fn a_panic_is_reported_and_the_rest_is_drained() {
         let fatal = Fatal::new();
         let mut reported = fatal.subscribe();
-        let mut stage = Stage::new("rebuild", &fatal);
+        let mut stage = TaskGroup::new("rebuild", &fatal);
         let stop = stage.stop.clone();
         stage.spawn(async move {
             stop.cancelled().await;
@@ -124,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn aborting_ends_what_does_not_listen() {
         let fatal = Fatal::new();
-        let mut stage = Stage::new("intake", &fatal);
+        let mut stage = TaskGroup::new("intake", &fatal);
         stage.spawn(std::future::pending());
         stage.abort();
         stage.drain().await;

@@ -10,12 +10,12 @@ const MARKS_MAX: usize = 1_024;
 
 /// When the server was where.
 #[derive(Debug, Default)]
-pub(crate) struct Behind {
+pub(crate) struct Lag {
     /// Time in milliseconds and position, both ascending.
     marks: VecDeque<(u64, u64)>,
 }
 
-impl Behind {
+impl Lag {
     /// Takes note of where both are, and answers the age of the oldest position that is not confirmed; 0 if all is.
     pub(crate) fn age_ms(&mut self, now_ms: u64, server: u64, confirmed: u64) -> u64 {
         while self.marks.front().is_some_and(|(_, position)| *position <= confirmed) {
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn the_oldest_unconfirmed_position_tells_the_age() {
-        let mut behind = Behind::default();
+        let mut behind = Lag::default();
         assert_eq!(behind.age_ms(1_000, 50, 50), 0);
         assert_eq!(behind.age_ms(2_000, 60, 50), 0, "it was seen just now");
         assert_eq!(behind.age_ms(3_000, 70, 50), 1_000);
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_long_outage_is_remembered_in_bounds() {
-        let mut behind = Behind::default();
+        let mut behind = Lag::default();
         for second in 1..=10_000 {
             assert_eq!(behind.age_ms(second * 1_000, second, 0), (second - 1) * 1_000);
             assert!(behind.marks.len() <= MARKS_MAX, "bounded");

@@ -1,7 +1,7 @@
 //! One lane with its sink: the courier, once the sink could be opened, and the replays into the lane.
 
-use super::{FleetDeps, FleetError, LaneStatus};
-use crate::delivery::{Courier, CourierDeps, CourierHandle, LaneReport, count_from_zero};
+use super::{LaneStatus, SinkManagerDeps, SinkManagerError};
+use crate::delivery::{DeliveryWorker, DeliveryWorkerDeps, DeliveryWorkerHandle, LaneReport, count_from_zero};
 use crate::error::{ProjectorError, chain};
 use crate::projector::StopError;
 use crate::replay::{Aim, NoteLedger, Replay, ReplayDeps};
@@ -11,7 +11,7 @@ use millstream_pipeline::sink::Sink;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) struct Berth {
+pub(super) struct SinkRuntime {
     pub(super) lane: Arc<dyn WorkQueue>,
     pub(super) replay: Replay,
     delivery: Delivery,
@@ -20,7 +20,7 @@ pub(super) struct Berth {
 enum Delivery {
     Running {
         sink: Arc<dyn Sink>,
-        courier: CourierHandle,
+        courier: DeliveryWorkerHandle,
     },
     /// Why the sink could not be opened.
     Closed {
@@ -29,14 +29,18 @@ enum Delivery {
 }
 
 /// Opens the sink of a lane.
-pub(super) async fn open_sink(deps: &FleetDeps, name: &str) -> Result<Arc<dyn Sink>, FleetError> {
+pub(super) async fn open_sink(deps: &SinkManagerDeps, name: &str) -> Result<Arc<dyn Sink>, SinkManagerError> {
     let opened = deps.sinks.open(name).await;
-    opened.map_err(|source| FleetError::Sink { name: name.to_owned(), source })
+    opened.map_err(|source| SinkManagerError::Sink { name: name.to_owned(), source })
 }
 
-impl Berth {
+impl SinkRuntime {
     /// A lane whose sink may turn out not to open: then it is tried again.
-    pub(super) async fn open(deps: &FleetDeps, name: &str, lane: Arc<dyn WorkQueue>) -> Result<Self, FleetError> {
+    pub(super) async fn open(
+        deps: &SinkManagerDeps,
+        name: &str,
+        lane: Arc<dyn WorkQueue>,
+    ) -> Result<Self, SinkManagerError> {
         match open_sink(deps, name).await {
             Ok(sink) => Self::with_sink(deps, name, lane, sink).await,
             Err(error) => {
@@ -50,18 +54,18 @@ impl Berth {
     }
 
     pub(super) async fn with_sink(
-        deps: &FleetDeps,
+        deps: &SinkManagerDeps,
         name: &str,
         lane: Arc<dyn WorkQueue>,
         sink: Arc<dyn Sink>,
-    ) -> Result<Self, FleetError> {
+    ) -> Result<Self, SinkManagerError> {
         let replay = replay(deps, name, &lane).await?;
         let courier = start(deps, name, &lane, &sink);
         Ok(Self { lane, replay, delivery: Delivery::Running { sink, courier } })
     }
 
     /// Tries again to open a sink that could not be opened.
-    pub(super) async fn open_again(&mut self, deps: &FleetDeps, name: &str) {
+    pub(super) async fn open_again(&mut self, deps: &SinkManagerDeps, name: &str) {
         let Delivery::Closed { problem } = &mut self.delivery else { return };
         match open_sink(deps, name).await {
             Ok(sink) => {
@@ -95,7 +99,7 @@ impl Berth {
     }
 
     /// What to wait for to learn how it is doing; whoever waits holds nothing of the fleet.
-    pub(super) fn status(&self, name: &str, paused: bool) -> BoxFuture<'static, Result<LaneStatus, FleetError>> {
+    pub(super) fn status(&self, name: &str, paused: bool) -> BoxFuture<'static, Result<LaneStatus, SinkManagerError>> {
         let replay = self.replay.job().as_ref().map(Into::into);
         match &self.delivery {
             Delivery::Running { courier, .. } => {
@@ -105,7 +109,7 @@ impl Berth {
             Delivery::Closed { problem } => {
                 let (lane, name, problem) = (Arc::clone(&self.lane), name.to_owned(), problem.clone());
                 Box::pin(async move {
-                    let stats = lane.stats().await.map_err(ProjectorError::queue("reading a lane's figures"))?;
+                    let stats = lane.stats().await.map_err(ProjectorError::queue("reading a lane's counters"))?;
                     Ok(LaneStatus { report: LaneReport::closed(&name, &stats, problem), paused, replay })
                 })
             }
@@ -121,7 +125,7 @@ impl Berth {
     }
 }
 
-async fn replay(deps: &FleetDeps, name: &str, lane: &Arc<dyn WorkQueue>) -> Result<Replay, FleetError> {
+async fn replay(deps: &SinkManagerDeps, name: &str, lane: &Arc<dyn WorkQueue>) -> Result<Replay, SinkManagerError> {
     let replay = Replay::open(ReplayDeps {
         aim: Aim::Lane,
         queue: Arc::clone(lane),
@@ -133,8 +137,8 @@ async fn replay(deps: &FleetDeps, name: &str, lane: &Arc<dyn WorkQueue>) -> Resu
     Ok(replay.await?)
 }
 
-fn start(deps: &FleetDeps, name: &str, lane: &Arc<dyn WorkQueue>, sink: &Arc<dyn Sink>) -> CourierHandle {
-    Courier::start(CourierDeps {
+fn start(deps: &SinkManagerDeps, name: &str, lane: &Arc<dyn WorkQueue>, sink: &Arc<dyn Sink>) -> DeliveryWorkerHandle {
+    DeliveryWorker::start(DeliveryWorkerDeps {
         name: name.to_owned(),
         lane: Arc::clone(lane),
         sink: Arc::clone(sink),

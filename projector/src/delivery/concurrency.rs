@@ -3,14 +3,14 @@
 
 /// The number of requests that may be under way.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct AdaptiveConcurrency {
     allowed: usize,
     max: usize,
     /// Requests that went well since the number was changed.
     well: usize,
 }
 
-impl Pace {
+impl AdaptiveConcurrency {
     /// Begins with one request at a time and never goes beyond `max`.
     pub(super) fn new(max: usize) -> Self {
         Self { allowed: 1, max: max.max(1), well: 0 }
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn grows_by_one_a_round_and_halves_at_once() {
-        let mut pace = Pace::new(8);
+        let mut pace = AdaptiveConcurrency::new(8);
         let grown: Vec<usize> = (0..12)
             .map(|_| {
                 pace.went_well();

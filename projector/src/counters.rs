@@ -97,15 +97,15 @@ pub(crate) fn eta_ms(left: u64, per_s: u64) -> Option<u64> {
     }
 }
 
-macro_rules! figures {
+macro_rules! counters {
     ($($field:ident: $kind:ident = $name:ident,)*) => {
         /// The counters and levels of one projector, since its start.
         #[derive(Debug)]
-        pub(crate) struct Figures {
+        pub(crate) struct Counters {
             $(pub(crate) $field: $kind,)*
         }
 
-        impl Default for Figures {
+        impl Default for Counters {
             fn default() -> Self {
                 Self { $($field: $kind::new(names::$name),)* }
             }
@@ -113,7 +113,7 @@ macro_rules! figures {
     };
 }
 
-figures! {
+counters! {
     changes: Counter = INTAKE_CHANGES,
     batches: Counter = INTAKE_BATCHES,
     source_failures: Counter = INTAKE_SOURCE_FAILURES,

@@ -23,7 +23,7 @@ const STORES_AFTER_A_CHANGE: u32 = 2;
 
 /// Where the queue stands.
 #[derive(Debug, Default)]
-pub(crate) struct Standing {
+pub(crate) struct ResyncState {
     state: Mutex<State>,
     changed: Notify,
     /// It was said that no watermark can be stored.
@@ -43,7 +43,7 @@ enum State {
     Followed { keeper: ProgressKeeper, kind: PositionKind },
 }
 
-impl Standing {
+impl ResyncState {
     /// The stream begins anew: durably notes that a comparison is owed. To be called before the source is opened anew.
     pub(crate) async fn owe(
         &self,
@@ -78,7 +78,7 @@ impl Standing {
     }
 }
 
-impl Standing {
+impl ResyncState {
     /// The source was closed: until it is open again nothing is recorded. What is owed stays owed.
     pub(crate) async fn forget(&self, context: &Context) {
         let mut state = self.state.lock().await;
@@ -138,7 +138,7 @@ pub(crate) async fn keep(context: &Context, stop: &CancellationToken) -> Result<
             () = context.deps.clock.sleep(pause) => {}
         }
     }
-    context.figures.resyncing.set(0);
+    context.counters.resyncing.set(0);
     Ok(())
 }
 
@@ -162,9 +162,9 @@ async fn compare(
     kind: PositionKind,
 ) -> Result<(), ProjectorError> {
     tracing::info!(cause, "comparing all documents with the cache");
-    context.figures.resyncing.set(1);
+    context.counters.resyncing.set(1);
     let walked = resync::walk(context).await;
-    context.figures.resyncing.set(0);
+    context.counters.resyncing.set(0);
     walked?;
 
     let mut state = context.standing.state.lock().await;
@@ -177,7 +177,7 @@ async fn compare(
     store(context, &Progress { position, watermark: None, origin: origin.clone() }).await?;
     let keeper = keeper(context, origin.clone());
     *state = State::Followed { keeper, kind };
-    let (compared, enqueued) = (context.figures.compared.get(), context.figures.enqueued.get());
+    let (compared, enqueued) = (context.counters.compared.get(), context.counters.enqueued.get());
     tracing::info!(compared, enqueued, "all documents are compared with the cache");
     Ok(())
 }
@@ -214,7 +214,7 @@ async fn advance(context: &Context, rhythm: &mut Rhythm) -> Result<(), Projector
     let idle_ms = context.options().watermark_idle_interval.as_millis() as u64;
     let mut state = context.standing.state.lock().await;
     let State::Followed { keeper, kind } = &mut *state else { return Ok(()) };
-    if !rhythm.is_due(context.figures.changes.get(), context.now_ms(), idle_ms) {
+    if !rhythm.is_due(context.counters.changes.get(), context.now_ms(), idle_ms) {
         return Ok(());
     }
     let placed = match kind {
@@ -233,7 +233,7 @@ async fn advance(context: &Context, rhythm: &mut Rhythm) -> Result<(), Projector
     };
     if stored.map_err(ProjectorError::outbox(ACTION))? {
         rhythm.stored(context.now_ms());
-        context.figures.watermarks.add(1);
+        context.counters.watermarks.add(1);
     }
     Ok(())
 }

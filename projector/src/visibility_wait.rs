@@ -2,7 +2,7 @@
 //!
 //! A hold is keyed by what is waited for, not by how many entries wait. Transactions that are flushed but not visible
 //! number at most `max_connections`; documents that contradict their change record should not exist at all. The table
-//! is bounded all the same: beyond [`HOLDS_MAX`] the oldest knowledge is dropped, which costs an alarm its punctuality
+//! is bounded all the same: beyond [`WAITS_MAX`] the oldest knowledge is dropped, which costs an alarm its punctuality
 //! and nothing else.
 
 use millstream_pipeline::Backoff;
@@ -11,11 +11,11 @@ use std::hash::Hash;
 use std::time::Duration;
 
 /// Holds remembered at most.
-pub(crate) const HOLDS_MAX: usize = 10_000;
+pub(crate) const WAITS_MAX: usize = 10_000;
 
 /// One thing that is waited for.
 #[derive(Debug, Clone, Copy)]
-struct Hold {
+struct VisibilityWait {
     since_ms: u64,
     looked_ms: u64,
     looks: u32,
@@ -35,13 +35,13 @@ pub(crate) struct Verdict {
 
 /// Everything that is waited for.
 #[derive(Debug)]
-pub(crate) struct Holds<K> {
+pub(crate) struct VisibilityWaits<K> {
     backoff: Backoff,
     deadline: Duration,
-    waiting: HashMap<K, Hold>,
+    waiting: HashMap<K, VisibilityWait>,
 }
 
-impl<K: Eq + Hash + Copy> Holds<K> {
+impl<K: Eq + Hash + Copy> VisibilityWaits<K> {
     /// An empty table.
     pub(crate) fn new(backoff: Backoff, deadline: Duration) -> Self {
         Self { backoff, deadline, waiting: HashMap::new() }
@@ -49,11 +49,15 @@ impl<K: Eq + Hash + Copy> Holds<K> {
 
     /// Records one more look in vain at `key`.
     pub(crate) fn still_missing(&mut self, key: K, now_ms: u64) -> Verdict {
-        if self.waiting.len() >= HOLDS_MAX && !self.waiting.contains_key(&key) {
+        if self.waiting.len() >= WAITS_MAX && !self.waiting.contains_key(&key) {
             self.forget_the_youngest_half();
         }
-        let hold =
-            self.waiting.entry(key).or_insert(Hold { since_ms: now_ms, looked_ms: now_ms, looks: 0, alarmed: false });
+        let hold = self.waiting.entry(key).or_insert(VisibilityWait {
+            since_ms: now_ms,
+            looked_ms: now_ms,
+            looks: 0,
+            alarmed: false,
+        });
         hold.looked_ms = now_ms;
         hold.looks = hold.looks.saturating_add(1);
         let waited = Duration::from_millis(now_ms.saturating_sub(hold.since_ms));
@@ -88,7 +92,7 @@ impl<K: Eq + Hash + Copy> Holds<K> {
         ages.sort_unstable();
         let median = ages[ages.len() / 2];
         self.waiting.retain(|_, hold| hold.since_ms < median);
-        if self.waiting.len() >= HOLDS_MAX {
+        if self.waiting.len() >= WAITS_MAX {
             self.waiting.clear();
         }
     }
@@ -98,9 +102,9 @@ impl<K: Eq + Hash + Copy> Holds<K> {
 mod tests {
     use super::*;
 
-    fn holds() -> Holds<u64> {
+    fn holds() -> VisibilityWaits<u64> {
         let backoff = Backoff { base: Duration::from_millis(2), ceiling: Duration::from_millis(250) };
-        Holds::new(backoff, Duration::from_secs(30))
+        VisibilityWaits::new(backoff, Duration::from_secs(30))
     }
 
     #[test]
@@ -130,9 +134,9 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_the_old_holds_are_kept() {
         let mut holds = holds();
-        for key in 0..3 * HOLDS_MAX as u64 {
+        for key in 0..3 * WAITS_MAX as u64 {
             holds.still_missing(key, key);
-            assert!(holds.len() <= HOLDS_MAX);
+            assert!(holds.len() <= WAITS_MAX);
         }
         assert!(holds.still_missing(0, 60_000).alarm, "the oldest hold was remembered");
     }

@@ -1,8 +1,8 @@
 //! The lanes of the queue as they come and go, whoever adds and removes them: taken up, let go, and begun again where the
 //! courier gave up.
 
-use super::berth::Berth;
-use super::{FleetDeps, FleetError, LaneStatus};
+use super::runtime::SinkRuntime;
+use super::{LaneStatus, SinkManagerDeps, SinkManagerError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,13 +11,13 @@ pub(super) type Seen = Arc<Mutex<Vec<String>>>;
 
 /// Takes up the lanes that are to be served and are not, and lets go of those that are gone.
 pub(super) async fn adopt(
-    deps: &FleetDeps,
-    berths: &mut BTreeMap<String, Berth>,
+    deps: &SinkManagerDeps,
+    berths: &mut BTreeMap<String, SinkRuntime>,
     seen: &Seen,
-) -> Result<(), FleetError> {
+) -> Result<(), SinkManagerError> {
     let lanes = deps.lanes.lanes().await?;
     see(seen, lanes.iter().map(|lane| lane.name.clone()).collect());
-    let gone = |(name, berth): &(&String, &Berth)| {
+    let gone = |(name, berth): &(&String, &SinkRuntime)| {
         !lanes.iter().any(|lane| lane.name == **name && lane.epoch == berth.lane.epoch())
     };
     let removed: Vec<String> = berths.iter().filter(gone).map(|(name, _)| name.clone()).collect();
@@ -41,7 +41,7 @@ pub(super) async fn adopt(
             && !berths.contains_key(&info.name)
             && let Some(lane) = deps.lanes.lane(&info.name).await?
         {
-            berths.insert(info.name.clone(), Berth::open(deps, &info.name, lane).await?);
+            berths.insert(info.name.clone(), SinkRuntime::open(deps, &info.name, lane).await?);
         }
     }
     Ok(())

@@ -12,11 +12,11 @@ const REMEMBERED_MAX: usize = 100_000;
 
 /// What is known of requests that were not answered, by document: they may be carried out still.
 #[derive(Debug, Default)]
-pub(super) struct Unanswered(HashMap<i64, Silence>);
+pub(super) struct TimeoutAttribution(HashMap<i64, UnansweredRequest>);
 
 /// A request that was not answered.
 #[derive(Debug, Clone, Copy)]
-struct Silence {
+struct UnansweredRequest {
     /// Until when it may be carried out.
     until_ms: u64,
     /// How many documents it carried.
@@ -27,7 +27,7 @@ struct Silence {
 
 /// How long to wait before trying again.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct RetryLimits {
     /// After one document failed.
     pub(super) poison: Backoff,
     /// After the sink could not be reached or asked for less.
@@ -51,13 +51,13 @@ pub(super) struct Answer<'a> {
     pub(super) now_ms: u64,
 }
 
-impl Unanswered {
+impl TimeoutAttribution {
     /// How many documents the last request with this one carried, if it was not answered.
     pub(super) fn company(&self, document_id: i64) -> Option<usize> {
         self.0.get(&document_id).map(|silence| silence.company)
     }
 
-    fn remember(&mut self, document_id: i64, silence: Silence) {
+    fn remember(&mut self, document_id: i64, silence: UnansweredRequest) {
         if self.0.len() >= REMEMBERED_MAX {
             self.0.clear();
         }
@@ -65,7 +65,7 @@ impl Unanswered {
     }
 
     /// What becomes of the entry.
-    pub(super) fn settle(&mut self, answer: Answer<'_>, patience: &Patience) -> Settled {
+    pub(super) fn settle(&mut self, answer: Answer<'_>, patience: &RetryLimits) -> Settled {
         let Answer { taken, deleted, company, outcome, outages, answered, now_ms } = answer;
         let (id, attempts) = (taken.work.document_id, taken.work.attempts.saturating_add(1));
         let after = |delay: Duration| now_ms.saturating_add(delay.as_millis() as u64);
@@ -76,7 +76,7 @@ impl Unanswered {
         match outcome {
             Outcome::Done | Outcome::Superseded => match self.0.remove(&id) {
                 // The put that was not answered may still come after this delete: delete again when it no longer can.
-                Some(Silence { until_ms, .. }) if deleted && until_ms > now_ms => {
+                Some(UnansweredRequest { until_ms, .. }) if deleted && until_ms > now_ms => {
                     Settled::RetryAt { not_before_ms: until_ms }
                 }
                 _ => Settled::Done,
@@ -84,7 +84,7 @@ impl Unanswered {
             Outcome::Rejected { reason } | Outcome::Retry { cause: RetryCause::Failed, reason } => failed(reason),
             Outcome::Retry { cause: RetryCause::Unanswered, reason } => {
                 let before = self.0.get(&id).map(|silence| silence.answered);
-                self.remember(id, Silence { until_ms: after(patience.request_life_max), company, answered });
+                self.remember(id, UnansweredRequest { until_ms: after(patience.request_life_max), company, answered });
                 // In company nobody knows whose fault it was: next time it goes with fewer. Alone it is to blame only if
                 // the sink had answers for others since it was silent about this one; else it may have none for anybody.
                 if company == 1 && before.is_some_and(|before| before < answered) {
@@ -128,24 +128,30 @@ pub(super) mod tests {
         Taken { ticket: Ticket::new(document_id, 1), work }
     }
 
-    fn patience() -> Patience {
+    fn patience() -> RetryLimits {
         let backoff = |base_ms, ceiling_ms| Backoff {
             base: Duration::from_millis(base_ms),
             ceiling: Duration::from_millis(ceiling_ms),
         };
-        Patience {
+        RetryLimits {
             poison: backoff(1_000, 60_000),
             outage: backoff(100, 5_000),
             request_life_max: Duration::from_secs(30),
         }
     }
 
-    fn settle(unanswered: &mut Unanswered, outcome: Outcome, company: usize, deleted: bool, now_ms: u64) -> Settled {
+    fn settle(
+        unanswered: &mut TimeoutAttribution,
+        outcome: Outcome,
+        company: usize,
+        deleted: bool,
+        now_ms: u64,
+    ) -> Settled {
         settle_after(unanswered, 0, outcome, company, deleted, now_ms)
     }
 
     fn settle_after(
-        unanswered: &mut Unanswered,
+        unanswered: &mut TimeoutAttribution,
         answered: u64,
         outcome: Outcome,
         company: usize,
@@ -159,7 +165,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_the_sink_refuses_counts_and_what_keeps_it_from_answering_does_not() {
-        let mut unanswered = Unanswered::default();
+        let mut unanswered = TimeoutAttribution::default();
         let refused = Outcome::Rejected { reason: "no date".to_owned() };
         let expected = Settled::Failed { not_before_ms: NOW_MS + 2_000, reason: "no date".to_owned() };
         assert_eq!(settle(&mut unanswered, refused, 9, false, NOW_MS), expected);
@@ -171,7 +177,7 @@ pub(super) mod tests {
 
     #[test]
     fn silence_is_blamed_on_a_document_only_when_it_was_alone_and_others_were_answered() {
-        let mut unanswered = Unanswered::default();
+        let mut unanswered = TimeoutAttribution::default();
         let silence = || Outcome::retry(RetryCause::Unanswered, "no answer in 10 s");
         let in_company = settle(&mut unanswered, silence(), 9, false, NOW_MS);
         assert_eq!(in_company, Settled::RetryAt { not_before_ms: NOW_MS + 400 });
@@ -188,7 +194,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_delete_after_silence_is_made_again_when_the_put_can_no_longer_come() {
-        let mut unanswered = Unanswered::default();
+        let mut unanswered = TimeoutAttribution::default();
         settle(&mut unanswered, Outcome::retry(RetryCause::Unanswered, "no answer"), 9, false, NOW_MS);
         let first = settle(&mut unanswered, Outcome::Done, 9, true, NOW_MS + 1);
         assert_eq!(first, Settled::RetryAt { not_before_ms: NOW_MS + 30_000 });

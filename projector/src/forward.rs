@@ -8,7 +8,7 @@ use millstream_pipeline::queue::{Settled, Taken, Ticket};
 
 /// What became of a document in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum RebuildOutcome {
     /// The cache holds the body of this version now, or held it already.
     Cached {
         /// The version that the body was composed at.
@@ -25,12 +25,12 @@ pub(crate) enum Fate {
 }
 
 /// Settles an entry whose document has met its fate.
-pub(crate) fn hand_on(taken: &Taken, fate: Fate) -> (Ticket, Settled) {
+pub(crate) fn forward_to_lanes(taken: &Taken, fate: RebuildOutcome) -> (Ticket, Settled) {
     let settled = match fate {
-        Fate::Cached { version, repaired } => Settled::Deliver { version, deleted: false, repair: repaired },
+        RebuildOutcome::Cached { version, repaired } => Settled::Deliver { version, deleted: false, repair: repaired },
         // The delete has a version of its own, which the ledger of tombstones knows.
-        Fate::Gone => Settled::Deliver { version: taken.work.version, deleted: true, repair: false },
-        Fate::Superseded | Fate::AwaitsStamp => Settled::Done,
+        RebuildOutcome::Gone => Settled::Deliver { version: taken.work.version, deleted: true, repair: false },
+        RebuildOutcome::Superseded | RebuildOutcome::AwaitsStamp => Settled::Done,
     };
     (taken.ticket, settled)
 }

@@ -6,7 +6,7 @@
 
 use crate::context::Context;
 use crate::error::ProjectorError;
-use millstream_outbox::relay::{Term, take_relay, wait_for_turn};
+use millstream_outbox::relay::{FencingEpoch, next_epoch, wait_for_lease};
 use millstream_pipeline::source::SourceStatus;
 use millstream_store::connect::Session;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,13 +20,13 @@ const SILENCE_MAX_SQL: &str = "SET idle_session_timeout = '10s'";
 const CHECK_EVERY_MS: u64 = 1_000;
 
 /// The turn of this process.
-pub(crate) struct Turn {
+pub(crate) struct LeaderLease {
     session: Session,
-    term: Term,
+    term: FencingEpoch,
     checked_at_ms: AtomicU64,
 }
 
-impl Turn {
+impl LeaderLease {
     /// Waits for it, as a standby, for as long as another process has it.
     pub(crate) async fn take(context: &Context) -> Result<Self, ProjectorError> {
         let session = Session::open(context.deps.database.options()).await.map_err(ProjectorError::database(ACTION))?;
@@ -34,8 +34,8 @@ impl Turn {
         let consumer = &context.options().consumer;
         let standby = "another process follows the outbox: this one stands by".to_owned();
         context.set_source_status(SourceStatus { last_error: Some(standby), ..context.source_status() });
-        wait_for_turn(&*session, consumer).await.map_err(ProjectorError::outbox(ACTION))?;
-        let term = take_relay(&*session, consumer).await.map_err(ProjectorError::outbox(ACTION))?;
+        wait_for_lease(&*session, consumer).await.map_err(ProjectorError::outbox(ACTION))?;
+        let term = next_epoch(&*session, consumer).await.map_err(ProjectorError::outbox(ACTION))?;
         tracing::info!(consumer, term = term.number(), "this process follows the outbox from now on");
         context.set_source_status(SourceStatus { last_error: None, ..context.source_status() });
         context.set_term(Some(term.clone()));

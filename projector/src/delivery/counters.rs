@@ -2,8 +2,8 @@
 
 use super::Shared;
 use super::round::{Found, Round};
+use crate::counters::eta_ms;
 use crate::error::ProjectorError;
-use crate::figures::eta_ms;
 use crate::metrics as names;
 use crate::status::ErrorReport;
 use millstream_pipeline::queue::QueueStats;
@@ -76,7 +76,7 @@ impl LaneReport {
 
 /// Counters and levels of one lane.
 #[derive(Debug)]
-pub(crate) struct LaneFigures {
+pub(crate) struct LaneCounters {
     lane: String,
     delivered: AtomicU64,
     superseded: AtomicU64,
@@ -89,7 +89,7 @@ pub(crate) struct LaneFigures {
     last_error: Mutex<Option<ErrorReport>>,
 }
 
-impl LaneFigures {
+impl LaneCounters {
     pub(super) fn new(lane: &str) -> Self {
         let zero = || AtomicU64::new(0);
         count_from_zero(lane);
@@ -185,23 +185,23 @@ pub(crate) fn count_from_zero(lane: &str) {
 
 /// Measures the rate until it is told to stop.
 pub(super) async fn measure(shared: &Shared, stop: &CancellationToken) -> Result<(), ProjectorError> {
-    let figures = &shared.figures;
+    let counters = &shared.counters;
     let mut before = (shared.now_ms(), 0);
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = shared.deps.clock.sleep(shared.deps.options.gauge_interval) => {}
         }
-        let now = (shared.now_ms(), figures.delivered.load(Ordering::Relaxed));
+        let now = (shared.now_ms(), counters.delivered.load(Ordering::Relaxed));
         let per_s = (now.1 - before.1) * 1_000 / now.0.saturating_sub(before.0).max(1);
-        figures.delivered_per_s.store(per_s, Ordering::Relaxed);
+        counters.delivered_per_s.store(per_s, Ordering::Relaxed);
         before = now;
     }
 }
 
 pub(super) async fn report(shared: &Shared, fatal: Option<String>) -> Result<LaneReport, ProjectorError> {
-    let stats = shared.deps.lane.stats().await.map_err(ProjectorError::queue("reading a lane's figures"))?;
-    let figures = &shared.figures;
+    let stats = shared.deps.lane.stats().await.map_err(ProjectorError::queue("reading a lane's counters"))?;
+    let counters = &shared.counters;
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     Ok(LaneReport {
         name: shared.deps.name.clone(),
@@ -212,16 +212,16 @@ pub(super) async fn report(shared: &Shared, fatal: Option<String>) -> Result<Lan
         quarantined: stats.quarantined,
         unreadable: stats.unreadable,
         oldest_age_ms: stats.oldest_age_ms,
-        delivered: get(&figures.delivered),
-        delivered_per_s: get(&figures.delivered_per_s),
-        version: get(&figures.version),
-        superseded: get(&figures.superseded),
-        retried: get(&figures.retried),
-        rejected: get(&figures.rejected),
-        concurrency: get(&figures.concurrency),
-        requests: get(&figures.requests),
-        eta_ms: eta_ms(stats.depth, get(&figures.delivered_per_s)),
-        last_error: figures.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        delivered: get(&counters.delivered),
+        delivered_per_s: get(&counters.delivered_per_s),
+        version: get(&counters.version),
+        superseded: get(&counters.superseded),
+        retried: get(&counters.retried),
+        rejected: get(&counters.rejected),
+        concurrency: get(&counters.concurrency),
+        requests: get(&counters.requests),
+        eta_ms: eta_ms(stats.depth, get(&counters.delivered_per_s)),
+        last_error: counters.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         fatal,
     })
 }

@@ -15,7 +15,7 @@ pub(crate) struct Requirement {
 
 /// What to do about an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Judgement {
+pub(crate) enum RebuildDecision {
     /// Its commit arrived before other sessions can see it: look again shortly, never call it done (`rules.md` 6).
     NotVisible,
     /// The document is gone, and its cached row with it.
@@ -31,15 +31,15 @@ pub(crate) enum Judgement {
 
 impl Requirement {
     /// Judges by the head that the snapshot holds of the document, if it holds any.
-    pub(crate) fn judge(self, head: Option<&DocumentHead>) -> Judgement {
+    pub(crate) fn decide(self, head: Option<&DocumentHead>) -> RebuildDecision {
         match head {
-            _ if !self.visible => Judgement::NotVisible,
-            None => Judgement::Gone,
+            _ if !self.visible => RebuildDecision::NotVisible,
+            None => RebuildDecision::Gone,
             // A DocumentId is never used again: a visible delete leaves no head.
-            Some(_) if self.deleted => Judgement::Contradicted,
-            Some(head) if head.content_version < self.version => Judgement::Contradicted,
-            Some(head) if head.is_overtaken() => Judgement::AwaitsStamp,
-            Some(_) => Judgement::Compose,
+            Some(_) if self.deleted => RebuildDecision::Contradicted,
+            Some(head) if head.content_version < self.version => RebuildDecision::Contradicted,
+            Some(head) if head.is_overtaken() => RebuildDecision::AwaitsStamp,
+            Some(_) => RebuildDecision::Compose,
         }
     }
 }
@@ -68,29 +68,29 @@ mod tests {
         for head in [None, Some(head(10, 10)), Some(head(12, 15))] {
             for deleted in [false, true] {
                 let requirement = Requirement { version: 10, deleted, visible: false };
-                assert_eq!(requirement.judge(head.as_ref()), Judgement::NotVisible);
+                assert_eq!(requirement.decide(head.as_ref()), RebuildDecision::NotVisible);
             }
         }
     }
 
     #[test]
     fn a_missing_row_is_done_a_present_one_of_a_deleted_document_is_not() {
-        assert_eq!(requires(10).judge(None), Judgement::Gone);
+        assert_eq!(requires(10).decide(None), RebuildDecision::Gone);
         let deleted = Requirement { version: 10, deleted: true, visible: true };
-        assert_eq!(deleted.judge(None), Judgement::Gone);
-        assert_eq!(deleted.judge(Some(&head(9, 9))), Judgement::Contradicted);
+        assert_eq!(deleted.decide(None), RebuildDecision::Gone);
+        assert_eq!(deleted.decide(Some(&head(9, 9))), RebuildDecision::Contradicted);
     }
 
     #[test]
     fn below_the_effective_version_nothing_is_composed() {
-        assert_eq!(requires(10).judge(Some(&head(10, 12))), Judgement::AwaitsStamp);
-        assert_eq!(requires(10).judge(Some(&head(11, 11))), Judgement::Compose);
-        assert_eq!(requires(10).judge(Some(&head(10, 10))), Judgement::Compose);
+        assert_eq!(requires(10).decide(Some(&head(10, 12))), RebuildDecision::AwaitsStamp);
+        assert_eq!(requires(10).decide(Some(&head(11, 11))), RebuildDecision::Compose);
+        assert_eq!(requires(10).decide(Some(&head(10, 10))), RebuildDecision::Compose);
     }
 
     #[test]
     fn rows_behind_a_visible_change_are_a_contradiction_also_below_a_cascade() {
-        assert_eq!(requires(10).judge(Some(&head(9, 9))), Judgement::Contradicted);
-        assert_eq!(requires(10).judge(Some(&head(9, 12))), Judgement::Contradicted);
+        assert_eq!(requires(10).decide(Some(&head(9, 9))), RebuildDecision::Contradicted);
+        assert_eq!(requires(10).decide(Some(&head(9, 12))), RebuildDecision::Contradicted);
     }
 }

@@ -6,12 +6,12 @@ use futures::future::{BoxFuture, FutureExt};
 use millstream_pipeline::clock::SystemClock;
 use millstream_pipeline::queue::{Lanes, MemoryQueue, QueueError, WorkQueue};
 use millstream_pipeline::sink::{MemorySink, Sink, SinkError};
-use millstream_projector::delivery::CourierOptions;
-use millstream_projector::fleet::{Fleet, FleetDeps, FleetError, SinkFactory, backfill};
+use millstream_projector::delivery::DeliveryWorkerOptions;
 use millstream_projector::replay::{
     Aim, FileLedger, Job, JobState, Ledger, LedgerError, Replay, ReplayDeps, ReplayError, ReplayOptions, Selection,
     Spec, count,
 };
+use millstream_projector::sink_manager::{SinkFactory, SinkManager, SinkManagerDeps, SinkManagerError, backfill};
 use millstream_testkit::{wait_for, wait_until};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,24 +40,24 @@ impl SinkFactory for Maps {
     }
 }
 
-pub(super) async fn fleet(town: &Town, maps: &Arc<Maps>) -> Fleet {
+pub(super) async fn fleet(town: &Town, maps: &Arc<Maps>) -> SinkManager {
     fleet_of(town, Arc::<Maps>::clone(maps)).await
 }
 
-async fn fleet_of(town: &Town, sinks: Arc<dyn SinkFactory>) -> Fleet {
-    let deps = FleetDeps {
+async fn fleet_of(town: &Town, sinks: Arc<dyn SinkFactory>) -> SinkManager {
+    let deps = SinkManagerDeps {
         lanes: Arc::<MemoryQueue>::clone(&town.queue),
         sinks,
         database: town.bed.db().clone(),
         clock: Arc::new(SystemClock),
-        courier: CourierOptions::default(),
+        courier: DeliveryWorkerOptions::default(),
         replay: ReplayOptions { page: 7, ..ReplayOptions::default() },
         serves: Arc::new(|_| true),
     };
-    Fleet::start(deps).await.expect("a fleet")
+    SinkManager::start(deps).await.expect("a fleet")
 }
 
-async fn wait_replayed(fleet: &Fleet, name: &str) -> u64 {
+async fn wait_replayed(fleet: &SinkManager, name: &str) -> u64 {
     wait_for("the replay to end", PATIENCE, || async {
         let lanes = fleet.status().await.expect("a status");
         let replay = lanes.into_iter().find(|lane| lane.report.name == name)?.replay?;
@@ -77,7 +77,7 @@ async fn a_sink_that_is_added_is_filled_and_followed_and_can_go_again() {
     let fleet = fleet(&town, &maps).await;
 
     let refused = fleet.add("nowhere", None).await.expect_err("it is not configured");
-    assert!(matches!(refused, FleetError::Sink { .. }), "{refused}");
+    assert!(matches!(refused, SinkManagerError::Sink { .. }), "{refused}");
     assert!(fleet.names().await.expect("names").is_empty(), "nothing was added");
 
     fleet.add("search", Some(backfill(None))).await.expect("it is added");
@@ -86,10 +86,10 @@ async fn a_sink_that_is_added_is_filled_and_followed_and_can_go_again() {
     let documents = town.bed.value::<i64>(r#"SELECT count(*) FROM "dms"."Document""#).await as u64;
     let replayed = wait_replayed(&fleet, "search").await;
     assert!(replayed >= documents, "all documents and the tombstone: {replayed} of {documents}");
-    assert!(matches!(fleet.add("search", None).await, Err(FleetError::Exists(_))));
+    assert!(matches!(fleet.add("search", None).await, Err(SinkManagerError::Exists(_))));
 
     fleet.remove("search", PATIENCE).await.expect("it is removed");
-    assert!(matches!(fleet.set_paused("search", true).await, Err(FleetError::Unknown { .. })));
+    assert!(matches!(fleet.set_paused("search", true).await, Err(SinkManagerError::Unknown { .. })));
     assert!(town.queue.lanes().await.expect("lanes").is_empty());
     fleet.stop(PATIENCE).await.expect("it stops");
 }
@@ -128,7 +128,7 @@ async fn a_replay_goes_on_where_it_was_stopped_and_keeps_to_its_rate() {
     let first = fleet(&town, &maps).await;
     first.add("search", Some(backfill(Some(40)))).await.expect("it is added");
     let busy = first.replay("search", backfill(None)).await.expect_err("one runs");
-    assert!(matches!(busy, FleetError::Replay(ReplayError::Busy { total: 60, .. })), "{busy}");
+    assert!(matches!(busy, SinkManagerError::Replay(ReplayError::Busy { total: 60, .. })), "{busy}");
     let done = || async {
         let lanes = first.status().await.expect("a status");
         lanes[0].replay.as_ref().map_or(0, |replay| replay.done)
