@@ -2,7 +2,7 @@
 //!
 //! An entry whose body the cache holds, or whose document is gone, moves into the lanes of the sinks in the same durable
 //! step that ends it here. The other fates are nobody else's business: a body below the effective version belongs to no
-//! copy (`rules.md` 5), and a superseded one is followed by its successor.
+//! copy (docs/design/rules.md#rule-5), and a superseded one is followed by its successor.
 
 use millstream_pipeline::queue::{Settled, Taken, Ticket};
 

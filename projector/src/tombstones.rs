@@ -4,7 +4,8 @@
 //! backfill that walks the ledger, a proof that asks why a sink holds what the cache does not. So a tombstone goes only
 //! when it is older than the operator's period, which is longer than any sink remembers deletes by itself, and only after
 //! everything that was committed before the look has left the stage and every lane there is, paused lanes and those of
-//! all generations too, and while no replay walks (`rules.md` 31). Otherwise all of them stay, until the next look.
+//! all generations too, and while no replay walks
+//! (docs/design/rules.md#rule-31). Otherwise all of them stay, until the next look.
 //!
 //! What is left to know of a delete then: entries in quarantine carry it themselves, and an entry of a document that is
 //! neither there nor in the ledger ends as a delete ([`crate::delivery`]).

@@ -1,4 +1,5 @@
-//! Who is being waited for, and since when: the memory behind "read again, with a deadline and an alarm" (`rules.md` 6).
+//! Who is being waited for, and since when: the memory behind "read again, with a deadline and an alarm"
+//! (docs/design/rules.md#rule-6).
 //!
 //! A hold is keyed by what is waited for, not by how many entries wait. Transactions that are flushed but not visible
 //! number at most `max_connections`; documents that contradict their change record should not exist at all. The table

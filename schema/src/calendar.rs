@@ -1,4 +1,5 @@
-//! Dates, times and date-times as clients write them, in bodies and in queries alike: one reading of each (`rules.md` 26).
+//! Dates, times and date-times as clients write them, in bodies and in queries alike: one reading of each
+//! (docs/design/rules.md#rule-26).
 //!
 //! Not a [`jiff::Timestamp`] for date-times: those end a day before the year 9999 does, and clients write its last second
 //! for "without end".

@@ -1,4 +1,4 @@
-//! ReferentialIds: UUID version 5 over a document's natural identity (facts 2).
+//! ReferentialIds: UUID version 5 over a document's natural identity (docs/design/edfi-identity.md#edfi-2).
 //!
 //! The name that is hashed is `ProjectName ResourceName path=value#path=value…` without a separator before the first
 //! path, the elements in the order of the target's `identityJsonPaths`. Values come in canonical: text as it is in the
@@ -10,7 +10,8 @@ use uuid::Uuid;
 /// The namespace of every ReferentialId.
 pub const NAMESPACE: Uuid = Uuid::from_u128(0xedf1_edf1_3df1_3df1_3df1_3df1_edf1_edf1);
 
-/// The single identity path of a descriptor, in descriptor documents and in references to them (facts 2.5).
+/// The single identity path of a descriptor, in descriptor documents and in references to them
+/// (docs/design/edfi-identity.md#edfi-2.5).
 pub const DESCRIPTOR_PATH: &str = "$.descriptor";
 
 /// Fraction digits that a canonical number may have.
@@ -51,7 +52,8 @@ pub fn is_descriptor_path(path: &str) -> bool {
     path.ends_with("Descriptor") || path.ends_with("Descriptor]")
 }
 
-/// Lower-cases a descriptor URI one character for one (`rules.md` 22), the same on every machine and in every locale.
+/// Lower-cases a descriptor URI one character for one
+/// (docs/design/rules.md#rule-22), the same on every machine and in every locale.
 ///
 /// A character whose lower case is more than one character (only U+0130) stays as it is.
 pub fn lower_uri(uri: &str) -> String {

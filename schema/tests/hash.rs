@@ -1,4 +1,4 @@
-//! Fingerprints against published and worked vectors (facts 3).
+//! Fingerprints against published and worked vectors (docs/design/edfi-schema.md#edfi-3).
 
 mod support;
 

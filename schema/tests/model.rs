@@ -1,4 +1,5 @@
-//! The relational model: counts that the design pages name, the shapes of facts 4, the DDL of the small schema, and the
+//! The relational model: counts that the design pages name, the shapes of
+//! docs/design/edfi-model.md#edfi-4, the DDL of the small schema, and the
 //! same bytes in any order (invariant SAME-BYTES).
 
 mod support;

@@ -223,7 +223,8 @@ fn an_extension_that_leaves_its_room() {
     });
 }
 
-/// `rules.md` 18: an extension's constraints may name members of the resource that it extends, and must name some.
+/// docs/design/rules.md#rule-18: an extension's constraints may name members of the resource that it extends, and must
+/// name some.
 #[test]
 fn extension_paths_are_checked_against_the_merged_schema() {
     refused_alone(EXTENSION, "studentSectionAssociations.equalityConstraints[0].targetJsonPath", "no value", |f| {

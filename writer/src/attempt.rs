@@ -1,4 +1,6 @@
-//! One attempt at a write, and when to make another (`rules.md` 11, facts 7.7).
+//! One attempt at a write, and when to make another
+//! (docs/design/rules.md#rule-11,
+//! docs/design/edfi-identity.md#edfi-7.7).
 
 use crate::error::WriteError;
 use millstream_store::error::ErrorKind;

@@ -113,7 +113,8 @@ impl Delete<'_> {
         }
     }
 
-    /// Names every type that refers to the document (facts 6.8). If there is none any more, the delete is tried again.
+    /// Names every type that refers to the document
+    /// (docs/design/edfi-api.md#edfi-6.8). If there is none any more, the delete is tried again.
     async fn refuse(&self, document_id: i64) -> Result<Written, AttemptError> {
         let client = self.database.get().await?;
         let rows = if self.resource.is_descriptor {
@@ -130,7 +131,8 @@ impl Delete<'_> {
         }
     }
 
-    /// One `EXISTS` for each compiled descriptor column of this type (`rules.md` 14): descriptors have no edges.
+    /// One `EXISTS` for each compiled descriptor column of this type
+    /// (docs/design/rules.md#rule-14): descriptors have no edges.
     fn descriptor_uses(&self, document_id: i64) -> impl Iterator<Item = String> {
         let mut resources: Vec<&ResourcePlan> = self.mapping.resources.iter().collect();
         resources.sort_by_key(|r| (&r.project_name, &r.resource_name));

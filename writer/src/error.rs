@@ -1,4 +1,5 @@
-//! Why a write was refused. Each variant is one problem type of facts 6.7; nothing was written in any of them.
+//! Why a write was refused. Each variant is one problem type of
+//! docs/design/edfi-api.md#edfi-6.7; nothing was written in any of them.
 
 use millstream_store::error::StoreError;
 use std::collections::BTreeMap;
@@ -51,7 +52,8 @@ pub enum WriteError {
         /// Names of the referring resource types, in order.
         resources: Vec<String>,
     },
-    /// 409 `identity-conflict`: the rename is too large, or would break a document that depends on it (`rules.md` 12, 13).
+    /// 409 `identity-conflict`: the rename is too large, or would break a document that depends on it
+    /// (docs/design/rules.md#rule-12, docs/design/rules.md#rule-13).
     #[error("the identity change was refused")]
     RenameRefused {
         /// For the client: the size, or the constraint and the first documents.

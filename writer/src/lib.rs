@@ -1,7 +1,8 @@
 //! A document in; rows, identity, edges and an outbox row out, in one transaction.
 //!
 //! What it is: the only code that changes documents. A body is parsed, coerced, pruned and validated ([`body`]), its
-//! references are resolved in one statement, and what is stored follows `rules.md` 1 to 15: two phases, locks in one
+//! references are resolved in one statement, and what is stored follows
+//! docs/design/rules.md#rule-1 to docs/design/rules.md#rule-15: two phases, locks in one
 //! order, versions drawn under the row lock, identity changes with their whole closure ([`identity`]). Statements are
 //! set-based throughout: their number does not grow with the number of rows.
 //!

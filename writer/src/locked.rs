@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSqlOwned;
 
-/// Draws one version. Only under the document's row lock (`rules.md` 1).
+/// Draws one version. Only under the document's row lock (docs/design/rules.md#rule-1).
 pub(crate) const DRAW_VERSION: &str = r#"SELECT nextval('"dms"."ChangeVersionSequence"')"#;
 /// Locks a document's row against other versions of it.
 pub(crate) const LOCK_DOCUMENT: &str =
@@ -25,7 +25,7 @@ pub(crate) async fn abandon<T>(session: Session, reason: impl Into<AttemptError>
     Err(reason.into())
 }
 
-/// `If-Match` wins where both are sent; it fails on a document that does not exist (facts 6.6).
+/// `If-Match` wins where both are sent; it fails on a document that does not exist (docs/design/edfi-api.md#edfi-6.6).
 pub(crate) fn check_preconditions(preconditions: &Preconditions, current: Option<i64>) -> Result<(), WriteError> {
     if let Some(wanted) = &preconditions.if_match {
         let matches = current.is_some_and(|version| wanted.matches(version));

@@ -1,6 +1,6 @@
 //! Bounds of the writer.
 
-/// How large an identity change may be (`rules.md` 12).
+/// How large an identity change may be (docs/design/rules.md#rule-12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriterOptions {
     /// `identity.closure_max`: documents whose ReferentialId one rename may rewrite.

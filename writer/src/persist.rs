@@ -49,7 +49,7 @@ pub(crate) struct IdentityRow {
     pub(crate) values: Vec<String>,
 }
 
-/// The identity rows of one document: its own, and that of its superclass (facts 2.6).
+/// The identity rows of one document: its own, and that of its superclass (docs/design/edfi-identity.md#edfi-2.6).
 pub(crate) fn identity_rows(resource: &ResourcePlan, document_id: i64, values: &[String]) -> Vec<IdentityRow> {
     let plan = &resource.identity;
     let hashed: Vec<String> = plan

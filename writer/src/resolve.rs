@@ -185,7 +185,7 @@ impl Binding {
     }
 
     /// `IdentityValues` as they are stored: the body's own scalars, and what the targets have (a descriptor keeps the
-    /// casing of its document, `rules.md` 15).
+    /// casing of its document, docs/design/rules.md#rule-15).
     pub(crate) fn identity_values(
         &self,
         resource: &ResourcePlan,

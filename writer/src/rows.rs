@@ -120,7 +120,8 @@ pub(crate) fn add_replacements(pipeline: &mut Pipeline<'_>, resource: &ResourceP
         let sql = if at > 0 {
             &table.insert_sql
         } else if resource.is_descriptor {
-            // The URI is immutable; a difference in case is accepted and the stored casing stays (facts 6.9).
+            // The URI is immutable; a difference in case is accepted and the stored casing stays
+            // (docs/design/edfi-api.md#edfi-6.9).
             DESCRIPTOR_UPDATE
         } else {
             &table.update_sql
@@ -133,7 +134,8 @@ pub(crate) fn add_replacements(pipeline: &mut Pipeline<'_>, resource: &ResourceP
 
 const DESCRIPTOR_UPDATE: &str = r#"UPDATE "dms"."Descriptor" AS t SET "ShortDescription" = u.c2, "Description" = u.c3, "EffectiveBeginDate" = u.c4, "EffectiveEndDate" = u.c5 FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::date[], $7::date[], $8::text[], $9::text[], $10::int4[]) AS u(k0, c0, c1, c2, c3, c4, c5, c6, c7, c8) WHERE t."DocumentId" = u.k0"#;
 
-/// The hash of the resolved rows (`rules.md` 10): equal exactly if the stored rows would be. For descriptors the casing
+/// The hash of the resolved rows
+/// (docs/design/rules.md#rule-10): equal exactly if the stored rows would be. For descriptors the casing
 /// of the URI is left out: it is not written again.
 pub(crate) fn content_hash(resource: &ResourcePlan, flat: &FlatDocument, binding: &Binding) -> Vec<u8> {
     let mut hash = Sha256::new();

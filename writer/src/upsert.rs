@@ -1,4 +1,5 @@
-//! POST and PUT: two phases (`rules.md` 9). A read-only snapshot answers what changes nothing, without a lock and without
+//! POST and PUT: two phases
+//! (docs/design/rules.md#rule-9). A read-only snapshot answers what changes nothing, without a lock and without
 //! WAL; otherwise a transaction locks, reads everything again, and writes.
 
 use crate::attempt::AttemptError;

@@ -1,4 +1,4 @@
-//! The kinds of problem: status, type and title (facts 6.7).
+//! The kinds of problem: status, type and title (docs/design/edfi-api.md#edfi-6.7).
 
 use axum::http::StatusCode;
 

@@ -1,4 +1,4 @@
-//! Problem documents: how every refusal and failure looks to a client (facts 6.7).
+//! Problem documents: how every refusal and failure looks to a client (docs/design/edfi-api.md#edfi-6.7).
 //!
 //! A [`Problem`] has two sides. What stands in the document is for the client; what [`Problem::because`] was told is for
 //! the log alone, under the same correlation id. Both meet only here.

@@ -1,6 +1,7 @@
 //! Entity tags: `If-Match`, `If-None-Match`, and the `ETag` of an answer.
 //!
-//! A tag is a version in quotes. Weak tags are taken like strong ones and quotes may be missing (facts 6.6): a version
+//! A tag is a version in quotes. Weak tags are taken like strong ones and quotes may be missing
+//! (docs/design/edfi-api.md#edfi-6.6): a version
 //! names one body exactly, so there is nothing weak about it.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};

@@ -5,7 +5,8 @@ use crate::problem::{Problem, ProblemKind, SEE_ERRORS};
 use millstream_store::query::QueryRequest;
 use percent_encoding::percent_decode;
 
-/// Reads a raw query string. The names of paging parameters are case-sensitive, those of fields are not (facts 9); a
+/// Reads a raw query string. The names of paging parameters are case-sensitive, those of fields are not
+/// (docs/design/edfi-api.md#edfi-9); a
 /// name may stand only once. Whether a field exists is not decided here.
 pub(crate) fn read_query(raw: Option<&str>, options: &ApiOptions) -> Result<QueryRequest, Problem> {
     let mut reader = Reader { options, request: QueryRequest::default(), seen: Vec::new(), errors: Vec::new() };

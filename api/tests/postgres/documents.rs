@@ -18,7 +18,8 @@ async fn create(site: &Site, collection: &str, body: &Value) -> Answer {
     answer
 }
 
-/// Equal but for what a round trip may change (`rules.md` 27): the order of members, the spelling of numbers, the case of
+/// Equal but for what a round trip may change
+/// (docs/design/rules.md#rule-27): the order of members, the spelling of numbers, the case of
 /// descriptor URIs. Server members of `read` are left out by the caller.
 fn is_same(posted: &Value, read: &Value) -> bool {
     match (posted, read) {

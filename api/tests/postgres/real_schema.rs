@@ -45,5 +45,5 @@ async fn every_field_can_be_asked_for() {
     });
     let unsupported: usize = answers.buffer_unordered(8).fold(0, |sum, one| std::future::ready(sum + one)).await;
     assert!(asked > 3_000, "{asked}");
-    assert_eq!(unsupported, 2, "the two paths of the Sample schema that exist nowhere (rules.md 16)");
+    assert_eq!(unsupported, 2, "the two paths of the Sample schema that exist nowhere (docs/design/rules.md#rule-16)");
 }

@@ -1,4 +1,5 @@
-//! What may differ between a document as it was posted and as it is read (`rules.md` 27): server members, member order,
+//! What may differ between a document as it was posted and as it is read
+//! (docs/design/rules.md#rule-27): server members, member order,
 //! the spelling of numbers, the case of descriptor URIs, and members that say nothing or that the schema does not know.
 
 use millstream_schema::referential::canonical_number;

@@ -24,7 +24,8 @@ pub struct Work {
     pub rebuild: bool,
     /// Its identity changed: there may be open cascades of this document to work off.
     pub cascade: bool,
-    /// Whatever a copy holds at this very version may be damaged, and is to be overwritten (`rules.md` 5).
+    /// Whatever a copy holds at this very version may be damaged, and is to be overwritten
+    /// (docs/design/rules.md#rule-5).
     pub repair: bool,
     /// Nobody waits for it: it was only touched by a cascade.
     pub low_priority: bool,

@@ -3,10 +3,11 @@
 //! A row of `dms.Cascade` says: document m was renamed at version c, and its referrers beyond `Cursor` have not been
 //! reached. A page takes the next referrers in key order, stamps those whose version is below c with **c itself**, leaves a
 //! `touch` in the outbox for each, and moves the cursor, all or nothing: a crash repeats a page and finds nothing to do
-//! (`rules.md` 2).
+//! (docs/design/rules.md#rule-2).
 //!
 //! Why c and not a version of its own: readers have been shown the referrers under c since the rename became visible
-//! (the effective version, `rules.md` 3), so the stamp changes no etag. Why no `FOR SHARE` on the renamed document: renames
+//! (the effective version,
+//! docs/design/rules.md#rule-3), so the stamp changes no etag. Why no `FOR SHARE` on the renamed document: renames
 //! become visible in the order of their versions, and any writer of a referrer holds the renamed document's lock while
 //! it draws, so its version is above c and `< c` passes it by. For the same reason the edge needs no second look once
 //! the row is locked: a document that was pointed elsewhere meanwhile is above c too.

@@ -16,12 +16,13 @@ pub(crate) struct Requirement {
 /// What to do about an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RebuildDecision {
-    /// Its commit arrived before other sessions can see it: look again shortly, never call it done (`rules.md` 6).
+    /// Its commit arrived before other sessions can see it: look again shortly, never call it done
+    /// (docs/design/rules.md#rule-6).
     NotVisible,
     /// The document is gone, and its cached row with it.
     Gone,
     /// An open cascade has not reached the document: a body composed now would bear a label that readers no longer see.
-    /// It is neither cached nor delivered; the stamp brings another entry (`rules.md` 5).
+    /// It is neither cached nor delivered; the stamp brings another entry (docs/design/rules.md#rule-5).
     AwaitsStamp,
     /// The transaction is visible and the rows are still older than it: this cannot be. Look again, with a deadline.
     Contradicted,

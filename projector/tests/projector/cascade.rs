@@ -1,4 +1,4 @@
-//! Cascades over hand-made rows: `rules.md` 2 needs no resource tables.
+//! Cascades over hand-made rows: docs/design/rules.md#rule-2 needs no resource tables.
 
 use super::support::Bed;
 use millstream_projector::cascade::{CascadePage, work_off_page};

@@ -1,4 +1,4 @@
-//! Which body is stored under which version: `rules.md` 5 and 7.
+//! Which body is stored under which version: docs/design/rules.md#rule-5 and docs/design/rules.md#rule-7.
 
 use super::support::{Bed, HandSource, PATIENCE, homeroom_of, period};
 use millstream_outbox::Xid8;

@@ -1,4 +1,4 @@
-//! The read-back race, made on purpose: `rules.md` 6.
+//! The read-back race, made on purpose: docs/design/rules.md#rule-6.
 
 use super::support::{Bed, HandSource, PATIENCE};
 use millstream_pipeline::{Change, ChangeKind};

@@ -1,4 +1,4 @@
-//! Canonical JSON (facts 3.1): the bytes that a project's fingerprint is taken of.
+//! Canonical JSON (docs/design/edfi-schema.md#edfi-3.1): the bytes that a project's fingerprint is taken of.
 //!
 //! Keys are sorted by UTF-16 code unit, nothing is indented, numbers keep their source text, and strings are escaped as
 //! .NET's relaxed JSON encoder does it. Upstream computes its hashes that way; a byte more or less is another hash.

@@ -1,4 +1,6 @@
-//! Fingerprints (facts 3): a project's hash, the effective schema's hash, resource keys and their seed hash.
+//! Fingerprints
+//! (docs/design/edfi-schema.md#edfi-3): a project's hash, the effective schema's hash, resource keys and their seed
+//! hash.
 
 use super::canonical;
 use super::raw::{ProjectSchema, ResourceKey};

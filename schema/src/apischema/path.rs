@@ -1,4 +1,4 @@
-//! JSON paths of ApiSchema files: `$`, then `.name` and `[*]` only (facts 4.7).
+//! JSON paths of ApiSchema files: `$`, then `.name` and `[*]` only (docs/design/edfi-model.md#edfi-4.7).
 
 /// One step of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! The files' shapes as they are on disk (facts 1), maps ordered by key so that nothing depends on the order of keys.
+//! The files' shapes as they are on disk
+//! (docs/design/edfi-schema.md#edfi-1), maps ordered by key so that nothing depends on the order of keys.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -45,7 +46,7 @@ pub struct AbstractResource {
     pub identity_path_order: Vec<String>,
 }
 
-/// One resource, descriptor, school year enumeration or resource extension (facts 1.3).
+/// One resource, descriptor, school year enumeration or resource extension (docs/design/edfi-schema.md#edfi-1.3).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceSchema {
@@ -113,13 +114,14 @@ pub struct ResourceSchema {
     /// Naming overrides.
     #[serde(default)]
     pub relational: Option<Relational>,
-    /// `_ext` fragments that this extension merges into its base (facts 1.3).
+    /// `_ext` fragments that this extension merges into its base (docs/design/edfi-schema.md#edfi-1.3).
     #[serde(default)]
     pub common_extension_overrides: Vec<CommonExtensionOverride>,
 }
 
-/// An entry of `documentPathsMapping` (facts 1.4). `isPartOfIdentity` and `isRequired` are not read: they disagree with
-/// `identityJsonPaths` and the JSON schema (`rules.md` 14, 19).
+/// An entry of `documentPathsMapping`
+/// (docs/design/edfi-schema.md#edfi-1.4). `isPartOfIdentity` and `isRequired` are not read: they disagree with
+/// `identityJsonPaths` and the JSON schema (docs/design/rules.md#rule-14, docs/design/rules.md#rule-19).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DocumentPath {
@@ -202,7 +204,7 @@ pub struct DecimalInfo {
     pub decimal_places: Option<u16>,
 }
 
-/// Naming overrides (facts 4.7).
+/// Naming overrides (docs/design/edfi-model.md#edfi-4.7).
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Relational {
@@ -226,7 +228,7 @@ pub struct CommonExtensionOverride {
     pub project_endpoint_name: String,
 }
 
-/// `dms.ResourceKey`: one row a concrete resource or abstract resource (facts 3.4).
+/// `dms.ResourceKey`: one row a concrete resource or abstract resource (docs/design/edfi-schema.md#edfi-3.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceKey {
     /// 1..N.
@@ -246,7 +248,7 @@ pub struct Project {
     pub file: std::path::PathBuf,
     /// The schema.
     pub schema: ProjectSchema,
-    /// Lower-hex SHA-256 of its canonical JSON (facts 3.1).
+    /// Lower-hex SHA-256 of its canonical JSON (docs/design/edfi-schema.md#edfi-3.1).
     pub hash: String,
 }
 
@@ -257,11 +259,11 @@ pub struct EffectiveSchema {
     pub api_schema_version: String,
     /// Ordered by endpoint.
     pub projects: Vec<Project>,
-    /// Lower-hex (facts 3.1).
+    /// Lower-hex (docs/design/edfi-schema.md#edfi-3.1).
     pub hash: String,
     /// Ordered by id.
     pub resource_keys: Vec<ResourceKey>,
-    /// Lower-hex (facts 3.4).
+    /// Lower-hex (docs/design/edfi-schema.md#edfi-3.4).
     pub resource_key_seed_hash: String,
     /// What is odd but no reason to refuse, each naming file and JSON path.
     pub warnings: Vec<String>,

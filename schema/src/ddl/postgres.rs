@@ -1,4 +1,5 @@
-//! PostgreSQL: schemas, tables with their keys, then foreign keys, indexes and views (facts 4.12).
+//! PostgreSQL: schemas, tables with their keys, then foreign keys, indexes and views
+//! (docs/design/edfi-model.md#edfi-4.12).
 //!
 //! The text creates; it does not alter. It is meant for one transaction, after the `dms` tables exist.
 

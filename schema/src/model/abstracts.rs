@@ -1,4 +1,5 @@
-//! Abstract resources: no table, but a union view over the root tables of their subtypes (facts 4.10).
+//! Abstract resources: no table, but a union view over the root tables of their subtypes
+//! (docs/design/edfi-model.md#edfi-4.10).
 
 use super::merge::Merged;
 use super::names::{pascal, sql_schema, without_suffix};

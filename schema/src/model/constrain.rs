@@ -5,7 +5,8 @@ use super::{Column, ForeignKey, Index, ResourceModel, Table, Unique, paths};
 use crate::plan::{ColumnType, IdentitySource, TableRole};
 use std::collections::BTreeMap;
 
-/// A b-tree entry holds 2,704 bytes; keys stay below this many, counting four bytes a character (`rules.md` 21).
+/// A b-tree entry holds 2,704 bytes; keys stay below this many, counting four bytes a character
+/// (docs/design/rules.md#rule-21).
 const BTREE_KEY_BYTES_MAX: u32 = 2_600;
 
 type Place = (String, String);

@@ -186,7 +186,7 @@ pub struct Index {
     pub name: String,
     /// Columns.
     pub columns: Vec<String>,
-    /// Equality only: for text too wide for a b-tree entry (`rules.md` 21).
+    /// Equality only: for text too wide for a b-tree entry (docs/design/rules.md#rule-21).
     pub hash: bool,
 }
 

@@ -1,4 +1,5 @@
-//! How names are made: PascalCase, singular table segments, SQL schemas, and shortening (facts 4.2, 4.3, 4.8).
+//! How names are made: PascalCase, singular table segments, SQL schemas, and shortening
+//! (docs/design/edfi-model.md#edfi-4.2, docs/design/edfi-model.md#edfi-4.3, docs/design/edfi-model.md#edfi-4.8).
 
 use sha2::{Digest, Sha256};
 
@@ -42,7 +43,7 @@ pub fn sql_schema(project_endpoint: &str) -> String {
     if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("p{name}") }
 }
 
-/// Drops a final `Reference` or `Descriptor`, unless nothing would be left (`rules.md` 20).
+/// Drops a final `Reference` or `Descriptor`, unless nothing would be left (docs/design/rules.md#rule-20).
 pub fn without_suffix<'a>(base: &'a str, suffix: &str) -> &'a str {
     base.strip_suffix(suffix).filter(|rest| !rest.is_empty()).unwrap_or(base)
 }

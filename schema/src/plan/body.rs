@@ -1,6 +1,7 @@
 //! The body tree: one walk of it flattens a JSON body into rows, another composes the body from rows.
 //!
-//! Members stand in output order ("compiled path order", `rules.md` 26): references, then descriptors, scalars and
+//! Members stand in output order ("compiled path order",
+//! docs/design/rules.md#rule-26): references, then descriptors, scalars and
 //! inlined objects, then arrays, each group by name, `_ext` last. The order depends on names alone, never on the order
 //! of keys in the schema file.
 
@@ -82,7 +83,8 @@ pub struct Extension {
 /// One extension project's content at one scope.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExtensionProject {
-    /// Key under `_ext` on output; on input it also matches ignoring case, or by project name (facts 4.9).
+    /// Key under `_ext` on output; on input it also matches ignoring case, or by project name
+    /// (docs/design/edfi-model.md#edfi-4.9).
     pub endpoint: String,
     /// MetaEd project name.
     pub project_name: String,

@@ -49,7 +49,7 @@ pub enum IdentitySource {
     },
 }
 
-/// The second referential id of a subclass document (facts 2.6).
+/// The second referential id of a subclass document (docs/design/edfi-identity.md#edfi-2.6).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Superclass {
     /// Resource key of the abstract type.

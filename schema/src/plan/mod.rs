@@ -28,7 +28,7 @@ pub type ResourceKeyId = i16;
 /// The compiled form of one effective schema.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Mapping {
-    /// Fingerprint of the effective schema, 64 lower-case hex digits (facts 3.1).
+    /// Fingerprint of the effective schema, 64 lower-case hex digits (docs/design/edfi-schema.md#edfi-3.1).
     pub effective_schema_hash: String,
     /// Every concrete resource: descriptors and school years too, resource extensions not (they are merged into their base).
     /// Ordered by resource key.
@@ -90,7 +90,7 @@ pub struct ResourcePlan {
     pub is_descriptor: bool,
     /// A PUT may change identity values.
     pub allow_identity_updates: bool,
-    /// Its identity can change, directly or because it contains one that can (`rules.md` 1).
+    /// Its identity can change, directly or because it contains one that can (docs/design/rules.md#rule-1).
     pub changeable: bool,
     /// What identifies a document of this type.
     pub identity: IdentityPlan,
@@ -132,7 +132,7 @@ pub struct ReferenceSite {
     pub target_abstract: bool,
     /// The target's identity can change.
     pub target_changeable: bool,
-    /// Some member of it belongs to the identity of this resource (`rules.md` 14).
+    /// Some member of it belongs to the identity of this resource (docs/design/rules.md#rule-14).
     pub is_identity_component: bool,
     /// The reference object itself is required wherever the row exists.
     pub required: bool,
@@ -147,7 +147,8 @@ pub struct ReferenceSite {
 pub struct ReferenceMember {
     /// Name in this body: the leaf of `referenceJsonPath`.
     pub name: String,
-    /// Position of its value in the target's `IdentityValues` (`rules.md` 15). Where several positions share this member, the first.
+    /// Position of its value in the target's `IdentityValues`
+    /// (docs/design/rules.md#rule-15). Where several positions share this member, the first.
     pub position: usize,
     /// How the value is written in JSON and canonicalised for hashing.
     pub ty: ColumnType,

@@ -6,7 +6,7 @@ use crate::model::{AbstractModel, Model, ResourceModel, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// One query field. A field with several paths matches if any of them does (`rules.md` 25).
+/// One query field. A field with several paths matches if any of them does (docs/design/rules.md#rule-25).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct QueryField {
     /// Name as the schema spells it.

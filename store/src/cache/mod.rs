@@ -101,7 +101,8 @@ const EXPLAIN_SQL: &str = r#"SELECT u."DocumentId",
 
 /// Stores bodies; says what became of each, in the order given.
 ///
-/// A head whose effective version is above its own is not stored (`rules.md` 5), and of several bodies of one document
+/// A head whose effective version is above its own is not stored
+/// (docs/design/rules.md#rule-5), and of several bodies of one document
 /// only the newest is.
 pub async fn upsert<C: GenericClient>(
     client: &C,

@@ -22,7 +22,7 @@ pub struct DocumentHead {
     /// Its own version.
     pub content_version: i64,
     /// The version that readers see: above `content_version` while a cascade that has not reached it is open
-    /// (`rules.md` 3).
+    /// (docs/design/rules.md#rule-3).
     pub effective_version: i64,
     /// When the effective version came to be.
     pub last_modified: Timestamp,
@@ -30,7 +30,7 @@ pub struct DocumentHead {
 
 impl DocumentHead {
     /// A cascade that will touch this document is open: its body must not be stored under its own version
-    /// (`rules.md` 5).
+    /// (docs/design/rules.md#rule-5).
     pub fn is_overtaken(&self) -> bool {
         self.effective_version > self.content_version
     }

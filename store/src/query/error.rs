@@ -9,7 +9,7 @@ pub enum QueryError {
         /// Name as the client wrote it.
         field: String,
     },
-    /// The schema names a field whose path exists nowhere in the resource (`rules.md` 16).
+    /// The schema names a field whose path exists nowhere in the resource (docs/design/rules.md#rule-16).
     #[error(
         "The query field '{field}' is not supported: the schema names a path for it that the resource does not have."
     )]

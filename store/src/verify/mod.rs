@@ -4,7 +4,7 @@
 //! live writers. Identities are computed from rows alone, level by level down the references, never from stored
 //! IdentityValues; edges from every reference column of every table; bodies by the composer that the projector uses.
 //! What is merely not done yet (an older version in the cache) is `behind`; what is wrong at an equal version is a
-//! difference (`rules.md` 30).
+//! difference (docs/design/rules.md#rule-30).
 
 mod bodies;
 mod edges;

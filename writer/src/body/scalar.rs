@@ -24,7 +24,8 @@ pub(crate) enum Scalar {
 }
 
 impl Scalar {
-    /// The text that is hashed into ReferentialIds and kept in `IdentityValues` (facts 2.4).
+    /// The text that is hashed into ReferentialIds and kept in `IdentityValues`
+    /// (docs/design/edfi-identity.md#edfi-2.4).
     pub(crate) fn canonical(&self) -> String {
         match self {
             Self::Text(text) | Self::Decimal(text) => text.clone(),
@@ -38,7 +39,8 @@ impl Scalar {
     }
 }
 
-/// Rewrites a value in place to the JSON type of its column where the meaning is clear (facts 6.1.2): text to numbers and
+/// Rewrites a value in place to the JSON type of its column where the meaning is clear
+/// (docs/design/edfi-api.md#edfi-6.1): text to numbers and
 /// booleans, `5.0` to `5`, slashed dates to ISO, date-times to UTC seconds. Anything else is left for validation to refuse.
 pub(crate) fn coerce(value: &mut Value, ty: ColumnType) {
     let coerced = match (ty, &*value) {
@@ -91,7 +93,7 @@ fn integer(number: &Number, min: i64, max: i64) -> Result<i64, String> {
     canonical.parse::<i64>().ok().filter(|n| (min..=max).contains(n)).ok_or_else(refusal)
 }
 
-/// Digits of a decimal are checked, never rounded away (`rules.md` 26).
+/// Digits of a decimal are checked, never rounded away (docs/design/rules.md#rule-26).
 fn decimal(number: &Number, precision: u16, scale: u16) -> Result<Scalar, String> {
     let refusal = || {
         format!(

@@ -1,5 +1,5 @@
 //! Coerce and prune, in place and in one walk: what is left has only members that the schema knows, no nulls, no empty
-//! arrays or objects (`rules.md` 26), and scalars in their JSON types.
+//! arrays or objects (docs/design/rules.md#rule-26), and scalars in their JSON types.
 
 use super::{Findings, scalar};
 use millstream_schema::plan::{Extension, Item, Node, Object, ResourcePlan};
@@ -69,7 +69,8 @@ impl Shaper<'_> {
         }
     }
 
-    /// Finds each key by endpoint, then by project name, ignoring case, and renames it to the endpoint (facts 4.9).
+    /// Finds each key by endpoint, then by project name, ignoring case, and renames it to the endpoint
+    /// (docs/design/edfi-model.md#edfi-4.9).
     fn extension(&self, plan: &Extension, projects: &mut Map<String, Value>, path: &str, findings: &mut Findings) {
         let mut found = Map::new();
         for (key, mut value) in std::mem::take(projects) {

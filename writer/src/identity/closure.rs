@@ -1,4 +1,4 @@
-//! The identity closure, locked to a fixpoint (facts 7.5).
+//! The identity closure, locked to a fixpoint (docs/design/edfi-identity.md#edfi-7.5).
 
 use crate::attempt::AttemptError;
 use crate::error::WriteError;

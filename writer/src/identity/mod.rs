@@ -1,7 +1,8 @@
 //! Identity changes: the closure under exclusive locks, ReferentialIds level by level, and the referrers that embed them.
 //!
 //! A *closure* is the renamed document with every document whose own identity contains the changed one, transitively.
-//! A *referrer* outside the closure only embeds it. `rules.md` 1 orders what happens here: share locks on the renamed
+//! A *referrer* outside the closure only embeds it.
+//! docs/design/rules.md#rule-1 orders what happens here: share locks on the renamed
 //! document's references, exclusive locks on the closure, the `Document` rows of all that gets a version, then the
 //! database-wide rename lock, and only then versions are drawn.
 

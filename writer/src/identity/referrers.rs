@@ -1,5 +1,5 @@
 //! Documents outside a closure that embed a member: stamped here while they are few, else left to a cascade
-//! (`rules.md` 1, 2, 12).
+//! (docs/design/rules.md#rule-1, docs/design/rules.md#rule-2, docs/design/rules.md#rule-12).
 
 use crate::attempt::AttemptError;
 use crate::transaction::{Pipeline, Session, params};
@@ -30,7 +30,7 @@ pub(crate) enum Referrers {
 impl Referrers {
     /// Counts up to the bound, and decides. The set is stable: a referrer comes or goes only under a share lock on the
     /// member that it refers to, and this transaction holds those exclusively. It takes no share lock for the referrers
-    /// themselves, which would deadlock two renamers (`schedules.md`).
+    /// themselves, which would deadlock two renamers (docs/design/schedules.md#counterexamples).
     pub(crate) async fn find(
         session: &Session,
         closure: &BTreeSet<i64>,

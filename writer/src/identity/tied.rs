@@ -1,4 +1,5 @@
-//! A rename must not break its dependents (`rules.md` 13): equality constraints that tie a changed identity value to
+//! A rename must not break its dependents
+//! (docs/design/rules.md#rule-13): equality constraints that tie a changed identity value to
 //! something else in a referring document are checked before anything is written.
 
 use super::closure::Closure;

@@ -1,4 +1,4 @@
-//! The locks of `rules.md` 1, in one place.
+//! The locks of docs/design/rules.md#rule-1, in one place.
 //!
 //! A writer of R holds `FOR SHARE` on the IdentityLock of every changeable document that R refers to before or after the
 //! write. Only documents of changeable types have an IdentityLock row, so joining with that table is the filter. A
@@ -19,7 +19,8 @@ const SHARE: &str = r#"SELECT l."DocumentId" FROM "dms"."IdentityLock" l WHERE l
  ORDER BY l."DocumentId" FOR SHARE OF l"#;
 
 /// Adds the share locks of a write, through the turnstile. `own` is the document's id if it exists already; `delete`
-/// also takes its own IdentityLock exclusively (`rules.md` 11). Returns the place of the answer: the locked ids.
+/// also takes its own IdentityLock exclusively
+/// (docs/design/rules.md#rule-11). Returns the place of the answer: the locked ids.
 pub(crate) fn share_locks(pipeline: &mut Pipeline<'_>, references: Vec<i64>, own: Option<i64>, delete: bool) -> usize {
     pipeline.add("SELECT pg_advisory_lock_shared($1)", params![TURNSTILE_LOCK]);
     let own: Vec<i64> = own.into_iter().collect();

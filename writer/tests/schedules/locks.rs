@@ -31,7 +31,8 @@ async fn hold_identity(play: &Play, doc: Doc, strength: &str) -> Holder {
     Holder::hold(play.bed.test_database(), &sql).await
 }
 
-/// Rule 1, the turnstile: a sharer that comes after a waiting rename waits behind it, so overlapping sharers cannot
+/// docs/design/rules.md#rule-1, the turnstile: a sharer that comes after a waiting rename waits behind it, so
+/// overlapping sharers cannot
 /// starve it.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_overtakes_a_waiting_rename() {
@@ -92,7 +93,8 @@ async fn overlapping_sharers_do_not_starve_a_rename() {
     bed.check().await;
 }
 
-/// Rule 1: the turnstile is released on the error path too, of sharers and of renamers, and the connection lives on.
+/// docs/design/rules.md#rule-1: the turnstile is released on the error path too, of sharers and of renamers, and the
+/// connection lives on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_lock_statement_leaves_no_turnstile_behind() {
     for (act, strength) in [(Edit(R), "UPDATE"), (Rename(H), "SHARE"), (Act::Delete(R), "UPDATE")] {
@@ -151,7 +153,8 @@ async fn an_edit_that_waited_does_not_set_the_time_back() {
     play.finish().await;
 }
 
-/// Rule 9: what changes nothing is answered from one snapshot, whatever others hold, and writes nothing: no row version,
+/// docs/design/rules.md#rule-9: what changes nothing is answered from one snapshot, whatever others hold, and writes
+/// nothing: no row version,
 /// no lock mark on a row, no outbox row.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unchanged_document_needs_no_lock_and_writes_nothing() {
@@ -182,7 +185,8 @@ async fn an_unchanged_document_needs_no_lock_and_writes_nothing() {
     play.finish().await;
 }
 
-/// Rule 3: preconditions and the answers of needless writes know the effective version while a cascade is open.
+/// docs/design/rules.md#rule-3: preconditions and the answers of needless writes know the effective version while a
+/// cascade is open.
 #[tokio::test(flavor = "multi_thread")]
 async fn preconditions_compare_with_the_effective_version() {
     let mut play = Play::set(References::H).await;

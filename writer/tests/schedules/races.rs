@@ -1,4 +1,6 @@
-//! The races that a writer decides (rule 11), each brought about on purpose; and what phase 2 finds changed (rule 9).
+//! The races that a writer decides
+//! (docs/design/rules.md#rule-11), each brought about on purpose; and what phase 2 finds changed
+//! (docs/design/rules.md#rule-9).
 //! Proves ATOMIC, IDENTITY, EDGES.
 
 use crate::support::{Act, Doc, Play, References, Situation, meadow, refused, written};
@@ -196,7 +198,8 @@ async fn a_rename_of_what_is_being_deleted() {
     play.finish().await;
 }
 
-/// Rule 9: a POST whose target lost the identity that it was found by starts over, and creates another document.
+/// docs/design/rules.md#rule-9: a POST whose target lost the identity that it was found by starts over, and creates
+/// another document.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_post_to_an_identity_that_moved_away_creates_another_document() {
     let mut play = Play::set(References::H).await;
@@ -214,7 +217,7 @@ async fn a_post_to_an_identity_that_moved_away_creates_another_document() {
     play.finish().await;
 }
 
-/// Rule 9: phase 2 compares again: of two equal PUTs one writes, the other finds nothing to do.
+/// docs/design/rules.md#rule-9: phase 2 compares again: of two equal PUTs one writes, the other finds nothing to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_of_two_equal_puts_changes_nothing() {
     let mut play = Play::set(References::H).await;
@@ -231,7 +234,7 @@ async fn the_second_of_two_equal_puts_changes_nothing() {
     play.finish().await;
 }
 
-/// Rule 9: preconditions are checked again under the locks: of two edits with one etag, one loses.
+/// docs/design/rules.md#rule-9: preconditions are checked again under the locks: of two edits with one etag, one loses.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_etag_lets_one_edit_through() {
     let mut play = Play::set(References::H).await;

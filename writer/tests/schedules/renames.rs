@@ -1,5 +1,7 @@
-//! Renames that would break something (rule 13), that are too large (rule 12), and bodies that look the same and are not
-//! (rule 10). Proves IDENTITY, EDGES, ATOMIC.
+//! Renames that would break something
+//! (docs/design/rules.md#rule-13), that are too large
+//! (docs/design/rules.md#rule-12), and bodies that look the same and are not
+//! (docs/design/rules.md#rule-10). Proves IDENTITY, EDGES, ATOMIC.
 
 use crate::support::{Act, Actor, Bed, Doc, Play, References, Situation, Stage, meadow, refused, written};
 use Doc::{H, R};
@@ -114,7 +116,8 @@ impl Meadow {
     }
 }
 
-/// Rule 13: a session cannot move to another school under its course offerings; a new name does them no harm, and reaches
+/// docs/design/rules.md#rule-13: a session cannot move to another school under its course offerings; a new name does
+/// them no harm, and reaches
 /// all four levels.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rename_that_breaks_an_equality_of_its_closure_is_refused() {
@@ -141,7 +144,8 @@ async fn a_rename_that_breaks_an_equality_of_its_closure_is_refused() {
     meadow.bed.check().await;
 }
 
-/// Rule 13 for referrers outside the closure: a homeroom cannot move away from its students' school, nor a section's
+/// docs/design/rules.md#rule-13 for referrers outside the closure: a homeroom cannot move away from its students'
+/// school, nor a section's
 /// class period from its offering's; without them it can.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rename_that_breaks_an_equality_of_a_referrer_is_refused() {
@@ -164,7 +168,8 @@ async fn a_rename_that_breaks_an_equality_of_a_referrer_is_refused() {
     meadow.bed.check().await;
 }
 
-/// Rule 13, the race: a referrer that the rename would break is being inserted. The rename waits for it and is refused;
+/// docs/design/rules.md#rule-13, the race: a referrer that the rename would break is being inserted. The rename waits
+/// for it and is refused;
 /// or the referrer waits for the rename and does not find what it refers to.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rename_sees_referrers_that_are_being_inserted() {
@@ -194,7 +199,8 @@ async fn a_rename_sees_referrers_that_are_being_inserted() {
     meadow.bed.check().await;
 }
 
-/// Rules 12 and 13, the bounds: a closure that is too large or too deep, and more referrers to check than that; each is
+/// docs/design/rules.md#rule-12 and docs/design/rules.md#rule-13, the bounds: a closure that is too large or too deep,
+/// and more referrers to check than that; each is
 /// refused with its size and changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn renames_beyond_a_bound_are_refused() {
@@ -222,7 +228,8 @@ async fn renames_beyond_a_bound_are_refused() {
     assert!(detail.contains("more than 2"), "{detail}");
 }
 
-/// Rule 1, the closure: whoever comes into it while the rename waits for its locks is renamed with it.
+/// docs/design/rules.md#rule-1, the closure: whoever comes into it while the rename waits for its locks is renamed with
+/// it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rename_takes_along_who_joined_its_closure_while_it_waited() {
     for inserted in [true, false] {
@@ -252,7 +259,7 @@ async fn a_rename_takes_along_who_joined_its_closure_while_it_waited() {
     }
 }
 
-/// Rule 12: `cascade.strict_max` counts only referrers outside the closure.
+/// docs/design/rules.md#rule-12: `cascade.strict_max` counts only referrers outside the closure.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_strict_bound_counts_referrers_outside_the_closure_only() {
     let meadow = Meadow::new().await;
@@ -270,7 +277,8 @@ async fn the_strict_bound_counts_referrers_outside_the_closure_only() {
     meadow.bed.check().await;
 }
 
-/// Rule 10: after a rename, an old body may mean another document than before. It is compared by what it resolves to.
+/// docs/design/rules.md#rule-10: after a rename, an old body may mean another document than before. It is compared by
+/// what it resolves to.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_body_may_mean_another_document() {
     let mut play = Play::set(References::H).await;

@@ -48,7 +48,7 @@ pub(super) async fn ensure_control(
 }
 
 /// Makes sure of the topics of the stage. Compacting its work would lose obligations: a later edit does not say that a
-/// cascade is still owed (`rules.md` 7).
+/// cascade is still owed (docs/design/rules.md#rule-7).
 pub(super) async fn ensure_stage(
     options: &KafkaQueueOptions,
     names: &Names,

@@ -1,4 +1,5 @@
-//! Descriptors are stored in one table for all types, so their bodies must have its shape (facts 1.5).
+//! Descriptors are stored in one table for all types, so their bodies must have its shape
+//! (docs/design/edfi-schema.md#edfi-1.5).
 
 use crate::apischema::error::Findings;
 use crate::apischema::raw::DESCRIPTOR_MEMBERS;

@@ -90,7 +90,8 @@ fn fragments(entry: &Entry<'_>, base: &BodySchema<'_>, findings: &mut Findings) 
     }
 }
 
-/// Whether the extension's own schema holds a member of the fragment otherwise. Equal ones are usual (`rules.md` 18).
+/// Whether the extension's own schema holds a member of the fragment otherwise. Equal ones are usual
+/// (docs/design/rules.md#rule-18).
 fn disagrees(fragment: &Value, location: &str, own: &Value) -> bool {
     let Some(mut scope) = insertion_scope(location) else { return false };
     scope.push(Segment::Member("_ext"));

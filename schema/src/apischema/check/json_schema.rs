@@ -1,4 +1,5 @@
-//! The subset of JSON Schema that maps to tables (facts 1.5). What lies outside it is refused, not ignored: an ignored
+//! The subset of JSON Schema that maps to tables
+//! (docs/design/edfi-schema.md#edfi-1.5). What lies outside it is refused, not ignored: an ignored
 //! constraint would let a document in that its schema forbids.
 
 use crate::apischema::error::{Findings, Spot};

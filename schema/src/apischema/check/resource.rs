@@ -1,5 +1,5 @@
 //! What one resource says about its body, checked against the merged body: the resource's schema with what extensions
-//! add (`rules.md` 18).
+//! add (docs/design/rules.md#rule-18).
 //!
 //! What would store, find or compare something wrongly is refused. What merely has no effect is a warning.
 

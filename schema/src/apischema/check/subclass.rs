@@ -1,5 +1,5 @@
 //! Subclasses and abstract resources: a document of a subclass is also found under its superclass's name, so both must
-//! have the same identity values (facts 2.6).
+//! have the same identity values (docs/design/edfi-identity.md#edfi-2.6).
 
 use crate::apischema::error::Findings;
 use crate::apischema::path;

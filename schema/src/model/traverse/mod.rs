@@ -29,7 +29,7 @@ struct Walk<'a, 'm> {
     descriptors: BTreeMap<&'m str, &'m DocumentPath>,
     decimals: BTreeMap<&'m str, &'m DecimalInfo>,
     overrides: BTreeMap<&'m str, &'m str>,
-    /// Names that a collection's override may repeat in front, and must lose (facts 4.7).
+    /// Names that a collection's override may repeat in front, and must lose (docs/design/edfi-model.md#edfi-4.7).
     repeated_prefixes: Vec<String>,
     model: ResourceModel,
     /// For each table: its collection suffix below the root, and the ordinal names that its children inherit.

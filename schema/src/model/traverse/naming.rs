@@ -1,11 +1,14 @@
-//! What the walk calls columns and collections (facts 4.2 to 4.4, `rules.md` 20).
+//! What the walk calls columns and collections
+//! (docs/design/edfi-model.md#edfi-4.2 to docs/design/edfi-model.md#edfi-4.4,
+//! docs/design/rules.md#rule-20).
 
 use super::{Scope, Walk};
 use crate::model::names::{pascal, singular, without_suffix};
 use crate::model::paths;
 
 impl Walk<'_, '_> {
-    /// Override, else PascalCase of the path below the table's scope, without a final `suffix` (`rules.md` 20).
+    /// Override, else PascalCase of the path below the table's scope, without a final `suffix`
+    /// (docs/design/rules.md#rule-20).
     pub(super) fn base_name(&self, path: &str, scope: &Scope, suffix: &str) -> String {
         if let Some(name) = self.overrides.get(path) {
             return (*name).to_owned();
