@@ -23,6 +23,7 @@ CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)")
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+[\"'][^)]*)?\)")
 DEFINITION = re.compile(r"^ {0,3}\[(?!\^)[^\]]+\]:\s+<?(\S+?)>?\s*$")
 HTML = re.compile(r"\b(?:src|srcset|href)=\"([^\"]+)\"")
+ANCHOR = re.compile(r"<a (?:id|name)=\"([^\"]+)\"")
 FOOTNOTE = re.compile(r"\[\^([^\]]+)\](:?)")
 LIST_ITEM = re.compile(r"^ {0,3}(?:[*+-]|\d+\.) +\S")
 MENTION = re.compile(r"\bdocs/[A-Za-z0-9_/-]+\.md\b|\bdocs/adr/\d{4}(?![\w-])")
@@ -63,14 +64,16 @@ def book_slug(title):
 
 def anchors(text):
     """The anchors that work in both places, and those that work in one of them only."""
-    github, book = [], []
+    github, book, explicit = [], [], set()
     for _, line in prose(text):
+        explicit.update(ANCHOR.findall(CODE.sub("", line)))
         heading = HEADING.match(line)
         if heading:
             title = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading.group(2)).replace("`", "")
+            title = re.sub(r"<[^>]*>", "", title).strip()
             github.append(numbered(github_slug(title), github, "-"))
             book.append(numbered(book_slug(title), book, "_"))
-    return set(github) & set(book), set(github) ^ set(book)
+    return explicit | set(github) & set(book), set(github) ^ set(book)
 
 
 def numbered(slug, taken, joint):
@@ -129,9 +132,12 @@ def mention_problems(files):
         file, number, text = line.split(":", 2)
         if file.startswith("scripts/docs"):
             continue
-        for found in MENTION.findall(text):
-            if found not in files and found not in decisions:
-                yield f"{file}:{number}: {found} does not exist"
+        for found in MENTION.finditer(text):
+            before = text[: found.start()].rsplit(None, 1)
+            is_elsewhere = bool(before) and "://" in before[-1]
+            name = found.group()
+            if not is_elsewhere and name not in files and name not in decisions:
+                yield f"{file}:{number}: {name} does not exist"
 
 
 def for_the_book(text):
