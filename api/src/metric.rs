@@ -1,16 +1,16 @@
-//! Names of the metrics of the HTTP surface, and the labels that its requests are counted under.
+//! Metrics of the HTTP surface, and the labels that requests are counted under.
 
 use axum::http::{Method, StatusCode};
 
-/// Counter: requests answered, by `route` (pattern), `method` and `status` (class; `gone` where the client hung up).
+/// Requests answered.
 pub const REQUESTS: &str = "millstream_http_requests_total";
-/// Histogram: seconds from the head of a request to the head of its answer, by `route` and `method`.
+/// Seconds from the head of a request to the head of its response.
 pub const SECONDS: &str = "millstream_http_request_seconds";
-/// Gauge: requests being answered.
+/// Requests in progress.
 pub const IN_FLIGHT: &str = "millstream_http_requests_in_flight";
-/// Gauge: open connections.
+/// Open connections.
 pub const CONNECTIONS: &str = "millstream_http_connections";
-/// Counter: requests for data refused because too many were being worked on.
+/// Requests refused at the limit of concurrent requests.
 pub const TURNED_AWAY: &str = "millstream_http_requests_turned_away_total";
 
 /// Describes them to the installed recorder.
@@ -27,7 +27,7 @@ pub fn describe() {
     describe_counter!(TURNED_AWAY, Unit::Count, "Requests for data refused because too many were being worked on");
 }
 
-/// A label of bounded variety: clients can send any method.
+/// Returns a label of bounded cardinality: clients can send any method.
 pub(crate) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -39,7 +39,7 @@ pub(crate) fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// The class of a status.
+/// Returns the class of a status.
 pub(crate) fn status_label(status: StatusCode) -> &'static str {
     match status.as_u16() / 100 {
         2 => "2xx",

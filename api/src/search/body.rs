@@ -1,12 +1,12 @@
-//! The JSON of an answer. Documents are taken over byte for byte.
+//! The JSON body of a search response. Documents are copied byte for byte.
 
 use millstream_search::{FacetValues, SearchPage};
 use serde_json::{Value, json};
 
-/// Bytes of an answer beside its documents, roughly.
+/// Approximate bytes of a response besides its documents.
 const ENVELOPE_BYTES: usize = 256;
 
-/// `{"documents":[…],"totalCount":n,"facets":{…},"next":"…"}`, without the members that were not asked for.
+/// Returns `{"documents":[…],"totalCount":n,"facets":{…},"next":"…"}`, without the members that the query did not ask for.
 pub(super) fn write(page: &SearchPage) -> Vec<u8> {
     let bodies: usize = page.documents.iter().map(|hit| hit.body.len() + 1).sum();
     let mut out = Vec::with_capacity(bodies + ENVELOPE_BYTES);

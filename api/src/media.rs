@@ -1,15 +1,20 @@
-//! What kind of body is taken: JSON in UTF-8, not compressed.
+//! Media types: responses and accepted bodies are JSON in UTF-8, not compressed.
 
 use crate::problem::{Problem, ProblemKind};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 
-/// Refuses a body that is declared to be no JSON, in another character set than UTF-8, or encoded. No declaration is
-/// taken for JSON.
+/// Bytes that `id`, `_etag` and `_lastModifiedDate` add to a stored body.
+pub(crate) const ENVELOPE_BYTES: usize = 160;
+/// Media type of documents.
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+
+/// Refuses a body that is declared as another media type than JSON, in another character set than UTF-8, or encoded. A
+/// body without a declaration counts as JSON.
 pub(crate) fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
     let refused = |detail: &'static str| Err(Problem::new(ProblemKind::UnsupportedMediaType, detail));
     if headers.get_all(header::CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
     {
-        return refused("Encoded bodies are not taken: send the body without a Content-Encoding.");
+        return refused("Encoded bodies are not accepted: send the body without a Content-Encoding.");
     }
     for value in headers.get_all(header::CONTENT_TYPE) {
         if !value.to_str().is_ok_and(is_json) {
@@ -36,7 +41,7 @@ fn is_other_charset(parameter: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::{HeaderName, HeaderValue};
+    use axum::http::HeaderName;
 
     fn is_taken(name: HeaderName, value: &str) -> bool {
         let headers = HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())]);

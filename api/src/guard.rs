@@ -1,9 +1,8 @@
-//! What every request goes through, whatever it asks for: counted and timed, admitted or turned away, bounded in time,
-//! and a panic caught.
+//! The middleware around all routes: a span, metrics, admission, a timeout, and a handler's panic turned into a response.
 
 use crate::metric;
 use crate::problem::Problem;
-use crate::routes::Shared;
+use crate::state::{Admission, ApiState};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
@@ -12,54 +11,57 @@ use futures::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
+use tracing::Instrument;
+use tracing::field::Empty;
 
-/// Routes that documents are read, written and searched under; only these are limited in number, so that an overloaded
-/// server still tells its health.
+/// Routes whose requests need admission. Health and metrics do not, so an overloaded server still reports them.
 const LIMITED: [&str; 2] = ["/data/", "/search/"];
 
-/// A place among the requests that are worked on at a time. It is in the request's extensions; a write keeps it until
-/// it has ended, also when its client is long gone.
-pub(crate) struct Admission {
-    _permit: OwnedSemaphorePermit,
-}
-
-/// The middleware around all routes.
-pub(crate) async fn guard(State(api): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
-    let observed = Observed::begin(&request);
+/// Runs one request.
+pub(crate) async fn guard(State(api): State<Arc<ApiState>>, mut request: Request, next: Next) -> Response {
+    let observed = ObservedRequest::begin(&request);
     if LIMITED.iter().any(|root| request.uri().path().starts_with(root)) {
         match Arc::clone(&api.admissions).try_acquire_owned() {
             Ok(permit) => drop(request.extensions_mut().insert(Arc::new(Admission { _permit: permit }))),
             Err(_) => {
                 metrics::counter!(metric::TURNED_AWAY).increment(1);
-                let busy = Problem::unavailable("The server works on as many requests as it can. Try again.");
+                let busy = Problem::unavailable("The server is at its limit of concurrent requests. Try again.");
                 return observed.end(busy.into_response());
             }
         }
     }
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    // No header, query or body: they may hold personal data.
+    let span = tracing::info_span!(
+        "request",
+        method = observed.method,
+        route = observed.route,
+        document_id = Empty,
+        status = Empty,
+        correlation_id = Empty
+    );
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone());
     let response = match timeout(api.options.request_timeout, answer).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => Problem::panicked(&*panic).into_response(),
         Err(_) => {
-            let detail =
-                "The request could not be answered in time. If it was a write, it may still be made: read the item.";
+            let detail = "The request timed out. A write may still be committed: read the item.";
             Problem::unavailable(detail).because("the request timed out").into_response()
         }
     };
+    span.record("status", response.status().as_u16());
     observed.end(response)
 }
 
-/// A request on its way. If it is dropped before its end, the client hung up.
-struct Observed {
+/// A request in progress. Dropping it before `end` means that the client disconnected.
+struct ObservedRequest {
     route: &'static str,
     method: &'static str,
     began: Instant,
     status: Option<StatusCode>,
 }
 
-impl Observed {
+impl ObservedRequest {
     fn begin(request: &Request) -> Self {
         metrics::gauge!(metric::IN_FLIGHT).increment(1.0);
         Self {
@@ -76,7 +78,7 @@ impl Observed {
     }
 }
 
-impl Drop for Observed {
+impl Drop for ObservedRequest {
     fn drop(&mut self) {
         let status = self.status.map_or("gone", metric::status_label);
         metrics::gauge!(metric::IN_FLIGHT).decrement(1.0);
@@ -87,7 +89,7 @@ impl Drop for Observed {
     }
 }
 
-/// The pattern of a route, as a label that costs no allocation.
+/// Returns the pattern of a route as a static label.
 fn route_label(matched: Option<&MatchedPath>) -> &'static str {
     match matched.map(MatchedPath::as_str) {
         Some("/data/{project}/{endpoint}" | "/data/{project}/{endpoint}/") => "/data/{project}/{endpoint}",
