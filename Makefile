@@ -27,6 +27,10 @@ test-services: install ## run only the tests on real Kafka brokers and a real Op
 interop: install ## follow a real Debezium connector in a real Kafka Connect worker
 	@scripts/interop
 
+.PHONY: docs
+docs: install ## build the book into target/book and check its links
+	@scripts/docs
+
 lint: install ## rustfmt, clippy, docs, crate edges, tidiness: warnings are errors
 	@scripts/lint
 

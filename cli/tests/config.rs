@@ -126,9 +126,9 @@ fn a_file_that_was_named_has_to_exist() {
 
 #[test]
 fn the_reference_in_docs_is_that_of_the_code() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
-    let text = fs::read_to_string(&path).expect("docs/configuration.md can be read");
-    assert!(text.contains(&reference()), "run `millstream config reference` and paste it into docs/configuration.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/configuration.md");
+    let text = fs::read_to_string(&path).expect("docs/reference/configuration.md can be read");
+    assert!(text.contains(&reference()), "run `millstream config reference` and paste it into docs/reference/configuration.md");
 }
 
 /// The TOML blocks of a page.
@@ -145,9 +145,9 @@ fn every_configuration_in_docs_is_accepted() {
         let (_folder, path) = file(text);
         resolve(Some(&path), &[], &[]).unwrap_or_else(|error| panic!("{text}: {error}"))
     };
-    assert_eq!(configurations_in("configuration.md").iter().map(resolved).count(), 1);
+    assert_eq!(configurations_in("reference/configuration.md").iter().map(resolved).count(), 1);
     let shown: Vec<SourceKind> =
-        configurations_in("sources.md").iter().map(|text| resolved(text).source.kind).collect();
+        configurations_in("how-to/choose-a-source.md").iter().map(|text| resolved(text).source.kind).collect();
     let topic = |name: &str, group: &str, form| {
         SourceKind::Topic(Topic { name: name.to_owned(), group: group.to_owned(), form })
     };
@@ -196,11 +196,11 @@ fn what_a_source_lacks_and_what_contradicts_it_is_all_named() {
 
 #[test]
 fn the_exit_codes_in_docs_are_those_of_the_code() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/commands.md");
-    let text = fs::read_to_string(&path).expect("docs/commands.md can be read");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/commands.md");
+    let text = fs::read_to_string(&path).expect("docs/reference/commands.md can be read");
     for exit in millstream_cli::exit::Exit::ALL {
         let row = format!("| {} | `{exit:?}` |", exit.code());
-        assert!(text.contains(&row), "docs/commands.md lacks the row {row}");
+        assert!(text.contains(&row), "docs/reference/commands.md lacks the row {row}");
     }
 }
 
@@ -245,8 +245,8 @@ fn commands_in(page: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_commands_in_docs_are_those_of_the_code() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/commands.md");
-    let page = fs::read_to_string(&path).expect("docs/commands.md can be read");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/commands.md");
+    let page = fs::read_to_string(&path).expect("docs/reference/commands.md can be read");
     let mut in_code = commands();
     // `sink NAME` is a role: no word of the command line's own.
     in_code.insert("sink".to_owned());

@@ -1,4 +1,4 @@
-//! Metrics: what the code describes, what it counts under, and the table in `docs/operating.md` are the same.
+//! Metrics: what the code describes, what it counts under, and the table in `docs/reference/metrics.md` are the same.
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, with_local_recorder};
 use std::{
@@ -103,12 +103,12 @@ fn every_metric_that_the_code_names_is_described() {
 
 #[test]
 fn the_table_in_docs_is_that_of_the_code() {
-    let page = fs::read_to_string(root().join("docs/operating.md")).expect("docs/operating.md can be read");
+    let page = fs::read_to_string(root().join("docs/reference/metrics.md")).expect("docs/reference/metrics.md can be read");
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `millstream_")).collect();
     let wanted: Vec<String> = described().into_values().collect();
     let table = wanted.iter().fold(String::new(), |mut table, row| {
         writeln!(table, "{row}").expect("a text");
         table
     });
-    assert_eq!(rows, wanted, "the table of metrics in docs/operating.md has to be:\n{table}");
+    assert_eq!(rows, wanted, "the table of metrics in docs/reference/metrics.md has to be:\n{table}");
 }

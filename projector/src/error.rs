@@ -45,7 +45,7 @@ pub enum ProjectorError {
     #[error(
         "the queue does not belong to this database, or the database was restored or failed over since: start with an \
          empty queue (another queue.dir, or queue.topic_prefix with the queue in Kafka); all documents are then compared \
-         with the cache. After a restore to an earlier state the copies have to be new as well: docs/operating.md"
+         with the cache. After a restore to an earlier state the copies have to be new as well: docs/how-to/restore-a-database.md"
     )]
     ForeignQueue,
 }

@@ -1,4 +1,4 @@
-//! What README.md and docs/operating.md tell an operator to type, typed in that order, on real services: every command
+//! What README.md and docs/how-to/operate.md tell an operator to type, typed in that order, on real services: every command
 //! ends well and prints what the page shows.
 
 use crate::page::{Example, Section, sections};
@@ -52,7 +52,7 @@ async fn every_example_on_the_pages_works() {
     }
     reader.place.command(0, &["sink", "remove", "kafka"]).await;
     reader.writes_a_document().await;
-    let operating = sections("docs/operating.md");
+    let operating = sections("docs/how-to/operate.md");
     assert_eq!(
         operating.last().map(|section| section.title.as_str()),
         Some(QUARANTINE),

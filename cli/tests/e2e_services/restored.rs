@@ -9,7 +9,7 @@ use millstream_testkit::contract::rebuild_from_topic;
 /// The next generation of the topic, as the contract names it.
 const TOPIC: &str = "ed-fi.instance.a1-g2.documents.v1";
 /// What it is held to.
-const PAGE: &str = include_str!("../../../docs/operating.md");
+const PAGE: &str = include_str!("../../../docs/how-to/restore-a-database.md");
 
 impl Office {
     /// RECOVERABLE: what the page says about a restore. The database is put back to where it was before the last edit,
