@@ -84,6 +84,8 @@ impl Drop for Running {
 }
 
 async fn serve(server: Server) -> Running {
+    // `load` makes an HTTP client, which needs the TLS provider that the program installs when it starts.
+    drop(millstream_testkit::http_client());
     let server = Arc::new(server);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let url = format!("http://{}/", listener.local_addr().expect("it is bound")).parse().expect("it is a URL");

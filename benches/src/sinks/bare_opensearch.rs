@@ -22,7 +22,7 @@ pub(super) type Ready = Vec<(usize, Bytes)>;
 impl Bare {
     pub(super) fn new(url: &str, prefix: &str, generation: u32) -> Self {
         let (url, prefix) = (format!("{url}/_bulk?require_alias=true"), prefix.to_owned());
-        Self { client: reqwest::Client::new(), url, prefix, generation }
+        Self { client: millstream_testkit::http_client().build().expect("an HTTP client"), url, prefix, generation }
     }
 
     /// Sends bulks, so many at a time. Documents a second.

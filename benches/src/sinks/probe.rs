@@ -45,7 +45,7 @@ pub(super) struct Search {
 
 impl Search {
     pub(super) fn new(place: &Place) -> Self {
-        Self { client: reqwest::Client::new(), url: place.opensearch.url() }
+        Self { client: millstream_testkit::http_client().build().expect("an HTTP client"), url: place.opensearch.url() }
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {

@@ -138,7 +138,7 @@ pub(crate) async fn wait_published(what: &str, publisher: &Up) {
 
 /// `/metrics` of a process.
 pub(crate) async fn metrics_of(up: &Up) -> String {
-    let client = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
+    let client = millstream_testkit::http_client().build().expect("an HTTP client");
     let answer = client.get(format!("http://{}/metrics", up.http.address())).send().await.expect("an answer");
     answer.text().await.expect("a text")
 }

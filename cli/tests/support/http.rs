@@ -42,7 +42,7 @@ pub(crate) struct Http {
 impl Http {
     /// A client of `http://127.0.0.1:8080`, say.
     pub(crate) fn new(base: impl Into<String>) -> Self {
-        let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().expect("an HTTP client");
+        let client = millstream_testkit::http_client().tcp_nodelay(true).build().expect("an HTTP client");
         Self { base: base.into(), client }
     }
 

@@ -12,3 +12,4 @@ mod tls;
 pub use database::{Client, Database, Session, Transaction};
 pub use options::{ConnectOptions, Host, SslMode};
 pub use parse::InvalidOptions;
+pub use tls::tls_config;
