@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, ensure_slot, slot_status};
-use millstream_pipeline::source::SourceError;
+use millstream_pipeline::source::{ChangeSource, SourceError};
 use millstream_store::connect::{Session, SslMode};
 use millstream_testkit::{TestCluster, wait_until};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
