@@ -1,6 +1,7 @@
-//! What identifies a document, and where its values come from.
+//! The identity of a document and the storage of its values.
 
-use super::{ColumnType, ResourceKeyId};
+use super::key::ResourceKeyId;
+use super::table::ColumnType;
 use serde::{Deserialize, Serialize};
 
 /// Identity of a resource type: its elements in `identityJsonPaths` order, which is hash order and the order of
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct IdentityPlan {
     /// Elements in hash order. For descriptors: the one element `$.descriptor`, the URI.
     pub elements: Vec<IdentityElement>,
-    /// The type that a document of this one also is, under which it has a second referential id.
+    /// The supertype, under which each document has a second referential id.
     pub superclass: Option<Superclass>,
 }
 
@@ -18,16 +19,16 @@ pub struct IdentityPlan {
 pub struct IdentityElement {
     /// Path in the body, as hashed.
     pub path: String,
-    /// How the value is written in JSON and canonicalised.
+    /// Type of the value, which decides its JSON form and its canonical form.
     pub ty: ColumnType,
-    /// The URI of a descriptor (by its mapping, through references too, or by a path that ends in `Descriptor`): its value
+    /// The value is a descriptor URI (by its mapping, also through references, or by a path that ends in `Descriptor`). It
     /// is lower-cased for hashing only; `IdentityValues` keeps the casing.
     pub lower_case: bool,
-    /// Where the value is stored.
+    /// Storage of the value.
     pub source: IdentitySource,
 }
 
-/// Where an identity element's value is stored.
+/// Storage of an identity element's value.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum IdentitySource {
     /// A value column of the root table (of `dms.Descriptor` for descriptors: the URI).
@@ -58,6 +59,6 @@ pub struct Superclass {
     pub project_name: String,
     /// Its resource name, as hashed.
     pub resource_name: String,
-    /// Paths to hash, one for each element of the subclass, in the same order.
+    /// Paths to hash, one per element of the subclass, in the same order.
     pub paths: Vec<String>,
 }

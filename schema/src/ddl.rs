@@ -1,27 +1,28 @@
-//! PostgreSQL: schemas, tables with their keys, then foreign keys, indexes and views
+//! PostgreSQL DDL of a model: schemas, tables with their keys, then foreign keys, indexes and views
 //! (docs/design/edfi-model.md#edfi-4.12).
 //!
-//! The text creates; it does not alter. It is meant for one transaction, after the `dms` tables exist.
+//! The statements create objects and alter none. Run them in one transaction, after the `dms` tables exist. Another dialect
+//! would be another module beside this one.
 
+use crate::mapping::{ColumnType, TableRole};
 use crate::model::names::{POSTGRES_NAME_BYTES_MAX, shorten};
 use crate::model::{AbstractModel, Column, ForeignKey, Index, Model, Table, ViewColumn};
-use crate::plan::{ColumnType, TableRole};
 use std::fmt::Write;
 
-/// A name as PostgreSQL takes it: shortened where needed.
+/// Shortens a name to PostgreSQL's limit.
 pub fn short(name: &str) -> String {
     shorten(name, POSTGRES_NAME_BYTES_MAX)
 }
 
-/// Shortened and quoted.
+/// Shortens and quotes a name.
 pub fn quote(name: &str) -> String {
     format!("\"{}\"", short(name).replace('"', "\"\""))
 }
 
-/// SQL type of a column.
+/// Returns the SQL type of a column.
 pub fn column_type(ty: ColumnType, length_max: Option<u32>) -> String {
     match (ty, length_max) {
-        // varchar(n) ends at 10,485,760
+        // The maximum of varchar(n) is 10,485,760.
         (ColumnType::Text, Some(length)) if (1..=10_485_760).contains(&length) => format!("varchar({length})"),
         (ColumnType::Text, _) => "text".to_owned(),
         (ColumnType::Int4, _) => "integer".to_owned(),
@@ -34,7 +35,8 @@ pub fn column_type(ty: ColumnType, length_max: Option<u32>) -> String {
     }
 }
 
-/// PostgreSQL DDL of all resource tables: schemas, tables, constraints, indexes and views, not the `dms` tables.
+/// Returns the DDL of all resource tables: schemas, tables, constraints, indexes and views. The `dms` tables are not
+/// included.
 pub fn postgres(model: &Model) -> String {
     let mut out = String::new();
     for schema in &model.schemas {

@@ -1,55 +1,50 @@
-//! Traverse pass: one walk of a resource's JSON schema makes its tables, columns and body tree.
+//! Traverse pass: one walk of a resource's JSON schema creates its tables, columns and body tree.
 
-mod naming;
-
-use super::merge::Merged;
+use super::merge::MergedResource;
 use super::names::{pascal, sql_schema};
-use super::{Column, ResourceModel, Table, paths};
-use crate::apischema::{DecimalInfo, DocumentPath, Project};
-use crate::plan::{
-    Array, ColumnType, DESCRIPTOR_COLUMNS, DescriptorSite, Extension, ExtensionProject, Item, Member, Node, Object,
+use super::naming::Naming;
+use super::types::{Column, ResourceModel, Table};
+use crate::apischema::{DecimalInfo, DocumentPath, Project, path as paths};
+use crate::mapping::{
+    Array, ColumnType, DescriptorColumn, DescriptorSite, Extension, ExtensionProject, Item, Member, Node, Object,
     ReferenceMember, ReferenceSite, TableRole,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Where the walk stands: a table, and how names and nullability follow from the way to here.
-#[derive(Clone)]
+/// The current place of the walk.
+#[derive(Clone, Copy)]
 struct Scope {
     table: usize,
-    /// JSON path of the table's row.
-    path: String,
-    /// Every object on the way from the table's row to here is required.
+    /// Every object from the table's row down to the current place is required.
     required: bool,
 }
 
-struct Walk<'a, 'm> {
-    resource: &'a Merged<'m>,
+struct TableWalk<'a, 'm> {
+    resource: &'a MergedResource<'m>,
     references: BTreeMap<String, &'m DocumentPath>,
     descriptors: BTreeMap<&'m str, &'m DocumentPath>,
     decimals: BTreeMap<&'m str, &'m DecimalInfo>,
-    overrides: BTreeMap<&'m str, &'m str>,
-    /// Names that a collection's override may repeat in front, and must lose (docs/design/edfi-model.md#edfi-4.7).
-    repeated_prefixes: Vec<String>,
+    naming: Naming<'m>,
     model: ResourceModel,
-    /// For each table: its collection suffix below the root, and the ordinal names that its children inherit.
+    /// Per table: its collection suffix below the root, and the ordinal names that its children inherit.
     suffixes: Vec<(String, Vec<String>)>,
     errors: &'a mut Vec<String>,
 }
 
-/// Walks one resource. References are left unbound: [`super::bind`] knows the targets.
-pub(crate) fn traverse(resource: &Merged<'_>, errors: &mut Vec<String>) -> ResourceModel {
-    let mut walk = Walk::new(resource, errors);
+/// Walks one resource. References stay unbound until the bind pass.
+pub(crate) fn traverse(resource: &MergedResource<'_>, errors: &mut Vec<String>) -> ResourceModel {
+    let mut walk = TableWalk::new(resource, errors);
     let root = if resource.base.is_descriptor { walk.descriptor_table() } else { walk.root_table() };
-    let scope = Scope { table: root, path: "$".to_owned(), required: true };
+    let scope = Scope { table: root, required: true };
     let schema = &resource.json_schema;
-    walk.model.body = walk.object(schema, "$", &scope);
+    walk.model.body = walk.object(schema, "$", scope);
     walk.model.json_schema = schema.clone();
     walk.model
 }
 
-impl<'a, 'm> Walk<'a, 'm> {
-    fn new(resource: &'a Merged<'m>, errors: &'a mut Vec<String>) -> Self {
+impl<'a, 'm> TableWalk<'a, 'm> {
+    fn new(resource: &'a MergedResource<'m>, errors: &'a mut Vec<String>) -> Self {
         let mut references = BTreeMap::new();
         let mut descriptors = BTreeMap::new();
         for entry in resource.document_paths().filter(|entry| entry.is_reference) {
@@ -62,15 +57,11 @@ impl<'a, 'm> Walk<'a, 'm> {
             }
         }
         let decimals = resource.parts().flat_map(|p| &p.decimal_property_validation_infos);
-        let root_name = resource.root_table();
-        let mut repeated_prefixes = vec![root_name, pascal(&resource.base.resource_name)];
-        repeated_prefixes.extend(resource.base.superclass_resource_name.as_deref().map(pascal));
         Self {
             references,
             descriptors,
             decimals: decimals.map(|info| (info.path.as_str(), info)).collect(),
-            overrides: resource.name_overrides(),
-            repeated_prefixes,
+            naming: Naming::new(resource),
             model: resource.blank_model(),
             suffixes: Vec::new(),
             resource,
@@ -84,7 +75,7 @@ impl<'a, 'm> Walk<'a, 'm> {
         self.add_table(schema, name, TableRole::Root, "$", None, vec!["DocumentId".to_owned()], (String::new(), vec![]))
     }
 
-    /// `dms.Descriptor`, with the columns that the body does not have.
+    /// Adds `dms.Descriptor` with all its columns, including those that no body has.
     fn descriptor_table(&mut self) -> usize {
         let key = vec!["DocumentId".to_owned()];
         let table = self.add_table(
@@ -96,20 +87,17 @@ impl<'a, 'm> Walk<'a, 'm> {
             key,
             Default::default(),
         );
-        for name in DESCRIPTOR_COLUMNS {
-            let ty = match name {
-                "EffectiveBeginDate" | "EffectiveEndDate" => ColumnType::Date,
-                "ResourceKeyId" => ColumnType::Int4,
-                _ => ColumnType::Text,
-            };
-            let required = !matches!(name, "Description" | "EffectiveBeginDate" | "EffectiveEndDate");
-            let column = Column { name: name.to_owned(), ty, length_max: Some(1024), required, path: String::new() };
-            self.model.tables[table].columns.push(column);
-        }
+        self.model.tables[table].columns.extend(DescriptorColumn::ALL.map(|column| Column {
+            name: column.name().to_owned(),
+            ty: column.column_type(),
+            length_max: Some(1024),
+            required: column.required(),
+            path: String::new(),
+        }));
         table
     }
 
-    #[allow(clippy::too_many_arguments)] // one call site each for root, collection and extension: a struct would say no more
+    #[allow(clippy::too_many_arguments)] // one call each for root, descriptor, collection and extension
     fn add_table(
         &mut self,
         schema: String,
@@ -136,8 +124,9 @@ impl<'a, 'm> Walk<'a, 'm> {
         self.model.tables.len() - 1
     }
 
-    /// Members in output order: references, then descriptors, scalars and inlined objects, then arrays, `_ext` last.
-    fn object(&mut self, schema: &Value, path: &str, scope: &Scope) -> Object {
+    /// Returns an object with its members in output order: references, then descriptors, scalars and inlined objects, then
+    /// arrays, `_ext` last.
+    fn object(&mut self, schema: &Value, path: &str, scope: Scope) -> Object {
         let mut members = Vec::new();
         let required = required_names(schema);
         let properties: BTreeMap<&str, &Value> = properties_of(schema).collect();
@@ -150,8 +139,8 @@ impl<'a, 'm> Walk<'a, 'm> {
                 continue;
             }
             let nullable = property.get("x-nullable").and_then(Value::as_bool).unwrap_or(false);
-            let inner = Scope { required: scope.required && required.contains(name) && !nullable, ..scope.clone() };
-            if let Some((rank, node)) = self.member(property, &at, &inner) {
+            let inner = Scope { required: scope.required && required.contains(name) && !nullable, ..scope };
+            if let Some((rank, node)) = self.member(property, &at, inner) {
                 members.push((rank, Member { name: name.to_owned(), node }));
             }
         }
@@ -159,7 +148,7 @@ impl<'a, 'm> Walk<'a, 'm> {
         Object { members: members.into_iter().map(|(_, member)| member).collect() }
     }
 
-    fn member(&mut self, schema: &Value, path: &str, scope: &Scope) -> Option<(u8, Node)> {
+    fn member(&mut self, schema: &Value, path: &str, scope: Scope) -> Option<(u8, Node)> {
         match schema.get("type").and_then(Value::as_str) {
             Some("object") if self.references.contains_key(path) => Some((0, self.reference(schema, path, scope))),
             Some("object") => Some((1, Node::Object(self.object(schema, path, scope)))),
@@ -168,13 +157,16 @@ impl<'a, 'm> Walk<'a, 'm> {
         }
     }
 
-    /// A scalar or a descriptor URI.
-    fn leaf(&mut self, schema: &Value, path: &str, scope: &Scope) -> Node {
+    /// Adds the column of a scalar or a descriptor URI.
+    fn leaf(&mut self, schema: &Value, path: &str, scope: Scope) -> Node {
         if let Some(target) = self.descriptors.get(path).copied() {
             return self.descriptor(target, path, scope);
         }
-        let name =
-            if self.resource.base.is_descriptor { pascal(paths::leaf(path)) } else { self.scalar_name(path, scope) };
+        let name = if self.resource.base.is_descriptor {
+            pascal(paths::leaf(path))
+        } else {
+            self.naming.scalar_name(path, self.table(scope))
+        };
         let ty = self.column_type(schema, path);
         let length_max = schema.get("maxLength").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
         let column = match self.model.tables[scope.table].columns.iter().position(|c| c.name == name) {
@@ -189,8 +181,8 @@ impl<'a, 'm> Walk<'a, 'm> {
         Node::Scalar { table: scope.table, column, ty }
     }
 
-    fn descriptor(&mut self, target: &DocumentPath, path: &str, scope: &Scope) -> Node {
-        let name = format!("{}_DescriptorId", self.base_name(path, scope, "Descriptor"));
+    fn descriptor(&mut self, target: &DocumentPath, path: &str, scope: Scope) -> Node {
+        let name = format!("{}_DescriptorId", self.naming.base_name(path, self.table(scope), "Descriptor"));
         let ty = ColumnType::Descriptor;
         let column = self
             .add_column(scope, Column { name, ty, length_max: None, required: scope.required, path: path.to_owned() });
@@ -205,9 +197,9 @@ impl<'a, 'm> Walk<'a, 'm> {
         Node::Descriptor { site: self.model.descriptors.len() - 1 }
     }
 
-    fn reference(&mut self, schema: &Value, path: &str, scope: &Scope) -> Node {
+    fn reference(&mut self, schema: &Value, path: &str, scope: Scope) -> Node {
         let target = self.references[path];
-        let name = self.reference_name(path, scope);
+        let name = self.naming.reference_name(path, self.table(scope));
         let ty = ColumnType::Document;
         let column = self
             .add_column(scope, Column { name, ty, length_max: None, required: scope.required, path: path.to_owned() });
@@ -245,10 +237,10 @@ impl<'a, 'm> Walk<'a, 'm> {
         Node::Reference { site: self.model.references.len() - 1 }
     }
 
-    fn array(&mut self, schema: &Value, path: &str, scope: &Scope) -> Option<Node> {
+    fn array(&mut self, schema: &Value, path: &str, scope: Scope) -> Option<Node> {
         let items = schema.get("items")?;
         let item_path = format!("{path}[*]");
-        let segment = self.collection_segment(path, &item_path, scope);
+        let segment = self.naming.collection_segment(path, &item_path, self.table(scope));
         let parent = scope.table;
         let (parent_suffix, mut ordinals) = self.suffixes[parent].clone();
         let parent_table = &self.model.tables[parent];
@@ -264,10 +256,10 @@ impl<'a, 'm> Walk<'a, 'm> {
         ordinals.push(ordinal);
         let table =
             self.add_table(sql_schema, name, TableRole::Collection, &item_path, Some(parent), key, (suffix, ordinals));
-        let inner = Scope { table, path: item_path.clone(), required: true };
+        let inner = Scope { table, required: true };
         let item = match items.get("type").and_then(Value::as_str) {
             Some("object") if !self.references.contains_key(&item_path) => {
-                Item::Object(self.object(items, &item_path, &inner))
+                Item::Object(self.object(items, &item_path, inner))
             }
             Some("array") => {
                 self.errors.push(format!(
@@ -276,14 +268,14 @@ impl<'a, 'm> Walk<'a, 'm> {
                 ));
                 return None;
             }
-            _ => Item::Bare(Box::new(self.member(items, &item_path, &inner)?.1)),
+            _ => Item::Bare(Box::new(self.member(items, &item_path, inner)?.1)),
         };
         Some(Node::Array(Array { table, item }))
     }
 
-    /// `_ext` at one scope: a table a project, beside the scope's row.
-    fn extension(&mut self, schema: &Value, path: &str, scope: &Scope) -> Option<Node> {
-        if path != format!("{}._ext", scope.path) {
+    /// Adds the `_ext` tables of one scope: one per project, beside the scope's row.
+    fn extension(&mut self, schema: &Value, path: &str, scope: Scope) -> Option<Node> {
+        if path != format!("{}._ext", self.table(scope).scope) {
             self.errors.push(format!(
                 "{}: {path}: `_ext` inside an inlined object is not supported, only at the root and in collection items",
                 self.resource.label()
@@ -298,7 +290,7 @@ impl<'a, 'm> Walk<'a, 'm> {
             });
             let Some(project) = project else {
                 self.errors
-                    .push(format!("{}: {path}.{endpoint}: no loaded project goes by this name", self.resource.label()));
+                    .push(format!("{}: {path}.{endpoint}: no loaded project has this name", self.resource.label()));
                 continue;
             };
             projects.push(self.extension_project(project, endpoint, content, path, scope));
@@ -312,7 +304,7 @@ impl<'a, 'm> Walk<'a, 'm> {
         endpoint: &str,
         content: &Value,
         path: &str,
-        scope: &Scope,
+        scope: Scope,
     ) -> ExtensionProject {
         let at = format!("{path}.{endpoint}");
         let (suffix, ordinals) = self.suffixes[scope.table].clone();
@@ -320,8 +312,7 @@ impl<'a, 'm> Walk<'a, 'm> {
         let key = self.model.tables[scope.table].key.clone();
         let schema = sql_schema(&project.schema.project_endpoint_name);
         let table = self.add_table(schema, name, TableRole::Extension, &at, Some(scope.table), key, (suffix, ordinals));
-        let inner = Scope { table, path: at.clone(), required: true };
-        let object = self.object(content, &at, &inner);
+        let object = self.object(content, &at, Scope { table, required: true });
         ExtensionProject {
             endpoint: project.schema.project_endpoint_name.clone(),
             project_name: project.schema.project_name.clone(),
@@ -330,7 +321,11 @@ impl<'a, 'm> Walk<'a, 'm> {
         }
     }
 
-    fn add_column(&mut self, scope: &Scope, column: Column) -> usize {
+    fn table(&self, scope: Scope) -> &Table {
+        &self.model.tables[scope.table]
+    }
+
+    fn add_column(&mut self, scope: Scope, column: Column) -> usize {
         let columns = &mut self.model.tables[scope.table].columns;
         self.model.columns_by_path.insert(column.path.clone(), (scope.table, columns.len()));
         columns.push(column);

@@ -1,14 +1,13 @@
-//! The body tree: one walk of it flattens a JSON body into rows, another composes the body from rows.
+//! The body tree: the writer walks it to flatten a JSON body into rows, reads walk it to compose the body from rows.
 //!
-//! Members stand in output order ("compiled path order",
-//! docs/design/rules.md#rule-26): references, then descriptors, scalars and
-//! inlined objects, then arrays, each group by name, `_ext` last. The order depends on names alone, never on the order
+//! Members are in output order ("compiled path order", docs/design/rules.md#rule-26): references, then descriptors, scalars
+//! and inlined objects, then arrays, each group by name, `_ext` last. The order depends on names alone, never on the order
 //! of keys in the schema file.
 
-use super::ColumnType;
+use super::table::ColumnType;
 use serde::{Deserialize, Serialize};
 
-/// A JSON object that is not a row of its own: the body, an inlined object, or an item of a collection.
+/// The members of a JSON object: the body, an inlined object, an item of a collection, or the content of an extension.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Object {
     /// Members in output order.
@@ -20,12 +19,12 @@ pub struct Object {
 pub struct Member {
     /// JSON name.
     pub name: String,
-    /// What is there.
+    /// Kind and place of the value.
     pub node: Node,
 }
 
-/// What a member is. Tables and columns are indexes into `ResourcePlan::tables` and `TablePlan::columns`; references
-/// and descriptors into `ResourcePlan::references` and `ResourcePlan::descriptors`.
+/// Kind and place of a member. Tables and columns are indexes into `ResourcePlan::tables` and `TablePlan::columns`;
+/// references and descriptors into `ResourcePlan::references` and `ResourcePlan::descriptors`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Node {
     /// A value column.
@@ -51,20 +50,20 @@ pub enum Node {
     Object(Object),
     /// A collection: a child table.
     Array(Array),
-    /// `_ext`: one extension table a project. Always the last member.
+    /// `_ext`: one extension table per project. Always the last member.
     Extension(Extension),
 }
 
 /// A collection.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Array {
-    /// The child table; one row an item, `Ordinal` = index.
+    /// The child table: one row per item, `Ordinal` = index.
     pub table: usize,
-    /// What an item is.
+    /// Kind of the items.
     pub item: Item,
 }
 
-/// What the items of a collection are.
+/// Kind of the items of a collection.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Item {
     /// Objects (the usual case).

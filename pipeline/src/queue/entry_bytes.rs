@@ -1,11 +1,12 @@
-//! An entry as bytes: the same on disk and on the wire. Every store says beside it, once for all or for each record,
-//! which format it is; this is the first.
+//! The encoding of an entry, the same on disk and on the wire. Every store records the format's number beside it, once or
+//! per record; this is format 1.
 
 use uuid::Uuid;
 
-use super::{Entry, Failure};
-use crate::queue::bytes::Reader;
-use crate::queue::{QueueError, Work};
+use super::bytes::Reader;
+use super::entry::{Entry, Failure};
+use super::error::QueueError;
+use super::work::Work;
 
 /// Flags of an entry.
 const DELETED: u8 = 1;
@@ -17,7 +18,7 @@ const FAILED: u8 = 32;
 const REPAIR: u8 = 64;
 
 impl Entry {
-    /// The entry as bytes, without its document's id, which is its key everywhere.
+    /// Encodes the entry without its document id, which is its key in every store.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let work = &self.work;
@@ -46,10 +47,10 @@ impl Entry {
         bytes
     }
 
-    /// The entry that [`Entry::to_bytes`] was called on.
+    /// Decodes the bytes of [`Entry::to_bytes`].
     ///
     /// # Errors
-    /// [`QueueError::Corrupt`] when the bytes are no entry.
+    /// [`QueueError::Corrupt`] when the bytes are not an entry.
     pub fn from_bytes(document_id: i64, bytes: &[u8]) -> Result<Self, QueueError> {
         let mut bytes = Reader { bytes, what: "an entry" };
         let [flags] = bytes.array()?;
@@ -73,43 +74,16 @@ impl Entry {
             None
         } else {
             let (first_ms, last_ms) = (u64::from_be_bytes(bytes.array()?), u64::from_be_bytes(bytes.array()?));
-            let reason = str::from_utf8(bytes.bytes).map_err(|_| bytes.corrupt("a reason that is no text"))?;
+            let reason = str::from_utf8(bytes.bytes).map_err(|_| bytes.corrupt("not UTF-8 in its reason"))?;
             Some(Failure { reason: reason.to_owned(), first_ms, last_ms })
         };
         Ok(Self { work, failure, quarantined: flags & QUARANTINED != 0 })
     }
 }
 
-/// Entries with something in every field.
-#[cfg(any(test, feature = "conformance"))]
-pub mod examples {
-    use super::*;
-
-    /// Returns an entry with a value in every field.
-    #[must_use]
-    pub fn entry(failure: Option<Failure>) -> Entry {
-        let work = Work {
-            document_id: -7,
-            document_uuid: Uuid::from_u128(9),
-            resource_key: -3,
-            version: 1 << 40,
-            xid: u64::MAX,
-            deleted: false,
-            rebuild: true,
-            cascade: true,
-            repair: true,
-            low_priority: true,
-            attempts: 3,
-            first_enqueued_at_ms: 11,
-            not_before_ms: 12,
-        };
-        Entry { work, quarantined: failure.is_some(), failure }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::examples::entry;
+    use super::super::entry::examples::entry;
     use super::*;
 
     #[test]

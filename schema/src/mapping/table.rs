@@ -1,20 +1,20 @@
-//! Tables as the run time sees them: final names, value columns, and the SQL that every write and read uses.
+//! Compiled tables: final names, value columns, and the SQL of every write and read.
 
 use serde::{Deserialize, Serialize};
 
-/// What a table holds.
+/// Kind of content of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TableRole {
-    /// One row a document, key `DocumentId`.
+    /// One row per document, key `DocumentId`.
     Root,
     /// A collection: key (`{Root}_DocumentId`, ancestor ordinals, `Ordinal`).
     Collection,
-    /// `_ext` content of an extension project: one row beside the root row or beside a collection row, same key. The
-    /// row exists exactly if the extension object exists in the body, also when all it holds are arrays.
+    /// `_ext` content of an extension project: one row beside the root row or a collection row, with the same key. The row
+    /// exists exactly if the extension object exists in the body, even if the object holds arrays only.
     Extension,
 }
 
-/// Storage type of a column, and by it the JSON type of its value.
+/// Storage type of a column, which decides the JSON type of its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ColumnType {
     /// JSON string.
@@ -23,7 +23,7 @@ pub enum ColumnType {
     Int4,
     /// JSON integer within `i64`.
     Int8,
-    /// JSON number, exact: travels as text, canonical (no exponent, no trailing fraction zeros).
+    /// JSON number, exact: passed as canonical text (no exponent, no trailing fraction zeros).
     Decimal {
         /// Total digits.
         precision: u16,
@@ -60,9 +60,9 @@ pub struct ColumnPlan {
 pub struct TablePlan {
     /// Quoted and qualified: `"edfi"."SchoolAddress"`.
     pub qualified: String,
-    /// What it holds.
+    /// Kind of content.
     pub role: TableRole,
-    /// Table above it (index into `ResourcePlan::tables`); `None` for the root.
+    /// Parent table (index into `ResourcePlan::tables`); `None` for the root.
     pub parent: Option<usize>,
     /// Key columns, unquoted: the document id first, then `depth` ordinals, outermost first.
     pub key_columns: Vec<String>,
@@ -70,15 +70,15 @@ pub struct TablePlan {
     pub depth: usize,
     /// Value columns.
     pub columns: Vec<ColumnPlan>,
-    /// `INSERT … SELECT … FROM unnest($1::int8[], …)`: one array a column, key columns first (int8 for the document id,
+    /// `INSERT … SELECT … FROM unnest($1::int8[], …)`: one array per column, key columns first (int8 for the document id,
     /// int4 for ordinals), then the value columns. Array types: Text, Decimal → `text[]`; Int4 → `int4[]`; Int8,
     /// Document, Descriptor → `int8[]`; Bool → `bool[]`; Date → `date[]`; Time → `time[]`; Timestamp → `timestamptz[]`.
     pub insert_sql: String,
     /// Root only: `UPDATE … FROM unnest(…)` with the same parameters as `insert_sql`. Empty for other tables.
     pub update_sql: String,
-    /// `SELECT key…, columns… WHERE document id = ANY($1::int8[]) ORDER BY key`. Decimals come as `text`.
+    /// `SELECT key…, columns… WHERE document id = ANY($1::int8[]) ORDER BY key`. Decimals are returned as `text`.
     pub select_sql: String,
     /// `DELETE … WHERE document id = ANY($1::int8[])`. Needed only for tables whose parent is the root: the foreign
-    /// keys take what lies below with them.
+    /// keys cascade to the tables below.
     pub delete_sql: String,
 }

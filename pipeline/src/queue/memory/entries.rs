@@ -1,16 +1,18 @@
-//! The entries of the stage, or of one lane, in memory.
+//! The entries of the cache queue, or of one lane, in memory.
 
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use crate::Position;
+use crate::position::Position;
 use crate::queue::entry::{Entry, Line, QueueOutcome, TAKEN_FROM, TURNS, Taking};
-use crate::queue::{Quarantined, QueueStats, SettleReport, Settled, Taken, Ticket, Work};
+use crate::queue::settle::{SettleReport, Settled, Taken, Ticket};
+use crate::queue::stats::{Quarantined, QueueStats};
+use crate::queue::work::Work;
 
-/// The stage, or a lane of it.
+/// The entries of the cache queue or of one lane, with its state.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(super) struct Entries {
     pub(super) epoch: Uuid,
     pub(super) paused: bool,
     pub(super) position: Option<Position>,
@@ -25,7 +27,7 @@ struct Slot {
     taken: Option<Taking>,
 }
 
-impl Stage {
+impl Entries {
     pub(super) fn new() -> Self {
         Self {
             epoch: Uuid::new_v4(),
@@ -37,7 +39,7 @@ impl Stage {
         }
     }
 
-    /// Forgets what is in flight, as a crash does.
+    /// Forgets which entries are in flight, as a crash does.
     pub(super) fn crash(&mut self) {
         self.turn = 0;
         for slot in self.slots.values_mut() {
@@ -60,8 +62,7 @@ impl Stage {
     pub(super) fn take(&mut self, takes: &mut u64, max: usize, now_ms: u64) -> Vec<Taken> {
         let mut taken = Vec::new();
         while taken.len() < max && !self.paused {
-            let wanted = [TURNS[self.turn % TURNS.len()]];
-            let mut lines = wanted.into_iter().chain(TAKEN_FROM);
+            let mut lines = [TURNS[self.turn % TURNS.len()]].into_iter().chain(TAKEN_FROM);
             let Some(document_id) = lines.find_map(|line| self.first(line, now_ms)) else { break };
             let Some(slot) = self.slots.get_mut(&document_id) else { break };
             self.turn = (self.turn + 1) % TURNS.len();
@@ -79,7 +80,7 @@ impl Stage {
         waiting.min_by_key(|(id, slot)| (slot.entry.place(), **id)).map(|(id, _)| *id)
     }
 
-    /// Settles an entry; answers what is to be delivered.
+    /// Settles an entry; returns the work to deliver.
     pub(super) fn settle(
         &mut self,
         (ticket, settled): (Ticket, Settled),
@@ -95,15 +96,15 @@ impl Stage {
             return None;
         };
         slot.taken = None;
-        let outcome = slot.entry.settle(taking, settled, now_ms, attempts_max);
-        if outcome.fate == QueueOutcome::Removed {
+        let settlement = slot.entry.settle(taking, settled, now_ms, attempts_max);
+        if settlement.fate == QueueOutcome::Removed {
             self.slots.remove(&ticket.document_id);
         }
-        report.count(outcome.fate);
-        outcome.delivery
+        report.count(settlement.fate);
+        settlement.delivery
     }
 
-    /// When the next entry that is not in flight may be taken.
+    /// Returns the time at which the next entry that is not in flight may be taken.
     pub(super) fn next_ms(&self) -> Option<u64> {
         let waiting = self.slots.values().filter(|slot| slot.taken.is_none() && !slot.entry.quarantined);
         waiting.map(|slot| slot.entry.work.not_before_ms).filter(|_| !self.paused).min()
@@ -133,17 +134,25 @@ impl Stage {
         after.take(max).cloned().map(Quarantined::from).collect()
     }
 
-    /// Makes entries ready again that are in quarantine, or gives them up.
-    pub(super) fn leave_quarantine(&mut self, document_ids: Vec<i64>, again: bool) -> u64 {
-        let mut left = 0;
+    /// Makes quarantined entries ready again; returns their number.
+    pub(super) fn release(&mut self, document_ids: Vec<i64>) -> u64 {
+        let mut released = 0;
         for document_id in document_ids {
             let Some(slot) = self.slots.get_mut(&document_id).filter(|slot| slot.entry.quarantined) else { continue };
-            match again {
-                true => slot.entry.release(),
-                false => drop(self.slots.remove(&document_id)),
-            }
-            left += 1;
+            slot.entry.release();
+            released += 1;
         }
-        left
+        released
+    }
+
+    /// Drops quarantined entries; returns their number.
+    pub(super) fn discard(&mut self, document_ids: Vec<i64>) -> u64 {
+        let before = self.slots.len();
+        for document_id in document_ids {
+            if self.slots.get(&document_id).is_some_and(|slot| slot.entry.quarantined) {
+                self.slots.remove(&document_id);
+            }
+        }
+        (before - self.slots.len()) as u64
     }
 }
