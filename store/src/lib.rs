@@ -19,5 +19,6 @@ pub mod provision;
 pub mod query;
 pub mod read;
 pub mod retry;
+pub mod table;
 pub mod verify;
 pub mod version;
