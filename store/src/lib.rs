@@ -20,5 +20,7 @@ pub mod query;
 pub mod read;
 pub mod retry;
 pub mod table;
+pub mod transaction;
 pub mod verify;
 pub mod version;
+pub mod xid;

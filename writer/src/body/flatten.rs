@@ -5,6 +5,7 @@ use millstream_schema::plan::{
     ColumnType, DescriptorSite, IdentityElement, IdentitySource, Item, Node, Object, ReferenceSite, ResourcePlan,
 };
 use millstream_schema::referential::{descriptor_id, lower_uri, referential_id};
+use millstream_store::table::descriptor::DescriptorColumn;
 use serde_json::Value;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -249,23 +250,24 @@ impl Walk<'_, '_> {
         self.targets.len() - 1
     }
 
-    /// `Uri`, `UriLower` and `ResourceKeyId`, which no body has (see `DESCRIPTOR_COLUMNS`).
+    /// `Uri`, `UriLower` and `ResourceKeyId`, which no body has (see [`DescriptorColumn`]).
     fn descriptor_columns(&mut self) {
         let text = |cell: Option<&Cell>| match cell {
             Some(Cell::Value(Scalar::Text(text))) => text.clone(),
             _ => String::new(),
         };
         let Some(row) = self.tables[0].last_mut() else { return };
-        let (namespace, code_value) = (text(row.cells.first()), text(row.cells.get(1)));
+        let cell = |column: DescriptorColumn| text(row.cells.get(column.index()));
+        let (namespace, code_value) = (cell(DescriptorColumn::Namespace), cell(DescriptorColumn::CodeValue));
         if namespace.contains('#') {
             // Two descriptors would have one URI: `a#b` with `c`, and `a` with `b#c`.
             self.findings
                 .add("$.namespace", "namespace cannot contain '#', which stands between it and the codeValue.");
         }
         let uri = format!("{namespace}#{code_value}");
-        row.cells[7] = Cell::Value(Scalar::Text(lower_uri(&uri)));
-        row.cells[6] = Cell::Value(Scalar::Text(uri));
-        row.cells[8] = Cell::Value(Scalar::Int4(self.resource.key.into()));
+        row.cells[DescriptorColumn::UriLower.index()] = Cell::Value(Scalar::Text(lower_uri(&uri)));
+        row.cells[DescriptorColumn::Uri.index()] = Cell::Value(Scalar::Text(uri));
+        row.cells[DescriptorColumn::ResourceKeyId.index()] = Cell::Value(Scalar::Int4(self.resource.key.into()));
     }
 
     fn identity_values(&mut self, body: &Value) -> Vec<String> {

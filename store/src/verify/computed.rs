@@ -1,31 +1,27 @@
 //! Identities computed from rows.
 //!
 //! A document's identity takes values from the documents that it refers to, those from theirs, and so on. The root rows
-//! of all of them are read level by level, one statement a type and level; then every identity is computed once.
-//! Stored IdentityValues are not looked at.
+//! of all of them are read level by level, one statement per type and level; then every identity is computed once.
+//! Stored IdentityValues are not used.
 
 use super::range::Range;
 use crate::compose::write_text;
 use crate::error::StoreError;
-use crate::load::{
-    Batch, DescriptorFound, Extent, IdentityValues, TableRows, TypeRows, load_batch, load_descriptors, query_cached,
-};
+use crate::load::{Batch, Extent, IdentityValues, LoadedDescriptor, TableRows, TypeRows, load_batch, load_descriptors};
+use crate::table::document;
 use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{IdentityElement, IdentitySource, Mapping, ResourceIx, ResourcePlan};
 use std::collections::{BTreeSet, HashMap};
 
-/// Levels of references within an identity that are followed. Types cannot form a circle, so only damaged rows do.
+/// Maximum number of levels of references followed within an identity. Types cannot form a circle, only damaged rows can.
 const LEVELS_MAX: usize = 32;
 
-const KEYS_SQL: &str =
-    r#"SELECT d."DocumentId", d."ResourceKeyId" FROM "dms"."Document" d WHERE d."DocumentId" = ANY($1::int8[])"#;
-
-/// The identity of every document of a range, or why it has none.
-pub(super) struct Truth {
+/// The identity of every document of a range, or why it cannot be computed.
+pub(super) struct ComputedIdentities {
     identities: HashMap<i64, Result<IdentityValues, String>>,
 }
 
-impl Truth {
+impl ComputedIdentities {
     /// Computes the identities of a range.
     pub(super) async fn load<C: GenericClient>(client: &C, range: &Range<'_>) -> Result<Self, StoreError> {
         let mapping = range.mapping;
@@ -33,7 +29,7 @@ impl Truth {
         let batches: Vec<&Batch> = std::iter::once(&range.batch).chain(&below).collect();
         let wanted: BTreeSet<i64> = batches.iter().flat_map(|batch| identity_descriptors(mapping, batch)).collect();
         let descriptors = load_descriptors(client, &wanted.into_iter().collect::<Vec<_>>()).await?;
-        let mut computer = Computer { mapping, roots: roots_of(&batches), descriptors, done: HashMap::new() };
+        let mut computer = IdentityComputer { mapping, roots: roots_of(&batches), descriptors, done: HashMap::new() };
         let identities = range.ids.iter().map(|id| (*id, computer.identity(*id, 0))).collect();
         Ok(Self { identities })
     }
@@ -44,7 +40,7 @@ impl Truth {
     }
 }
 
-/// Root rows of the documents that identities lead to, a batch for each level.
+/// Reads the root rows of the documents that identities lead to, a batch per level.
 async fn load_below<C: GenericClient>(client: &C, mapping: &Mapping, first: &Batch) -> Result<Vec<Batch>, StoreError> {
     let mut seen: BTreeSet<i64> = ids_of(first).collect();
     let mut wanted: BTreeSet<i64> = identity_targets(mapping, first).collect();
@@ -54,9 +50,7 @@ async fn load_below<C: GenericClient>(client: &C, mapping: &Mapping, first: &Bat
         if level.is_empty() {
             break;
         }
-        let rows = query_cached(client, KEYS_SQL, &[&level]).await?;
-        let documents: Vec<(i64, i16)> =
-            rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, StoreError>>()?;
+        let documents = document::types(client, &level).await?.into_iter().map(|found| (found.document_id, found.key));
         let batch = load_batch(client, mapping, documents, Extent::Root).await?;
         wanted = identity_targets(mapping, &batch).collect();
         seen.extend(level);
@@ -92,7 +86,7 @@ fn columns_of<'a>(
 ) -> impl Iterator<Item = i64> + 'a {
     batch.types.iter().flat_map(move |(ix, rows): (&ResourceIx, &TypeRows)| {
         let plan = mapping.resource(*ix);
-        // A set: several elements come through one reference.
+        // A set: several elements may come through one reference.
         let columns: BTreeSet<_> = plan.identity.elements.iter().filter_map(|element| column(plan, element)).collect();
         columns.into_iter().flat_map(move |(table, column)| rows.ids_in(table, column))
     })
@@ -100,20 +94,20 @@ fn columns_of<'a>(
 
 /// A root row.
 #[derive(Clone, Copy)]
-struct Root<'a> {
+struct RootRow<'a> {
     ix: ResourceIx,
     table: &'a TableRows,
     at: usize,
 }
 
-fn roots_of<'a>(batches: &[&'a Batch]) -> HashMap<i64, Root<'a>> {
+fn roots_of<'a>(batches: &[&'a Batch]) -> HashMap<i64, RootRow<'a>> {
     let mut roots = HashMap::new();
     for batch in batches {
         for (ix, rows) in &batch.types {
             let Some(table) = rows.tables.first() else { continue };
             for at in 0..table.len() {
                 if let Some(id) = table.document_id(at) {
-                    roots.insert(id, Root { ix: *ix, table, at });
+                    roots.insert(id, RootRow { ix: *ix, table, at });
                 }
             }
         }
@@ -121,14 +115,14 @@ fn roots_of<'a>(batches: &[&'a Batch]) -> HashMap<i64, Root<'a>> {
     roots
 }
 
-struct Computer<'a> {
+struct IdentityComputer<'a> {
     mapping: &'a Mapping,
-    roots: HashMap<i64, Root<'a>>,
-    descriptors: HashMap<i64, DescriptorFound>,
+    roots: HashMap<i64, RootRow<'a>>,
+    descriptors: HashMap<i64, LoadedDescriptor>,
     done: HashMap<i64, Result<IdentityValues, String>>,
 }
 
-impl Computer<'_> {
+impl IdentityComputer<'_> {
     fn identity(&mut self, document_id: i64, level: usize) -> Result<IdentityValues, String> {
         if let Some(done) = self.done.get(&document_id) {
             return done.clone();
@@ -156,7 +150,7 @@ impl Computer<'_> {
         Ok(values.into())
     }
 
-    fn descriptor_uri(&self, plan: &ResourcePlan, root: Root<'_>, site: usize) -> Result<Box<str>, String> {
+    fn descriptor_uri(&self, plan: &ResourcePlan, root: RootRow<'_>, site: usize) -> Result<Box<str>, String> {
         let site = plan.descriptors.get(site).ok_or("the mapping has no such descriptor site")?;
         let id = root.table.id(root.at, site.column).ok_or("the descriptor column is NULL")?;
         let found = self.descriptors.get(&id).ok_or_else(|| format!("descriptor {id} does not exist"))?;
@@ -166,7 +160,7 @@ impl Computer<'_> {
     fn reference_value(
         &mut self,
         plan: &ResourcePlan,
-        root: Root<'_>,
+        root: RootRow<'_>,
         site: usize,
         position: usize,
         level: usize,
@@ -178,7 +172,7 @@ impl Computer<'_> {
     }
 }
 
-fn column_text(plan: &ResourcePlan, root: Root<'_>, column: usize) -> Result<Box<str>, String> {
+fn column_text(plan: &ResourcePlan, root: RootRow<'_>, column: usize) -> Result<Box<str>, String> {
     let column_plan =
         plan.tables.first().and_then(|table| table.columns.get(column)).ok_or("the mapping has no such column")?;
     let raw = root.table.value(root.at, column).ok_or("the column is NULL")?;

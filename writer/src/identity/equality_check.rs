@@ -1,21 +1,19 @@
-//! A rename must not break its dependents
-//! (docs/design/rules.md#rule-13): equality constraints that tie a changed identity value to
-//! something else in a referring document are checked before anything is written.
+//! A rename must not break its dependents (docs/design/rules.md#rule-13): equality constraints between a changed identity
+//! value and another value of a referring document are checked before anything is written.
 
 use super::closure::Closure;
 use super::recompute::Identities;
 use crate::attempt::AttemptError;
 use crate::error::WriteError;
-use crate::transaction::{Session, params};
-use crate::upsert::Upsert;
+use crate::upsert_request::UpsertRequest;
 use millstream_schema::plan::{ColumnType, EqualityConstraint, ResourcePlan, TablePlan};
 use millstream_schema::referential::canonical_number;
+use millstream_store::table::query::column_index;
+use millstream_store::table::{document, identity};
+use millstream_store::transaction::{Answer, WriteTransaction, param};
 use std::collections::HashMap;
-use uuid::Uuid;
+use tokio_postgres::Row;
 
-const READ_VALUES: &str = r#"SELECT i."DocumentId", i."IdentityValues" FROM "dms"."ReferentialIdentity" i JOIN "dms"."Document" d ON d."DocumentId" = i."DocumentId" AND d."ResourceKeyId" = i."ResourceKeyId" WHERE i."DocumentId" = ANY($1::int8[])"#;
-const READ_UUIDS: &str =
-    r#"SELECT "DocumentUuid" FROM "dms"."Document" WHERE "DocumentId" = ANY($1::int8[]) ORDER BY "DocumentId""#;
 /// How many offending documents a refusal names.
 const EXAMPLES_MAX: usize = 5;
 
@@ -28,7 +26,7 @@ enum Side {
     Column { table: usize, column: usize },
 }
 
-/// A document where the two sides meet.
+/// A document that has both sides of a constraint.
 struct Meeting {
     document_id: i64,
     left: i64,
@@ -42,18 +40,18 @@ enum Right {
 
 /// Refuses a rename that would break a constraint, naming it and the first documents.
 pub(super) async fn check(
-    session: &Session,
-    upsert: &Upsert<'_>,
+    transaction: &WriteTransaction,
+    request: &UpsertRequest<'_>,
     seed: i64,
     closure: &Closure,
     identities: &Identities,
 ) -> Result<(), AttemptError> {
-    for resource in &upsert.mapping.resources {
+    for resource in &request.mapping.resources {
         for constraint in &resource.equality_constraints {
             let sides = [side(resource, &constraint.source), side(resource, &constraint.target)];
             let [Some(source), Some(target)] = sides else { continue };
             for (left, right) in [(source, target), (target, source)] {
-                check_pair(session, upsert, seed, closure, identities, resource, constraint, left, right).await?;
+                check_pair(transaction, request, seed, closure, identities, resource, constraint, left, right).await?;
             }
         }
     }
@@ -97,8 +95,8 @@ fn scalar_side(resource: &ResourcePlan, path: &str) -> Option<Side> {
 
 #[allow(clippy::too_many_arguments)] // one call site; the pair is what varies
 async fn check_pair(
-    session: &Session,
-    upsert: &Upsert<'_>,
+    transaction: &WriteTransaction,
+    request: &UpsertRequest<'_>,
     seed: i64,
     closure: &Closure,
     identities: &Identities,
@@ -109,28 +107,21 @@ async fn check_pair(
 ) -> Result<(), AttemptError> {
     let Side::Reference { site, position } = left else { return Ok(()) };
     let plan = &resource.references[site];
-    let changed = identities.changed_at(upsert.mapping, plan.target_key, position);
+    let changed = identities.changed_at(request.mapping, plan.target_key, position);
     if !plan.target_changeable || changed.is_empty() {
         return Ok(());
     }
-    let bound = upsert.options.closure_max;
-    let mut pipeline = session.pipeline()?;
+    let bound = request.options.closure_max;
+    let mut pipeline = transaction.pipeline()?;
     let limit = i64::try_from(bound).unwrap_or(i64::MAX).saturating_add(1);
-    let place = pipeline.add(meetings_sql(resource, site, right), params![changed, limit]);
-    let mut meetings = Vec::new();
-    for row in &pipeline.run().await?[place] {
-        let right = match right {
-            Side::Reference { .. } => Right::Document(row.try_get(2)?),
-            Side::Column { .. } => Right::Text(row.try_get(2)?),
-        };
-        meetings.push(Meeting { document_id: row.try_get(0)?, left: row.try_get(1)?, right });
-    }
+    let answer: Answer<Row> = pipeline.add(meetings_sql(resource, site, right), vec![param(changed), param(limit)]);
+    let mut meetings = read_meetings(pipeline.run().await?.raw(answer), right)?;
     // The renamed document's own body was validated as a whole.
     meetings.retain(|meeting| meeting.document_id != seed);
     if meetings.len() > bound {
         return Err(refusal(resource, constraint, &format!("more than {bound} items would have to be checked")).into());
     }
-    let others = values_of_others(session, closure, &meetings).await?;
+    let others = values_of_others(transaction, closure, &meetings).await?;
     let mut broken: Vec<i64> = Vec::new();
     for meeting in &meetings {
         let value = identities.get(meeting.left).and_then(|changed| changed.new.get(position));
@@ -154,12 +145,25 @@ async fn check_pair(
     }
     let count = broken.len();
     broken.truncate(EXAMPLES_MAX);
-    let mut pipeline = session.pipeline()?;
-    let place = pipeline.add(READ_UUIDS, params![broken]);
-    let uuids: Vec<Uuid> = pipeline.run().await?[place].iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-    let first: Vec<String> = uuids.iter().map(Uuid::to_string).collect();
+    let mut pipeline = transaction.pipeline()?;
+    let uuids = document::add_uuids(&mut pipeline, broken);
+    let first: Vec<String> = pipeline.run().await?.rows(uuids)?.iter().map(|row| row.uuid.to_string()).collect();
     Err(refusal(resource, constraint, &format!("{count} item(s) would break it, the first: {}", first.join(", ")))
         .into())
+}
+
+fn read_meetings(rows: &[Row], side: Side) -> Result<Vec<Meeting>, AttemptError> {
+    let Some(first) = rows.first() else { return Ok(Vec::new()) };
+    let (document, left, right) =
+        (column_index(first, "Document")?, column_index(first, "Left")?, column_index(first, "Right")?);
+    let meeting = |row: &Row| {
+        let right = match side {
+            Side::Reference { .. } => Right::Document(row.try_get(right)?),
+            Side::Column { .. } => Right::Text(row.try_get(right)?),
+        };
+        Ok(Meeting { document_id: row.try_get(document)?, left: row.try_get(left)?, right })
+    };
+    rows.iter().map(meeting).collect()
 }
 
 fn same(a: &str, b: &str) -> bool {
@@ -175,7 +179,8 @@ fn refusal(resource: &ResourcePlan, constraint: &EqualityConstraint, why: &str) 
     }
 }
 
-/// Document, its reference on the left, and what stands on the right, wherever both lie in the document's tables.
+/// The statement that [`read_meetings`] reads: document, its reference on the left, and the value on the right, for every
+/// place of the document's tables that has both.
 fn meetings_sql(resource: &ResourcePlan, site: usize, right: Side) -> String {
     let site = &resource.references[site];
     let left_table = &resource.tables[site.table];
@@ -196,7 +201,7 @@ fn meetings_sql(resource: &ResourcePlan, site: usize, right: Side) -> String {
     let join: Vec<String> =
         (0..=shared).map(|at| format!("a.{} = b.{}", key(left_table, at), key(right_table, at))).collect();
     format!(
-        "SELECT a.{}, a.{left}, b.{right}{cast} FROM {} a JOIN {} b ON {} WHERE a.{left} = ANY($1::int8[]) ORDER BY 1 LIMIT $2::int8",
+        "SELECT a.{} AS \"Document\", a.{left} AS \"Left\", b.{right}{cast} AS \"Right\" FROM {} a JOIN {} b ON {} WHERE a.{left} = ANY($1::int8[]) ORDER BY 1 LIMIT $2::int8",
         key(left_table, 0),
         left_table.qualified,
         right_table.qualified,
@@ -212,7 +217,7 @@ fn shared_depth(resource: &ResourcePlan, a: usize, b: usize) -> usize {
 }
 
 async fn values_of_others(
-    session: &Session,
+    transaction: &WriteTransaction,
     closure: &Closure,
     meetings: &[Meeting],
 ) -> Result<HashMap<i64, Vec<String>>, AttemptError> {
@@ -228,7 +233,7 @@ async fn values_of_others(
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let mut pipeline = session.pipeline()?;
-    let place = pipeline.add(READ_VALUES, params![ids]);
-    pipeline.run().await?[place].iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    let mut pipeline = transaction.pipeline()?;
+    let values = identity::values_of_own_type(&mut pipeline, ids);
+    Ok(pipeline.run().await?.rows(values)?.into_iter().map(|row| (row.document_id, row.values)).collect())
 }
