@@ -18,9 +18,9 @@ pub enum OutboxError {
     RowCount {
         /// The operation.
         action: &'static str,
-        /// How many rows were to be written.
+        /// The number of rows to write.
         expected: u64,
-        /// How many were.
+        /// The number of rows written.
         written: u64,
     },
     /// A row holds a value that this version does not know.

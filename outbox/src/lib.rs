@@ -2,7 +2,8 @@
 //!
 //! A write leaves its change records ([`millstream_pipeline::Change`]) in `dms.Outbox` in its own transaction
 //! ([`append()`]). The other modules read them back without losing one ([`read`]), keep them as long as they are needed
-//! ([`retention`]), and store how far a consumer has followed them ([`progress`]) and which process may do so ([`relay`]).
+//! ([`retention`]), and store how far a consumer has followed them ([`progress`]) and which process may do so
+//! ([`relay`]).
 //!
 //! The crate does not know what a document looks like and opens no connections: callers pass a client. Its SQL is in
 //! `millstream_store::table`. Queues, sources and sinks are contracts of `millstream-pipeline`.

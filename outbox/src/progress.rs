@@ -1,4 +1,4 @@
-//! How far a consumer has followed the outbox, kept in the database: recovery reads the outbox again from here if the slot
+//! A consumer's progress in the outbox, kept in the database: recovery reads the outbox again from here if the slot
 //! or the queue's disk is lost.
 //!
 //! The watermark is a pair (S, L): a snapshot S, and L, the end of the WAL read after it. Every transaction that S sees
@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::error::{During, OutboxError};
 use crate::relay::FencingEpoch;
+use crate::source_identity::source_identity;
 
 /// A `pg_snapshot`, as text: which transactions it sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +93,7 @@ impl Origin {
     /// # Errors
     /// When the database refuses, or was never provisioned.
     pub async fn read<C: GenericClient + Sync>(client: &C, epoch: Uuid, stream: Stream) -> Result<Self, OutboxError> {
-        let source = crate::source_identity(client).await?;
+        let source = source_identity(client).await?;
         let database = effective_schema::database_uuid(client).await.during("reading which database this is")?;
         let database = database.ok_or_else(|| {
             OutboxError::State(r#"dms."EffectiveSchema" has no database uuid: apply the schema first"#.to_owned())
@@ -141,8 +142,8 @@ pub async fn load<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result
     }))
 }
 
-/// Stores a consumer's progress. Without a watermark the stored one stays, which remains true as long as the origin does;
-/// under another origin it is cleared.
+/// Stores a consumer's progress. Without a watermark the stored one stays, which remains true as long as the origin
+/// does; under another origin it is cleared.
 ///
 /// # Errors
 /// When the database refuses.
@@ -206,7 +207,7 @@ struct Candidate {
     place: Option<Position>,
 }
 
-/// How often to call [`ProgressKeeper::advance`].
+/// The interval at which to call [`ProgressKeeper::advance`].
 pub const ADVANCE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl ProgressKeeper {
@@ -229,8 +230,8 @@ impl ProgressKeeper {
         }
     }
 
-    /// The end of the log whose position in the stream is needed before the watermark read with it can be stored; `None`
-    /// if none is. In a stream of WAL positions it is its own position.
+    /// The end of the log whose position in the stream is needed before the watermark read with it can be stored;
+    /// `None` if none is. In a stream of WAL positions it is its own position.
     #[must_use]
     pub fn unplaced(&self) -> Option<u64> {
         let candidate = self.candidate.as_ref().filter(|candidate| candidate.place.is_none())?;
@@ -283,7 +284,8 @@ impl ProgressKeeper {
         self.store(client, &Progress { position: durable, watermark: None, origin: self.origin.clone() }).await
     }
 
-    /// As [`ProgressKeeper::advance`], for a polling source: its position itself determines which transactions are covered.
+    /// As [`ProgressKeeper::advance`], for a polling source: its position itself determines which transactions are
+    /// covered.
     ///
     /// # Errors
     /// When the database refuses; the same call may be made again.

@@ -7,9 +7,9 @@
 
 use millstream_pipeline::{Change, Position};
 use millstream_store::table::outbox::{self, OutboxRow};
+use millstream_store::xid::Xid8;
 use tokio_postgres::GenericClient;
 
-use crate::Xid8;
 use crate::error::{During, OutboxError};
 use crate::progress::Snapshot;
 
@@ -18,7 +18,8 @@ use crate::progress::Snapshot;
 pub struct SettledRows {
     /// The rows.
     pub changes: Vec<Change>,
-    /// The position that the rows lead to, as (transaction id, outbox id): the horizon itself if there was nothing more.
+    /// The position that the rows lead to, as (transaction id, outbox id): the horizon itself if there was nothing
+    /// more.
     pub position: Position,
     /// The oldest transaction that still ran: later rows may already be committed and are not read yet.
     pub horizon: u64,
@@ -26,8 +27,8 @@ pub struct SettledRows {
 
 /// Reads up to `limit` rows after `after`, a position of (transaction id, outbox id).
 ///
-/// The horizon comes from the same snapshot as the rows. One long transaction, anywhere in the database's cluster, holds
-/// it back; nothing is lost by that, only late. [`crate::retention::ensure_polling_index`] makes this fast.
+/// The horizon comes from the same snapshot as the rows. One long transaction, anywhere in the database's cluster,
+/// holds it back; nothing is lost by that, only late. [`crate::retention::ensure_polling_index`] makes this fast.
 ///
 /// # Errors
 /// When the database refuses, or a row is of an unknown kind.
@@ -53,8 +54,8 @@ pub async fn before_horizon<C: GenericClient + Sync>(
     Ok(SettledRows { changes, position, horizon })
 }
 
-/// The position at which polling begins without a stored one: the oldest transaction that still runs. All later commits are
-/// of transactions from this one on.
+/// The position at which polling begins without a stored one: the oldest transaction that still runs. All later commits
+/// are of transactions from this one on.
 ///
 /// # Errors
 /// When the database refuses.

@@ -1,13 +1,13 @@
 //! One relay at a time: which process may follow the outbox for a consumer, and how the next one takes over.
 //!
-//! Two mechanisms with two purposes. A **lease** is an advisory lock of a session: the standby waits for it in the server
-//! and gets it at the moment in which the active relay's session ends, for whatever reason. A **fencing epoch** is a number
-//! in the consumer's row of `dms.ProjectionProgress` (column `Term`): the relay that takes over increments it, and from
-//! then on nothing is stored under an earlier one. The lease makes taking over fast; the epoch makes it safe, because a
-//! relay that was suspended and resumes does not know that its session is gone.
+//! Two mechanisms with two purposes. A **lease** is an advisory lock of a session: the standby waits for it in the
+//! server and gets it at the moment in which the active relay's session ends, for whatever reason. A **fencing epoch**
+//! is a number in the consumer's row of `dms.ProjectionProgress` (column `Term`): the relay that takes over increments
+//! it, and from then on nothing is stored under an earlier one. The lease makes taking over fast; the epoch makes it
+//! safe, because a relay that was suspended and resumes does not know that its session is gone.
 //!
-//! The slot serves one reader at a time, so two relays never read the same changes; it does not restrict what they do with
-//! the changes that they have already read.
+//! The slot serves one reader at a time, so two relays never read the same changes; it does not restrict what they do
+//! with the changes that they have already read.
 
 use millstream_store::table::progress;
 use tokio_postgres::GenericClient;
@@ -21,8 +21,8 @@ pub struct FencingEpoch {
     number: i64,
 }
 
-/// Waits for the consumer's lease and holds it for as long as the session of `client` lasts: use a connection that serves
-/// nothing else and belongs to no pool. Dropping the future may leave the session waiting; close it then.
+/// Waits for the consumer's lease and holds it for as long as the session of `client` lasts: use a connection that
+/// serves nothing else and belongs to no pool. Dropping the future may leave the session waiting; close it then.
 ///
 /// # Errors
 /// When the database refuses, or the session ends.
@@ -54,9 +54,9 @@ impl FencingEpoch {
         self.number
     }
 
-    /// Checks that no other relay has taken over. For what is stored elsewhere, in a shared queue: check before each batch,
-    /// so that a relay that was suspended during its successor's start writes one batch at most. Enqueueing work twice does
-    /// no harm, and neither does an older position, which the successor's next batch overtakes.
+    /// Checks that no other relay has taken over. For what is stored elsewhere, in a shared queue: check before each
+    /// batch, so that a relay that was suspended during its successor's start writes one batch at most. Enqueueing work
+    /// twice does no harm, and neither does an older position, which the successor's next batch overtakes.
     ///
     /// # Errors
     /// [`OutboxError::TakenOver`], or when the database refuses.

@@ -1,8 +1,8 @@
-//! How long change records are kept: partitions are created before they are needed and dropped as a whole when recovery
+//! Retention of change records: partitions are created before they are needed and dropped as a whole when recovery
 //! can no longer need them.
 //!
-//! A row is kept until it is older than the cut-off **and** visible in the snapshot of the recovery watermark: rows that
-//! the snapshot cannot see would have to be replayed if the slot were lost.
+//! A row is kept until it is older than the cut-off **and** visible in the snapshot of the recovery watermark: rows
+//! that the snapshot cannot see would have to be replayed if the slot were lost.
 
 use std::time::SystemTime;
 
@@ -14,7 +14,7 @@ use tokio_postgres::{Client, GenericClient};
 use crate::error::{During, OutboxError};
 use crate::progress::Snapshot;
 
-/// How many outbox ids a partition holds.
+/// The number of outbox ids of a partition.
 pub const PARTITION_IDS: i64 = 1_000_000;
 
 /// Maximum number of rows that one call deletes from the default partition.
@@ -78,8 +78,8 @@ pub async fn ensure_partitions(client: &mut Client, ahead: u32) -> Result<Vec<St
     Ok(created)
 }
 
-/// Drops partitions, and deletes rows of the default partition, that are older than `cutoff` and visible in `watermark`.
-/// Without a watermark it removes nothing.
+/// Drops partitions, and deletes rows of the default partition, that are older than `cutoff` and visible in
+/// `watermark`. Without a watermark it removes nothing.
 ///
 /// # Errors
 /// When the database refuses.

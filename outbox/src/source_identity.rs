@@ -6,8 +6,8 @@ use tokio_postgres::GenericClient;
 
 use crate::error::{During, OutboxError};
 
-/// Reads the identity of the server. The timeline is the one being written to, as `IDENTIFY_SYSTEM` reports it; the control
-/// file holds that of the last checkpoint.
+/// Reads the identity of the server. The timeline is the one being written to, as `IDENTIFY_SYSTEM` reports it; the
+/// control file holds that of the last checkpoint.
 ///
 /// # Errors
 /// When the database refuses, as a standby does.

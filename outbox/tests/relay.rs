@@ -46,7 +46,7 @@ async fn only_the_last_epoch_stores_progress() {
     client.execute(r#"DELETE FROM "dms"."ProjectionProgress""#, &[]).await.expect("deleted");
     assert!(
         is_taken_over(&progress::store_in_term(client, &second, &at(50)).await, 2, 0),
-        "a row that is gone is nobody's"
+        "a missing row belongs to no relay"
     );
 }
 
@@ -54,7 +54,7 @@ async fn only_the_last_epoch_stores_progress() {
 async fn a_standby_has_its_turn_when_the_active_session_ends() {
     let database = World::fixtures().database().await;
     let (active, standby) = (database.session().await, database.session().await);
-    wait_for_lease(&*active, "relay").await.expect("nobody else has it");
+    wait_for_lease(&*active, "relay").await.expect("no other session has it");
     let observer = database.session().await;
     let waiting = async {
         wait_for_lease(&*standby, "relay").await.expect("its turn");

@@ -5,7 +5,7 @@ use std::error::Error;
 use bytes::{BufMut, BytesMut};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 
-/// A full transaction id: it does not wrap, and it means nothing in another cluster.
+/// A full transaction id. It does not wrap, and it means nothing in another cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Xid8(pub u64);
 

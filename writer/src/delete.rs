@@ -112,8 +112,8 @@ impl Delete<'_> {
         }
     }
 
-    /// Names every type that refers to the document (docs/design/edfi-api.md#edfi-6.8). If none does any more, the delete
-    /// is tried again.
+    /// Names every type that refers to the document (docs/design/edfi-api.md#edfi-6.8). If none does any more, the
+    /// delete is tried again.
     async fn refuse(&self, document_id: i64) -> Result<Written, AttemptError> {
         let client = self.database.get().await?;
         let mut resources: Vec<String> = if self.resource.is_descriptor {
@@ -130,7 +130,8 @@ impl Delete<'_> {
         }
     }
 
-    /// One `EXISTS` per compiled descriptor column of this type (docs/design/rules.md#rule-14): descriptors have no edges.
+    /// One `EXISTS` per compiled descriptor column of this type (docs/design/rules.md#rule-14): descriptors have no
+    /// edges.
     fn descriptor_uses(&self, document_id: i64) -> impl Iterator<Item = String> {
         let mut resources: Vec<&ResourcePlan> = self.mapping.resources.iter().collect();
         resources.sort_by_key(|r| (&r.project_name, &r.resource_name));

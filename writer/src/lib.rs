@@ -24,7 +24,7 @@ mod upsert;
 mod upsert_request;
 mod writer;
 
-pub use body::Validators;
+pub use body::{InvalidJsonSchema, Validators};
 pub use error::WriteError;
 pub use options::WriterOptions;
 pub use request::{EtagMatch, Outcome, Preconditions, Written};

@@ -13,8 +13,8 @@ pub struct Preconditions {
 }
 
 impl Preconditions {
-    /// Checks the target's effective version, `None` if it does not exist. `If-Match` wins where both are sent; it fails on
-    /// a document that does not exist (docs/design/edfi-api.md#edfi-6.6).
+    /// Checks the target's effective version, `None` if it does not exist. `If-Match` wins where both are sent; it
+    /// fails on a document that does not exist (docs/design/edfi-api.md#edfi-6.6).
     pub(crate) fn check(&self, current: Option<i64>) -> Result<(), WriteError> {
         if let Some(required) = &self.if_match {
             let matches = current.is_some_and(|version| required.matches(version));

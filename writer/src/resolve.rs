@@ -144,8 +144,8 @@ impl Binding {
         ids
     }
 
-    /// `IdentityValues` as they are stored: the body's own scalars, and the values of the targets (a descriptor keeps the
-    /// casing of its document, docs/design/rules.md#rule-15).
+    /// `IdentityValues` as they are stored: the body's own scalars, and the values of the targets (a descriptor keeps
+    /// the casing of its document, docs/design/rules.md#rule-15).
     pub(crate) fn identity_values(
         &self,
         resource: &ResourcePlan,

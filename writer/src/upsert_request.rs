@@ -31,7 +31,8 @@ impl UpsertRequest<'_> {
         resolve(pipeline, self.flat.targets.iter().map(|target| target.referential_id).collect(), subject)
     }
 
-    /// Checks that the write may go on with the document that was found: existence, preconditions, immutable identities.
+    /// Checks that the write may go on with the document that was found: existence, preconditions, immutable
+    /// identities.
     pub(crate) fn admit<'o>(&self, current: Option<&'o CurrentRow>) -> Result<Option<&'o CurrentRow>, WriteError> {
         let current = current.filter(|current| current.key == self.resource.key);
         self.preconditions.check(current.map(|current| current.effective_version))?;

@@ -1,7 +1,7 @@
 //! The public entry point of the writer.
 
 use crate::attempt::final_error;
-use crate::body::{self, IdRule, Validators};
+use crate::body::{self, IdRule, InvalidJsonSchema, Validators};
 use crate::delete::Delete;
 use crate::error::WriteError;
 use crate::options::WriterOptions;
@@ -32,7 +32,7 @@ impl Writer {
     ///
     /// # Errors
     /// A JSON schema of the mapping that does not compile, by resource.
-    pub fn new(database: Database, mapping: Arc<Mapping>, options: WriterOptions) -> Result<Self, String> {
+    pub fn new(database: Database, mapping: Arc<Mapping>, options: WriterOptions) -> Result<Self, InvalidJsonSchema> {
         let validators = Arc::new(Validators::compile(&mapping)?);
         Ok(Self { database, mapping, validators, options, retry: RetryPolicy::default() })
     }

@@ -1,4 +1,4 @@
-//! What the rows of a batch point to: identities of referenced documents and URIs of descriptors.
+//! Lookups of a batch: identities of referenced documents and URIs of descriptors.
 
 use super::identities::{IdentityValues, load_identities};
 use super::remembered::Caches;

@@ -1,4 +1,5 @@
-//! What a rebuild or a read starts from: heads of documents, their rows, and what their rows point to.
+//! The inputs of a rebuild or a read: heads of documents, their rows, and the identities and descriptors that they
+//! refer to.
 //!
 //! Everything here is set-based: a constant number of statements per resource type of a batch, none per document. All
 //! statements of a step are sent before the first answer is awaited. To see one state of the database, call these

@@ -45,8 +45,8 @@ impl Caches {
 
 /// A map from DocumentId to an immutable value that holds at most `capacity` entries and forgets old ones.
 ///
-/// Two generations: an entry that was not looked up while a whole generation filled up is dropped. No clock, no list, and
-/// one short lock per batch of lookups.
+/// Two generations: an entry that was not looked up while a whole generation filled up is dropped. No clock, no list,
+/// and one short lock per batch of lookups.
 #[derive(Debug)]
 pub(crate) struct Remembered<V> {
     generation_max: usize,

@@ -32,7 +32,7 @@ pub(crate) struct TableRows {
     depth: usize,
 }
 
-/// Which tables of a type to read.
+/// The tables of a type to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// All of them.

@@ -1,8 +1,8 @@
 //! The number of locks that a script takes at once.
 //!
-//! A transaction holds a lock on every relation that it creates until it ends, and the server has room for a fixed number
-//! of locks. Running out happens late, fails other sessions' statements too, and reports "out of shared memory", so
-//! provisioning checks beforehand.
+//! A transaction holds a lock on every relation that it creates until it ends, and the server has room for a fixed
+//! number of locks. Running out happens late, fails other sessions' statements too, and reports "out of shared memory",
+//! so provisioning checks beforehand.
 
 /// Locks that are not counted one by one: catalogs, the schemas' own entries, the outbox partitions' inherited indexes.
 const OVERHEAD: u64 = 64;

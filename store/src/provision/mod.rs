@@ -2,8 +2,8 @@
 //!
 //! A database is built for exactly one set of ApiSchema files and carries that set's fingerprint. [`apply`] builds it
 //! in one transaction, finds it built already, or refuses; a resource table is never altered, and the shared tables
-//! only get the columns that they lack (`upgrade`). [`check`] compares without changing anything; servers call it at their
-//! start. [`script`] returns the text that `apply` executes, for operators who run it themselves.
+//! only get the columns that they lack (`upgrade`). [`check`] compares without changing anything; servers call it at
+//! their start. [`script`] returns the text that `apply` executes, for operators who run it themselves.
 
 mod error;
 mod fingerprint;
@@ -22,7 +22,7 @@ pub use script::{DMS_DDL, script};
 pub use server::{PUBLICATION, ServerFacts};
 
 use crate::connect::Database;
-use crate::error::StoreError;
+use crate::error::{During, StoreError};
 use crate::table::effective_schema;
 
 /// Key of the advisory lock that serializes [`apply`] ("millstre" in ASCII).
@@ -73,9 +73,9 @@ pub async fn apply(
     resource_ddl: &str,
 ) -> Result<Applied, ProvisionError> {
     let mut client = database.get().await?;
-    let transaction = client.transaction().await.map_err(StoreError::from)?;
+    let transaction = client.transaction().await.during("opening the transaction of the build")?;
     let applied = build(transaction.client(), database, schema, resource_ddl).await?;
-    transaction.commit().await.map_err(StoreError::from)?;
+    transaction.commit().await.during("committing the build")?;
     Ok(applied)
 }
 
@@ -111,7 +111,7 @@ async fn build(
     client
         .batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'")
         .await
-        .map_err(StoreError::from)?;
+        .during("lifting the timeouts of the build")?;
     client
         .execute("SELECT pg_advisory_xact_lock($1::int8)", &[&APPLY_LOCK])
         .await

@@ -1,7 +1,7 @@
 //! Columns of the `dms` tables that databases of earlier versions do not have.
 //!
-//! `sql/dms.sql` creates everything that a new database has. Columns added to it since the first release are listed here as
-//! well, in order, each with a default or nullable, so that adding it rewrites no table.
+//! `sql/dms.sql` creates everything that a new database has. Columns added to it since the first release are listed
+//! here as well, in order, each with a default or nullable, so that adding it rewrites no table.
 
 use tokio_postgres::Client;
 

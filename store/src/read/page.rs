@@ -17,7 +17,7 @@ use tokio_postgres::types::ToSql;
 pub struct Page {
     /// The documents.
     pub documents: Vec<ReadDocument>,
-    /// How many documents match the filters, if the request asked for that.
+    /// The number of documents that match the filters, if the request asks for it.
     pub total: Option<i64>,
     /// Token of the next page. `None` if the page was not full: nothing follows.
     pub next_page_token: Option<String>,

@@ -82,7 +82,7 @@ row_struct! {
         pub table: String = "Table",
         /// The document.
         pub document_id: i64 = "DocumentId",
-        /// How many rows name it.
+        /// The number of rows.
         pub rows: i64 = "Rows",
     }
 }

@@ -1,7 +1,7 @@
 //! `dms.Cascade`, the writer's part: opening a cascade. The projector's part works cascades off.
 
 use super::query::sql;
-use crate::transaction::{Pipeline, params};
+use crate::transaction::pipeline::{Pipeline, params};
 
 /// The time is that of the draw, under the rename lock, so cascades are as old as their versions say: the time that a
 /// referrer of two of them is served with does not depend on which one reaches it first.

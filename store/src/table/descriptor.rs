@@ -5,7 +5,7 @@ use millstream_schema::plan::{DESCRIPTOR_COLUMNS, ResourceKeyId};
 
 use super::query::{query_cached, read_rows, row_struct, sql};
 use crate::error::StoreError;
-use crate::transaction::{Param, Pipeline};
+use crate::transaction::pipeline::{Param, Pipeline};
 
 const BY_ID: &str = sql!("descriptor_by_id.sql");
 /// Leaves out what a descriptor never changes: see [`DescriptorColumn::is_immutable`].

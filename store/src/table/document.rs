@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::query::{expanded, query_cached, read_column, read_rows, row_struct, sql};
 use crate::error::StoreError;
-use crate::transaction::{Answer, Pipeline, params};
+use crate::transaction::pipeline::{Answer, Pipeline, params};
 
 static HEADS_BY_ID: LazyLock<String> = expanded!("document_heads_by_id.sql");
 static HEADS_BY_UUID: LazyLock<String> = expanded!("document_heads_by_uuid.sql");
@@ -68,8 +68,8 @@ pub async fn heads_by_uuid<C: GenericClient>(client: &C, uuids: &[Uuid]) -> Resu
     read_rows(&query_cached(client, &HEADS_BY_UUID, &[&uuids]).await?)
 }
 
-/// Reads the heads of up to `limit` documents with a DocumentId above `after`, ordered by DocumentId: the next page of a
-/// pass over all documents.
+/// Reads the heads of up to `limit` documents with a DocumentId above `after`, ordered by DocumentId: the next page of
+/// a pass over all documents.
 pub async fn heads_after<C: GenericClient>(
     client: &C,
     after: i64,

@@ -80,7 +80,7 @@ pub struct PageQuery {
 pub struct PageRows {
     /// The documents.
     pub documents: Vec<DocumentBody>,
-    /// How many documents match the filters, if the query counts them.
+    /// The number of documents that match the filters, if the query counts them.
     pub total: Option<i64>,
 }
 
@@ -101,8 +101,8 @@ impl PageQuery {
 
     /// Reads the page. `parameters` are [`PAGING_PARAMETERS`] and those of the filters.
     ///
-    /// Clients choose which fields they combine, so only the unfiltered statement of a type stays prepared: otherwise the
-    /// number of a connection's prepared statements would be unbounded.
+    /// Clients choose which fields they combine, so only the unfiltered statement of a type stays prepared: otherwise
+    /// the number of a connection's prepared statements would be unbounded.
     pub async fn run<C: GenericClient>(
         &self,
         client: &C,

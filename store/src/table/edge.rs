@@ -7,7 +7,7 @@ use millstream_schema::plan::ResourceKeyId;
 
 use super::query::{query_cached, read_column, read_rows, row_struct, sql};
 use crate::error::StoreError;
-use crate::transaction::{Answer, Pipeline, params};
+use crate::transaction::pipeline::{Answer, Pipeline, params};
 
 const INSERT: &str = sql!("edge_insert.sql");
 const UPDATE: &str = sql!("edge_update.sql");
@@ -21,8 +21,8 @@ const REFERRED_MEMBERS: &str = sql!("edge_referred_members.sql");
 const REFERRING_TYPES: &str = sql!("edge_referring_types.sql");
 const ROWS: &str = sql!("edge_rows.sql");
 
-/// Adds the difference between a document's stored reference set `old` and its `new` one (child → is identity component).
-/// Adds nothing if they are equal.
+/// Adds the difference between a document's stored reference set `old` and its `new` one (child → is identity
+/// component). Adds nothing if they are equal.
 pub fn replace(pipeline: &mut Pipeline<'_>, parent: i64, old: &BTreeMap<i64, bool>, new: &BTreeMap<i64, bool>) {
     let gone: Vec<i64> = old.keys().filter(|child| !new.contains_key(child)).copied().collect();
     let added: Vec<(i64, bool)> = new.iter().filter(|(c, _)| !old.contains_key(c)).map(|(c, f)| (*c, *f)).collect();

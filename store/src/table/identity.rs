@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::query::{query_cached, read_rows, row_struct, sql};
 use crate::error::StoreError;
-use crate::transaction::{Answer, Pipeline, params};
+use crate::transaction::pipeline::{Answer, Pipeline, params};
 
 const INSERT: &str = sql!("identity_insert.sql");
 const DELETE: &str = sql!("identity_delete.sql");

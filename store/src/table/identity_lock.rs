@@ -8,7 +8,7 @@ use deadpool_postgres::GenericClient;
 
 use super::query::{query_cached, read_column, row_struct, sql};
 use crate::error::StoreError;
-use crate::transaction::{Answer, Pipeline, params};
+use crate::transaction::pipeline::{Answer, Pipeline, params};
 
 const INSERT: &str = sql!("identity_lock_insert.sql");
 /// All candidates stand in one array, which leads to the primary key whatever the planner knows of the table: an `OR`

@@ -1,8 +1,8 @@
 //! The `dms.*` tables, each with the only module that holds SQL on it.
 //!
-//! A module owns its statements (texts in `sql/table`), one row type per shape with one constructor that reads columns by
-//! name, and the functions that other crates call. Functions that take a [`Pipeline`](crate::transaction::Pipeline) add
-//! their statement to it; all others send it and wait for its rows.
+//! A module owns its statements (texts in `sql/table`), one row type per shape with one constructor that reads columns
+//! by name, and the functions that other crates call. Functions that take a [`Pipeline`](crate::transaction::Pipeline)
+//! add their statement to it; all others send it and wait for its rows.
 //!
 //! `tests/explain.rs` plans every statement file and lists the sequential scans that are intended.
 

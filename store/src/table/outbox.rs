@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::query::{FromRow, column_index, read_rows, row_struct, sql};
 use crate::error::StoreError;
-use crate::transaction::{Pipeline, params};
+use crate::transaction::pipeline::{Pipeline, params};
 use crate::xid::Xid8;
 
 const APPEND: &str = sql!("outbox_append.sql");
@@ -36,7 +36,7 @@ impl NewOutboxRows {
         self.content_versions.push(content_version);
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.document_ids.len()
     }

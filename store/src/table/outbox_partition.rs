@@ -19,7 +19,7 @@ const ATTACH: &str = sql!("ddl/outbox_partition_attach.sql");
 const LOCK: &str = sql!("ddl/outbox_partition_lock.sql");
 const DROP: &str = sql!("ddl/outbox_partition_drop.sql");
 
-/// How long maintenance waits for a lock before it lets writers pass and tries again at its next turn.
+/// Maintenance gives up waiting for a lock after this time, lets writers pass and tries again in its next run.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '500ms'";
 
 row_struct! {

@@ -1,4 +1,4 @@
-//! `dms.ProjectionProgress`: how far a consumer has followed the outbox, and in which fencing epoch.
+//! `dms.ProjectionProgress`: the position of each consumer in the outbox, and its fencing epoch.
 
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::{PgLsn, ToSql};
@@ -13,11 +13,11 @@ const NEXT_TERM: &str = sql!("progress_next_term.sql");
 const TERM: &str = sql!("progress_term.sql");
 
 row_struct! {
-    /// A row of the table, without consumer and epoch. A relay that has taken over for the first time leaves all columns
-    /// NULL until it stores something.
+    /// A row of the table, without consumer and epoch. A relay that has taken over for the first time leaves all
+    /// columns NULL until it stores something.
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub struct ProgressRow {
-        /// How far the consumer's durable position was.
+        /// The consumer's durable position.
         pub position: Option<PgLsn> = "Position",
         /// The watermark's `pg_snapshot`.
         pub watermark_snapshot: Option<String> = "WatermarkSnapshot",
@@ -36,10 +36,10 @@ row_struct! {
     }
 }
 
-/// What to store of a consumer's progress.
+/// A consumer's progress, to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewProgress<'a> {
-    /// How far the consumer's durable position is.
+    /// The consumer's durable position.
     pub position: PgLsn,
     /// The watermark; `None` keeps the stored one as long as the origin is the same.
     pub watermark: Option<(&'a str, PgLsn)>,

@@ -8,15 +8,15 @@ use millstream_schema::plan::ResourceKeyId;
 use uuid::Uuid;
 
 use super::query::{expanded, row_struct};
-use crate::transaction::{Answer, Pipeline, params};
+use crate::transaction::pipeline::{Answer, Pipeline, params};
 
 /// One snapshot: referenced documents and descriptors (`$1`), the document that has the body's own identity (`$2`), and
 /// the document of the route (`$3`).
 ///
 /// Written so that PostgreSQL plans it once per session, and well even if it plans on empty tables. Arrays stand in
 /// sub-selects, which hide their lengths: a plan for these very ids would look slightly cheaper than the generic one
-/// every time, and planning takes twenty times as long as running. No part is a join that could become a hash join: planned
-/// on empty tables, it would read whole tables until they are analysed.
+/// every time, and planning takes twenty times as long as running. No part is a join that could become a hash join:
+/// planned on empty tables, it would read whole tables until they are analysed.
 static RESOLVE: LazyLock<String> = expanded!("resolution.sql");
 
 row_struct! {

@@ -1,7 +1,7 @@
 //! The sequences of DocumentIds and versions.
 
 use super::query::{row_struct, sql};
-use crate::transaction::{Answer, Pipeline, params};
+use crate::transaction::pipeline::{Answer, Pipeline, params};
 
 const DRAW_DOCUMENT: &str = sql!("sequence_draw_document.sql");
 const DRAW_VERSION: &str = sql!("sequence_draw_version.sql");

@@ -1,4 +1,4 @@
-//! What the server says of itself and its log: nothing here reads a table.
+//! Identity, snapshot and log position of the server. No statement here reads a table.
 
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::PgLsn;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::query::{query_cached, read_column, sql};
 use crate::error::StoreError;
-use crate::transaction::{Pipeline, params};
+use crate::transaction::pipeline::{Pipeline, params};
 
 const INSERT: &str = sql!("tombstone_insert.sql");
 const OF_LIVING: &str = sql!("tombstone_of_living.sql");

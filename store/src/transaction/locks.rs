@@ -1,8 +1,9 @@
 //! The locks of docs/design/rules.md#rule-1, in one place.
 //!
-//! A writer of R holds `FOR SHARE` on the IdentityLock of every changeable document that R refers to before or after the
-//! write. A renamer holds `FOR UPDATE` on the closure. Overlapping sharers would starve it, so sharers pass a turnstile
-//! (shared, for the duration of their lock statement) that a renamer holds (exclusively) until it has all its row locks.
+//! A writer of R holds `FOR SHARE` on the IdentityLock of every changeable document that R refers to before or after
+//! the write. A renamer holds `FOR UPDATE` on the closure. Overlapping sharers would starve it, so sharers pass a
+//! turnstile (shared, for the duration of their lock statement) that a renamer holds (exclusively) until it has all its
+//! row locks.
 
 use super::pipeline::{Answer, Pipeline, params};
 use crate::table::identity_lock::{self, LockedIdentity};
@@ -12,8 +13,8 @@ const TURNSTILE_LOCK: i64 = 0x6d73_7475_726e;
 /// Transaction-level advisory lock of the whole database: renames become visible in the order of their versions.
 const RENAME_LOCK: i64 = 0x6d73_7265_6e61;
 
-/// Adds the share locks of a write, through the turnstile; the answer is the locked ids. `current` is the document's id if
-/// it exists already; `delete` also locks its own IdentityLock exclusively (docs/design/rules.md#rule-11).
+/// Adds the share locks of a write, through the turnstile; the answer is the locked ids. `current` is the document's id
+/// if it exists already; `delete` also locks its own IdentityLock exclusively (docs/design/rules.md#rule-11).
 pub fn share_locks(
     pipeline: &mut Pipeline<'_>,
     references: Vec<i64>,

@@ -1,10 +1,9 @@
 //! One write transaction on one pooled connection, with its statements sent in pipelines.
 
 mod locks;
-mod pipeline;
+pub(crate) mod pipeline;
 
 pub use locks::{lock_renames, lock_turnstile, share_locks, unlock_turnstile};
-pub(crate) use pipeline::params;
 pub use pipeline::{Answer, Answers, Param, Pipeline, param};
 
 use crate::connect::{Client, Database};
@@ -12,8 +11,8 @@ use crate::error::StoreError;
 
 /// A connection that is about to hold, or holds, an open write transaction.
 ///
-/// If it is dropped halfway (a cancelled request, an error), the connection is closed rather than given back: the server
-/// then rolls back and releases every lock, session-level ones too.
+/// If it is dropped halfway (a cancelled request, an error), the connection is closed rather than given back: the
+/// server then rolls back and releases every lock, session-level ones too.
 #[derive(Debug)]
 pub struct WriteTransaction {
     client: Option<Client>,

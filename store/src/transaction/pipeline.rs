@@ -23,7 +23,7 @@ pub fn param(value: impl ToSql + Sync + Send + 'static) -> Param {
 /// Parameters of one statement, each owned: `params![id, version]`.
 macro_rules! params {
     ($($value:expr),* $(,)?) => {
-        vec![$($crate::transaction::param($value)),*]
+        vec![$($crate::transaction::pipeline::param($value)),*]
     };
 }
 pub(crate) use params;
@@ -61,8 +61,9 @@ impl<'c> Pipeline<'c> {
         self.execute("COMMIT", Vec::new());
     }
 
-    /// Sends everything and waits for all answers. Returns the first failure: the statements after it only report that the
-    /// transaction is aborted (and a `COMMIT` among them "succeeds" by rolling back, which is why all are looked at).
+    /// Sends everything and waits for all answers. Returns the first failure: the statements after it only report that
+    /// the transaction is aborted (and a `COMMIT` among them "succeeds" by rolling back, which is why all are looked
+    /// at).
     pub async fn run(self) -> Result<Answers, StoreError> {
         let mut prepared = Vec::with_capacity(self.steps.len());
         for (sql, _) in &self.steps {
@@ -112,7 +113,7 @@ impl Answers {
         self.0.get(answer.step).map_or(&[], Vec::as_slice)
     }
 
-    /// How many rows the statement returned.
+    /// The number of rows that the statement returned.
     pub fn count<T>(&self, answer: Answer<T>) -> usize {
         self.raw(answer).len()
     }

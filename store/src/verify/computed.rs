@@ -13,12 +13,24 @@ use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{IdentityElement, IdentitySource, Mapping, ResourceIx, ResourcePlan};
 use std::collections::{BTreeSet, HashMap};
 
-/// Maximum number of levels of references followed within an identity. Types cannot form a circle, only damaged rows can.
+/// Maximum number of levels of references followed within an identity. Types cannot form a circle, only damaged rows
+/// can.
 const LEVELS_MAX: usize = 32;
+
+/// Why an identity cannot be computed from the rows.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Uncomputable(String);
+
+impl<T: Into<String>> From<T> for Uncomputable {
+    fn from(reason: T) -> Self {
+        Self(reason.into())
+    }
+}
 
 /// The identity of every document of a range, or why it cannot be computed.
 pub(super) struct ComputedIdentities {
-    identities: HashMap<i64, Result<IdentityValues, String>>,
+    identities: HashMap<i64, Result<IdentityValues, Uncomputable>>,
 }
 
 impl ComputedIdentities {
@@ -35,7 +47,7 @@ impl ComputedIdentities {
     }
 
     /// The identity of a document of the range.
-    pub(super) fn identity(&self, document_id: i64) -> Option<&Result<IdentityValues, String>> {
+    pub(super) fn identity(&self, document_id: i64) -> Option<&Result<IdentityValues, Uncomputable>> {
         self.identities.get(&document_id)
     }
 }
@@ -119,11 +131,11 @@ struct IdentityComputer<'a> {
     mapping: &'a Mapping,
     roots: HashMap<i64, RootRow<'a>>,
     descriptors: HashMap<i64, LoadedDescriptor>,
-    done: HashMap<i64, Result<IdentityValues, String>>,
+    done: HashMap<i64, Result<IdentityValues, Uncomputable>>,
 }
 
 impl IdentityComputer<'_> {
-    fn identity(&mut self, document_id: i64, level: usize) -> Result<IdentityValues, String> {
+    fn identity(&mut self, document_id: i64, level: usize) -> Result<IdentityValues, Uncomputable> {
         if let Some(done) = self.done.get(&document_id) {
             return done.clone();
         }
@@ -132,9 +144,9 @@ impl IdentityComputer<'_> {
         computed
     }
 
-    fn compute(&mut self, document_id: i64, level: usize) -> Result<IdentityValues, String> {
+    fn compute(&mut self, document_id: i64, level: usize) -> Result<IdentityValues, Uncomputable> {
         if level > LEVELS_MAX {
-            return Err(format!("its references lead in a circle at document {document_id}"));
+            return Err(format!("its references lead in a circle at document {document_id}").into());
         }
         let root = *self.roots.get(&document_id).ok_or_else(|| format!("document {document_id} has no root row"))?;
         let plan = self.mapping.resource(root.ix);
@@ -150,7 +162,7 @@ impl IdentityComputer<'_> {
         Ok(values.into())
     }
 
-    fn descriptor_uri(&self, plan: &ResourcePlan, root: RootRow<'_>, site: usize) -> Result<Box<str>, String> {
+    fn descriptor_uri(&self, plan: &ResourcePlan, root: RootRow<'_>, site: usize) -> Result<Box<str>, Uncomputable> {
         let site = plan.descriptors.get(site).ok_or("the mapping has no such descriptor site")?;
         let id = root.table.id(root.at, site.column).ok_or("the descriptor column is NULL")?;
         let found = self.descriptors.get(&id).ok_or_else(|| format!("descriptor {id} does not exist"))?;
@@ -164,19 +176,20 @@ impl IdentityComputer<'_> {
         site: usize,
         position: usize,
         level: usize,
-    ) -> Result<Box<str>, String> {
+    ) -> Result<Box<str>, Uncomputable> {
         let site = plan.references.get(site).ok_or("the mapping has no such reference site")?;
         let target = root.table.id(root.at, site.column).ok_or("the reference column is NULL")?;
         let values = self.identity(target, level + 1)?;
-        values.get(position).cloned().ok_or_else(|| format!("document {target} has no identity element {position}"))
+        let missing = || format!("document {target} has no identity element {position}").into();
+        values.get(position).cloned().ok_or_else(missing)
     }
 }
 
-fn column_text(plan: &ResourcePlan, root: RootRow<'_>, column: usize) -> Result<Box<str>, String> {
+fn column_text(plan: &ResourcePlan, root: RootRow<'_>, column: usize) -> Result<Box<str>, Uncomputable> {
     let column_plan =
         plan.tables.first().and_then(|table| table.columns.get(column)).ok_or("the mapping has no such column")?;
     let raw = root.table.value(root.at, column).ok_or("the column is NULL")?;
     let mut out = Vec::new();
     write_text(&mut out, column_plan.ty, raw).map_err(|_| "the value is unreadable")?;
-    String::from_utf8(out).map(String::into_boxed_str).map_err(|_| "the value is no text".to_owned())
+    String::from_utf8(out).map(String::into_boxed_str).map_err(|_| "the value is not text".into())
 }

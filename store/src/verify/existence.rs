@@ -15,8 +15,8 @@ use std::collections::HashSet;
 /// Maximum number of misplaced rows counted per type.
 const MISPLACED_MAX: i64 = 1_000;
 
-/// Checks that each document has a known type, a root row, a lock row if its type needs one, and no tombstone, and that the
-/// columns of descriptors are consistent.
+/// Checks that each document has a known type, a root row, a lock row if its type needs one, and no tombstone, and that
+/// the columns of descriptors are consistent.
 pub(super) async fn check<C: GenericClient>(
     client: &C,
     range: &Range<'_>,
@@ -84,7 +84,8 @@ fn check_descriptor_columns(range: &Range<'_>, report: &mut Report, table: &Tabl
     }
 }
 
-/// Looks for rows in the root table of another type than their document's: one statement per table, over the whole table.
+/// Looks for rows in the root table of another type than their document's: one statement per table, over the whole
+/// table.
 pub(super) async fn check_misplaced_rows<C: GenericClient>(
     client: &C,
     mapping: &Mapping,

@@ -32,7 +32,7 @@ pub(super) async fn check<C: GenericClient>(
             }
             Some(Err(reason)) => {
                 let expected = "an identity".to_owned();
-                range.differs(report, DifferenceKind::IdentityUncomputable, id, expected, reason.clone());
+                range.differs(report, DifferenceKind::IdentityUncomputable, id, expected, reason.to_string());
                 stored.retain(|(of, _), _| *of != id);
             }
             None => {}

@@ -3,7 +3,8 @@
 //! It goes through all documents in ranges of ids, each range in one `REPEATABLE READ` snapshot, so it can run beside
 //! live writers. Identities are computed from rows alone, level by level down the references, never from stored
 //! IdentityValues; edges from every reference column of every table; bodies by the composer that the projector uses.
-//! Pending work (an older version in the cache) counts as `behind`; a disagreement at an equal version is a difference (docs/design/rules.md#rule-30).
+//! Pending work (an older version in the cache) counts as `behind`; a disagreement at an equal version is a difference
+//! (docs/design/rules.md#rule-30).
 
 mod bodies;
 mod computed;

@@ -1,4 +1,4 @@
-//! What an audit found.
+//! The findings of an audit.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,7 +28,7 @@ pub struct Report {
 /// All differences of one kind.
 #[derive(Debug, Clone, Default)]
 pub struct Differences {
-    /// How often it was found.
+    /// The number of occurrences.
     pub count: u64,
     /// The first of them.
     pub examples: Vec<Difference>,

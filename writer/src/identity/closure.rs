@@ -38,8 +38,8 @@ pub(crate) async fn lock_identities(
 }
 
 /// Adds the locks of the Document rows of a closure and of the referrers that are stamped with it: all in one statement
-/// and ascending, as every transaction that locks more than one takes them. One renamer's referrer may be a member of another's
-/// closure, so in any other order, or partly after the rename lock, two renamers could wait for each other.
+/// and ascending, as every transaction that locks more than one takes them. One renamer's referrer may be a member of
+/// another's closure, so in any other order, or partly after the rename lock, two renamers could wait for each other.
 pub(crate) fn add_document_locks(
     pipeline: &mut Pipeline<'_>,
     ids: &BTreeSet<i64>,

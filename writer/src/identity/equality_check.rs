@@ -1,5 +1,5 @@
-//! A rename must not break its dependents (docs/design/rules.md#rule-13): equality constraints between a changed identity
-//! value and another value of a referring document are checked before anything is written.
+//! A rename must not break its dependents (docs/design/rules.md#rule-13): equality constraints between a changed
+//! identity value and another value of a referring document are checked before anything is written.
 
 use super::closure::Closure;
 use super::recompute::Identities;
@@ -14,7 +14,7 @@ use millstream_store::transaction::{Answer, WriteTransaction, param};
 use std::collections::HashMap;
 use tokio_postgres::Row;
 
-/// How many offending documents a refusal names.
+/// Maximum number of offending documents that a refusal names.
 const EXAMPLES_MAX: usize = 5;
 
 /// One side of an equality constraint.
@@ -179,8 +179,8 @@ fn refusal(resource: &ResourcePlan, constraint: &EqualityConstraint, why: &str) 
     }
 }
 
-/// The statement that [`read_meetings`] reads: document, its reference on the left, and the value on the right, for every
-/// place of the document's tables that has both.
+/// The statement that [`read_meetings`] reads: document, its reference on the left, and the value on the right, for
+/// every place of the document's tables that has both.
 fn meetings_sql(resource: &ResourcePlan, site: usize, right: Side) -> String {
     let site = &resource.references[site];
     let left_table = &resource.tables[site.table];

@@ -1,4 +1,5 @@
-//! Identity changes: the closure under exclusive locks, ReferentialIds level by level, and the referrers that embed them.
+//! Identity changes: the closure under exclusive locks, ReferentialIds level by level, and the referrers that embed
+//! them.
 //!
 //! A *closure* is the renamed document with every document whose own identity contains the changed one, transitively.
 //! A *referrer* outside the closure only embeds it.
@@ -96,9 +97,9 @@ impl Rename<'_> {
         self.write(transaction, &seed, &affected, &identities).await
     }
 
-    /// The turnstile, share locks on the renamed document's references, exclusive ones on its closure: returns the ids of
-    /// the references, and of the closure. The turnstile need not cover the `Document` rows: those have no sharers that
-    /// could overlap.
+    /// The turnstile, share locks on the renamed document's references, exclusive ones on its closure: returns the ids
+    /// of the references, and of the closure. The turnstile need not cover the `Document` rows: those have no sharers
+    /// that could overlap.
     async fn lock_identities(
         &self,
         transaction: &mut WriteTransaction,

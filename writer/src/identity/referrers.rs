@@ -7,7 +7,7 @@ use millstream_store::table::{cascade_open, document, edge};
 use millstream_store::transaction::{Pipeline, WriteTransaction};
 use std::collections::BTreeSet;
 
-/// How the referrers of a closure are brought up to date.
+/// The way in which the referrers of a closure are brought up to date.
 #[derive(Debug)]
 pub(crate) enum Referrers {
     /// Few: all of them, stamped in this transaction.

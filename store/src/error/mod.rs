@@ -1,45 +1,50 @@
-//! What went wrong in the database, sorted into kinds that a caller can decide on.
+//! Database failures, classified into kinds that callers can decide on.
 //!
-//! [`StoreError`] is opaque: ask it with [`StoreError::kind`] and its helpers. What it displays is one line without
-//! data values: PostgreSQL puts the offending values into the DETAIL of a message, and those are people's records, so
-//! the detail is kept apart ([`StoreError::detail`]) and never part of a log line by accident.
+//! [`StoreError`] is opaque: use [`StoreError::kind`] and its helpers. It displays one line without data values and
+//! without its source. PostgreSQL puts the offending values into the DETAIL of a message, and those are personal
+//! records, so the detail is separate ([`StoreError::detail`]) and never part of a log line by accident.
+
+mod sqlstate;
 
 use std::{error::Error, fmt};
 
 use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::{DbError, SqlState};
 
+pub use sqlstate::is_transient;
+use sqlstate::{SqlStateClass, class_of};
+
 /// The kinds of failure that callers tell apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// 40001: the transaction could not be serialised with another; doing it again may succeed.
+    /// 40001: the transaction could not be serialized with another; a retry may succeed.
     Serialization,
-    /// 40P01: two transactions waited for each other and this one was chosen to give way.
+    /// 40P01: two transactions waited for each other and the server aborted this one.
     Deadlock,
     /// 23505: a row with this key exists already.
     UniqueViolation {
         /// Name of the constraint or unique index.
         constraint: String,
     },
-    /// 23503: a row refers to something that is not there, or something is still referred to.
+    /// 23503: a row refers to a missing row, or a row is still referred to.
     ForeignKeyViolation {
         /// Name of the foreign key.
         constraint: String,
         /// Table that owns the foreign key (the referring one).
         table: String,
     },
-    /// 55P03: a lock was not granted within `lock_timeout`, or at once where `NOWAIT` asked for it.
+    /// 55P03: a lock was not granted within `lock_timeout`, or not immediately under `NOWAIT`.
     LockTimeout,
-    /// 57014: the statement ran into `statement_timeout`, or somebody cancelled it.
+    /// 57014: the statement ran into `statement_timeout`, or was cancelled.
     Cancelled,
-    /// The server cannot be reached, went away, or has no connection left to give. Whether a commit that was under
-    /// way took effect is not known.
+    /// The server cannot be reached, went away, or has no free connection. The outcome of a commit in flight is
+    /// unknown.
     ConnectionLost,
-    /// A table, column, function or type that the statement names is not there: the database was not provisioned, or
-    /// for another schema.
+    /// A table, column, function or type that the statement names does not exist: the database was not provisioned, or
+    /// was provisioned for another schema.
     Schema {
-        /// The server's words.
+        /// The server's message.
         message: String,
     },
     /// Anything else: a bug, a missing privilege, a full disk.
@@ -53,6 +58,7 @@ pub struct StoreError(Box<Inner>);
 #[derive(Debug)]
 struct Inner {
     kind: ErrorKind,
+    action: Option<&'static str>,
     message: String,
     sqlstate: Option<SqlState>,
     constraint: Option<String>,
@@ -62,10 +68,11 @@ struct Inner {
 }
 
 impl StoreError {
-    /// An error that this side found out about, without a failed statement behind it.
+    /// An error that the client detected, without a failed statement.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
+            action: None,
             message: message.into(),
             sqlstate: None,
             constraint: None,
@@ -85,13 +92,13 @@ impl StoreError {
         self
     }
 
-    /// What kind of failure it was.
+    /// The kind of the failure.
     pub fn kind(&self) -> &ErrorKind {
         &self.0.kind
     }
 
-    /// Whether doing the whole transaction again is safe and may succeed: it was rolled back by the server because of
-    /// another transaction ([`ErrorKind::Serialization`], [`ErrorKind::Deadlock`]). A lost connection is not: its
+    /// Whether repeating the whole transaction is safe and may succeed: the server rolled it back because of another
+    /// transaction ([`ErrorKind::Serialization`], [`ErrorKind::Deadlock`]). A lost connection is not retryable: the
     /// commit may have happened.
     pub fn is_retryable(&self) -> bool {
         matches!(self.0.kind, ErrorKind::Serialization | ErrorKind::Deadlock)
@@ -102,7 +109,7 @@ impl StoreError {
         self.0.kind == ErrorKind::ConnectionLost
     }
 
-    /// The five characters that PostgreSQL answered with, if it did answer.
+    /// The SQLSTATE, if the server answered.
     pub fn sqlstate(&self) -> Option<&str> {
         self.0.sqlstate.as_ref().map(SqlState::code)
     }
@@ -112,12 +119,12 @@ impl StoreError {
         self.0.constraint.as_deref()
     }
 
-    /// The table that the failure is about.
+    /// The table that the failure concerns.
     pub fn table(&self) -> Option<&str> {
         self.0.table.as_deref()
     }
 
-    /// PostgreSQL's DETAIL. It may hold values of the row in question: not for logs.
+    /// PostgreSQL's DETAIL. It may contain values of the row: do not log it.
     pub fn detail(&self) -> Option<&str> {
         self.0.detail.as_deref()
     }
@@ -126,6 +133,9 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;
+        if let Some(action) = inner.action {
+            write!(f, "{action}: ")?;
+        }
         f.write_str(&inner.message)?;
         let Some(state) = &inner.sqlstate else { return Ok(()) };
         write!(f, " (SQLSTATE {}", state.code())?;
@@ -145,6 +155,22 @@ impl Error for StoreError {
     }
 }
 
+/// Names the operation that failed: `client.execute(sql, &[]).await.during("pruning tombstones")?`.
+pub trait During<T> {
+    /// Puts `action` in front of the error's message.
+    fn during(self, action: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T, E: Into<StoreError>> During<T> for Result<T, E> {
+    fn during(self, action: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| {
+            let mut error = error.into();
+            error.0.action = Some(action);
+            error
+        })
+    }
+}
+
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         if let Some(db) = error.as_db_error() {
@@ -153,7 +179,7 @@ impl From<tokio_postgres::Error> for StoreError {
         if error.is_closed() {
             return Self::new(ErrorKind::ConnectionLost, "the connection to PostgreSQL is closed");
         }
-        // A refused certificate arrives as an I/O error too, but no second attempt will change it.
+        // A refused certificate arrives as an I/O error too, but a retry would fail as well.
         let lost = error
             .source()
             .and_then(|source| source.downcast_ref::<std::io::Error>())
@@ -171,6 +197,7 @@ fn from_db(db: &DbError) -> StoreError {
     let kind = kind_of(db, constraint.as_deref(), table.as_deref());
     StoreError(Box::new(Inner {
         kind,
+        action: None,
         message: db.message().to_owned(),
         sqlstate: Some(db.code().clone()),
         constraint,
@@ -182,41 +209,19 @@ fn from_db(db: &DbError) -> StoreError {
 
 fn kind_of(db: &DbError, constraint: Option<&str>, table: Option<&str>) -> ErrorKind {
     let named = |name: Option<&str>| name.unwrap_or_default().to_owned();
-    match db.code() {
-        code if *code == SqlState::T_R_SERIALIZATION_FAILURE => ErrorKind::Serialization,
-        code if *code == SqlState::T_R_DEADLOCK_DETECTED => ErrorKind::Deadlock,
-        code if *code == SqlState::UNIQUE_VIOLATION => ErrorKind::UniqueViolation { constraint: named(constraint) },
-        code if *code == SqlState::FOREIGN_KEY_VIOLATION => {
+    match class_of(db.code().code()) {
+        SqlStateClass::Serialization => ErrorKind::Serialization,
+        SqlStateClass::Deadlock => ErrorKind::Deadlock,
+        SqlStateClass::UniqueViolation => ErrorKind::UniqueViolation { constraint: named(constraint) },
+        SqlStateClass::ForeignKeyViolation => {
             ErrorKind::ForeignKeyViolation { constraint: named(constraint), table: named(table) }
         }
-        code if *code == SqlState::LOCK_NOT_AVAILABLE => ErrorKind::LockTimeout,
-        code if *code == SqlState::QUERY_CANCELED => ErrorKind::Cancelled,
-        code if is_connection_code(code) => ErrorKind::ConnectionLost,
-        code if is_schema_code(code) => ErrorKind::Schema { message: db.message().to_owned() },
-        _ => ErrorKind::Other,
+        SqlStateClass::LockTimeout => ErrorKind::LockTimeout,
+        SqlStateClass::Cancelled => ErrorKind::Cancelled,
+        SqlStateClass::ConnectionLost => ErrorKind::ConnectionLost,
+        SqlStateClass::Schema => ErrorKind::Schema { message: db.message().to_owned() },
+        SqlStateClass::Other => ErrorKind::Other,
     }
-}
-
-fn is_connection_code(code: &SqlState) -> bool {
-    code.code().starts_with("08")
-        || [
-            SqlState::TOO_MANY_CONNECTIONS,
-            SqlState::ADMIN_SHUTDOWN,
-            SqlState::CRASH_SHUTDOWN,
-            SqlState::CANNOT_CONNECT_NOW,
-        ]
-        .contains(code)
-}
-
-fn is_schema_code(code: &SqlState) -> bool {
-    [
-        SqlState::UNDEFINED_TABLE,
-        SqlState::UNDEFINED_COLUMN,
-        SqlState::UNDEFINED_FUNCTION,
-        SqlState::UNDEFINED_OBJECT,
-        SqlState::INVALID_SCHEMA_NAME,
-    ]
-    .contains(code)
 }
 
 impl From<PoolError> for StoreError {
