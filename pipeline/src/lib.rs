@@ -15,6 +15,7 @@ mod backoff;
 pub mod binding;
 mod change;
 pub mod clock;
+pub mod error;
 mod position;
 pub mod queue;
 pub mod sink;

@@ -64,7 +64,7 @@ impl ProjectorError {
     /// For `map_err`: a failure of the outbox while doing `action`.
     pub(crate) fn outbox(action: &'static str) -> impl FnOnce(OutboxError) -> Self {
         move |source| match source {
-            OutboxError::Database { source, .. } => Self::Database { action, source: source.into() },
+            OutboxError::Database { source, .. } => Self::Database { action, source },
             source => Self::Outbox { action, source },
         }
     }

@@ -1,7 +1,7 @@
 //! TLS to the server, by rustls.
 //!
-//! The driver itself knows only whether TLS is wanted. Who the server must prove to be is decided here: for
-//! `verify-full` by the usual certificate and name checks, for `prefer` and `require` not at all, as with libpq.
+//! The driver decides only whether to use TLS. This module decides how to authenticate the server: for `verify-full` by
+//! the usual certificate and name checks, for `prefer` and `require` not at all, as in libpq.
 
 use std::{path::Path, sync::Arc};
 
@@ -38,7 +38,7 @@ pub fn tls_config(mode: SslMode, root_cert: Option<&Path>) -> Result<ClientConfi
         };
         builder.with_root_certificates(roots).with_no_client_auth()
     } else {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer { provider })).with_no_client_auth()
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate { provider })).with_no_client_auth()
     })
 }
 
@@ -68,13 +68,13 @@ fn roots_of_system() -> Result<RootCertStore, StoreError> {
     Ok(roots)
 }
 
-/// Accepts whoever answers, but still checks that the handshake was signed with the certificate shown.
+/// Accepts any certificate, but checks that the handshake was signed with it.
 #[derive(Debug)]
-struct AnyServer {
+struct AcceptAnyCertificate {
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for AnyServer {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

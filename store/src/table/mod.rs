@@ -1,0 +1,26 @@
+//! The `dms.*` tables, each with the only module that holds SQL on it.
+//!
+//! A module owns its statements (texts in `sql/table`), one row type per shape with one constructor that reads columns
+//! by name, and the functions that other crates call. Functions that take a [`Pipeline`](crate::transaction::Pipeline)
+//! add their statement to it; all others send it and wait for its rows.
+//!
+//! `tests/explain.rs` plans every statement file and lists the sequential scans that are intended.
+
+pub mod audit;
+pub mod cascade_open;
+pub mod descriptor;
+pub mod document;
+pub mod document_body;
+pub mod edge;
+pub mod effective_schema;
+pub mod identity;
+pub mod identity_lock;
+pub mod outbox;
+pub mod outbox_partition;
+pub mod progress;
+pub mod query;
+pub mod resolution;
+pub mod resource_key;
+pub mod sequence;
+pub mod server;
+pub mod tombstone;
