@@ -8,7 +8,6 @@
 //! What it is not: it knows no HTTP, no Kafka, no search, and not what a write request is. It never decides about
 //! documents; it only keeps and returns them.
 
-pub mod cache;
 pub mod calendar;
 pub mod cluster;
 pub mod compose;
@@ -19,5 +18,6 @@ pub mod provision;
 pub mod query;
 pub mod read;
 pub mod retry;
+pub mod table;
 pub mod verify;
 pub mod version;

@@ -1,7 +1,7 @@
 //! Answers out of the cache and answers composed from the tables are the same bytes, and never old ones (FRESH).
 
 use crate::site::Site;
-use millstream_store::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
+use millstream_store::table::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
 use millstream_store::compose::compose_documents;
 use millstream_store::load::{Caches, heads_after};
 use tokio_postgres::IsolationLevel;

@@ -22,7 +22,7 @@ use crate::forward::{RebuildOutcome, forward_to_lanes};
 use decision::RebuildDecision;
 use failure_scope::{FailureScope, failure_scope};
 use millstream_pipeline::queue::{Settled, Taken, Ticket};
-use millstream_store::cache::{self, CacheOutcome, CacheRow, SameVersion};
+use millstream_store::table::cache::{self, CacheOutcome, CacheRow, SameVersion};
 use millstream_store::compose::Composed;
 use snapshot::{Seen, Wanted};
 use std::collections::{HashMap, HashSet};
