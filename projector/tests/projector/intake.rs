@@ -105,7 +105,7 @@ async fn a_source_that_fails_is_opened_again_where_it_stopped() {
     bed.wait_cached(second.uuid, second.version).await;
 
     let starts = source.starts();
-    assert_eq!((starts.len(), &starts[0]), (3, &Start::Anew), "{starts:?}");
+    assert_eq!((starts.len(), &starts[0]), (3, &Start::Fresh), "{starts:?}");
     for start in &starts[1..] {
         assert!(matches!(start, Start::After { position, .. } if *position == before), "{start:?}");
     }
@@ -146,7 +146,7 @@ async fn a_first_start_compares_all_documents_and_a_second_one_none() {
     deps.queue = bed.queue();
     let projector = Projector::start(deps);
     bed.wait_converged().await;
-    assert_eq!(source.starts().get(2), Some(&Start::Anew));
+    assert_eq!(source.starts().get(2), Some(&Start::Fresh));
     let enqueued = projector.status().await.expect("a status").resync.enqueued;
     assert_eq!(enqueued, missing as u64, "only what is behind");
     projector.stop(PATIENCE).await.expect("it stops in time");
@@ -173,7 +173,7 @@ async fn lost_changes_are_found_by_comparison() {
     bed.wait_cached(edited.uuid, edited.version).await;
     bed.wait_cached(added.uuid, added.version).await;
     let starts = source.starts();
-    assert!(matches!(starts[1..], [Start::After { .. }, Start::Anew]), "{starts:?}");
+    assert!(matches!(starts[1..], [Start::After { .. }, Start::Fresh]), "{starts:?}");
     projector.stop(PATIENCE).await.expect("it stops in time");
 }
 

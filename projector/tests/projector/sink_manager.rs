@@ -50,7 +50,7 @@ async fn fleet_of(town: &Town, sinks: Arc<dyn SinkFactory>) -> SinkManager {
         sinks,
         database: town.bed.db().clone(),
         clock: Arc::new(SystemClock),
-        courier: DeliveryWorkerOptions::default(),
+        delivery: DeliveryWorkerOptions::default(),
         replay: ReplayOptions { page: 7, ..ReplayOptions::default() },
         serves: Arc::new(|_| true),
     };

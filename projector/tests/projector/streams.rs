@@ -43,7 +43,7 @@ async fn another_stream_begins_with_a_comparison_and_goes_on_from_its_own_positi
     let projector = Projector::start(deps);
     wait_until("it to be opened again", PATIENCE, || async { source.starts().len() == 3 }).await;
     let starts = source.starts();
-    assert_eq!(starts[..2], [Start::Anew, Start::Anew], "{starts:?}");
+    assert_eq!(starts[..2], [Start::Fresh, Start::Anew], "{starts:?}");
     assert!(matches!(starts[2], Start::After { position, .. } if position == after), "{starts:?}");
     projector.stop(PATIENCE).await.expect("it stops in time");
 }
@@ -58,7 +58,7 @@ async fn changes_that_turn_out_to_be_lost_while_reading_are_found_by_comparison(
     let lost = bed.post_student(1, "Ada").await;
     source.fail(SourceError::Lost { what: "records".to_owned(), detail: "made for a test".to_owned() });
     bed.wait_cached(lost.uuid, lost.version).await;
-    assert_eq!(source.starts(), [Start::Anew, Start::Anew]);
+    assert_eq!(source.starts(), [Start::Fresh, Start::Anew]);
     projector.stop(PATIENCE).await.expect("it stops in time");
 }
 

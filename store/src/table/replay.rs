@@ -111,6 +111,12 @@ pub struct TypeCount {
 }
 
 impl TypeCount {
+    /// Returns the sum of both numbers.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.written + self.deleted
+    }
+
     fn read(rows: &[Row]) -> Result<Vec<Self>, StoreError> {
         let [resource_key, written, deleted] = columns::indexes(rows, ["ResourceKeyId", "Written", "Deletes"])?;
         rows.iter()

@@ -136,7 +136,7 @@ impl SourceFactory for HandSource {
             }
             let position = match start {
                 Start::After { position, .. } => position,
-                Start::Anew => Position::before(state.next_lsn),
+                Start::Fresh => Position::before(state.next_lsn),
             };
             Ok(Opened { source: Box::new(self.clone()), position, kind: PositionKind::Wal })
         })
@@ -196,7 +196,7 @@ impl SourceFactory for PolledFactory {
         Box::pin(async move {
             let position = match start {
                 Start::After { position, .. } => position,
-                Start::Anew => Position::ZERO,
+                Start::Fresh => Position::ZERO,
             };
             let source = Box::new(PolledSource { database: self.0.clone(), position });
             Ok(Opened { source, position, kind: PositionKind::Transactions })
