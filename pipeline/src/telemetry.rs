@@ -1,7 +1,7 @@
 //! Declaring metrics once: name, kind, unit and help text in one table per crate.
 //!
-//! [`metric_table!`](crate::metric_table) turns a table into a constant per name, the list of all [`MetricSpec`]s, and a
-//! function that registers them with the installed recorder of the `metrics` crate. The reference of metrics in the
+//! [`metric_table!`](crate::metric_table) turns a table into a constant per name, the list of all [`MetricSpec`]s, and
+//! a function that registers them with the installed recorder of the `metrics` crate. The reference of metrics in the
 //! documentation is made of [`MetricSpec::table_row`].
 
 use std::fmt;

@@ -1,15 +1,15 @@
 //! The cascade: giving a rename's version to the documents that embed the renamed one.
 //!
 //! A row of `dms.Cascade` says: document m was renamed at version c, and its referrers beyond `Cursor` have not been
-//! stamped. A page takes the next referrers in key order, stamps those whose version is below c with **c itself**, appends
-//! a `touch` to the outbox for each, and moves the cursor, all in one transaction: a crash repeats the page, which finds
-//! nothing to do (docs/design/rules.md#rule-2).
+//! stamped. A page takes the next referrers in key order, stamps those whose version is below c with **c itself**,
+//! appends a `touch` to the outbox for each, and moves the cursor, all in one transaction: a crash repeats the page,
+//! which finds nothing to do (docs/design/rules.md#rule-2).
 //!
-//! The stamp is c and not a new version because readers have seen the referrers under c since the rename became visible (the
-//! effective version, docs/design/rules.md#rule-3): the stamp changes no etag. The renamed document needs no `FOR SHARE`
-//! lock: renames become visible in the order of their versions, and a writer of a referrer holds the renamed document's lock
-//! while it draws, so its version is above c and `< c` skips it. For the same reason the edge is not read again once the row
-//! is locked: a document that was pointed elsewhere meanwhile is above c too.
+//! The stamp is c and not a new version because readers have seen the referrers under c since the rename became visible
+//! (the effective version, docs/design/rules.md#rule-3): the stamp changes no etag. The renamed document needs no `FOR
+//! SHARE` lock: renames become visible in the order of their versions, and a writer of a referrer holds the renamed
+//! document's lock while it draws, so its version is above c and `< c` skips it. For the same reason the edge is not
+//! read again once the row is locked: a document that was pointed elsewhere meanwhile is above c too.
 
 use crate::context::Context;
 use crate::error::{During, ProjectorError};
@@ -97,10 +97,11 @@ async fn stamp(tx: &Transaction<'_>, open: &OpenCascade, below: &[i64]) -> Resul
     Ok(touches.len())
 }
 
-/// The loop of one cascade worker: processes pages of the oldest open cascade until `stop`, then finishes the current page.
+/// The loop of one cascade worker: processes pages of the oldest open cascade until `stop`, then finishes the current
+/// page.
 ///
-/// Open cascades are read from the table, not remembered: at the start, when a rename has become visible, and by a slow scan
-/// that also finds cascades opened while no process followed the changes.
+/// Open cascades are read from the table, not remembered: at the start, when a rename has become visible, and by a slow
+/// scan that also finds cascades opened while no process followed the changes.
 ///
 /// # Errors
 /// Never: a failure is logged and retried, and the table keeps the progress.

@@ -1,9 +1,9 @@
 //! Waiting until a copy contains everything that was committed before the call.
 //!
-//! A committed change lies before the server's log position, and so before some position in the stream of changes. Once the
-//! source has reached that position the change is in the queue; once no queue entry is older than that moment it is in the
-//! cache; the same holds for a lane and its sink. The stamps of an open cascade come through the source again, so the wait
-//! is repeated for them. While a comparison of all documents is pending, the stream alone proves nothing.
+//! A committed change lies before the server's log position, and so before some position in the stream of changes. Once
+//! the source has reached that position the change is in the queue; once no queue entry is older than that moment it is
+//! in the cache; the same holds for a lane and its sink. The stamps of an open cascade come through the source again,
+//! so the wait is repeated for them. While a comparison of all documents is pending, the stream alone proves nothing.
 
 use crate::error::{During, ProjectorError};
 use crate::intake::source::SourceFactory;
@@ -34,9 +34,9 @@ pub async fn newest_version(database: &Database) -> Result<i64, ProjectorError> 
 
 /// Completes when everything that was committed before the call is in the cache and, with a `lane`, delivered there.
 ///
-/// Waits for entries that are retried, not for those in quarantine. There is no deadline: the caller sets one. Cancellation
-/// safe. Works in any process that has the queue and is configured for the same `source`, also if another process follows
-/// the outbox.
+/// Waits for entries that are retried, not for those in quarantine. It has no deadline: the caller sets one.
+/// Cancellation safe. Works in any process that has the queue and is configured for the same `source`, also if another
+/// process follows the outbox.
 ///
 /// # Errors
 /// When the database, the source or the queue does not answer, or the source cannot map a log position to its stream.
@@ -92,7 +92,8 @@ async fn cached(
     passed(queue, clock).await
 }
 
-/// Whether the queue is complete apart from this stream: no comparison is pending, and its position belongs to the stream.
+/// Whether the queue is complete apart from this stream: no comparison is pending, and its position belongs to the
+/// stream.
 async fn is_followed(
     database: &Database,
     source: &dyn SourceFactory,

@@ -1,4 +1,4 @@
-//! Settings of a projector. The figures in the documentation are measured with the defaults.
+//! Settings of a projector. The numbers in the documentation are measured with the defaults.
 
 use millstream_pipeline::Backoff;
 use std::time::Duration;
@@ -44,8 +44,8 @@ pub struct ProjectorOptions {
     pub visibility_backoff: Backoff,
     /// A change that is not visible after this time raises an alarm. The wait continues: it is neither done nor poison.
     pub visibility_deadline: Duration,
-    /// Delay before a document that could not be composed or stored is retried. The queue counts the attempts; after how
-    /// many a document is quarantined is a setting of the queue.
+    /// Delay before a document that could not be composed or stored is retried. The queue counts the attempts; after
+    /// how many a document is quarantined is a setting of the queue.
     pub poison_backoff: Backoff,
 
     /// Most referrers that one cascade transaction reads.

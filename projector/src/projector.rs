@@ -30,8 +30,8 @@ pub struct ProjectorHandle {
 impl Projector {
     /// Starts all tasks of `deps.options.part` and returns immediately. Call it within a tokio runtime.
     ///
-    /// An unreachable database or source does not fail the start: it is retried and shown by [`ProjectorHandle::status`].
-    /// A failure that a retry cannot fix is reported by [`ProjectorHandle::fatal`].
+    /// An unreachable database or source does not fail the start: it is retried and shown by
+    /// [`ProjectorHandle::status`]. A failure that a retry cannot fix is reported by [`ProjectorHandle::fatal`].
     pub fn start(deps: Deps) -> ProjectorHandle {
         crate::metrics::describe();
         let context = Arc::new(Context::new(deps));

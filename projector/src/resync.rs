@@ -1,19 +1,19 @@
 //! The resync: comparing all documents with the cache when the stream of changes has a gap.
 //!
-//! A gap exists at the first start, with a queue other than the one that was filled before (its epoch differs), or when the
-//! server has removed changes that never reached the queue. The walk compares all documents in key order and enqueues those
-//! whose cached body is missing or of another version. It runs beside the live stream: versions decide, so the order of the
-//! two does not matter.
+//! A gap exists at the first start, with a queue other than the one that was filled before (its epoch differs), or when
+//! the server has removed changes that never reached the queue. The walk compares all documents in key order and
+//! enqueues those whose cached body is missing or of another version. It runs beside the live stream: versions decide,
+//! so the order of the two does not matter.
 //!
 //! The walk starts after the source is open and first waits for every transaction that was running then. A later commit
 //! comes through the stream, an earlier one is visible to the walk; a commit that is flushed but not visible belongs to
 //! neither unless it is waited for.
 //!
-//! All tombstones follow: a delete removes the cached row with it (foreign key), so no comparison can show whether the sinks
-//! know of it. A sink that knows of it already reports so, or (Kafka) gets one more record.
+//! All tombstones follow: a delete removes the cached row with it (foreign key), so no comparison can show whether the
+//! sinks know of it. A sink that knows of it already reports so, or (Kafka) gets one more record.
 //!
-//! Cascades need no comparison, they are rows themselves. A document that an open cascade will stamp is compared under its
-//! own version; the stamp brings another entry.
+//! Cascades need no comparison, they are rows themselves. A document that an open cascade will stamp is compared under
+//! its own version; the stamp brings another entry.
 
 use crate::context::Context;
 use crate::error::{During, ProjectorError};

@@ -107,8 +107,8 @@ async fn count_cascades(context: &Context) -> Result<(), ProjectorError> {
 
 /// Measures and exports the whole status. Queue and cascades are read now; rates are those of the last interval.
 ///
-/// Reads in the order of the flow: a change that the source had made durable is then counted in the queue's depth, or done.
-/// In the other order a change that arrives in between would be in neither.
+/// Reads in the order of the flow: a change that the source had made durable is then counted in the queue's depth, or
+/// done. In the other order a change that arrives in between would be in neither.
 pub(crate) async fn status(context: &Context, fatal: Option<String>) -> Result<ProjectorStatus, ProjectorError> {
     let source = source_report(context);
     let stats = context.deps.queue.stats().await.during("reading the queue's counters")?;

@@ -1,13 +1,13 @@
 //! Pruning tombstones: they are removed when they are old and no component needs them.
 //!
-//! A tombstone identifies a deleted document to a delivery worker that has an entry of it, to a backfill, and to a proof
-//! that finds a document in a sink but not in the cache. It is removed only when it is older than the operator's period,
-//! which exceeds the time for which any sink remembers deletes, and when everything committed before the call has left the
-//! cache queue and every lane, those of paused sinks and of all generations included, while no replay runs
+//! A tombstone identifies a deleted document to a delivery worker that has an entry of it, to a backfill, and to a
+//! proof that finds a document in a sink but not in the cache. It is removed only when it is older than the operator's
+//! period, which exceeds the time for which any sink remembers deletes, and when everything committed before the call
+//! has left the cache queue and every lane, those of paused sinks and of all generations included, while no replay runs
 //! (docs/design/rules.md#rule-31). Otherwise all tombstones stay until the next call.
 //!
-//! After that, entries in quarantine carry their delete themselves, and an entry of a document that has neither a row nor a
-//! tombstone is delivered as a delete ([`crate::delivery`]).
+//! After that, entries in quarantine carry their delete themselves, and an entry of a document that has neither a row
+//! nor a tombstone is delivered as a delete ([`crate::delivery`]).
 
 use crate::caught_up::caught_up;
 use crate::error::{During, ProjectorError};
@@ -98,8 +98,9 @@ pub enum TombstoneError {
     Ledger(#[from] LedgerError),
 }
 
-/// Removes tombstones that are older than `keep`, up to a bounded number, if every lane is past them. Waits up to `wait_max`
-/// for the cache queue and for each lane. May be cancelled at any point, and run in several processes at once.
+/// Removes tombstones that are older than `keep`, up to a bounded number, if every lane is past them. Waits up to
+/// `wait_max` for the cache queue and for each lane. May be cancelled at any point, and run in several processes at
+/// once.
 ///
 /// `keep` has to exceed the time for which any sink remembers deletes.
 ///

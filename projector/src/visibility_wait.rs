@@ -1,9 +1,9 @@
 //! Visibility waits: reading a change again until it is visible, with a deadline and an alarm
 //! (docs/design/rules.md#rule-6).
 //!
-//! A wait is keyed by the transaction or document, not by the entries that need it. Transactions that are flushed but not
-//! visible number at most `max_connections`; documents that contradict their change record should not exist. The table is
-//! bounded nevertheless: beyond [`WAITS_MAX`] the youngest waits are dropped, which can only delay an alarm.
+//! A wait is keyed by the transaction or document, not by the entries that need it. Transactions that are flushed but
+//! not visible number at most `max_connections`; documents that contradict their change record should not exist. The
+//! table is bounded nevertheless: beyond [`WAITS_MAX`] the youngest waits are dropped, which can only delay an alarm.
 
 use millstream_pipeline::Backoff;
 use std::collections::HashMap;

@@ -197,7 +197,8 @@ impl LaneCounters {
     }
 }
 
-/// Values of the label `cause`: the sink's causes, a body that is not cached yet, and a database that could not be read.
+/// Values of the label `cause`: the sink's causes, a body that is not cached yet, and a database that could not be
+/// read.
 const RETRY_CAUSES: [&str; 6] = ["throttled", "unavailable", "unanswered", "failed", "uncached", "unread"];
 
 const fn cause_label(cause: RetryCause) -> &'static str {

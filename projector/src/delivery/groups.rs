@@ -1,18 +1,18 @@
 //! Grouping entries into requests: new entries together, those of timed-out requests in ever smaller groups.
 //!
-//! A timed-out request cannot be attributed to one document. Sending each of its documents alone would answer one timeout
-//! with thousands of requests, so they are divided into a few smaller groups, and those again, until the document that
-//! causes the timeout is alone and all others are delivered.
+//! A timed-out request cannot be attributed to one document. Sending each of its documents alone would answer one
+//! timeout with thousands of requests, so they are divided into a few smaller groups, and those again, until the
+//! document that causes the timeout is alone and all others are delivered.
 
 use millstream_pipeline::queue::Taken;
 use std::collections::BTreeMap;
 
-/// Number of groups that a timed-out request is divided into. With 8, the cause among 4,000 documents is alone after three
-/// more timeouts, and no timeout costs more than eight requests.
+/// Number of groups that a timed-out request is divided into. With 8, the cause among 4,000 documents is alone after
+/// three more timeouts, and no timeout costs more than eight requests.
 const PARTS: usize = 8;
 
-/// Divides entries taken from a lane: first one group of those without a timeout, then those whose last request timed out,
-/// in groups of a part of its size, the smallest last. `timed_out_with` returns that size.
+/// Divides entries taken from a lane: first one group of those without a timeout, then those whose last request timed
+/// out, in groups of a part of its size, the smallest last. `timed_out_with` returns that size.
 pub(super) fn groups(batch: Vec<Taken>, timed_out_with: impl Fn(i64) -> Option<usize>) -> Vec<Vec<Taken>> {
     let mut unsuspected = Vec::new();
     let mut suspects: BTreeMap<usize, Vec<Taken>> = BTreeMap::new();

@@ -26,8 +26,8 @@ pub struct DeliveryWorkerHandle {
 }
 
 impl DeliveryWorker {
-    /// Starts delivering and returns immediately. Call it within a tokio runtime. An unreachable sink is retried without a
-    /// limit.
+    /// Starts delivering and returns immediately. Call it within a tokio runtime. An unreachable sink is retried
+    /// without a limit.
     #[must_use]
     pub fn start(deps: DeliveryWorkerDeps) -> DeliveryWorkerHandle {
         let span = tracing::info_span!("task", role = "delivery", lane = deps.name, sink = deps.sink.describe());

@@ -1,8 +1,8 @@
 //! From lane entries to deliveries: the cached bodies of their documents, and deletes of those that are gone.
 //!
-//! A lane holds no bodies. A delivery sends what the cache holds at that moment, so a hundred edits during an outage cost one
-//! delivery. A document that exists and is not cached is on its way (the cache may be being rebuilt); it is waited for. A
-//! document with neither a row nor a tombstone was deleted so long ago that its tombstone has been pruned
+//! A lane holds no bodies. A delivery sends what the cache holds at that moment, so a hundred edits during an outage
+//! cost one delivery. A document that exists and is not cached is on its way (the cache may be being rebuilt); it is
+//! waited for. A document with neither a row nor a tombstone was deleted so long ago that its tombstone has been pruned
 //! ([`crate::tombstones`]): it is deleted above every version ever assigned.
 
 use crate::error::{During, ProjectorError};
@@ -40,7 +40,8 @@ pub(super) async fn load(database: &Database, entries: &[&Work]) -> Result<Vec<O
     let mut delivery = |work: &&Work| {
         let newest = newest.filter(|_| !known.contains(&work.document_uuid));
         let delivery = found.remove(&work.document_id).or_else(|| pruned_delete(work, newest))?;
-        // A sink may hold a newer version than was ever assigned, as after a restore: a proof enqueues deletes above it.
+        // A sink may hold a newer version than was ever assigned, as after a restore: a proof enqueues deletes above
+        // it.
         let version = if work.deleted { delivery.version.max(work.version) } else { delivery.version };
         Some(Delivery { repair: work.repair, version, ..delivery })
     };
@@ -71,8 +72,8 @@ async fn add_deletes(
     Ok(known)
 }
 
-/// The delete of a document whose tombstone has been pruned. The entry of a delete carries its version; for another entry
-/// only the newest version ever assigned is known to be high enough.
+/// The delete of a document whose tombstone has been pruned. The entry of a delete carries its version; for another
+/// entry only the newest version ever assigned is known to be high enough.
 fn pruned_delete(work: &Work, newest: Option<i64>) -> Option<Delivery> {
     let key = DocumentKey { uuid: work.document_uuid, resource_key: work.resource_key };
     let version = if work.deleted { work.version } else { newest?.max(work.version) };

@@ -1,7 +1,7 @@
 //! One round: reads the bodies of a group and puts them in requests within the sink's limits.
 //!
-//! The bodies of one request are in memory at a time. Sizes are known only after reading, so the first few documents decide
-//! how many are read at once after them.
+//! The bodies of one request are in memory at a time. Sizes are known only after reading, so the first few documents
+//! decide how many are read at once after them.
 
 use super::attempt::{Attempt, AttemptResult, Round};
 use super::lane_state::LaneState;
@@ -56,7 +56,8 @@ struct ReadSizing {
 }
 
 impl ReadSizing {
-    /// Reads about as much as one request may carry. `loaded` gets every entry taken from `rest`, also when the database fails.
+    /// Reads about as much as one request may carry. `loaded` gets every entry taken from `rest`, also when the
+    /// database fails.
     async fn read(
         &mut self,
         state: &LaneState,
@@ -108,8 +109,8 @@ fn not_tried() -> Outcome {
     Outcome::retry(RetryCause::Throttled, "the request before it failed")
 }
 
-/// Puts all deliveries, in requests within the sink's limits. After a request that did not reach the sink the others are not
-/// sent.
+/// Puts all deliveries, in requests within the sink's limits. After a request that did not reach the sink the others
+/// are not sent.
 async fn put_in_parts(state: &LaneState, deliveries: &[Delivery]) -> Vec<Outcome> {
     let sink = &state.deps.sink;
     let limits = sink.limits();

@@ -32,7 +32,8 @@ pub(super) struct RetryLimits {
     pub(super) poison: Backoff,
     /// After the sink was unreachable or throttled.
     pub(super) outage: Backoff,
-    /// Time for which the sink may carry out a timed-out request ([`millstream_pipeline::sink::Limits::request_life_max`]).
+    /// Time for which the sink may carry out a timed-out request
+    /// ([`millstream_pipeline::sink::Limits::request_life_max`]).
     pub(super) request_life_max: Duration,
 }
 
@@ -85,9 +86,9 @@ impl TimeoutAttribution {
             Outcome::Retry { cause: RetryCause::Unanswered, reason } => {
                 let before = self.0.get(&id).map(|request| request.answered);
                 self.remember(id, UnansweredRequest { until_ms: after(limits.request_life_max), group_size, answered });
-                // A timed-out group cannot be attributed to one document: it is retried in smaller groups. A document alone
-                // is the cause only if the sink has processed others since its last timeout; otherwise the sink may be
-                // failing for all documents.
+                // A timed-out group cannot be attributed to one document: it is retried in smaller groups. A document
+                // alone is the cause only if the sink has processed others since its last timeout; otherwise the sink
+                // may be failing for all documents.
                 if group_size == 1 && before.is_some_and(|before| before < answered) {
                     failed(reason)
                 } else {

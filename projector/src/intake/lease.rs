@@ -1,8 +1,8 @@
 //! The leader lease of one intake, and the fencing epoch in which it stores progress.
 //!
-//! A dedicated session holds the lease. The server ends the session when it hears nothing for a while, so a process that was
-//! suspended, or whose machine is gone, does not block a standby. A process that wakes up finds its epoch superseded before
-//! it stores anything (`millstream_outbox::relay` explains why both are needed).
+//! A dedicated session holds the lease. The server ends the session when it hears nothing for a while, so a process
+//! that was suspended, or whose machine is gone, does not block a standby. A process that wakes up finds its epoch
+//! superseded before it stores anything (`millstream_outbox::relay` explains why both are needed).
 
 use crate::context::Context;
 use crate::error::{During, ProjectorError};

@@ -1,8 +1,8 @@
 //! Storing the progress of the stream, and comparing all documents while the stream has a gap.
 //!
-//! `dms.ProjectionProgress` carries the epoch of the queue that is complete. While a comparison is pending it carries the nil
-//! epoch, stored before the source starts from scratch, so that a crash in between cannot hide the gap. Position and
-//! watermark are stored only while none is pending. The lock of [`ResyncState`] serialises all of this.
+//! `dms.ProjectionProgress` carries the epoch of the queue that is complete. While a comparison is pending it carries
+//! the nil epoch, stored before the source starts from scratch, so that a crash in between cannot hide the gap.
+//! Position and watermark are stored only while none is pending. The lock of [`ResyncState`] serialises all of this.
 
 use super::resync_state::{ResyncPhase, ResyncState};
 use super::source::PositionKind;
@@ -180,8 +180,8 @@ async fn advance(context: &Context, schedule: &mut WatermarkSchedule) -> Result<
     Ok(())
 }
 
-/// Maps the log position of the next watermark to the stream. Returns false if the source cannot map it: then no watermark
-/// is stored, and the outbox keeps all its rows.
+/// Maps the log position of the next watermark to the stream. Returns false if the source cannot map it: then no
+/// watermark is stored, and the outbox keeps all its rows.
 async fn place(context: &Context, keeper: &mut ProgressKeeper) -> Result<bool, ProjectorError> {
     let Some(lsn) = keeper.unplaced() else { return Ok(true) };
     match context.deps.source.covering(lsn).await {

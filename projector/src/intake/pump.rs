@@ -26,9 +26,9 @@ pub(super) enum PumpError {
 
 /// Pumps until `stop`.
 ///
-/// A batch is what the source has ready, up to `intake_batch_max` records. While one batch is being made durable the next one
-/// gathers, so a single change does not wait and a burst arrives in large batches. Memory is bounded by one batch and the
-/// source's buffer.
+/// A batch is what the source has ready, up to `intake_batch_max` records. While one batch is being made durable the
+/// next one gathers, so a single change does not wait and a burst arrives in large batches. Memory is bounded by one
+/// batch and the source's buffer.
 ///
 /// NO-LOSS rests on this order: a position is confirmed only after `put` has returned for all work up to it.
 pub(super) async fn pump(

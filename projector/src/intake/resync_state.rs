@@ -1,4 +1,4 @@
-//! Whether the queue is complete: it follows the stream without a gap, or a comparison of all documents is pending.
+//! The completeness of the queue: it follows the stream without a gap, or a comparison of all documents is pending.
 
 use super::source::PositionKind;
 use millstream_outbox::progress::{Origin, ProgressKeeper};
@@ -25,8 +25,8 @@ pub(super) enum ResyncPhase {
     Pending {
         cause: &'static str,
         origin: Origin,
-        /// Set once the source is open. The comparison must not start earlier: changes committed between the two would be
-        /// in neither.
+        /// Set once the source is open. The comparison must not start earlier: changes committed between the two would
+        /// be in neither.
         kind: Option<PositionKind>,
         /// Counts the gaps, so that a comparison knows whether another one occurred meanwhile.
         serial: u64,

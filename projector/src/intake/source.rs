@@ -9,8 +9,8 @@ pub trait SourceFactory: Send + Sync + 'static {
     /// Returns the stream whose positions the source uses. A position stored for another stream is not resumed from.
     fn stream(&self) -> Stream;
 
-    /// Returns a position that covers everything committed while the server's log was shorter than `lsn`; `None` while none
-    /// is known yet, and the caller asks again. Any later position is correct too. A WAL position covers itself.
+    /// Returns a position that covers everything committed while the server's log was shorter than `lsn`; `None` while
+    /// none is known yet, and the caller asks again. Any later position is correct too. A WAL position covers itself.
     ///
     /// # Errors
     /// [`SourceError::Lost`] when the source cannot map the position; other errors when a server does not answer.

@@ -1,10 +1,10 @@
-//! When the recovery watermark is stored.
+//! The schedule of recovery watermarks.
 
 /// A watermark is read before it is stored: only the second one stored after a change was read after it.
 const STORES_AFTER_A_CHANGE: u32 = 2;
 
-/// The schedule of watermarks: while changes arrive and shortly after, otherwise rarely, because storing one writes WAL on a
-/// database that is otherwise idle.
+/// The schedule of watermarks: while changes arrive and shortly after, otherwise rarely, because storing one writes WAL
+/// on a database that is otherwise idle.
 #[derive(Debug)]
 pub(super) struct WatermarkSchedule {
     changes: u64,

@@ -50,7 +50,8 @@ pub(crate) fn lane(status: &LaneStatus) {
 }
 
 impl ReplayReport {
-    /// Sets the gauges of the replay to `target`: `cache`, or the name of a lane. Those of lanes are set with their lane.
+    /// Sets the gauges of the replay to `target`: `cache`, or the name of a lane. Those of lanes are set with their
+    /// lane.
     pub fn export(&self, target: &str) {
         let set = |name: &'static str, value: f64| gauge!(name, "target" => target.to_owned()).set(value);
         set(names::REPLAY_RUNNING, flag(self.state == JobState::Running));

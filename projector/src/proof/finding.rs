@@ -60,8 +60,8 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Returns the entry that repairs the sink when it is put into the sink's lane. A newer version in the sink cannot be
-    /// repaired per document, because versions guard the sink: `None`.
+    /// Returns the entry that repairs the sink when it is put into the sink's lane. A newer version in the sink cannot
+    /// be repaired per document, because versions guard the sink: `None`.
     #[must_use]
     pub fn mending(&self, now_ms: u64) -> Option<Work> {
         let deleted = matches!(self.kind, FindingKind::Extra | FindingKind::Undeleted);

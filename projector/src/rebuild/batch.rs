@@ -176,9 +176,9 @@ fn settle_stored(context: &Context, taken: &Taken, version: i64, outcome: CacheO
 
 /// Settles an entry whose outcome is final.
 ///
-/// An entry whose body is cached, or whose document is gone, moves into the lanes of the sinks in the same durable step that
-/// removes it from the cache queue. The other outcomes concern no sink: a body below the effective version belongs in no
-/// copy (docs/design/rules.md#rule-5), and a superseded one is followed by its successor.
+/// An entry whose body is cached, or whose document is gone, moves into the lanes of the sinks in the same durable step
+/// that removes it from the cache queue. The other outcomes concern no sink: a body below the effective version belongs
+/// in no copy (docs/design/rules.md#rule-5), and a superseded one is followed by its successor.
 fn forward_to_lanes(taken: &Taken, outcome: RebuildOutcome) -> (Ticket, Settled) {
     let settled = match outcome {
         RebuildOutcome::Cached { version, repaired } => Settled::Deliver { version, deleted: false, repair: repaired },

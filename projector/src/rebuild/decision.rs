@@ -21,11 +21,11 @@ pub(super) enum RebuildDecision {
     NotVisible,
     /// The document is gone, and its cached row with it.
     Gone,
-    /// An open cascade has not reached the document: a body composed now would carry a version that readers no longer see.
-    /// It is neither cached nor delivered; the stamp brings another entry (docs/design/rules.md#rule-5).
+    /// An open cascade has not reached the document: a body composed now would carry a version that readers no longer
+    /// see. It is neither cached nor delivered; the stamp brings another entry (docs/design/rules.md#rule-5).
     AwaitsStamp,
-    /// The transaction is visible and the rows are older than its change record, which should not happen: read again, with
-    /// a deadline.
+    /// The transaction is visible and the rows are older than its change record, which should not happen: read again,
+    /// with a deadline.
     Contradicted,
     /// Compose the body and store it.
     Compose,

@@ -1,4 +1,4 @@
-//! Whether the failure of a batch concerns the database or a document.
+//! Attributing the failure of a batch to the database or to a document.
 
 use crate::error::ProjectorError;
 use millstream_store::error::{ErrorKind, StoreError};
@@ -12,8 +12,8 @@ pub(super) enum FailureScope {
     Documents,
 }
 
-/// Classifies by SQLSTATE. A state that is not known to concern data counts as a database failure: waiting for an operator is
-/// better than quarantining documents without a fault.
+/// Classifies by SQLSTATE. A state that is not known to concern data counts as a database failure: waiting for an
+/// operator is better than quarantining documents without a fault.
 pub(super) fn failure_scope(error: &ProjectorError) -> FailureScope {
     match error {
         ProjectorError::Database { source, .. } => store_failure_scope(source),

@@ -12,8 +12,8 @@ pub(super) struct VisibilityRetries {
 }
 
 impl VisibilityRetries {
-    /// Records one read per awaited change, however many documents of the batch need it, and removes the waits for changes
-    /// that have become visible.
+    /// Records one read per awaited change, however many documents of the batch need it, and removes the waits for
+    /// changes that have become visible.
     pub(super) fn record(context: &Context, batch: &[Taken], decisions: &[RebuildDecision]) -> Self {
         let now_ms = context.now_ms();
         let mut missing = HashSet::new();

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Works until `stop`, then finishes the current batch.
 ///
-/// Takes the entries that are ready and never waits for a batch to fill: at idle a single edit is a batch of one, under load
-/// batches fill by themselves.
+/// Takes the entries that are ready and never waits for a batch to fill: at idle a single edit is a batch of one, under
+/// load batches fill by themselves.
 ///
 /// # Errors
 /// When the queue fails. Every other failure is retried.

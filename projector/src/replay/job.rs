@@ -40,8 +40,8 @@ pub enum Selection {
 pub enum Aim {
     /// The cache queue: bodies are composed again and delivered to every sink.
     Cache,
-    /// A lane: bodies are delivered again as the cache holds them. Documents that are not cached are on their way to the lane
-    /// already.
+    /// A lane: bodies are delivered again as the cache holds them. Documents that are not cached are on their way to
+    /// the lane already.
     Lane,
 }
 

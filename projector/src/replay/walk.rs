@@ -63,7 +63,8 @@ async fn walk_job(state: &ReplayState, job: &mut Job) -> Result<(), ReplayError>
     Ok(())
 }
 
-/// Stores the progress. Waits for a queue that does not answer: the walk cannot continue without it, and has not failed.
+/// Stores the progress. Waits for a queue that does not answer: the walk cannot continue without it, and has not
+/// failed.
 async fn save(state: &ReplayState, job: &Job) -> Result<(), LedgerError> {
     let mut outages = 0;
     loop {

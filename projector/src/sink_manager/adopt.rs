@@ -24,8 +24,8 @@ pub(super) async fn adopt(
     };
     let removed: Vec<String> = runtimes.iter().filter(gone).map(|(name, _)| name.clone()).collect();
     for name in removed {
-        // Dropping a runtime ends its tasks; its lane is gone, so no work is left. A lane of the same name that was added
-        // since is another lane, and is started below.
+        // Dropping a runtime ends its tasks; its lane is gone, so no work is left. A lane of the same name that was
+        // added since is another lane, and is started below.
         runtimes.remove(&name);
         export::lane(&LaneStatus::removed(&name));
     }

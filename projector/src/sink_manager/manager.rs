@@ -54,8 +54,8 @@ impl SinkManager {
 
     /// Adds a sink: every later change is enqueued for it. With `fill`, existing documents are too.
     ///
-    /// Steps that can fail come before the lane is created, and the note of the replay right after it: a crash leaves a sink
-    /// that is being filled, or a lane without a note, which [`SinkManager::fill_if_interrupted`] recognises.
+    /// Steps that can fail come before the lane is created, and the note of the replay right after it: a crash leaves a
+    /// sink that is being filled, or a lane without a note, which [`SinkManager::fill_if_interrupted`] recognises.
     ///
     /// # Errors
     /// [`SinkManagerError::Exists`]; [`SinkManagerError::Sink`] when it cannot be opened. The sink is not added then.
@@ -174,8 +174,8 @@ impl SinkManager {
         Ok(names)
     }
 
-    /// Returns the names of all lanes as they were last read, without waiting for the queue. Lanes that another process adds
-    /// or removes show within seconds.
+    /// Returns the names of all lanes as they were last read, without waiting for the queue. Lanes that another process
+    /// adds or removes show within seconds.
     pub fn names_seen(&self) -> Vec<String> {
         self.known.lock().clone()
     }

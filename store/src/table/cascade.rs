@@ -1,7 +1,7 @@
 //! `dms.Cascade`: renames whose referrers are still being stamped (docs/design/rules.md#rule-2).
 //!
-//! A page of a cascade is these statements in one transaction: [`take_oldest`], [`referrers`], [`lock_below`], [`stamp`],
-//! then [`move_cursor`] or [`close`].
+//! A page of a cascade is these statements in one transaction: [`take_oldest`], [`referrers`], [`lock_below`],
+//! [`stamp`], then [`move_cursor`] or [`close`].
 
 use crate::error::StoreError;
 use crate::load::query_cached;

@@ -43,8 +43,8 @@ impl KnownVersion {
     }
 }
 
-/// Returns the documents and tombstones with these public ids, in no particular order. An id without a row is unknown: it
-/// never existed, or its tombstone has been pruned.
+/// Returns the documents and tombstones with these public ids, in no particular order. An id without a row is unknown:
+/// it never existed, or its tombstone has been pruned.
 ///
 /// # Errors
 /// When the database fails.

@@ -19,8 +19,8 @@ const COUNT_TYPE_SQL: &str = include_str!("../../sql/table/replay_count_type.sql
 const COUNT_DOCUMENT_SQL: &str = include_str!("../../sql/table/replay_count_document.sql");
 const COUNT_OUTBOX_SQL: &str = include_str!("../../sql/table/replay_count_outbox.sql");
 
-/// Returns up to `limit` documents above `after`, ascending, of one type if `resource_key` is given. Documents that are not
-/// cached are left out unless `uncached` is set.
+/// Returns up to `limit` documents above `after`, ascending, of one type if `resource_key` is given. Documents that are
+/// not cached are left out unless `uncached` is set.
 ///
 /// # Errors
 /// When the database fails.

@@ -1,9 +1,10 @@
 //! Storing bodies: a cached version only ever increases (MONOTONIC), and no body is stored under another version.
 //!
-//! One statement stores a whole batch. It joins `dms.Document` on DocumentId and ContentVersion under a key-share lock: a
-//! body that was overtaken meanwhile does not join and is not stored, and a document cannot be deleted between the check
-//! and the write. Run it at `READ COMMITTED`, outside a transaction: two sessions that store the same new document at the
-//! same moment can end one of them with a unique violation, which is retried here only as a statement of its own.
+//! One statement stores a whole batch. It joins `dms.Document` on DocumentId and ContentVersion under a key-share lock:
+//! a body that was overtaken meanwhile does not join and is not stored, and a document cannot be deleted between the
+//! check and the write. Run it at `READ COMMITTED`, outside a transaction: two sessions that store the same new
+//! document at the same moment can end one of them with a unique violation, which is retried here only as a statement
+//! of its own.
 
 use crate::compose::body_hash;
 use crate::error::{ErrorKind, StoreError};
@@ -18,8 +19,8 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 /// Attempts at a batch while other sessions remove its rows from the cache or add them.
 const ATTEMPTS_MAX: u32 = 4;
 
-/// `ON CONFLICT` arbitrates over the primary key alone. Of two sessions that store the same new document at the same time,
-/// the second can pass that check and still conflict with the first in this index.
+/// `ON CONFLICT` arbitrates over the primary key alone. Of two sessions that store the same new document at the same
+/// time, the second can pass that check and still conflict with the first in this index.
 const UUID_CONSTRAINT: &str = "UX_DocumentCache_DocumentUuid";
 
 /// A body to store, under the version of the snapshot that it was composed in.
@@ -63,8 +64,8 @@ const EXPLAIN_SQL: &str = include_str!("../../../sql/table/cache_explain.sql");
 
 /// Stores bodies and returns the outcome for each, in the order given.
 ///
-/// A head whose effective version is above its own is not stored (docs/design/rules.md#rule-5); of several bodies of one
-/// document only the newest is.
+/// A head whose effective version is above its own is not stored (docs/design/rules.md#rule-5); of several bodies of
+/// one document only the newest is.
 pub async fn upsert<C: GenericClient>(
     client: &C,
     rows: &[CacheRow<'_>],
