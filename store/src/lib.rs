@@ -8,7 +8,6 @@
 //! The crate knows neither HTTP, Kafka and search, nor what a write request is. It stores and returns documents; it
 //! never decides about them.
 
-pub mod cache;
 pub mod calendar;
 pub mod cluster;
 pub mod compose;

@@ -7,7 +7,12 @@
 //! `tests/explain.rs` plans every statement file and lists the sequential scans that are intended.
 
 pub mod audit;
+pub mod cache;
+pub mod cascade;
 pub mod cascade_open;
+pub mod change_version;
+mod columns;
+pub mod comparison;
 pub mod descriptor;
 pub mod document;
 pub mod document_body;
@@ -15,12 +20,17 @@ pub mod edge;
 pub mod effective_schema;
 pub mod identity;
 pub mod identity_lock;
+pub mod known_version;
 pub mod outbox;
 pub mod outbox_partition;
 pub mod progress;
+pub mod proof;
 pub mod query;
+pub mod replay;
 pub mod resolution;
 pub mod resource_key;
 pub mod sequence;
 pub mod server;
 pub mod tombstone;
+pub mod tombstone_prune;
+pub mod transactions;

@@ -88,7 +88,7 @@ impl SourceFactory for SlotFactory {
             }
             match start {
                 Start::After { position, identity } => self.go_on(position, identity).await,
-                Start::Anew => self.anew().await,
+                Start::Fresh => self.anew().await,
             }
         })
     }

@@ -1,14 +1,13 @@
-//! Every number of a status as a metric: those that are not counted where they happen ([`crate::counters`]) are published
-//! here, each time that a status is made.
+//! Setting the gauges of a status: the numbers that are not counted where they occur ([`crate::counters`]).
 
+use super as names;
 use crate::counters::gauge_of;
-use crate::metrics as names;
-use crate::replay::JobState;
-use crate::sink_manager::{LaneStatus, ReplayReport};
+use crate::replay::job::JobState;
+use crate::sink_manager::report::{LaneStatus, ReplayReport};
 use crate::status::{ErrorReport, ProjectorStatus};
 use metrics::gauge;
 
-/// What is not counted where it happens.
+/// Sets the gauges of the projector, except those that its counters set.
 pub(crate) fn projector(status: &ProjectorStatus) {
     let queue = &status.queue;
     gauge!(names::QUEUE_DEPTH).set(queue.depth as f64);
@@ -23,11 +22,11 @@ pub(crate) fn projector(status: &ProjectorStatus) {
     gauge!(names::INTAKE_FAILING).set(flag(status.source.last_error.is_some()));
     gauge!(names::REBUILD_WORKERS).set(status.rebuild.workers as f64);
     gauge!(names::CASCADE_WORKERS).set(status.cascade.workers as f64);
-    gauge!(names::PROJECTOR_LAST_ERROR_AT_MS).set(moment(status.last_error.as_ref()));
+    gauge!(names::PROJECTOR_LAST_ERROR_AT_MS).set(time_of(status.last_error.as_ref()));
     gauge!(names::PROJECTOR_FATAL).set(flag(status.fatal.is_some()));
 }
 
-/// Everything of a lane but its counters.
+/// Sets the gauges of a lane.
 pub(crate) fn lane(status: &LaneStatus) {
     let report = &status.report;
     let set = |name: &'static str, value: f64| gauge!(name, "lane" => report.name.clone()).set(value);
@@ -44,27 +43,30 @@ pub(crate) fn lane(status: &LaneStatus) {
     set(names::LANE_REQUESTS, report.requests as f64);
     set(names::LANE_PAUSED, flag(status.paused));
     set(names::LANE_FATAL, flag(report.fatal.is_some()));
-    set(names::LANE_LAST_ERROR_AT_MS, moment(report.last_error.as_ref()));
-    if let Some(report) = &status.replay {
-        replay(report, &status.report.name);
+    set(names::LANE_LAST_ERROR_AT_MS, time_of(report.last_error.as_ref()));
+    if let Some(replay) = &status.replay {
+        replay.export(&report.name);
     }
 }
 
-/// The replay to a target: `cache`, or the name of a lane.
-pub(crate) fn replay(report: &ReplayReport, target: &str) {
-    let set = |name: &'static str, value: f64| gauge!(name, "target" => target.to_owned()).set(value);
-    set(names::REPLAY_RUNNING, flag(report.state == JobState::Running));
-    set(names::REPLAY_FAILED, flag(report.state == JobState::Failed));
-    set(names::REPLAY_DONE, report.done as f64);
-    set(names::REPLAY_EXPECTED, report.total as f64);
-    set(names::REPLAY_STARTED_AT_MS, report.started_at_ms as f64);
-    set(names::REPLAY_ENDED_AT_MS, report.ended_at_ms.unwrap_or(0) as f64);
+impl ReplayReport {
+    /// Sets the gauges of the replay to `target`: `cache`, or the name of a lane. Those of lanes are set with their
+    /// lane.
+    pub fn export(&self, target: &str) {
+        let set = |name: &'static str, value: f64| gauge!(name, "target" => target.to_owned()).set(value);
+        set(names::REPLAY_RUNNING, flag(self.state == JobState::Running));
+        set(names::REPLAY_FAILED, flag(self.state == JobState::Failed));
+        set(names::REPLAY_DONE, self.done as f64);
+        set(names::REPLAY_EXPECTED, self.total as f64);
+        set(names::REPLAY_STARTED_AT_MS, self.started_at_ms as f64);
+        set(names::REPLAY_ENDED_AT_MS, self.ended_at_ms.unwrap_or(0) as f64);
+    }
 }
 
-fn flag(is: bool) -> f64 {
-    f64::from(u8::from(is))
+fn flag(is_set: bool) -> f64 {
+    f64::from(u8::from(is_set))
 }
 
-fn moment(error: Option<&ErrorReport>) -> f64 {
+fn time_of(error: Option<&ErrorReport>) -> f64 {
     error.map_or(0.0, |error| error.at_ms as f64)
 }
