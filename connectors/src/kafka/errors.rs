@@ -1,8 +1,11 @@
 //! What an error of Kafka means for a delivery: one table, and nobody else decides.
 
+use millstream_pipeline::queue::QueueError;
 use millstream_pipeline::sink::{Outcome, RetryCause};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::client::Observer;
 
 /// What became of one record, by its own report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +104,29 @@ pub(crate) fn describe(error: &KafkaError) -> String {
         // The display of this one repeats the value, which may be a secret.
         KafkaError::ClientConfig(_, _, key, _) => format!("the property {key} is not accepted"),
         other => other.rdkafka_error_code().map_or_else(|| other.to_string(), |code| code.to_string()),
+    }
+}
+
+/// Turns results of a client into results of the queue.
+pub(crate) trait QueueResultExt<T> {
+    /// A failure of `action` means that the brokers cannot be worked with now.
+    fn during(self, action: &'static str, observer: &Observer) -> Result<T, QueueError>;
+
+    /// A failure to create a client, or to hand it a list of partitions, means that the options cannot be used. No
+    /// broker was involved.
+    fn client_created(self) -> Result<T, QueueError>;
+}
+
+impl<T> QueueResultExt<T> for KafkaResult<T> {
+    fn during(self, action: &'static str, observer: &Observer) -> Result<T, QueueError> {
+        self.map_err(|error| QueueError::Unavailable { action, detail: observer.explain(&describe(&error)) })
+    }
+
+    fn client_created(self) -> Result<T, QueueError> {
+        self.map_err(|error| QueueError::Unfit {
+            what: "the connection to the brokers".to_owned(),
+            differences: vec![format!("no client can be created: {}", describe(&error))],
+        })
     }
 }
 
