@@ -19,6 +19,7 @@
 //! are committed and the rest is forgotten: the next owner reads it again. A lost partition belongs to another member
 //! already, so there is nothing to wait for and nothing to commit.
 
+mod partitions;
 mod writes;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -26,8 +27,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use millstream_pipeline::queue::{QueueError, SettleReport};
-use millstream_pipeline::{Backoff, queue::Taken};
+use millstream_pipeline::queue::{QueueError, SettleReport, Taken};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -36,7 +36,7 @@ use super::producer::Written;
 use super::record;
 use super::window::settling::Settling;
 use super::window::{Carry, HeldRecord, Window};
-use super::work_topic::{Command, ConsumerEnds, LaneTopics, Membership, Progress, WorkTopic};
+use super::work_topic::{ConsumerCommand, ConsumerEnds, LaneTopics, Membership, Progress, WorkTopic};
 
 /// Commands served after each event.
 const COMMANDS_PER_EVENT: usize = 64;
@@ -143,7 +143,7 @@ impl Consumer {
         });
     }
 
-    async fn run(mut self, mut events: mpsc::Receiver<QueueEvent>, mut commands: mpsc::Receiver<Command>) {
+    async fn run(mut self, mut events: mpsc::Receiver<QueueEvent>, mut commands: mpsc::Receiver<ConsumerCommand>) {
         let stop = self.topic.stop.clone();
         loop {
             let drain_until = self.revocation.as_ref().map(|revocation| revocation.until);
@@ -194,22 +194,22 @@ impl Consumer {
         }
     }
 
-    fn handle_command(&mut self, command: Command) {
+    fn handle_command(&mut self, command: ConsumerCommand) {
         let now_ms = self.topic.context.options.clock.now_ms();
         match command {
-            Command::Join { reply } => drop(reply.send(self.join())),
-            Command::Take { max, reply } => {
+            ConsumerCommand::Join { reply } => drop(reply.send(self.join())),
+            ConsumerCommand::Take { max, reply } => {
                 let taken = self.join().map(|()| self.window.take(max, now_ms));
                 self.update();
                 self.hand_out(taken, reply);
             }
-            Command::Settle { settled, reply } => self.settle(settled, now_ms, reply),
-            Command::Stats { reply } => drop(reply.send((self.window.stats(now_ms), self.reads()))),
-            Command::Membership { reply } => {
+            ConsumerCommand::Settle { settled, reply } => self.settle(settled, now_ms, reply),
+            ConsumerCommand::Stats { reply } => drop(reply.send((self.window.stats(now_ms), self.reads()))),
+            ConsumerCommand::Membership { reply } => {
                 let owned = self.window.reads().map(|(partition, _)| partition).collect();
                 drop(reply.send((Membership { owned, ..self.counters.clone() }, self.reads())));
             }
-            Command::Quarantined { reply } => {
+            ConsumerCommand::Quarantined { reply } => {
                 drop(reply.send((self.window.quarantined().cloned().collect(), self.reads())));
             }
         }
@@ -286,130 +286,9 @@ impl Consumer {
         }
     }
 
-    /// Prepares to read partitions: looks up where to begin, and what their quarantine holds.
-    fn open(&mut self, assigned: Vec<Assignment>) {
-        if assigned.is_empty() {
-            return;
-        }
-        self.assignments.extend(assigned.iter().map(|assignment| (assignment.partition, assignment.number)));
-        let topic = Arc::clone(&self.topic);
-        self.writes.push(Box::pin(async move {
-            let partitions: Vec<i32> = assigned.iter().map(|assignment| assignment.partition).collect();
-            let mut backoff = Backoff::RECONNECT.attempts();
-            loop {
-                match topic.beginnings(&partitions).await {
-                    Ok(beginnings) => return WriteOutcome::Opened(assigned, beginnings),
-                    Err(QueueError::Closed) => return WriteOutcome::Ended,
-                    Err(error) => {
-                        tracing::warn!(topic = %topic.name, %error, "failed to open partitions of the queue; retrying");
-                    }
-                }
-                tokio::select! {
-                    () = topic.stop.cancelled() => return WriteOutcome::Ended,
-                    () = tokio::time::sleep(backoff.fail()) => {}
-                }
-            }
-        }));
-    }
-
-    /// Starts to read partitions. Those that were revoked meanwhile are left out, even if they were assigned again: the
-    /// offsets may be outdated.
-    fn opened(&mut self, assigned: &[Assignment], beginnings: &[(i32, i64)]) {
-        let mut present = assigned.to_vec();
-        present.retain(|assignment| self.assignments.get(&assignment.partition) == Some(&assignment.number));
-        for (partition, from) in beginnings {
-            if present.iter().any(|assignment| assignment.partition == *partition) {
-                let quarantined = self.topic.quarantine.entries(|row| row == *partition);
-                self.window.assign(*partition, *from, quarantined);
-                self.committed.insert(*partition, *from);
-            }
-        }
-        if present.is_empty() {
-            return;
-        }
-        tracing::info!(topic = %self.topic.name, partitions = ?self.assignments.keys(), "reading partitions of the queue");
-        if !self.is_full {
-            self.act(GroupAction::Resume(present));
-        }
-    }
-
-    /// Begins to release partitions.
-    fn revoke(&mut self, partitions: Vec<i32>, is_lost: bool, reply: oneshot::Sender<Vec<(i32, i64)>>) {
-        self.counters.revocations += 1;
-        self.assignments.retain(|partition, _| !partitions.contains(partition));
-        self.window.hold_back(&partitions);
-        if is_lost {
-            self.release(&partitions, is_lost);
-            drop(reply.send(Vec::new()));
-            return;
-        }
-        let until = Instant::now() + self.topic.context.options.drain_deadline;
-        self.revocation = Some(Revocation { partitions, until, reply });
-        self.try_finish_revocation();
-    }
-
-    /// Ends a revocation once nothing of its partitions is in flight. Nothing is settled after the end of the queue.
-    fn try_finish_revocation(&mut self) {
-        let Some(revocation) = &self.revocation else { return };
-        if self.topic.stop.is_cancelled() || self.window.in_flight(&revocation.partitions) == 0 {
-            self.finish_revocation();
-        }
-    }
-
-    fn give_up_draining(&mut self) {
-        if let Some(revocation) = &self.revocation {
-            let in_flight = self.window.in_flight(&revocation.partitions);
-            tracing::warn!(topic = %self.topic.name, in_flight, "drain deadline reached; entries in flight will be processed again");
-        }
-        self.finish_revocation();
-    }
-
-    /// Answers the group with the finished offsets, and forgets the partitions.
-    fn finish_revocation(&mut self) {
-        let Some(Revocation { partitions, reply, .. }) = self.revocation.take() else { return };
-        let mut finished = self.uncommitted();
-        finished.retain(|(partition, _)| partitions.contains(partition));
-        self.release(&partitions, false);
-        drop(reply.send(finished));
-    }
-
-    fn release(&mut self, partitions: &[i32], is_lost: bool) {
-        self.window.release(partitions);
-        self.committed.retain(|partition, _| !partitions.contains(partition));
-        tracing::info!(topic = %self.topic.name, ?partitions, is_lost, "released partitions of the queue");
-    }
-
-    /// Returns the finished offsets that the group has not confirmed: never beyond the first unfinished record. They are
-    /// sent until they are confirmed, since a commit can be lost with its broker.
-    fn uncommitted(&self) -> Vec<(i32, i64)> {
-        let is_new = |partition: &i32, offset: i64| self.committed.get(partition).is_none_or(|known| offset > *known);
-        self.window.finished().filter(|(partition, offset)| is_new(partition, *offset)).collect()
-    }
-
-    /// Returns the assignments that are read.
-    fn open_assignments(&self) -> Vec<Assignment> {
-        let open = self.assignments.iter().filter(|(partition, _)| self.window.owns(**partition));
-        open.map(|(partition, number)| Assignment { partition: *partition, number: *number }).collect()
-    }
-
     fn act(&self, action: GroupAction) {
         if let Some(member) = &self.member {
             member.act(action);
-        }
-    }
-
-    /// Stops reading while the window is full, and continues when half of it is free.
-    fn limit_reading(&mut self) {
-        let options = &self.topic.context.options;
-        let (busy, delayed) = self.window.occupied();
-        let share = if self.is_full { 2 } else { 1 };
-        let is_full = busy >= (options.window_max / share).max(1)
-            || delayed >= (options.delayed_max / share).max(1)
-            || self.maintenance.unreadable >= UNREADABLE_MAX / share;
-        if is_full != self.is_full {
-            self.is_full = is_full;
-            let open = self.open_assignments();
-            self.act(if is_full { GroupAction::Pause(open) } else { GroupAction::Resume(open) });
         }
     }
 

@@ -26,7 +26,7 @@ use super::table::TopicTable;
 use super::topics;
 use super::watermark::WatermarkClient;
 use super::window::QuarantineCommand;
-use super::work_topic::{Command, LaneTopics, Membership, QueueContext, WorkTopic};
+use super::work_topic::{ConsumerCommand, LaneTopics, Membership, QueueContext, WorkTopic};
 use crate::kafka::client::Observer;
 
 /// A queue in Kafka that any number of processes share: the cache queue, or one of its lanes.
@@ -104,7 +104,7 @@ impl KafkaQueue {
     /// # Errors
     /// When the brokers do not respond, or the lane was removed.
     pub async fn membership(&self) -> Result<Membership, QueueError> {
-        let (membership, reads) = self.topic.ask(|reply| Command::Membership { reply }).await?;
+        let (membership, reads) = self.topic.ask(|reply| ConsumerCommand::Membership { reply }).await?;
         Ok(Membership { unread: self.topic.unread_assigned(&reads).await?, ..membership })
     }
 
@@ -143,7 +143,12 @@ impl KafkaQueue {
         T: Send + 'static,
         F: Future<Output = Result<T, QueueError>> + Send + 'static,
     {
-        let task = self.shared.context.tasks.spawn(operation);
+        let shared = Arc::clone(&self.shared);
+        let task = self.shared.context.tasks.spawn(async move {
+            let result = operation.await;
+            drop(shared);
+            result
+        });
         Box::pin(async move { task.await.map_err(|_| QueueError::Closed)? })
     }
 
@@ -151,7 +156,7 @@ impl KafkaQueue {
     async fn all_quarantined(topic: &WorkTopic) -> Result<BTreeMap<i64, Entry>, QueueError> {
         topic.check_live()?;
         topic.quarantine.table().sync().await?;
-        let (own, reads) = topic.ask(|reply| Command::Quarantined { reply }).await?;
+        let (own, reads) = topic.ask(|reply| ConsumerCommand::Quarantined { reply }).await?;
         let others = topic.quarantine.entries(|partition| !reads.contains_key(&partition));
         Ok(others.into_iter().chain(own).map(|entry| (entry.work.document_id, entry)).collect())
     }
@@ -180,7 +185,7 @@ impl KafkaQueue {
 
     async fn wait_until_ready(&self) -> Result<(), QueueError> {
         let topic = &self.topic;
-        topic.ask(|reply| Command::Join { reply }).await??;
+        topic.ask(|reply| ConsumerCommand::Join { reply }).await??;
         let clock = &self.shared.context.options.clock;
         let mut control = self.shared.context.control.changes();
         let mut progress = topic.progress.clone();
@@ -228,12 +233,12 @@ impl WorkQueue for KafkaQueue {
         Box::pin(async move {
             self.topic.check_live()?;
             let max = if self.topic.is_paused()? { 0 } else { max };
-            self.topic.ask(|reply| Command::Take { max, reply }).await?
+            self.topic.ask(|reply| ConsumerCommand::Take { max, reply }).await?
         })
     }
 
     fn settle(&self, settled: Vec<(Ticket, Settled)>) -> BoxFuture<'_, Result<SettleReport, QueueError>> {
-        Box::pin(async move { self.topic.ask(|reply| Command::Settle { settled, reply }).await? })
+        Box::pin(async move { self.topic.ask(|reply| ConsumerCommand::Settle { settled, reply }).await? })
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), QueueError>> {
@@ -265,7 +270,7 @@ impl WorkQueue for KafkaQueue {
     fn stats(&self) -> BoxFuture<'_, Result<QueueStats, QueueError>> {
         Box::pin(async move {
             let topic = &self.topic;
-            let (mut stats, reads) = topic.ask(|reply| Command::Stats { reply }).await?;
+            let (mut stats, reads) = topic.ask(|reply| ConsumerCommand::Stats { reply }).await?;
             let unread = topic.unread(&reads).await?;
             (stats.depth, stats.ages_unknown) = (stats.depth + unread, unread > 0);
             if reads.len() < self.shared.context.options.partitions as usize {

@@ -112,7 +112,7 @@ fn unknown_format(format: Option<u8>) -> RecordError {
 
 fn entry(document_id: i64, bytes: &[u8]) -> Result<Entry, RecordError> {
     let entry = Entry::from_bytes(document_id, bytes).map_err(|_| RecordError("it is damaged".to_owned()))?;
-    if entry.work.owes() { Ok(entry) } else { Err(RecordError("nothing is owed by it".to_owned())) }
+    if entry.work.owes() { Ok(entry) } else { Err(RecordError("it asks for nothing".to_owned())) }
 }
 
 fn command(bytes: &[u8]) -> Result<QuarantineCommand, RecordError> {
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(error(&[1, PUT, 2]), "it is damaged");
         assert_eq!(error(&[1, RELEASE, 2]), "it is too short");
         let idle = Work { rebuild: false, cascade: false, ..work() };
-        assert_eq!(error(&put(&idle)), "nothing is owed by it");
+        assert_eq!(error(&put(&idle)), "it asks for nothing");
         assert!(arrival(Some(b"x"), Some(&put(&work())), Uuid::nil(), |_| false).is_err());
         assert!(arrival(Some(b"1"), None, Uuid::nil(), |_| false).is_err());
     }

@@ -315,16 +315,6 @@ impl Window {
         taken
     }
 
-    /// Undoes the taking of an entry that did not reach its taker.
-    pub(super) fn put_back(&mut self, ticket: Ticket) {
-        let document_id = ticket.document_id();
-        let Some(slot) = self.slots.get_mut(&document_id) else { return };
-        if matches!(slot.phase, EntryPhase::Flying(taking) if taking.take == ticket.take()) {
-            slot.phase = EntryPhase::Waiting;
-            self.line_up(document_id);
-        }
-    }
-
     fn first(&self, line: Line, now_ms: u64) -> Option<i64> {
         let (order, document_id) = self.lines[index(line)].first()?;
         (line != Line::Delayed || *order <= now_ms).then_some(*document_id)

@@ -60,7 +60,7 @@ pub struct Membership {
 }
 
 /// A caller's request to the consumer, which owns the window.
-pub(super) enum Command {
+pub(super) enum ConsumerCommand {
     /// Joins the group, if this process is not a member.
     Join { reply: oneshot::Sender<Result<(), QueueError>> },
     /// Joins the group and takes entries.
@@ -95,7 +95,7 @@ impl Progress {
 
 /// The receiving ends of a work topic, for its consumer.
 pub(super) struct ConsumerEnds {
-    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) commands: mpsc::Receiver<ConsumerCommand>,
     pub(super) progress: watch::Sender<Progress>,
 }
 
@@ -112,7 +112,7 @@ pub(super) struct WorkTopic {
     /// Cancelled when the consumer has ended.
     pub(super) ended: CancellationToken,
     pub(super) progress: watch::Receiver<Progress>,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<ConsumerCommand>,
 }
 
 impl WorkTopic {
@@ -165,7 +165,7 @@ impl WorkTopic {
     /// Sends a command to the consumer and waits for the reply.
     pub(super) async fn ask<T>(
         &self,
-        command: impl FnOnce(oneshot::Sender<T>) -> Command + Send,
+        command: impl FnOnce(oneshot::Sender<T>) -> ConsumerCommand + Send,
     ) -> Result<T, QueueError> {
         self.check_live()?;
         let (reply, answer) = oneshot::channel();

@@ -22,6 +22,16 @@ pub(in crate::queue::kafka) struct Settling {
 }
 
 impl Window {
+    /// Undoes the taking of an entry that did not reach its taker.
+    pub(in crate::queue::kafka) fn put_back(&mut self, ticket: Ticket) {
+        let document_id = ticket.document_id();
+        let Some(slot) = self.slots.get_mut(&document_id) else { return };
+        if matches!(slot.phase, EntryPhase::Flying(taking) if taking.take == ticket.take()) {
+            slot.phase = EntryPhase::Waiting;
+            self.line_up(document_id);
+        }
+    }
+
     /// Decides the outcome of an entry. Returns `None` for a ticket that is unknown or was settled before.
     pub(in crate::queue::kafka) fn begin_settle(
         &mut self,

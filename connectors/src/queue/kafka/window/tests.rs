@@ -154,7 +154,7 @@ fn quarantine_is_written_before_its_record_is_finished() {
     assert_eq!(finished(&window), 3);
     assert_eq!(put(&mut window, 3, 7, 2), None);
     let taken = take_one(&mut window);
-    assert!(taken.work.cascade && taken.work.version == 2, "a newer version brings back all that was owed");
+    assert!(taken.work.cascade && taken.work.version == 2, "a newer version brings back all the pending work");
     let settling = begin(&mut window, &taken, Settled::Done);
     assert!(settling.mirror && window.quarantine_of(7).is_none(), "the quarantine entry is removed");
     window.finish_settle(&settling, None);
