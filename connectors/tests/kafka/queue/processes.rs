@@ -1,4 +1,4 @@
-//! Processes that know of each other through the brokers alone, and records that nobody of us has written.
+//! Processes that share a queue through the brokers alone, and records that Millstream has not written.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn relay_projector_operator_and_sink_run_apart() {
     assert_eq!((report.removed, report.quarantined), (2, 1), "{refused:?}");
 
     let lane = sink.kafka_lane("search").await.expect("asked").expect("it is there");
-    assert_eq!(lane.stats().await.expect("stats").depth, 2, "seen before it takes part");
+    assert_eq!(lane.stats().await.expect("stats").depth, 2, "counted before it is a member");
     join_alone(&lane).await;
     let mut delivered: Vec<i64> =
         lane.take(9).await.expect("taken").iter().map(|taken| taken.work.document_id).collect();
@@ -62,26 +62,26 @@ async fn relay_projector_operator_and_sink_run_apart() {
     assert_eq!(operator.quarantined(None, 9).await.expect("listed"), []);
 
     assert!(operator.remove_lane("search").await.expect("removed"));
-    wait_until("the sink to learn it", WITHIN, || async {
+    wait_until("the sink to see the removal", WITHIN, || async {
         matches!(lane.take(1).await, Err(QueueError::NoLane { .. }))
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_nobody_can_read_is_kept_and_holds_up_nothing() {
+async fn unreadable_records_are_kept_and_hold_up_nothing() {
     let servers = KafkaBroker::shared().await.bootstrap_servers();
     let prefix = new_prefix();
     let queue = open(options(&servers, &prefix)).await;
     let mut config = ClientConfig::new();
-    let stranger: ThreadedProducer<DefaultProducerContext> =
+    let foreign: ThreadedProducer<DefaultProducerContext> =
         config.set("bootstrap.servers", &servers).create().expect("a producer");
     let topic = format!("{prefix}.work");
     for value in [&b"{\"foreign\":true}"[..], &[2, 0, 1], &[]] {
         let record = BaseRecord::to(&topic).key("1").payload(value).partition(0);
-        stranger.send(record).map_err(|(error, _)| error).expect("queued");
+        foreign.send(record).map_err(|(error, _)| error).expect("queued");
     }
-    stranger.flush(Duration::from_secs(10)).expect("it is in the log");
+    foreign.flush(Duration::from_secs(10)).expect("it is in the log");
     join_alone(&queue).await;
     queue.put((1..=9).map(|id| work(ChangeKind::Upsert, id, 1, 1)).collect(), None).await.expect("put");
     let taken = queue.take(99).await.expect("taken");
@@ -95,18 +95,20 @@ async fn what_nobody_can_read_is_kept_and_holds_up_nothing() {
     assert_eq!(keys, ["refused/0/0", "refused/0/1", "refused/0/2"]);
     let operator = open(options(&servers, &prefix)).await;
     let listed = operator.unreadable().await.expect("listed");
-    let told: Vec<_> = listed.iter().map(|one| (one.place.as_str(), one.reason.as_str(), one.value.len())).collect();
+    let found: Vec<_> = listed.iter().map(|one| (one.place.as_str(), one.reason.as_str(), one.value.len())).collect();
     let places = [0, 1, 2].map(|offset| format!("{topic}/0/{offset}"));
     let expected = [
         (places[0].as_str(), "its format is 123, this version reads 1", 16),
         (places[1].as_str(), "its format is 2, this version reads 1", 3),
         (places[2].as_str(), "its format is none, this version reads 1", 0),
     ];
-    assert_eq!(told, expected);
-    assert_eq!(operator.discard_unreadable(vec![places[1].clone()]).await.expect("let go of"), 1);
+    assert_eq!(found, expected);
+    assert_eq!(operator.discard_unreadable(vec![places[1].clone()]).await.expect("discarded"), 1);
     assert_eq!(operator.discard_unreadable(vec![places[1].clone()]).await.expect("an answer"), 0, "it is gone");
-    wait_until("the member to hear of it", WITHIN, || async { queue.stats().await.expect("stats").unreadable == 2 })
-        .await;
+    wait_until("the member to see the removal", WITHIN, || async {
+        queue.stats().await.expect("stats").unreadable == 2
+    })
+    .await;
     operator.close().await;
     queue.close().await;
     let next = open(options(&servers, &prefix)).await;
@@ -144,7 +146,7 @@ async fn a_process_of_another_database_is_given_nothing() {
         binding: Some(Binding::postgresql(Uuid::from_u128(database))),
         ..options(&servers, &prefix)
     };
-    // As an earlier version left it, which did not say whose it is.
+    // As an earlier version left it, without a binding.
     let before = open(options(&servers, &prefix)).await;
     before.put(vec![work(ChangeKind::Upsert, 1, 1, 1)], Some(Position::before(7))).await.expect("put");
     before.close().await;
@@ -155,6 +157,6 @@ async fn a_process_of_another_database_is_given_nothing() {
     let refused = refused.to_string();
     assert!(refused.contains("another database") && refused.contains("queue.topic_prefix"), "{refused}");
     let membership = queue.membership().await.expect("an answer");
-    assert_eq!(membership.owned.len(), membership.partitions as usize, "the stranger took part in nothing");
+    assert_eq!(membership.owned.len(), membership.partitions as usize, "the other process did not become a member");
     assert_eq!(queue.take(9).await.expect("taken").len(), 1);
 }

@@ -1,16 +1,17 @@
-//! What a lane can say of itself: whether there is work, how much, and what stands in quarantine.
+//! Queries of a lane: readiness, counts, quarantine. Nothing may be staged when they are made.
 
-use super::{Lane, Readiness, next};
-use crate::queue::local::codec::{self, FIRST_ROW, Row, STAGE};
-use crate::queue::local::disk::{Disk, storage};
 use millstream_pipeline::queue::entry::Line;
 use millstream_pipeline::queue::{Quarantined, QueueError, QueueStats};
 
-/// Of delayed entries, at most this many are looked at for the oldest age; with more of them it is not known.
-const DELAYED_LOOKED_AT: usize = 1_000;
+use super::{Lane, Readiness, next};
+use crate::queue::local::codec::{self, CACHE_QUEUE, FIRST_ROW, LineRow};
+use crate::queue::local::disk::{Disk, StoreResultExt};
+
+/// Delayed entries that are examined for the oldest age. With more of them the oldest age is unknown.
+const DELAYED_EXAMINED: usize = 1_000;
 
 impl Lane {
-    /// Whether there is something to take, or when there will be; everything has to be committed.
+    /// Returns whether there is something to take, or when there will be.
     pub(in crate::queue::local) fn readiness(&self, disk: &Disk, now_ms: u64) -> Result<Readiness, QueueError> {
         let waiting = |line: Line| !self.paused && self.waiting(line) > 0;
         if waiting(Line::Direct) || waiting(Line::Touch) {
@@ -21,18 +22,18 @@ impl Lane {
         Ok(Readiness { now: due_ms.is_some_and(|due_ms| due_ms <= now_ms), due_ms })
     }
 
-    /// How many entries of a line are not in flight.
+    /// Counts the entries of a line that are not in flight.
     fn waiting(&self, line: Line) -> u64 {
-        self.book.counts[codec::number(line)].saturating_sub(self.walks[codec::number(line)].in_flight() as u64)
+        self.summary.counts[codec::number(line)].saturating_sub(self.walks[codec::number(line)].in_flight() as u64)
     }
 
-    fn first_waiting(&self, disk: &Disk, line: Line) -> Result<Option<Row>, QueueError> {
+    fn first_waiting(&self, disk: &Disk, line: Line) -> Result<Option<LineRow>, QueueError> {
         let walk = &self.walks[codec::number(line)];
         if let Some(row) = walk.returned().next() {
             return Ok(Some(row));
         }
         for guard in disk.rows(self.number, line, walk.cursor()) {
-            let row = codec::order_row(&guard.key().map_err(storage("reading"))?)?;
+            let row = codec::order_row(&guard.key().during("reading")?)?;
             if !walk.is_in_flight(row) {
                 return Ok(Some(row));
             }
@@ -40,9 +41,9 @@ impl Lane {
         Ok(None)
     }
 
-    /// How much there is; everything has to be committed.
+    /// Counts the entries.
     pub(in crate::queue::local) fn stats(&self, disk: &Disk, now_ms: u64) -> Result<QueueStats, QueueError> {
-        let count = |line: Line| self.book.counts[codec::number(line)];
+        let count = |line: Line| self.summary.counts[codec::number(line)];
         let mut oldest_ms = now_ms;
         for line in [Line::Direct, Line::Touch] {
             let firsts = [self.first_waiting(disk, line)?, self.walks[codec::number(line)].first_in_flight()];
@@ -51,8 +52,8 @@ impl Lane {
             }
         }
         let delayed = disk.rows(self.number, Line::Delayed, self.walks[codec::number(Line::Delayed)].head());
-        for guard in delayed.take(DELAYED_LOOKED_AT) {
-            let (_, document_id) = codec::order_row(&guard.key().map_err(storage("reading"))?)?;
+        for guard in delayed.take(DELAYED_EXAMINED) {
+            let (_, document_id) = codec::order_row(&guard.key().during("reading")?)?;
             let entry = self.load(disk, document_id)?.ok_or_else(|| self.missing(document_id))?;
             oldest_ms = oldest_ms.min(entry.work.first_enqueued_at_ms);
         }
@@ -64,12 +65,12 @@ impl Lane {
             quarantined: count(Line::Quarantine),
             unreadable: 0,
             oldest_age_ms: now_ms.saturating_sub(oldest_ms),
-            ages_unknown: count(Line::Delayed) > DELAYED_LOOKED_AT as u64,
-            disk_bytes: if self.number == STAGE { disk.bytes()? } else { 0 },
+            ages_unknown: count(Line::Delayed) > DELAYED_EXAMINED as u64,
+            disk_bytes: if self.number == CACHE_QUEUE { disk.bytes()? } else { 0 },
         })
     }
 
-    /// Entries in quarantine; everything has to be committed.
+    /// Lists entries in quarantine, from after the document `after` on.
     pub(in crate::queue::local) fn quarantined(
         &self,
         disk: &Disk,
@@ -82,7 +83,7 @@ impl Lane {
         };
         let mut listed = Vec::new();
         for guard in disk.rows(self.number, Line::Quarantine, from).take(max) {
-            let (_, document_id) = codec::order_row(&guard.key().map_err(storage("reading"))?)?;
+            let (_, document_id) = codec::order_row(&guard.key().during("reading")?)?;
             listed.push(self.load(disk, document_id)?.ok_or_else(|| self.missing(document_id))?.into());
         }
         Ok(listed)

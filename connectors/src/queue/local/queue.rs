@@ -1,20 +1,11 @@
-//! The queue as its users hold it: sends commands to the owner thread and waits for the answers.
+//! The queue as its users hold it: handles that send commands to the owner thread and wait for the replies.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot, watch};
-use uuid::Uuid;
-
-use super::codec::STAGE;
-use super::disk::Size;
-use super::format;
-use super::lane::Readiness;
-use super::owner::{Command, EntriesCommand, Granted, LanesCommand, Owner, Reply};
-use super::store::Store;
 use millstream_pipeline::Position;
 use millstream_pipeline::binding::Binding;
 use millstream_pipeline::clock::{Clock, SystemClock};
@@ -22,24 +13,34 @@ use millstream_pipeline::queue::lanes::{check_name, check_note, no_lane};
 use millstream_pipeline::queue::{
     LaneInfo, Lanes, Quarantined, QueueError, QueueStats, SettleReport, Settled, Taken, Ticket, Work, WorkQueue,
 };
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
 
-/// How many commands may wait for the owner before callers have to.
+use super::codec::CACHE_QUEUE;
+use super::disk::StoreSize;
+use super::format;
+use super::lane::Readiness;
+use super::owner::{EntriesCommand, LanesCommand, OpenedLane, Owner, QueueCommand, Reply};
+use super::store::LaneStore;
+
+/// Commands that may wait for the owner before callers do.
 const COMMANDS_MAX: usize = 1_024;
 
-/// What can be chosen when a queue is opened.
+/// Options of a local queue.
 #[derive(Debug, Clone)]
 pub struct LocalQueueOptions {
-    /// After how many failed attempts a document goes into quarantine, in the stage and in each lane.
+    /// Attempts before a document goes into quarantine, in the cache queue and in each lane.
     pub attempts_max: u32,
     /// Memory for blocks read from disk.
     pub cache_bytes: u64,
-    /// How large the journal may grow, which bounds the time that opening takes after a crash; at least 64 MiB.
+    /// Limit of the journal, which bounds the time that opening takes after a crash; at least 64 MiB.
     pub journal_bytes: u64,
-    /// Memory for what was written last, of each of the two large key spaces.
+    /// Memory for recent writes, of each of the two large key spaces.
     pub memtable_bytes: u64,
-    /// The database whose work it holds; without one it is not asked whose work that is.
+    /// The database that the queue belongs to; `None` skips the check.
     pub binding: Option<Binding>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -56,94 +57,95 @@ impl Default for LocalQueueOptions {
     }
 }
 
-/// A queue in a directory of its own, for one process at a time: the stage, which is opened, or one of its lanes.
+/// A queue in a directory of its own, for one process at a time: the cache queue, or one of its lanes.
 ///
-/// The directory is held until the stage and all lanes are dropped, or until [`LocalQueue::close`]. Dropping the last of
-/// them waits for their thread, which takes as long as a write does; closing waits without blocking.
+/// The directory is locked until the handles of the cache queue and of all lanes are dropped, or until
+/// [`LocalQueue::close`]. Dropping the last handle blocks until the owner thread has ended, which takes as long as a write;
+/// closing waits without blocking.
 #[derive(Debug)]
 pub struct LocalQueue {
-    shared: Arc<Shared>,
+    owner: Arc<OwnerThread>,
     number: u16,
     name: String,
     epoch: Uuid,
     readiness: watch::Receiver<Readiness>,
 }
 
-/// What the stage and its lanes have in common.
+/// The owner thread, which all handles share.
 #[derive(Debug)]
-struct Shared {
-    commands: Option<mpsc::Sender<Command>>,
+struct OwnerThread {
+    commands: Option<mpsc::Sender<QueueCommand>>,
     clock: Arc<dyn Clock>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl LocalQueue {
-    /// Opens the queue in `path`, or makes one in a directory that is empty or not there.
+    /// Opens the queue in `path`, or creates one in a directory that is empty or does not exist.
     ///
     /// # Errors
-    /// When another process has it open, when the directory holds anything else, another format or the work of another
-    /// database, or when the disk refuses.
+    /// When another process has it open, when the directory holds something else, another format or the queue of another
+    /// database, or when the file system fails.
     pub async fn open(path: impl Into<PathBuf>, options: LocalQueueOptions) -> Result<Self, QueueError> {
         let path = path.into();
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
-        let (announce, readiness) = watch::channel(Readiness::default());
+        let (sender, readiness) = watch::channel(Readiness::default());
         let (opened, opening) = oneshot::channel();
         let clock = Arc::clone(&options.clock);
         let io = |source| QueueError::Io { path: path.clone(), source };
         let (thread_path, thread_clock) = (path.clone(), Arc::clone(&clock));
-        let owner = move || match open_store(&thread_path, &options) {
+        let run = move || match open_store(&thread_path, &options) {
             Ok(store) => {
                 if opened.send(Ok(store.epoch())).is_ok() {
-                    Owner::new(store, thread_clock, announce).run(receiver);
+                    Owner::new(store, thread_clock, options.attempts_max.max(1), sender).run(receiver);
                 }
             }
             Err(error) => drop(opened.send(Err(error))),
         };
-        let thread = thread::Builder::new().name("work-queue".to_owned()).spawn(owner).map_err(io)?;
+        let thread = thread::Builder::new().name("work-queue".to_owned()).spawn(run).map_err(io)?;
         let epoch = opening.await.map_err(|_| QueueError::Closed)??;
-        let shared = Arc::new(Shared { commands: Some(commands), clock, thread: Mutex::new(Some(thread)) });
-        Ok(Self { shared, number: STAGE, name: String::new(), epoch, readiness })
+        let owner = Arc::new(OwnerThread { commands: Some(commands), clock, thread: Mutex::new(Some(thread)) });
+        Ok(Self { owner, number: CACHE_QUEUE, name: String::new(), epoch, readiness })
     }
 
-    /// Stops accepting calls, of the lanes too, flushes everything to disk and releases the directory.
+    /// Stops accepting calls, also to the lanes, flushes everything to disk and releases the directory.
     ///
     /// # Errors
-    /// When the last flush failed: what was settled last may be done again.
+    /// When the last flush failed: the last settlements may be repeated.
     pub async fn close(&self) -> Result<(), QueueError> {
-        self.shared.ask(|reply| Command::Close { reply }).await?;
-        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // The thread has dropped the store before it answered; all that is left to it is to return.
+        self.owner.ask(|reply| QueueCommand::Close { reply }).await?;
+        let thread = self.owner.thread.lock().take();
+        // The thread dropped the store before it replied, so joining it does not wait for the disk.
         if thread.is_some_and(|thread| thread.join().is_err()) {
             return Err(QueueError::Storage { action: "closing", detail: "its thread panicked".to_owned() });
         }
         Ok(())
     }
 
-    /// The lane that was granted under a name.
-    fn named(&self, name: &str, Granted { number, epoch, readiness }: Granted) -> Arc<dyn WorkQueue> {
-        Arc::new(Self { shared: Arc::clone(&self.shared), number, name: name.to_owned(), epoch, readiness })
+    /// Returns a handle of a lane.
+    fn lane_handle(&self, name: &str, OpenedLane { number, epoch, readiness }: OpenedLane) -> Arc<dyn WorkQueue> {
+        Arc::new(Self { owner: Arc::clone(&self.owner), number, name: name.to_owned(), epoch, readiness })
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> EntriesCommand) -> Result<T, QueueError> {
-        self.shared.ask(|reply| Command::Entries(self.number, command(reply))).await
+        self.owner.ask(|reply| QueueCommand::Entries(self.number, command(reply))).await
     }
 
     async fn ask_lanes<T>(&self, command: impl FnOnce(Reply<T>) -> LanesCommand) -> Result<T, QueueError> {
-        self.shared.ask(|reply| Command::Lanes(command(reply))).await
+        self.owner.ask(|reply| QueueCommand::Lanes(command(reply))).await
     }
 
     async fn wait_until_ready(&self) -> Result<(), QueueError> {
         let mut readiness = self.readiness.clone();
         loop {
             let Readiness { now, due_ms } = *readiness.borrow_and_update();
-            // After this lane's end what it said last means nothing.
+            // The last value of a removed lane is meaningless.
             readiness.has_changed().map_err(|_| self.gone())?;
-            let now_ms = self.shared.clock.now_ms();
+            let now_ms = self.owner.clock.now_ms();
             match due_ms {
                 _ if now => return Ok(()),
                 Some(due_ms) if due_ms <= now_ms => return Ok(()),
                 Some(due_ms) => {
-                    let due = self.shared.clock.sleep(Duration::from_millis(due_ms - now_ms));
+                    let due = self.owner.clock.sleep(Duration::from_millis(due_ms - now_ms));
                     tokio::select! {
                         changed = readiness.changed() => changed.map_err(|_| self.gone())?,
                         () = due => {}
@@ -154,17 +156,17 @@ impl LocalQueue {
         }
     }
 
-    /// Why nobody says any more whether there is something to take.
+    /// Returns the reason why the readiness is not published any more.
     fn gone(&self) -> QueueError {
-        match &self.shared.commands {
-            Some(commands) if !commands.is_closed() && self.number != STAGE => no_lane(&self.name),
+        match &self.owner.commands {
+            Some(commands) if !commands.is_closed() && self.number != CACHE_QUEUE => no_lane(&self.name),
             _ => QueueError::Closed,
         }
     }
 }
 
-impl Shared {
-    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, QueueError> {
+impl OwnerThread {
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> QueueCommand) -> Result<T, QueueError> {
         let (reply, answer) = oneshot::channel();
         let commands = self.commands.as_ref().ok_or(QueueError::Closed)?;
         commands.send(command(reply)).await.map_err(|_| QueueError::Closed)?;
@@ -172,10 +174,10 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for OwnerThread {
     fn drop(&mut self) {
         drop(self.commands.take());
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.get_mut().take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the thread of the work queue panicked");
         }
@@ -232,8 +234,8 @@ impl Lanes for LocalQueue {
     fn add_lane<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn WorkQueue>, QueueError>> {
         Box::pin(async move {
             check_name(name)?;
-            let granted = self.ask_lanes(|reply| LanesCommand::Add { name: name.to_owned(), reply }).await?;
-            Ok(self.named(name, granted))
+            let lane = self.ask_lanes(|reply| LanesCommand::Add { name: name.to_owned(), reply }).await?;
+            Ok(self.lane_handle(name, lane))
         })
     }
 
@@ -243,8 +245,8 @@ impl Lanes for LocalQueue {
 
     fn lane<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Arc<dyn WorkQueue>>, QueueError>> {
         Box::pin(async move {
-            let granted = self.ask_lanes(|reply| LanesCommand::Lane { name: name.to_owned(), reply }).await?;
-            Ok(granted.map(|granted| self.named(name, granted)))
+            let lane = self.ask_lanes(|reply| LanesCommand::Lane { name: name.to_owned(), reply }).await?;
+            Ok(lane.map(|lane| self.lane_handle(name, lane)))
         })
     }
 
@@ -275,24 +277,24 @@ impl Lanes for LocalQueue {
     }
 }
 
-/// Checks the format, then opens the store in a directory below, so that nothing but `FORMAT` is ours to explain.
-fn open_store(path: &Path, options: &LocalQueueOptions) -> Result<Store, QueueError> {
+/// Checks the format, then opens the store in a directory of its own beside `FORMAT`.
+fn open_store(path: &Path, options: &LocalQueueOptions) -> Result<LaneStore, QueueError> {
     format::check(path)?;
-    let size = Size {
+    let size = StoreSize {
         cache_bytes: options.cache_bytes,
         journal_bytes: options.journal_bytes.max(64 << 20),
         memtable_bytes: options.memtable_bytes,
     };
-    let store = match Store::open(&path.join("store"), size, options.attempts_max.max(1)) {
+    let store = match LaneStore::open(&path.join("store"), size) {
         Err(QueueError::InUse { .. }) => return Err(QueueError::InUse { path: path.to_owned() }),
         opened => opened?,
     };
-    if let Some(binding) = &options.binding {
-        let bound = store.bind(binding)?;
-        bound.map_err(|difference| QueueError::Unfit {
-            what: format!("the queue in {}", path.display()),
-            differences: vec![difference],
-        })?;
+    let difference = options.binding.as_ref().map(|binding| store.bind(binding)).transpose()?.flatten();
+    match difference {
+        None => Ok(store),
+        Some(difference) => {
+            let what = format!("the queue in {}", path.display());
+            Err(QueueError::Unfit { what, differences: vec![difference] })
+        }
     }
-    Ok(store)
 }

@@ -1,7 +1,7 @@
-//! Members that work, and an account of what they did: nothing lost, and nothing done by two at once.
+//! Working members, and a record of their work that shows losses and overlaps.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use millstream_connectors::queue::kafka::KafkaQueue;
 use millstream_pipeline::ChangeKind;
@@ -9,42 +9,43 @@ use millstream_pipeline::clock::{Clock, SystemClock};
 use millstream_pipeline::queue::conformance::work;
 use millstream_pipeline::queue::{QueueError, Settled, WorkQueue};
 use millstream_testkit::wait_until;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, sleep};
 
 const BATCH: usize = 20;
-/// Some work takes a moment, so that partitions move while it is in flight.
+/// Work takes a moment, so that partitions move while it is in flight.
 const WORK_TIME: Duration = Duration::from_millis(2);
 
 #[derive(Debug, Default)]
-struct Book {
+struct Totals {
     /// The newest version done, by document.
     done: BTreeMap<i64, i64>,
-    in_hand: BTreeSet<i64>,
-    deeds: u64,
+    in_work: BTreeSet<i64>,
+    processed: u64,
     overlaps: u64,
 }
 
-/// What all members did.
+/// The work of all members.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Account(Arc<Mutex<Book>>);
+pub(crate) struct WorkLog(Arc<Mutex<Totals>>);
 
-impl Account {
-    fn book(&self) -> std::sync::MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl WorkLog {
+    fn totals(&self) -> MutexGuard<'_, Totals> {
+        self.0.lock()
     }
 
-    pub(crate) fn deeds(&self) -> u64 {
-        self.book().deeds
+    pub(crate) fn processed(&self) -> u64 {
+        self.totals().processed
     }
 
     pub(crate) fn overlaps(&self) -> u64 {
-        self.book().overlaps
+        self.totals().overlaps
     }
 
     fn has_all(&self, documents: i64, version: i64) -> bool {
-        let book = self.book();
-        (1..=documents).all(|document_id| book.done.get(&document_id).is_some_and(|done| *done >= version))
+        let totals = self.totals();
+        (1..=documents).all(|document_id| totals.done.get(&document_id).is_some_and(|done| *done >= version))
     }
 
     /// Waits until each document was done at this version.
@@ -54,7 +55,7 @@ impl Account {
     }
 }
 
-/// Puts every document once more, as a relay does: it takes no part.
+/// Puts every document again, as a relay does, which is not a member.
 pub(crate) async fn put_all(relay: &KafkaQueue, documents: i64, version: i64) {
     let now_ms = SystemClock.now_ms();
     let ids: Vec<i64> = (1..=documents).collect();
@@ -64,11 +65,11 @@ pub(crate) async fn put_all(relay: &KafkaQueue, documents: i64, version: i64) {
     }
 }
 
-/// A member that works until its queue is closed.
-pub(crate) fn hire(queue: KafkaQueue, account: Account) -> JoinHandle<()> {
+/// Starts a member that works until its queue is closed.
+pub(crate) fn start_member(queue: KafkaQueue, log: WorkLog) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
-            match shift(&queue, &account).await {
+            match work_once(&queue, &log).await {
                 Ok(()) => {}
                 Err(QueueError::Closed) => return,
                 Err(error) => panic!("{error}"),
@@ -77,25 +78,25 @@ pub(crate) fn hire(queue: KafkaQueue, account: Account) -> JoinHandle<()> {
     })
 }
 
-async fn shift(queue: &KafkaQueue, account: &Account) -> Result<(), QueueError> {
+async fn work_once(queue: &KafkaQueue, log: &WorkLog) -> Result<(), QueueError> {
     queue.ready().await?;
     let taken = queue.take(BATCH).await?;
     {
-        let mut book = account.book();
+        let mut totals = log.totals();
         for taken in &taken {
-            if !book.in_hand.insert(taken.work.document_id) {
-                book.overlaps += 1;
+            if !totals.in_work.insert(taken.work.document_id) {
+                totals.overlaps += 1;
             }
         }
     }
     sleep(WORK_TIME).await;
     {
-        let mut book = account.book();
+        let mut totals = log.totals();
         for taken in &taken {
-            let done = book.done.entry(taken.work.document_id).or_default();
+            let done = totals.done.entry(taken.work.document_id).or_default();
             *done = taken.work.version.max(*done);
-            book.in_hand.remove(&taken.work.document_id);
-            book.deeds += 1;
+            totals.in_work.remove(&taken.work.document_id);
+            totals.processed += 1;
         }
     }
     let settled = taken.iter().map(|taken| (taken.ticket, Settled::Done)).collect();
