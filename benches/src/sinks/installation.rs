@@ -70,7 +70,7 @@ impl Installation {
                 for path in world.corpus.document_paths() {
                     all.extend(corpus::read(&path)?.collect::<Result<Vec<_>, _>>()?);
                 }
-                (world, "fixtures of the repository: too few documents for its figures to mean anything", all)
+                (world, "fixtures of the repository: too few documents for meaningful results", all)
             }
         };
         let folder = tempfile::Builder::new().prefix("millstream-bench-sinks").tempdir()?;

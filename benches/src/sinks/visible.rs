@@ -58,10 +58,10 @@ pub(super) async fn measure(installation: &Installation, model: &SearchModel, up
     };
     let mut rows = vec![row("(the answer itself, from sending)", &answers)];
     rows.extend(names.iter().zip(&lags).map(|(name, lags)| row(name, lags)));
-    let pace = answers.len() as f64 / seconds;
+    let rate = answers.len() as f64 / seconds;
     table::print(
         &format!(
-            "from the answer to an edit until a copy shows it: {pace:.0} edits/s, {} edits after a warm-up",
+            "from the answer to an edit until a copy shows it: {rate:.0} edits/s, {} edits after a warm-up",
             answers.len().saturating_sub(WARM_UP)
         ),
         &["copy", "p50, ms", "p99, ms", "longest, ms"],
@@ -82,7 +82,7 @@ async fn find(installation: &Installation, students: &SearchResource, up: &Proce
         let body = connection.json(&path).await?;
         documents.push(Student { uuid, path, body });
     }
-    if documents.is_empty() { Err("there is no student to edit".into()) } else { Ok(documents) }
+    if documents.is_empty() { Err("no student to edit".into()) } else { Ok(documents) }
 }
 
 async fn probes(

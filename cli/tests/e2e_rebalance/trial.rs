@@ -13,9 +13,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// How long a process is suspended: longer than its session and than the server waits for feedback of a relay.
+/// Duration of a suspension: longer than a session and than the server waits for feedback of a relay.
 const SUSPENSION: Duration = Duration::from_millis(SESSION_TIMEOUT_MS + 6_000);
-/// How long documents change before and after the fault.
+/// Duration of the writes before and after the fault.
 const AROUND: Duration = Duration::from_millis(1_200);
 /// Limit for a standby to take over.
 const TAKE_OVER: Duration = Duration::from_secs(60);

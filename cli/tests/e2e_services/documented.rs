@@ -19,7 +19,7 @@ const QUARANTINE: &str = "Documents in quarantine";
 const RECORD_BYTES_MAX: usize = 4_000;
 /// Characters of four bytes each, together larger than the maximum record.
 const POISON_CHARACTERS: usize = 1_024;
-/// Reinstallations the project of the pages with the project of the fixtures.
+/// Replaces the project of the pages with the project of the fixtures.
 const PROJECT: (&str, &str) = ("ed-fi/", "meadow/");
 /// Address of the API in the pages.
 const ADDRESS: &str = "127.0.0.1:8080";

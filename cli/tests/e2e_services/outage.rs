@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// When the process is killed, as a fraction of the outage. It restarts at once.
+/// Moment of the kill as a fraction of the outage. The process restarts at once.
 const KILL_AFTER: f64 = 0.5;
 
 /// Parameters of a run.

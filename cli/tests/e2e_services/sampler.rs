@@ -17,7 +17,7 @@ const CACHED_SQL: &str =
 
 /// One edit.
 pub(crate) struct Sample {
-    /// When the edit was sent, relative to the start of the run.
+    /// Time of the request, relative to the start of the run.
     pub(crate) at: Duration,
     /// From the response until the cache held the edit.
     pub(crate) lag: Duration,

@@ -23,7 +23,7 @@ const EDITORS: usize = 4;
 const ANSWERED_MIN: u64 = 20;
 /// Requests in flight while the answered writes are checked.
 const IN_FLIGHT: usize = 8;
-/// How long the clients continue after a fault that leaves the process alive.
+/// Duration of the writes after a fault that leaves the process alive.
 const AFTER_FAULT: Duration = Duration::from_millis(500);
 
 /// True if the cache holds every document at its version and no cascade is open.

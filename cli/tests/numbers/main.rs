@@ -48,7 +48,7 @@ impl Metrics {
         Self(series.collect())
     }
 
-    /// Returns the sum of the series with this name and these labels, or `None` if there is no such series.
+    /// Returns the sum of the series with this name and these labels, or `None` if none matches.
     fn value(&self, name: &str, labels: &[String]) -> Option<f64> {
         let matching = self.0.iter().filter(|(series, _)| {
             let rest = series.strip_prefix(name);

@@ -60,7 +60,7 @@ impl Http {
         expect_response(self.try_get(path).await)
     }
 
-    /// The same, with an error if there is no response.
+    /// The same; without a response, returns the error.
     pub(crate) async fn try_get(&self, path: &str) -> Result<Reply, reqwest::Error> {
         reply(self.request(Method::GET, path)).await
     }
@@ -87,7 +87,7 @@ impl Http {
         expect_response(self.try_post(path, body).await)
     }
 
-    /// The same, with an error if there is no response.
+    /// The same; without a response, returns the error.
     pub(crate) async fn try_post(&self, path: &str, body: impl Into<Bytes>) -> Result<Reply, reqwest::Error> {
         reply(with_json(self.request(Method::POST, path), body)).await
     }
@@ -97,12 +97,12 @@ impl Http {
         expect_response(self.try_put(path, body).await)
     }
 
-    /// The same, with an error if there is no response.
+    /// The same; without a response, returns the error.
     pub(crate) async fn try_put(&self, path: &str, body: impl Into<Bytes>) -> Result<Reply, reqwest::Error> {
         reply(with_json(self.request(Method::PUT, path), body)).await
     }
 
-    /// `DELETE /data/{path}`, with an error if there is no response.
+    /// `DELETE /data/{path}`; without a response, returns the error.
     pub(crate) async fn try_delete(&self, path: &str) -> Result<Reply, reqwest::Error> {
         reply(self.request(Method::DELETE, path)).await
     }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 /// Connections of an actor, which performs one request at a time.
 const POOL_SIZE: usize = 2;
-/// How often a client reads again and repeats a write that was refused because of a concurrent write.
+/// Maximum number of repetitions of a write that is refused because of a concurrent write.
 const RETRIES: u32 = 20;
 
 /// A client. Cheap to clone.

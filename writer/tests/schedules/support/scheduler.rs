@@ -37,7 +37,7 @@ const WAITING: &str = r#"
 SELECT "application_name", "pid", CASE WHEN "wait_event_type" = 'Lock' THEN pg_blocking_pids("pid") ELSE '{}' END
 FROM pg_stat_activity WHERE "datname" = current_database() AND "application_name" LIKE 'actor %'"#;
 
-/// Where an actor is when no actor moves.
+/// The position of an actor when no actor moves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Situation {
     /// Its request is answered.
