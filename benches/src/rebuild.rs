@@ -1,6 +1,7 @@
-//! Documents per second rebuilt from their rows, beside binary COPY out of the same tables.
+//! Measures documents per second rebuilt from their rows, compared with binary COPY out of the same tables.
 
-use crate::setup::{Failure, Setup};
+use crate::failure::Failure;
+use crate::setup::Setup;
 use crate::{copy, table};
 use millstream_schema::plan::Mapping;
 use millstream_store::table::cache::{self, CacheRow, SameVersion};
@@ -10,7 +11,7 @@ use millstream_store::load::{Caches, heads_after};
 use std::time::{Duration, Instant};
 use tokio_postgres::IsolationLevel;
 
-/// Documents of one snapshot: the projector's default.
+/// Documents per snapshot, the default of the projector.
 const BATCH: u32 = 200;
 
 pub(crate) async fn measure(setup: &Setup, rounds: usize) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! The replication slot of a test database, as the projector opens it.
+//! Replication slot source for the projector of a test.
 
 use futures::future::BoxFuture;
 use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, ensure_slot};
@@ -6,11 +6,11 @@ use millstream_pipeline::source::{SourceError, Stream};
 use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
 use millstream_store::connect::ConnectOptions;
 
-/// Opens one slot.
+/// Opens one replication slot.
 pub(crate) struct Slot(LogicalOptions);
 
 impl Slot {
-    /// The slot with this name in a test cluster.
+    /// Selects the slot with this name in a test cluster.
     pub(crate) fn named(name: &str, database: &ConnectOptions) -> Self {
         let password = database.password().map(String::from_utf8_lossy).unwrap_or_default();
         let (host, port, user, dbname) = (database.host(), database.port(), database.user(), database.dbname());

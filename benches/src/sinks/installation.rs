@@ -1,7 +1,8 @@
-//! Where the sinks are measured: a durable PostgreSQL, a broker, a search node, and everything loaded through the process.
+//! The installation for measuring sinks: a durable PostgreSQL, a broker, a search node, and the documents to load.
 
-use crate::setup::Failure;
-use crate::up::{Launch, Up};
+use crate::failure::Failure;
+use crate::process::{Launch, Process};
+use millstream_search::SearchResource;
 use millstream_store::connect::Session;
 use millstream_testkit::corpus::{self, Document};
 use millstream_testkit::{BrokerOptions, KafkaBroker, OpenSearchNode, TestCluster, World};
@@ -13,21 +14,21 @@ use std::time::{Duration, Instant};
 
 const DATABASE: &str = "sinks";
 const SINKS: &str = "MILLSTREAM_SINKS";
-/// Requests in flight of the load.
+/// Concurrent requests of the load.
 const CONNECTIONS: &str = "8";
-/// How long everything may take to be everywhere.
+/// Limit for all copies to be complete.
 const CATCH_UP: Duration = Duration::from_secs(900);
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// What the process calls its topic and the names of its indexes, if nothing else is configured.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Default names of the topic and of the prefix of indexes.
 pub(super) const TOPIC: &str = "edfi.documents.v1";
 pub(super) const PREFIX: &str = "millstream";
 
-/// Everything that runs beside what is measured.
-pub(super) struct Place {
+/// The services and the documents.
+pub(super) struct Installation {
     pub(super) kafka: KafkaBroker,
     pub(super) opensearch: OpenSearchNode,
     pub(super) world: &'static World,
-    /// What was loaded, in words.
+    /// Description of the documents.
     pub(super) data: &'static str,
     pub(super) documents: usize,
     pub(super) folder: tempfile::TempDir,
@@ -35,17 +36,17 @@ pub(super) struct Place {
     cluster: TestCluster,
 }
 
-/// How a load went.
-pub(super) struct Loaded {
-    /// From the first request to the last answer.
+/// Durations of a load.
+pub(super) struct LoadTimes {
+    /// From the first request to the last response.
     pub(super) load: Duration,
-    /// From the last answer until every copy had everything.
+    /// From the last response until every copy was complete.
     pub(super) behind: Duration,
 }
 
-impl Place {
-    /// Starts the services and makes an empty database.
-    pub(super) async fn make(small: bool) -> Result<Self, Failure> {
+impl Installation {
+    /// Starts the services and creates an empty database.
+    pub(super) async fn create(small: bool) -> Result<Self, Failure> {
         let mut options = TestCluster::durable_options();
         for (name, value) in [("shared_buffers", "512MB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "30min")] {
             options.settings.insert(name.to_owned(), value.to_owned());
@@ -69,7 +70,7 @@ impl Place {
                 for path in world.corpus.document_paths() {
                     all.extend(corpus::read(&path)?.collect::<Result<Vec<_>, _>>()?);
                 }
-                (world, "fixtures of the repository: too few documents for its figures to mean anything", all)
+                (world, "fixtures of the repository: too few documents for meaningful results", all)
             }
         };
         let folder = tempfile::Builder::new().prefix("millstream-bench-sinks").tempdir()?;
@@ -78,7 +79,7 @@ impl Place {
         Ok(Self { kafka, opensearch, world, data, documents: documents.len(), folder, file, cluster })
     }
 
-    /// How the process is started with these sinks, searches being answered by one of them.
+    /// Returns the launch settings for these sinks; `search` is the sink that answers searches.
     pub(super) fn launch(&self, sinks: &str, search: &str) -> Launch {
         Launch {
             world: self.world,
@@ -98,8 +99,8 @@ impl Place {
         Ok(Session::open(&self.cluster.connect_options(DATABASE)).await?)
     }
 
-    /// Loads everything through the API, and waits until every copy has it.
-    pub(super) async fn load(&self, launch: &Launch, up: &Up) -> Result<Loaded, Failure> {
+    /// Loads all documents through the API and waits until every copy is complete.
+    pub(super) async fn load(&self, launch: &Launch, up: &Process) -> Result<LoadTimes, Failure> {
         let url = format!("http://{}", up.address);
         let started = Instant::now();
         let mut command = launch.command(&["load", "--progress=none", "--connections", CONNECTIONS, "--url", &url])?;
@@ -111,11 +112,11 @@ impl Place {
         }
         let answered = Instant::now();
         wait_delivered(launch).await?;
-        Ok(Loaded { load, behind: answered.elapsed() })
+        Ok(LoadTimes { load, behind: answered.elapsed() })
     }
 }
 
-/// Writes documents as `millstream load` reads them.
+/// Writes a file for `millstream load`.
 fn write(file: &std::path::Path, documents: &[Document]) -> Result<(), Failure> {
     let mut out = std::io::BufWriter::new(std::fs::File::create(file)?);
     for document in documents {
@@ -128,7 +129,7 @@ fn write(file: &std::path::Path, documents: &[Document]) -> Result<(), Failure> 
     Ok(out.flush()?)
 }
 
-/// Waits until every sink has its lane, the cache holds everything and nothing waits for a sink.
+/// Waits until every sink has its lane, the cache is complete and all lanes are empty.
 pub(super) async fn wait_delivered(launch: &Launch) -> Result<(), Failure> {
     let sinks = launch.settings.iter().find(|(name, _)| *name == SINKS);
     let lanes = sinks.map_or(0, |(_, sinks)| sinks.split(',').count());
@@ -142,7 +143,7 @@ pub(super) async fn wait_delivered(launch: &Launch) -> Result<(), Failure> {
         if Instant::now() > until {
             return Err(format!("not everything was delivered after {CATCH_UP:?}: {status}").into());
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -151,4 +152,12 @@ fn is_delivered(status: &Value, lanes: usize) -> bool {
     let all = status["lanes"].as_array().map_or(&[] as &[Value], Vec::as_slice);
     let is_followed = status["projector"]["cascade"]["open"] == 0 && status["projector"]["resync"]["running"] != true;
     all.len() == lanes && all.iter().all(is_empty) && is_empty(&status["projector"]["queue"]) && is_followed
+}
+
+/// Returns the last part of the names of a type's indexes in OpenSearch.
+pub(super) fn index_stem(resource: &SearchResource) -> String {
+    if resource.is_descriptor {
+        return "descriptors".to_owned();
+    }
+    format!("{}.{}", resource.project_endpoint, resource.endpoint).to_ascii_lowercase()
 }

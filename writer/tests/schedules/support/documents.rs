@@ -1,6 +1,6 @@
-//! The documents of a schedule, and what actors do with them.
+//! The documents of a schedule, and the acts of actors.
 
-use super::bed::Bed;
+use super::fixture::Fixture;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 use uuid::Uuid;
@@ -18,18 +18,18 @@ pub(crate) enum Doc {
     M,
     /// A rim: refers to hubs and the spoke from outside its identity.
     R,
-    /// A second rim with the same references, which no act touches.
+    /// A second rim with the same references, which no act changes.
     S,
 }
 
-/// Which references there are at first.
+/// The initial references.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct References {
-    /// Of R and S.
+    /// First hub of R and S.
     pub(crate) first: Option<Doc>,
-    /// Of R and S.
+    /// Second hub of R and S.
     pub(crate) second: Option<Doc>,
-    /// R and S refer to M.
+    /// Whether R and S refer to M.
     pub(crate) spoke: bool,
     /// The hub in M's identity.
     pub(crate) hub_of_m: Doc,
@@ -52,48 +52,48 @@ impl References {
     pub(crate) const HM: Self = Self { spoke: true, ..Self::H };
     /// R→G,M.
     pub(crate) const GM: Self = Self { spoke: true, ..Self::G };
-    /// M refers to G, and R to nothing.
+    /// M→G outside its identity; R refers to nothing.
     pub(crate) const GUIDED: Self = Self { guide_of_m: Some(Doc::G), ..Self::NONE };
 }
 
-/// What an actor does.
+/// An operation of an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// A new name, with a cascade for every referrer.
+    /// Rename, with a cascade for every referrer.
     Rename(Doc),
-    /// A new name, every referrer stamped with it.
+    /// Rename that stamps every referrer in its transaction.
     RenameStrict(Doc),
-    /// A new note.
+    /// Change of the note.
     Edit(Doc),
-    /// R's first hub, or the hub in M's identity, becomes this one.
+    /// Change of the first hub of R, or of the hub in the identity of M.
     Point(Doc, Doc),
-    /// R refers to M and to no hub.
+    /// Change of R to refer to M and to no hub.
     PointToSpoke,
-    /// A new rim that refers to M.
+    /// Insert of a rim that refers to M.
     Insert,
     Delete(Doc),
 }
 
-/// One set of documents. Sets do not touch each other.
+/// One set of documents. Sets are independent of each other.
 #[derive(Debug, Clone)]
-pub(crate) struct Scene {
-    /// Starts every name of the set.
+pub(crate) struct Documents {
+    /// Prefix of every name in the set.
     pub(crate) tag: String,
     ids: [Uuid; 5],
 }
 
-impl Scene {
+impl Documents {
     /// Creates the documents.
-    pub(crate) async fn set(bed: &Bed, references: References) -> Self {
+    pub(crate) async fn create(fixture: &Fixture, references: References) -> Self {
         let tag = NEXT.fetch_add(1, Ordering::Relaxed).to_string();
         let hub = |doc: Doc| json!({"hubName": format!("{tag} {doc:?}")});
-        let h = bed.post("hubs", hub(Doc::H)).await.uuid;
-        let g = bed.post("hubs", hub(Doc::G)).await.uuid;
+        let h = fixture.post("hubs", hub(Doc::H)).await.uuid;
+        let g = fixture.post("hubs", hub(Doc::G)).await.uuid;
         let mut spoke = json!({"spokeName": "M", "hubReference": hub(references.hub_of_m)});
         if let Some(guide) = references.guide_of_m {
             spoke["guideHubReference"] = hub(guide);
         }
-        let m = bed.post("spokes", spoke).await.uuid;
+        let m = fixture.post("spokes", spoke).await.uuid;
         let mut rims = Vec::new();
         for doc in [Doc::R, Doc::S] {
             let mut rim = json!({"rimId": format!("{tag} {doc:?}")});
@@ -105,7 +105,7 @@ impl Scene {
             if references.spoke {
                 rim["spokeReference"] = json!({"hubName": hub(references.hub_of_m)["hubName"], "spokeName": "M"});
             }
-            rims.push(bed.post("rims", rim).await.uuid);
+            rims.push(fixture.post("rims", rim).await.uuid);
         }
         Self { tag, ids: [h, g, m, rims[0], rims[1]] }
     }
@@ -114,19 +114,19 @@ impl Scene {
         self.ids[doc as usize]
     }
 
-    /// Endpoint and id of every document.
+    /// Returns endpoint and id of every document.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, Uuid)> {
         [Doc::H, Doc::G, Doc::M, Doc::R, Doc::S].into_iter().map(|doc| (doc.endpoint(), self.id(doc)))
     }
 
-    /// The document as readers see it now.
-    pub(crate) async fn body(&self, bed: &Bed, doc: Doc) -> (i64, Value) {
-        bed.body(doc.endpoint(), self.id(doc)).await
+    /// Reads version and body of a document.
+    pub(crate) async fn body(&self, fixture: &Fixture, doc: Doc) -> (i64, Value) {
+        fixture.body(doc.endpoint(), self.id(doc)).await
     }
 
-    /// Its version as readers see it now.
-    pub(crate) async fn version(&self, bed: &Bed, doc: Doc) -> i64 {
-        self.body(bed, doc).await.0
+    /// Reads the version of a document.
+    pub(crate) async fn version(&self, fixture: &Fixture, doc: Doc) -> i64 {
+        self.body(fixture, doc).await.0
     }
 }
 

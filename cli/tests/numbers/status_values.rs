@@ -1,26 +1,26 @@
-//! The leaves of a status, each under its path.
+//! The single values of a status, each with its path.
 
 use serde_json::Value;
 
 /// One value of the status.
-pub(crate) struct Leaf {
-    /// `lanes/*/depth`.
+pub(crate) struct StatusValue {
+    /// Path with `*` for names, such as `lanes/*/depth`.
     pub(crate) pattern: String,
-    /// `lanes/kafka/depth`.
+    /// Path, such as `lanes/kafka/depth`.
     pub(crate) path: String,
-    /// The lane that it belongs to, if any.
+    /// Name of the lane, if the value belongs to one.
     pub(crate) lane: Option<String>,
     pub(crate) value: Value,
 }
 
-/// All of them.
-pub(crate) fn of(status: &Value) -> Vec<Leaf> {
+/// Returns all values of a status.
+pub(crate) fn all(status: &Value) -> Vec<StatusValue> {
     let mut all = Vec::new();
     walk(status, ("", ""), None, &mut all);
     all
 }
 
-fn walk(value: &Value, (pattern, path): (&str, &str), lane: Option<&str>, all: &mut Vec<Leaf>) {
+fn walk(value: &Value, (pattern, path): (&str, &str), lane: Option<&str>, all: &mut Vec<StatusValue>) {
     let below = |parent: &str, name: &str| if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") };
     match value {
         Value::Object(members) => {
@@ -30,15 +30,15 @@ fn walk(value: &Value, (pattern, path): (&str, &str), lane: Option<&str>, all: &
         }
         Value::Array(items) => {
             for item in items {
-                let name = item["name"].as_str().expect("what is listed in a status has a name");
+                let name = item["name"].as_str().expect("an item of a status has a name");
                 walk(item, (&below(pattern, "*"), &below(path, name)), Some(name), all);
             }
         }
-        leaf => all.push(Leaf {
+        value => all.push(StatusValue {
             pattern: pattern.to_owned(),
             path: path.to_owned(),
             lane: lane.map(str::to_owned),
-            value: leaf.clone(),
+            value: value.clone(),
         }),
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP API in this process, on a port of its own.
+//! The HTTP API inside the test process, on a free port.
 
 use super::http::Http;
 use millstream_api::{Api, ApiOptions, ApiParts, Drained, ServerOptions, StoreReader, serve};
@@ -12,17 +12,17 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// A server and a client of it.
+/// A running API server with a client for it; dereferences to the client.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct ApiServer {
     http: Http,
     shutdown: CancellationToken,
     server: JoinHandle<Drained>,
 }
 
-impl Door {
+impl ApiServer {
     /// Serves the documents of a database.
-    pub(crate) async fn open(
+    pub(crate) async fn start(
         database: &Database,
         mapping: &Arc<Mapping>,
         caches: &Arc<Caches>,
@@ -45,10 +45,10 @@ impl Door {
         Self { http: Http::new(format!("http://{address}")), shutdown, server }
     }
 
-    /// Lets what was begun end.
-    pub(crate) async fn close(self) {
+    /// Shuts down and waits until all requests are answered.
+    pub(crate) async fn stop(self) {
         let Self { http, shutdown, server } = self;
-        // Its idle connections would be waited for.
+        // The shutdown would wait for the idle connections of the client.
         drop(http);
         shutdown.cancel();
         let drained = server.await.expect("the server does not panic");
@@ -56,7 +56,7 @@ impl Door {
     }
 }
 
-impl Deref for Door {
+impl Deref for ApiServer {
     type Target = Http;
 
     fn deref(&self) -> &Http {

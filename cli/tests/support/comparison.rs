@@ -1,40 +1,40 @@
-//! What may differ between a document as it was posted and as it is read
-//! (docs/design/rules.md#rule-27): server members, member order,
-//! the spelling of numbers, the case of descriptor URIs, and members that say nothing or that the schema does not know.
+//! Compares a posted document with the document as read. Permitted differences (docs/design/rules.md#rule-27): server
+//! members, member order, the spelling of numbers, the case of descriptor URIs, and members that are empty or unknown to
+//! the schema.
 
 use millstream_schema::referential::canonical_number;
 use serde_json::{Map, Value};
 
-/// What was forgiven.
+/// Number of documents with each kind of permitted difference.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Forgiven {
-    /// Documents with a descriptor URI in another case.
+pub(crate) struct Tolerated {
+    /// Documents with a descriptor URI in different case.
     pub(crate) descriptor_case: usize,
-    /// Documents with a number spelled otherwise.
+    /// Documents with a number in a different spelling.
     pub(crate) number_spelling: usize,
-    /// Documents that had members which say nothing, or which the schema does not know.
+    /// Documents with empty members or members unknown to the schema.
     pub(crate) pruned: usize,
 }
 
-/// A comparison of one document.
+/// The comparison of one document.
 struct Comparison {
-    forgiven: Forgiven,
+    tolerated: Tolerated,
     differences: Vec<String>,
 }
 
-/// Compares; the differences that nothing excuses come back as sentences.
-pub(crate) fn compare(schema: &Value, posted: &Value, read: &Value, forgiven: &mut Forgiven) -> Vec<String> {
-    let mut comparison = Comparison { forgiven: Forgiven::default(), differences: Vec::new() };
+/// Compares two documents; returns the differences that are not permitted.
+pub(crate) fn compare(schema: &Value, posted: &Value, read: &Value, tolerated: &mut Tolerated) -> Vec<String> {
+    let mut comparison = Comparison { tolerated: Tolerated::default(), differences: Vec::new() };
     let read = without_server_members(read);
     comparison.value("$", Some(schema), posted, &read);
-    let found = comparison.forgiven;
-    forgiven.descriptor_case += found.descriptor_case.min(1);
-    forgiven.number_spelling += found.number_spelling.min(1);
-    forgiven.pruned += found.pruned.min(1);
+    let found = comparison.tolerated;
+    tolerated.descriptor_case += found.descriptor_case.min(1);
+    tolerated.number_spelling += found.number_spelling.min(1);
+    tolerated.pruned += found.pruned.min(1);
     comparison.differences
 }
 
-/// The document as a client would send it again.
+/// Returns the document without server members, as a client would send it again.
 pub(crate) fn without_server_members(read: &Value) -> Value {
     let mut body = read.clone();
     if let Some(members) = body.as_object_mut() {
@@ -64,14 +64,14 @@ impl Comparison {
                 if canonical.is_none() || canonical != other {
                     self.differs(path, a, b);
                 }
-                self.forgiven.number_spelling += 1;
+                self.tolerated.number_spelling += 1;
             }
             (Value::String(a), Value::String(b)) if a != b => {
                 let is_descriptor = path.ends_with("Descriptor") && a.to_lowercase() == b.to_lowercase();
                 if !is_descriptor {
                     self.differs(path, a, b);
                 }
-                self.forgiven.descriptor_case += 1;
+                self.tolerated.descriptor_case += 1;
             }
             _ if posted == read => {}
             _ => self.differs(path, posted, read),
@@ -85,7 +85,7 @@ impl Comparison {
             let property = known.and_then(|known| known.get(name));
             match read.get(name) {
                 Some(read) => self.value(&below, property, value, read),
-                None if says_nothing(value) || property.is_none() => self.forgiven.pruned += 1,
+                None if is_empty(value) || property.is_none() => self.tolerated.pruned += 1,
                 None => self.differs(&below, value, &"nothing"),
             }
         }
@@ -101,11 +101,11 @@ impl Comparison {
     }
 }
 
-fn says_nothing(value: &Value) -> bool {
+fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
-        Value::Array(items) => items.iter().all(says_nothing),
-        Value::Object(members) => members.values().all(says_nothing),
+        Value::Array(items) => items.iter().all(is_empty),
+        Value::Object(members) => members.values().all(is_empty),
         _ => false,
     }
 }

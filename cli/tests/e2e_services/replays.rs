@@ -1,10 +1,9 @@
-//! Walks over all documents while everything runs: the cache rebuilt under reads and edits, a replay that is killed; and what
-//! comes of all of it in the topic.
+//! Rebuild of the cache during reads and edits, a replay interrupted by a kill, and the resulting contents of the topic.
 
-use crate::operator::{Office, student};
-use crate::support::child::Up;
+use crate::operator::{Operator, student};
 use crate::support::http::Http;
-use crate::support::say;
+use crate::support::process::Process;
+use crate::support::report;
 use millstream_store::compose::envelope;
 use millstream_testkit::contract::rebuild_from_topic;
 use millstream_testkit::{wait_for, wait_until};
@@ -15,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const WITHIN: Duration = Duration::from_secs(120);
-/// Entries of the replay that is killed, in a second.
+/// Rate of the interrupted replay, in entries per second.
 const PER_S: u64 = 15;
 
-impl Office {
-    /// FRESH: whoever reads while the cache is emptied and filled sees what was answered last.
+impl Operator {
+    /// FRESH: reads during the rebuild of the cache return the last answered version.
     pub(crate) async fn rebuilds_the_cache_under_load(&self) {
         let stop = CancellationToken::new();
         let reading = edit_and_read(self.up.http.clone(), self.students.clone(), stop.clone());
@@ -28,64 +27,69 @@ impl Office {
             stop.cancel();
         };
         let (read, ()) = tokio::join!(reading, rebuilding);
-        self.place.wait_delivered().await;
+        self.installation.wait_delivered().await;
         assert!(read > 20, "{read} edits were read back meanwhile");
-        say!("the cache was rebuilt: {read} edits were read back meanwhile, each as it was answered");
-        self.place.verify().await;
+        report!("the cache was rebuilt: {read} edits were read back meanwhile, each as it was answered");
+        self.installation.verify().await;
     }
 
-    /// RECOVERABLE: the place of a walk is on disk.
-    pub(crate) async fn replays_on_after_a_kill(self) -> Self {
+    /// RECOVERABLE: the position of a replay is durable.
+    pub(crate) async fn continues_a_replay_after_a_kill(self) -> Self {
         self.command(0, &["replay", "--to=kafka", "--detach", &format!("--per-s={PER_S}")]).await;
-        let seen = wait_for("a part to be owed", WITHIN, || async {
+        let seen = wait_for("a part to be enqueued", WITHIN, || async {
             let replay = self.replay().await;
             (replay["done"].as_u64()? >= PER_S).then_some(replay)
         })
         .await;
         assert_eq!(seen["state"], "running", "{seen}");
-        let Self { place, up, students } = self;
+        let Self { installation, up, students } = self;
         up.kill().await;
-        let up = Up::start(&place.setup).await;
-        let office = Self { place, up, students };
-        let after = wait_for("the lane to be served", WITHIN, || async {
-            Some(office.replay().await).filter(|replay| replay["done"].is_u64())
+        let up = Process::start(&installation.setup).await;
+        let operator = Self { installation, up, students };
+        let after = wait_for("the lane to report the replay", WITHIN, || async {
+            Some(operator.replay().await).filter(|replay| replay["done"].is_u64())
         })
         .await;
         assert!(after["done"].as_u64() >= seen["done"].as_u64() && after["total"] == seen["total"], "{seen} {after}");
-        assert_eq!(after["state"], "running", "it goes on by itself: {seen} {after}");
-        wait_until("the rest to be owed", WITHIN, || async { office.replay().await["state"] == "done" }).await;
-        let ended = office.replay().await;
+        assert_eq!(after["state"], "running", "the replay continues: {seen} {after}");
+        wait_until("the rest to be enqueued", WITHIN, || async { operator.replay().await["state"] == "done" }).await;
+        let ended = operator.replay().await;
         assert!(ended["done"].as_u64() >= ended["total"].as_u64(), "{ended}");
-        say!("a replay was killed at {} of {} and went on from {}", seen["done"], seen["total"], after["done"]);
-        office.place.wait_delivered().await;
-        office.place.verify().await;
-        office
+        report!(
+            "a replay was interrupted at {} of {} and continued from {}",
+            seen["done"],
+            seen["total"],
+            after["done"]
+        );
+        operator.installation.wait_delivered().await;
+        operator.installation.verify().await;
+        operator
     }
 
-    /// The replay into the lane of Kafka.
+    /// Returns the status of the replay into the Kafka lane.
     async fn replay(&self) -> Value {
-        let lanes = self.place.lanes().await;
+        let lanes = self.installation.lanes().await;
         lanes.into_iter().find(|lane| lane["name"] == "kafka").map_or(Value::Null, |lane| lane["replay"].clone())
     }
 
-    /// CONVERGE: a reader in another language, written from the contract alone, finds in the topic what the cache holds,
-    /// byte for byte, and nothing of what was deleted.
-    pub(crate) async fn is_what_the_topic_says(&self) {
+    /// CONVERGE: a reader in another language, written from the topic contract alone, finds in the topic exactly the
+    /// documents of the cache, byte for byte, and no deleted ones.
+    pub(crate) async fn matches_the_topic(&self) {
         let (gone, _) = self.post(77, "Deleted").await;
-        self.place.wait_delivered().await;
-        let deleted = self.up.http.try_delete(&format!("{}/{gone}", self.students)).await.expect("an answer");
+        self.installation.wait_delivered().await;
+        let deleted = self.up.http.try_delete(&format!("{}/{gone}", self.students)).await.expect("a response");
         assert!(deleted.is_success(), "{deleted:?}");
-        self.place.wait_delivered().await;
-        let servers = self.place.kafka.bootstrap_servers();
+        self.installation.wait_delivered().await;
+        let servers = self.installation.kafka.bootstrap_servers();
         let read = tokio::task::spawn_blocking(move || rebuild_from_topic(&servers, "edfi.documents.v1"));
         let read = read.await.expect("the reader ends");
         assert!(!read.contains_key(&gone));
         assert_eq!(read, self.cached().await);
-        say!("the reader of the contract rebuilt {} documents: those of the cache", read.len());
+        report!("the contract reader rebuilt {} documents, equal to the cache", read.len());
     }
 
     async fn cached(&self) -> BTreeMap<String, (i64, String)> {
-        let client = self.place.database.database().get().await.expect("a connection");
+        let client = self.installation.database.database().get().await.expect("a connection");
         let sql = r#"SELECT "DocumentUuid", "ContentVersion", "LastModifiedAt", "Body" FROM "dms"."DocumentCache""#;
         let rows = client.query(sql, &[]).await.expect("the cache can be read");
         let document = |row: &tokio_postgres::Row| {
@@ -97,7 +101,7 @@ impl Office {
     }
 }
 
-/// Edits one document and reads it back, until told to stop. How often.
+/// Edits one document and reads it back until `stop` is cancelled; returns the number of edits.
 async fn edit_and_read(http: Http, students: String, stop: CancellationToken) -> usize {
     let mut edits = 0;
     while !stop.is_cancelled() {

@@ -1,10 +1,10 @@
-//! The roles of `docker/compose.yaml`, started with the commands and the variables that stand there, on real services:
-//! only addresses are others, as there are no containers here.
+//! The roles of `docker/compose.yaml`, started with the commands and variables in that file, on real services. Only the
+//! addresses differ, because the test runs without containers.
 
 use crate::compose_file::{Compose, Service};
-use crate::support::child::url;
 use crate::support::http::Http;
-use crate::support::{loaded, loading, say};
+use crate::support::process::url;
+use crate::support::{loaded, loading, report};
 use millstream_testkit::{BrokerOptions, KafkaBroker, OpenSearchNode, TestCluster, TestDatabase, World, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -18,10 +18,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// How long a role may take to start, and to stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Limit for a role to start or stop.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What stands around the roles.
+/// The services that the roles use.
 struct Services {
     kafka: KafkaBroker,
     opensearch: OpenSearchNode,
@@ -31,20 +31,20 @@ struct Services {
     _cluster: TestCluster,
 }
 
-/// A role that runs. It is killed when dropped.
+/// A running role; dropping it kills the process.
 struct Role {
     name: String,
-    process: Child,
+    child: Child,
     http: Http,
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_roles_of_the_compose_file_work_together() {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docker/compose.yaml"));
-    let compose = Compose::parse(&text.expect("docker/compose.yaml can be read")).expect("it is a compose file");
+    let compose = Compose::parse(&text.expect("docker/compose.yaml can be read")).expect("a compose file");
     let world = World::fixtures();
     let services = Services::start(world).await;
-    // What ends comes first: everything else waits for it.
+    // Services that run once come first: the others depend on them.
     for (name, service) in compose.millstream().filter(|(_, service)| service.ends()) {
         let output = services.run(name, service, service.command()).await;
         assert!(output.status.success(), "{name}: {output:?}");
@@ -54,26 +54,24 @@ async fn the_roles_of_the_compose_file_work_together() {
     for (name, service) in starting {
         roles.push(services.start_role(name, service).await);
     }
-    let named = |name: &str| roles.iter().find(|role| role.name == name).expect("it is one of the roles");
+    let named = |name: &str| roles.iter().find(|role| role.name == name).expect("a role with this name");
     let api = &named("api").http;
 
-    // Until the sink's process has added its lane there is nothing to search in, and the answer says to try again.
-    wait_until("a sink that answers searches", PATIENCE, || async {
-        api.search("meadow/students", None).await.status == 200
-    })
-    .await;
+    // Until the process of the sink has added its lane, searches answer with an error that asks for a retry.
+    wait_until("searches to succeed", TIMEOUT, || async { api.search("meadow/students", None).await.status == 200 })
+        .await;
     loading::load(api, &world.mapping, &loaded::documents(world)).await;
     let body = json!({"studentUniqueId": "composed-1", "firstName": "Amara", "lastSurname": "Abara",
                       "birthData": {"birthDate": "2014-01-01"}});
     let reply = api.post("meadow/students", body.to_string()).await;
     assert!(reply.is_success(), "{reply:?}");
     let found = api.search("meadow/students?studentUniqueId=composed-1&totalCount=true", reply.etag).await;
-    let told = (found.status, found.json()["totalCount"].clone());
-    assert_eq!(told, (200, json!(1)), "{found:?}: {}", services.log("api"));
-    assert_eq!(named("relay").http.get("meadow/students").await.status, 404, "only the api has documents");
+    let result = (found.status, found.json()["totalCount"].clone());
+    assert_eq!(result, (200, json!(1)), "{found:?}: {}", services.log("api"));
+    assert_eq!(named("relay").http.get("meadow/students").await.status, 404, "only the api role serves documents");
 
     for (name, service) in compose.millstream().filter(|(_, service)| !service.ends()) {
-        let check = service.healthcheck.as_ref().expect("every role has one");
+        let check = service.healthcheck.as_ref().expect("every role has a health check");
         let output = services.run(name, service, &check.test[2..]).await;
         assert!(output.status.success(), "{name}: {output:?}");
     }
@@ -97,7 +95,7 @@ impl Services {
         Self { kafka, opensearch, database, folder, schema_dir, _cluster: cluster }
     }
 
-    /// Millstream with the variables of a service, each address replaced by a real one.
+    /// Builds a command with the variables of a service and the addresses of this test.
     fn command(&self, name: &str, service: &Service, words: &[String]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
         let ours = service.environment.iter().filter(|(variable, _)| variable.starts_with("MILLSTREAM_"));
@@ -115,49 +113,53 @@ impl Services {
     }
 
     async fn run(&self, name: &str, service: &Service, words: &[String]) -> Output {
-        self.command(name, service, words).output().await.expect("millstream can be started")
+        self.command(name, service, words).output().await.expect("the millstream binary starts")
     }
 
     fn log_path(&self, name: &str) -> PathBuf {
         self.folder.path().join(format!("{name}.log"))
     }
 
-    /// What a role has logged.
+    /// Returns the log of a role.
     fn log(&self, name: &str) -> String {
         std::fs::read_to_string(self.log_path(name)).unwrap_or_default()
     }
 
-    /// Starts a role and waits until it says that it is ready.
+    /// Starts a role and waits until it reports ready.
     async fn start_role(&self, name: &str, service: &Service) -> Role {
         let log = File::create(self.log_path(name)).expect("a log file");
         let mut command = self.command(name, service, service.command());
-        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn().expect("millstream can be started");
-        let mut lines = BufReader::new(process.stdout.take().expect("its output is piped")).lines();
-        let ready = timeout(PATIENCE, lines.next_line()).await;
-        let ready = ready.unwrap_or_else(|_| panic!("{name} is not ready after {PATIENCE:?}: {}", self.log(name)));
-        let line = ready.expect("its output is text").unwrap_or_else(|| panic!("{name} ended: {}", self.log(name)));
-        let address = line.split_whitespace().find(|word| word.starts_with("http://")).expect("it says where");
-        Role { name: name.to_owned(), process, http: Http::new(address) }
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the millstream binary starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        let ready = timeout(TIMEOUT, lines.next_line()).await;
+        let ready = ready.unwrap_or_else(|_| panic!("{name} is not ready after {TIMEOUT:?}: {}", self.log(name)));
+        let line = ready.expect("stdout is text").unwrap_or_else(|| panic!("{name} ended: {}", self.log(name)));
+        let address = line
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .expect("the ready line contains the address");
+        Role { name: name.to_owned(), child, http: Http::new(address) }
     }
 
-    /// As `docker/README.md` says it: from a folder in which nothing runs.
+    /// Runs `millstream verify` as `docker/README.md` shows: from a data folder without a running process.
     async fn verify(&self, compose: &Compose) {
-        let (name, service) = compose.millstream().find(|(_, service)| service.ends()).expect("there is one");
+        let (name, service) =
+            compose.millstream().find(|(_, service)| service.ends()).expect("a service that runs once");
         let output = self.run(name, service, &["verify".to_owned()]).await;
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && text.ends_with("differences: 0\n"), "{output:?}");
         assert!(text.contains("\nkafka: ") && text.contains("\nopensearch-g1: "), "{text}");
-        say!("{text}");
+        report!("{text}");
     }
 }
 
 impl Role {
-    /// SIGTERM, and waits for exit code 0.
+    /// Sends SIGTERM and waits for exit code 0.
     async fn stop(mut self) {
-        let pid = self.process.id().unwrap_or_else(|| panic!("{} has ended by itself", self.name));
-        kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM).expect("it can be told to stop");
-        let status = timeout(PATIENCE, self.process.wait()).await;
-        let status = status.unwrap_or_else(|_| panic!("{} is still there after {PATIENCE:?}", self.name));
-        assert!(status.expect("it can be waited for").success(), "{} did not end well", self.name);
+        let pid = self.child.id().unwrap_or_else(|| panic!("{} has ended by itself", self.name));
+        kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM).expect("the process can be signalled");
+        let status = timeout(TIMEOUT, self.child.wait()).await;
+        let status = status.unwrap_or_else(|_| panic!("{} is still running {TIMEOUT:?} after SIGTERM", self.name));
+        assert!(status.expect("the exit status is available").success(), "{} failed", self.name);
     }
 }

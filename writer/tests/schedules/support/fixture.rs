@@ -1,4 +1,4 @@
-//! A provisioned database and the schemas that schedules run on.
+//! Provisioned databases with the schemas of the schedules.
 
 use millstream_projector::cascade::work_off_page;
 use millstream_schema::apischema::{self, EffectiveSchema};
@@ -18,11 +18,11 @@ use std::time::Duration;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use uuid::Uuid;
 
-/// How long any single step may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Limit of a single step.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The compiled wheel: hubs, spokes that have a hub in their identity, rims that refer to both from outside it, and axles
-/// that never change.
+/// Compiles the wheel schema: hubs, spokes with a hub in their identity, rims that refer to both from outside their
+/// identity, and axles, whose identity cannot change.
 fn wheel_schema() -> &'static (EffectiveSchema, Arc<Mapping>, String) {
     static SCHEMA: OnceLock<(EffectiveSchema, Arc<Mapping>, String)> = OnceLock::new();
     SCHEMA.get_or_init(|| {
@@ -35,31 +35,31 @@ fn wheel_schema() -> &'static (EffectiveSchema, Arc<Mapping>, String) {
     })
 }
 
-/// A fresh database of the wheel.
-pub(crate) async fn wheel() -> Bed {
+/// Creates a database of the wheel schema.
+pub(crate) async fn wheel() -> Fixture {
     let (schema, mapping, ddl) = wheel_schema();
     let database = TestDatabase::from_template("wheel", |database| async move {
         provision::apply(&database, schema, ddl).await.map(drop)
     });
-    Bed::new(database.await, Arc::clone(mapping))
+    Fixture::new(database.await, Arc::clone(mapping))
 }
 
-/// A fresh database of the fixtures: sessions and class periods with schools, and rules that tie them together.
-pub(crate) async fn meadow() -> Bed {
+/// Creates a database of the fixtures: sessions, class periods and schools with equality constraints between them.
+pub(crate) async fn meadow() -> Fixture {
     let world = World::fixtures();
-    Bed::new(world.database().await, Arc::clone(&world.mapping))
+    Fixture::new(world.database().await, Arc::clone(&world.mapping))
 }
 
-/// A database with writers on it that nothing holds up.
-pub(crate) struct Bed {
+/// A database with a writer that passes no gates.
+pub(crate) struct Fixture {
     pub(crate) mapping: Arc<Mapping>,
     pub(crate) caches: Caches,
-    /// Stamps referrers itself, up to the default bound.
+    /// Writer that stamps referrers itself, up to the default bound.
     pub(crate) strict: Writer,
     database: TestDatabase,
 }
 
-impl Bed {
+impl Fixture {
     fn new(database: TestDatabase, mapping: Arc<Mapping>) -> Self {
         let [strict, _] = writers(database.database(), &mapping);
         Self { mapping, caches: Caches::default(), strict, database }
@@ -73,17 +73,17 @@ impl Bed {
         &self.database
     }
 
-    /// The resource with this endpoint, in whichever project it is.
+    /// Returns the resource with this endpoint in any project.
     pub(crate) fn resource(&self, endpoint: &str) -> ResourceIx {
         let mut projects = self.mapping.routes.values();
         let found = projects.find_map(|routes| routes.get(&endpoint.to_lowercase()));
         *found.unwrap_or_else(|| panic!("no endpoint {endpoint}"))
     }
 
-    /// Creates or updates a document that nothing is in the way of.
+    /// Posts a document; the write must succeed.
     pub(crate) async fn post(&self, endpoint: &str, body: Value) -> Written {
         let written = self.try_post(endpoint, body).await;
-        written.unwrap_or_else(|error| panic!("{endpoint} refused: {error:?}"))
+        written.unwrap_or_else(|error| panic!("{endpoint} was refused: {error:?}"))
     }
 
     pub(crate) async fn try_post(&self, endpoint: &str, body: Value) -> Result<Written, WriteError> {
@@ -96,32 +96,32 @@ impl Bed {
 
     pub(crate) async fn put(&self, endpoint: &str, id: Uuid, body: Value) -> Written {
         let written = self.try_put(endpoint, id, body).await;
-        written.unwrap_or_else(|error| panic!("{endpoint} refused: {error:?}"))
+        written.unwrap_or_else(|error| panic!("{endpoint} was refused: {error:?}"))
     }
 
     pub(crate) async fn delete(&self, endpoint: &str, id: Uuid) -> Result<Written, WriteError> {
         self.strict.delete(self.resource(endpoint), id, &Preconditions::default()).await
     }
 
-    /// The document as a client of the API gets it.
+    /// Reads a document as a client of the API does.
     pub(crate) async fn read(&self, endpoint: &str, id: Uuid) -> Option<ReadDocument> {
         let read = read::get(self.db(), &self.mapping, &self.caches, self.resource(endpoint), id).await;
         read.unwrap_or_else(|error| panic!("{endpoint} {id} cannot be read: {error:?}"))
     }
 
-    /// Its version and body.
+    /// Reads the version and body of a document.
     pub(crate) async fn body(&self, endpoint: &str, id: Uuid) -> (i64, Value) {
         let read = self.read(endpoint, id).await.unwrap_or_else(|| panic!("{endpoint} {id} is gone"));
         (read.version, serde_json::from_slice(&read.body).expect("a body is JSON"))
     }
 
-    /// The one value that `sql` answers with.
+    /// Returns the single value of a query.
     pub(crate) async fn value<T: FromSqlOwned>(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> T {
         let client = self.db().get().await.expect("a connection");
         client.query_one(sql, params).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
     }
 
-    /// Open cascades, as (renamed document, version), by version.
+    /// Returns the open cascades as renamed document and version, ordered by version.
     pub(crate) async fn cascades(&self) -> Vec<(Uuid, i64)> {
         let client = self.db().get().await.expect("a connection");
         let sql = r#"SELECT d."DocumentUuid", k."ContentVersion" FROM "dms"."Cascade" k
@@ -130,7 +130,7 @@ impl Bed {
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
-    /// Works off every open cascade; returns how many referrers were stamped.
+    /// Works off all open cascades; returns the number of stamped referrers.
     pub(crate) async fn work_off_cascades(&self) -> usize {
         let mut stamped = 0;
         while let Some(page) = work_off_page(self.db(), 1_000).await.expect("cascades can be worked off") {
@@ -139,8 +139,8 @@ impl Bed {
         stamped
     }
 
-    /// The newest outbox row of every document is its newest version, or that of its tombstone (ATOMIC); and what the
-    /// audit recomputes from rows is what is stored (IDENTITY, EDGES).
+    /// Checks that the newest outbox row of every document has the version of the document or its tombstone (ATOMIC), and
+    /// that `verify` finds no difference (IDENTITY, EDGES).
     pub(crate) async fn check(&self) {
         let wrong: Vec<String> = self
             .value(
@@ -164,7 +164,7 @@ impl Bed {
     }
 }
 
-/// A writer that stamps referrers, and one that opens cascades, on one pool.
+/// Creates a writer that stamps referrers and one that opens cascades, on one pool.
 pub(super) fn writers(database: &Database, mapping: &Arc<Mapping>) -> [Writer; 2] {
     [WriterOptions::default().strict_max, 0].map(|strict_max| {
         let options = WriterOptions { strict_max, ..WriterOptions::default() };
@@ -176,7 +176,7 @@ pub(super) fn bytes(body: &Value) -> Vec<u8> {
     serde_json::to_vec(body).expect("JSON")
 }
 
-/// A PUT with the `id` that it must carry.
+/// Sends a PUT with the required `id` in the body.
 pub(super) async fn put(
     writer: &Writer,
     resource: ResourceIx,

@@ -1,7 +1,7 @@
-//! The product under test: the release binary beside this one, as a process of its own.
+//! Millstream as a separate process: the binary of the same build as the benchmark.
 
 use crate::connection::status_of;
-use crate::setup::Failure;
+use crate::failure::Failure;
 use millstream_store::connect::{ConnectOptions, Host};
 use millstream_testkit::World;
 use std::net::{SocketAddr, TcpListener};
@@ -12,26 +12,26 @@ use tokio::process::{Child, Command};
 
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
-/// A running `millstream up`; killed when dropped.
-pub(crate) struct Up {
+/// A running `millstream up`; dropping it kills the process.
+pub(crate) struct Process {
     child: Child,
     pub(crate) address: SocketAddr,
-    /// From the start of the process until it said that it is ready.
+    /// From the start of the process until it was ready.
     pub(crate) ready_after: Duration,
 }
 
-/// What the product is started on.
+/// Schema, database, folders and settings of a process.
 pub(crate) struct Launch {
     pub(crate) world: &'static World,
     pub(crate) database: ConnectOptions,
     pub(crate) data_dir: PathBuf,
-    /// Where its messages go.
+    /// File for the log.
     pub(crate) log: PathBuf,
-    /// More settings, as variables of its environment.
+    /// Additional settings as environment variables.
     pub(crate) settings: Vec<(&'static str, String)>,
 }
 
-/// The binary of the same build as this one.
+/// Returns the path of the binary of the same build.
 pub(crate) fn binary() -> Result<PathBuf, Failure> {
     let path = std::env::current_exe()?.with_file_name("millstream");
     if path.is_file() {
@@ -41,7 +41,8 @@ pub(crate) fn binary() -> Result<PathBuf, Failure> {
     }
 }
 
-/// The database as a URL, for the environment of the child: never on a command line, where every user could read it.
+/// Formats the database as a URL for the environment of the process, never for the command line, which every user of the
+/// machine can read.
 fn url(options: &ConnectOptions) -> Result<String, Failure> {
     let Host::Tcp(host) = options.host() else { return Err("the bench cluster listens on TCP".into()) };
     let password = String::from_utf8(options.password().unwrap_or_default().to_vec())?;
@@ -49,7 +50,7 @@ fn url(options: &ConnectOptions) -> Result<String, Failure> {
 }
 
 impl Launch {
-    /// A command of the product, with the environment of this one.
+    /// Builds a `millstream` command with these settings.
     pub(crate) fn command(&self, arguments: &[&str]) -> Result<Command, Failure> {
         let schema: Vec<String> = self.world.corpus.schema_paths().iter().map(|p| p.display().to_string()).collect();
         let mut command = Command::new(binary()?);
@@ -66,8 +67,8 @@ impl Launch {
     }
 }
 
-impl Up {
-    /// Starts it and waits until it is ready.
+impl Process {
+    /// Starts the process and waits until it is ready.
     pub(crate) async fn start(launch: &Launch) -> Result<Self, Failure> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let log = std::fs::File::create(&launch.log)?;
@@ -95,12 +96,12 @@ impl Up {
         }
     }
 
-    /// Process id.
+    /// Returns the process id.
     pub(crate) fn pid(&self) -> Result<u32, Failure> {
         self.child.id().ok_or_else(|| "millstream up has ended".into())
     }
 
-    /// Resident memory.
+    /// Returns the resident memory in MiB.
     pub(crate) fn resident_mib(&self) -> Result<f64, Failure> {
         let pid = self.pid()?;
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
@@ -109,7 +110,7 @@ impl Up {
         Ok(kib / 1024.0)
     }
 
-    /// Stops it as an operator would.
+    /// Sends SIGTERM and waits for the end.
     pub(crate) async fn stop(mut self) -> Result<(), Failure> {
         let pid = self.pid()?;
         Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;

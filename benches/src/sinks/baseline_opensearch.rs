@@ -1,6 +1,8 @@
-//! The limit of the OpenSearch sink: the same bulks, made before, sent by a client that only looks whether all went well.
+//! Baseline of the OpenSearch sink: the same bulk requests, prepared before, sent by a plain client that checks only for
+//! errors.
 
-use crate::setup::Failure;
+use super::installation::index_stem;
+use crate::failure::Failure;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use millstream_pipeline::sink::{Content, Delivery};
@@ -8,34 +10,34 @@ use millstream_search::SearchModel;
 use std::fmt::Write;
 use std::time::Instant;
 
-/// Another generation of the same indexes.
-pub(super) struct Bare {
+/// A plain client that writes to another generation of the same indexes.
+pub(super) struct OpenSearchBaseline {
     client: reqwest::Client,
     url: String,
     prefix: String,
     generation: u32,
 }
 
-/// The lines of bulks, with how many documents each has.
-pub(super) type Ready = Vec<(usize, Bytes)>;
+/// Prepared bulk requests, each with its number of documents.
+pub(super) type Bulks = Vec<(usize, Bytes)>;
 
-impl Bare {
+impl OpenSearchBaseline {
     pub(super) fn new(url: &str, prefix: &str, generation: u32) -> Self {
         let (url, prefix) = (format!("{url}/_bulk?require_alias=true"), prefix.to_owned());
         Self { client: millstream_testkit::http_client().build().expect("an HTTP client"), url, prefix, generation }
     }
 
-    /// Sends bulks, so many at a time. Documents a second.
-    pub(super) async fn send(&self, ready: Ready, in_flight: usize) -> Result<f64, Failure> {
-        let documents: usize = ready.iter().map(|(count, _)| count).sum();
+    /// Sends bulk requests with up to `in_flight` at a time; returns documents per second.
+    pub(super) async fn send(&self, bulks: Bulks, in_flight: usize) -> Result<f64, Failure> {
+        let documents: usize = bulks.iter().map(|(count, _)| count).sum();
         let started = Instant::now();
-        let posts = ready.into_iter().map(|(_, lines)| async {
+        let posts = bulks.into_iter().map(|(_, lines)| async {
             let request = self.client.post(&self.url).header("content-type", "application/x-ndjson");
             let answer = request.body(lines).send().await?.error_for_status()?.text().await?;
             if answer.contains("\"errors\":false") {
                 Ok(())
             } else {
-                Err(Failure::from(format!("a bulk failed: {}", answer.chars().take(2_000).collect::<String>())))
+                Err(Failure::from(format!("a bulk request failed: {}", answer.chars().take(2_000).collect::<String>())))
             }
         });
         stream::iter(posts).buffer_unordered(in_flight).try_collect::<()>().await?;
@@ -43,20 +45,24 @@ impl Bare {
     }
 }
 
-/// The bulks that the sink would make of these batches.
-pub(super) fn ready(bare: &Bare, model: &SearchModel, batches: &[&[Delivery]]) -> Result<Ready, Failure> {
-    batches.iter().map(|batch| Ok((batch.len(), lines(bare, model, batch)?))).collect()
+/// Prepares the bulk requests that the sink would send for these batches.
+pub(super) fn bulks(
+    baseline: &OpenSearchBaseline,
+    model: &SearchModel,
+    batches: &[&[Delivery]],
+) -> Result<Bulks, Failure> {
+    batches.iter().map(|batch| Ok((batch.len(), lines(baseline, model, batch)?))).collect()
 }
 
-fn lines(bare: &Bare, model: &SearchModel, batch: &[Delivery]) -> Result<Bytes, Failure> {
+fn lines(baseline: &OpenSearchBaseline, model: &SearchModel, batch: &[Delivery]) -> Result<Bytes, Failure> {
     let mut text = String::new();
     for delivery in batch {
         let resource = model.by_key(delivery.key.resource_key).ok_or("a delivery of an unknown type")?;
         let Content::Document(json) = &delivery.content else { return Err("the cache holds no deletes".into()) };
         let (json, id, version) = (std::str::from_utf8(json)?, delivery.key.uuid, delivery.version);
-        let (prefix, generation) = (&bare.prefix, bare.generation);
+        let (prefix, generation) = (&baseline.prefix, baseline.generation);
         let (project, endpoint) = (&resource.project_endpoint, &resource.endpoint);
-        let stem = super::stem(resource);
+        let stem = index_stem(resource);
         writeln!(
             text,
             r#"{{"index":{{"_index":"{prefix}.write.g{generation}.{stem}","_id":"{id}","version":{version},"version_type":"external"}}}}"#

@@ -1,7 +1,6 @@
-//! The limit of the Kafka sink: the very records that it wrote, read back and sent again by a producer that does nothing
-//! else.
+//! Baseline of the Kafka sink: the records that it wrote, read back and sent again by plain producers.
 
-use crate::setup::Failure;
+use crate::failure::Failure;
 use futures::future::join_all;
 use millstream_pipeline::sink::Limits;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -15,8 +14,8 @@ use std::time::{Duration, Instant};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Two topics like that of the sink, and what to send to them.
-pub(super) struct Bare {
+/// Two producers with their topics, and the records to send.
+pub(super) struct KafkaBaseline {
     records: Vec<OwnedMessage>,
     idempotent: FutureProducer,
     transactional: FutureProducer,
@@ -26,8 +25,8 @@ pub(super) struct Bare {
 const IDEMPOTENT_TOPIC: &str = "bench-idempotent";
 const TRANSACTIONAL_TOPIC: &str = "bench-transactional";
 
-impl Bare {
-    /// Reads the records of the sink's topic, and sends each once by both producers.
+impl KafkaBaseline {
+    /// Reads the records of the sink's topic, and sends them once with each producer.
     pub(super) async fn open(
         servers: &str,
         topic: &str,
@@ -35,7 +34,7 @@ impl Bare {
         count: usize,
         limits: Limits,
     ) -> Result<Self, Failure> {
-        make_topics(servers, partitions).await?;
+        create_topics(servers, partitions).await?;
         let records = read(servers, topic, partitions, count).await?;
         let mut config = ClientConfig::new();
         config
@@ -44,16 +43,16 @@ impl Bare {
             .set("acks", "all")
             .set("partitioner", "murmur2_random");
         let idempotent = config.create()?;
-        // As the sink sets it: all records of a batch are queued at once.
+        // The same setting as the sink: all records of a batch are enqueued at once.
         let transactional: FutureProducer = config.set("transactional.id", "bench").set("linger.ms", "0").create()?;
-        let bare = {
+        let baseline = {
             let opened = transactional.clone();
             tokio::task::spawn_blocking(move || opened.init_transactions(TIMEOUT)).await??;
             Self { records, idempotent, transactional, limits }
         };
-        bare.idempotent().await?;
-        bare.transactional().await?;
-        Ok(bare)
+        baseline.idempotent().await?;
+        baseline.transactional().await?;
+        Ok(baseline)
     }
 
     fn send(&self, producer: &FutureProducer, topic: &str, record: &OwnedMessage) -> Result<DeliveryFuture, Failure> {
@@ -64,7 +63,7 @@ impl Bare {
         producer.send_result(record).map_err(|(error, _)| error.into())
     }
 
-    async fn wave(&self, producer: &FutureProducer, topic: &str, records: &[OwnedMessage]) -> Result<(), Failure> {
+    async fn send_all(&self, producer: &FutureProducer, topic: &str, records: &[OwnedMessage]) -> Result<(), Failure> {
         let sent = records.iter().map(|record| self.send(producer, topic, record)).collect::<Result<Vec<_>, _>>()?;
         for report in join_all(sent).await {
             report?.map_err(|(error, _)| error)?;
@@ -72,21 +71,21 @@ impl Bare {
         Ok(())
     }
 
-    /// As many records at a time as the sink has under way. Documents a second.
+    /// Sends as many records at a time as the sink has in flight; returns documents per second.
     pub(super) async fn idempotent(&self) -> Result<f64, Failure> {
         let started = Instant::now();
-        for wave in self.records.chunks(self.limits.batch_documents_max * self.limits.in_flight_max) {
-            self.wave(&self.idempotent, IDEMPOTENT_TOPIC, wave).await?;
+        for records in self.records.chunks(self.limits.batch_documents_max * self.limits.in_flight_max) {
+            self.send_all(&self.idempotent, IDEMPOTENT_TOPIC, records).await?;
         }
         Ok(self.records.len() as f64 / started.elapsed().as_secs_f64())
     }
 
-    /// A transaction a batch. Documents a second.
+    /// Sends one transaction per batch; returns documents per second.
     pub(super) async fn transactional(&self) -> Result<f64, Failure> {
         let started = Instant::now();
         for batch in self.records.chunks(self.limits.batch_documents_max) {
             self.transactional.begin_transaction()?;
-            self.wave(&self.transactional, TRANSACTIONAL_TOPIC, batch).await?;
+            self.send_all(&self.transactional, TRANSACTIONAL_TOPIC, batch).await?;
             let producer = self.transactional.clone();
             tokio::task::spawn_blocking(move || producer.commit_transaction(TIMEOUT)).await??;
         }
@@ -94,18 +93,18 @@ impl Bare {
     }
 }
 
-async fn make_topics(servers: &str, partitions: u32) -> Result<(), Failure> {
+async fn create_topics(servers: &str, partitions: u32) -> Result<(), Failure> {
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", servers).create()?;
     let partitions = i32::try_from(partitions)?;
     let topics = [IDEMPOTENT_TOPIC, TRANSACTIONAL_TOPIC]
         .map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(1)).set("cleanup.policy", "compact"));
-    for made in admin.create_topics(&topics, &AdminOptions::new()).await? {
-        made.map_err(|(topic, code)| format!("the topic {topic} could not be made: {code}"))?;
+    for created in admin.create_topics(&topics, &AdminOptions::new()).await? {
+        created.map_err(|(topic, code)| format!("failed to create the topic {topic}: {code}"))?;
     }
     Ok(())
 }
 
-/// The first so many records of a topic, partition by partition as they come.
+/// Reads the first `count` records of a topic.
 async fn read(servers: &str, topic: &str, partitions: u32, count: usize) -> Result<Vec<OwnedMessage>, Failure> {
     let consumer: StreamConsumer = ClientConfig::new()
         .set("bootstrap.servers", servers)
@@ -121,7 +120,7 @@ async fn read(servers: &str, topic: &str, partitions: u32, count: usize) -> Resu
     let mut records = Vec::with_capacity(count);
     while records.len() < count {
         let message = tokio::time::timeout(TIMEOUT, consumer.recv()).await;
-        records.push(message.map_err(|_| "the records of the sink did not come back")??.detach());
+        records.push(message.map_err(|_| "timed out reading the records of the sink")??.detach());
     }
     Ok(records)
 }

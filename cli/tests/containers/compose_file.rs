@@ -1,9 +1,9 @@
-//! A compose file, as far as it says something about Millstream.
+//! A compose file, reduced to the members that the checks read.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// What may come between `${` and `}` of a variable that has to be given.
+/// Marks a required variable, as in `${NAME:?message}`.
 const REQUIRED: &str = ":?";
 
 /// The whole file.
@@ -12,7 +12,7 @@ pub(crate) struct Compose {
     pub(crate) services: BTreeMap<String, Service>,
 }
 
-/// One service. Members that no rule looks at are left out.
+/// One service. Members that no check reads are left out.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Service {
     pub(crate) image: String,
@@ -33,7 +33,7 @@ pub(crate) struct Service {
     pub(crate) restart: Option<String>,
 }
 
-/// How the engine finds out whether a service works.
+/// Health check of a service.
 #[derive(Debug, Deserialize)]
 pub(crate) struct HealthCheck {
     #[serde(default)]
@@ -42,7 +42,7 @@ pub(crate) struct HealthCheck {
     pub(crate) disable: bool,
 }
 
-/// What another service has to have reached before this one starts.
+/// Condition of another service for the start of this one.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Dependency {
     pub(crate) condition: String,
@@ -53,12 +53,13 @@ impl Compose {
         serde_saphyr::from_str(text).map_err(|error| error.to_string())
     }
 
-    /// The services that run our image.
+    /// Returns the services that run the Millstream image.
     pub(crate) fn millstream(&self) -> impl Iterator<Item = (&String, &Service)> {
         self.services.iter().filter(|(_, service)| service.is_millstream())
     }
 
-    /// Whether something of this file answers at `host:port`, as seen by a service in its own network or in the host's.
+    /// Returns whether a service of this file listens at `host:port`, as seen from the network of the services or from
+    /// the host network.
     pub(crate) fn answers(&self, address: &str, on_host: bool) -> bool {
         let Some((host, port)) = address.rsplit_once(':') else { return false };
         if on_host {
@@ -81,7 +82,7 @@ impl Service {
         self.network_mode.as_deref() == Some("host")
     }
 
-    /// Whether it starts, does something and ends.
+    /// Returns whether the service runs once and ends.
     pub(crate) fn ends(&self) -> bool {
         self.restart.as_deref() == Some("no")
     }
@@ -90,15 +91,16 @@ impl Service {
         self.ports.iter().any(|published| published.starts_with(&format!("127.0.0.1:{port}:")))
     }
 
-    /// A port inside its container: one that is published, or one that it is told to listen on.
+    /// Returns whether the container listens on a port: a published one, or one in its listener settings.
     fn listens(&self, port: &str) -> bool {
         let published = self.ports.iter().any(|published| published.ends_with(&format!(":{port}")));
-        let told = self.environment.iter().filter(|(name, _)| name.ends_with("LISTENERS"));
-        published || told.flat_map(|(_, listeners)| listeners.split(',')).any(|one| one.ends_with(&format!(":{port}")))
+        let configured = self.environment.iter().filter(|(name, _)| name.ends_with("LISTENERS"));
+        published
+            || configured.flat_map(|(_, listeners)| listeners.split(',')).any(|one| one.ends_with(&format!(":{port}")))
     }
 }
 
-/// A text with its `${…}` filled in, and the names of those that have a default or may be empty.
+/// Replaces each `${…}` with a placeholder; also returns the variables that are not required.
 pub(crate) fn filled(text: &str) -> (String, Vec<String>) {
     let (mut out, mut optional, mut rest) = (String::new(), Vec::new(), text);
     while let Some((before, after)) = rest.split_once("${") {

@@ -1,24 +1,24 @@
-//! Random choices that can be made again: a small generator whose seed every test prints.
+//! Reproducible random choices: a small generator whose seed every test prints.
 
 use std::time::Duration;
 
-/// SplitMix64.
+/// SplitMix64 generator.
 #[derive(Debug, Clone)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Random(u64);
 
-impl Dice {
-    /// Starts with the seed that `MILLSTREAM_SEED` gives, else with a fresh one; says which.
+impl Random {
+    /// Starts with the seed in `MILLSTREAM_SEED`, or with a new one; prints the seed.
     pub(crate) fn seeded(what: &str) -> Self {
         let given = std::env::var("MILLSTREAM_SEED").ok();
         let seed = match given {
-            Some(text) => text.parse().unwrap_or_else(|error| panic!("MILLSTREAM_SEED {text:?} is no number: {error}")),
+            Some(text) => text.parse().unwrap_or_else(|error| panic!("invalid MILLSTREAM_SEED {text:?}: {error}")),
             None => uuid::Uuid::new_v4().as_u64_pair().0,
         };
-        super::say!("{what}: MILLSTREAM_SEED={seed}");
+        super::report!("{what}: MILLSTREAM_SEED={seed}");
         Self(seed)
     }
 
-    /// Another generator, independent of this one.
+    /// Derives an independent generator.
     pub(crate) fn split(&mut self) -> Self {
         Self(self.next())
     }
@@ -31,23 +31,23 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// A number below `end`.
+    /// Returns a number below `end`.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         assert!(end > 0, "nothing to choose from");
         (self.next() % end as u64) as usize
     }
 
-    /// One of these.
+    /// Returns one element.
     pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
 
-    /// Whether something that happens `percent` times of a hundred happens now.
+    /// Returns `true` with a probability of `percent` in a hundred.
     pub(crate) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    /// A time between two others.
+    /// Returns a duration between `from` and `to`.
     pub(crate) fn between(&mut self, from: Duration, to: Duration) -> Duration {
         let span = to.saturating_sub(from).as_micros().max(1);
         from + Duration::from_micros((u128::from(self.next()) % span) as u64)

@@ -1,4 +1,4 @@
-//! The documents that ought to be stored, kept as what they say and whom they name, so that a rename is one change.
+//! The documents that must be stored, with references by number instead of values, so that a rename is one change.
 
 use crate::shape::{Leaf, Set};
 use millstream_schema::referential::{canonical_number, lower_uri};
@@ -13,7 +13,7 @@ pub(crate) enum Node {
     Value(Value),
     /// The URI of a descriptor.
     Uri(usize),
-    /// A reference to a document; the members that hold its identity, by position.
+    /// A reference to a document, and the members that hold its identity values by position.
     Reference(usize, Vec<String>),
     Object(Vec<(String, Node)>),
     List(Vec<Node>),
@@ -23,25 +23,25 @@ pub(crate) enum Node {
 pub(crate) struct Document {
     pub(crate) of: usize,
     pub(crate) node: Node,
-    /// Known once it is stored.
+    /// Set once the document is stored.
     pub(crate) uuid: Option<Uuid>,
     pub(crate) deleted: bool,
 }
 
-/// All documents of a set.
+/// All documents of a schema set.
 #[derive(Debug)]
-pub(crate) struct World<'s> {
+pub(crate) struct ExpectedState<'s> {
     pub(crate) set: &'s Set,
     pub(crate) documents: Vec<Document>,
 }
 
-impl World<'_> {
-    /// The documents that are there, by number.
-    pub(crate) fn living(&self) -> Vec<usize> {
+impl ExpectedState<'_> {
+    /// Returns the numbers of the documents that are not deleted.
+    pub(crate) fn existing(&self) -> Vec<usize> {
         (0..self.documents.len()).filter(|at| !self.documents[*at].deleted).collect()
     }
 
-    /// The body that is read.
+    /// Returns the body that readers must see.
     pub(crate) fn body(&self, document: usize) -> Value {
         self.render(&self.documents[document].node)
     }
@@ -67,7 +67,7 @@ impl World<'_> {
         format!("{}#{}", text("namespace"), text("codeValue"))
     }
 
-    /// Values of the identity, in hash order. Only what belongs to it is walked: the rest may refer in circles.
+    /// Returns the identity values in hash order. Walks identity members only, because other references may be cyclic.
     pub(crate) fn identity(&self, document: usize) -> Vec<Value> {
         let found = &self.documents[document];
         let paths = self.set.types[found.of].identity.iter().map(|element| element.path.trim_start_matches("$."));
@@ -86,29 +86,29 @@ impl World<'_> {
         }
     }
 
-    /// The identity as it tells documents apart.
+    /// Returns the identity in a comparable form.
     pub(crate) fn key(&self, document: usize) -> Vec<String> {
         let of = &self.set.types[self.documents[document].of];
         let values = self.identity(document).into_iter().zip(&of.identity);
         values.map(|(value, element)| key_of(&value, element.leaf)).collect()
     }
 
-    /// Whether another document has this one's identity, under its own type or under the superclass.
+    /// Returns whether another document has the same identity under the same type or superclass.
     pub(crate) fn is_taken(&self, document: usize) -> bool {
         let family = |at: usize| {
             let of = self.documents[at].of;
             self.set.types[of].superclass.map_or(of, |(superclass, _)| superclass)
         };
         let key = self.key(document);
-        self.living().into_iter().any(|at| at != document && family(at) == family(document) && self.key(at) == key)
+        self.existing().into_iter().any(|at| at != document && family(at) == family(document) && self.key(at) == key)
     }
 
-    /// Whether what must be equal is.
+    /// Returns whether a document satisfies its equality constraints.
     pub(crate) fn holds(&self, document: usize) -> bool {
         self.agrees(self.documents[document].of, &self.body(document))
     }
 
-    /// Whether what must be equal in a body of a type is.
+    /// Returns whether a body satisfies the equality constraints of a type.
     pub(crate) fn agrees(&self, of: usize, body: &Value) -> bool {
         self.set.types[of].equal.iter().all(|(a, b)| {
             let shared = shared_lists(a, b);
@@ -121,7 +121,7 @@ impl World<'_> {
         })
     }
 
-    /// Values at a path, each with the places in the lists on the way.
+    /// Returns the values at a path, each with the list indexes on the path.
     pub(crate) fn values(&self, body: &Value, path: &str) -> Vec<(Vec<usize>, Value)> {
         let mut found = vec![(Vec::new(), body.clone())];
         for step in path.trim_start_matches("$.").split('.') {
@@ -138,7 +138,7 @@ impl World<'_> {
         found
     }
 
-    /// Whether a document names another.
+    /// Returns whether a node refers to a document.
     pub(crate) fn names(&self, node: &Node, other: usize) -> bool {
         match node {
             Node::Value(_) => false,
@@ -149,7 +149,7 @@ impl World<'_> {
     }
 }
 
-/// Lists that two paths run through together.
+/// Returns the number of lists that two paths share.
 fn shared_lists(a: &str, b: &str) -> usize {
     a.split('.').zip(b.split('.')).take_while(|(a, b)| a == b).filter(|(a, _)| a.ends_with("[*]")).count()
 }
@@ -158,7 +158,7 @@ fn equal_uris(a: &Value, b: &Value) -> bool {
     matches!((a.as_str(), b.as_str()), (Some(a), Some(b)) if a.contains('#') && lower_uri(a) == lower_uri(b))
 }
 
-/// A text that is equal where values are.
+/// Returns a text that is equal for equal values.
 pub(crate) fn key_of(value: &Value, leaf: Leaf) -> String {
     match (value, leaf) {
         (Value::Number(number), _) => canonical_number(number.as_str()).unwrap_or_default(),
@@ -167,7 +167,7 @@ pub(crate) fn key_of(value: &Value, leaf: Leaf) -> String {
     }
 }
 
-/// Whether two bodies say the same: the order of members and the spelling of numbers say nothing.
+/// Returns whether two bodies are equal up to the order of members and the spelling of numbers.
 pub(crate) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => canonical_number(a.as_str()) == canonical_number(b.as_str()),
@@ -179,7 +179,8 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// The body as a client may spell it: members in any order, some that nobody knows, nulls, numbers and booleans as text.
+/// Returns the body in a form that a client may send: members in another order, unknown members, nulls, numbers and
+/// booleans as text.
 pub(crate) fn spelled(body: &Value, rng: &mut StdRng) -> Value {
     match body {
         Value::Number(number) if rng.random_bool(0.1) => Value::String(number.to_string()),
@@ -193,7 +194,7 @@ pub(crate) fn spelled(body: &Value, rng: &mut StdRng) -> Value {
             }
             for (name, value) in members {
                 let value = match (name.as_str(), value) {
-                    // A project that nobody knows is refused.
+                    // The writer refuses unknown projects, so none is added here.
                     ("_ext", Value::Object(projects)) => {
                         projects.iter().map(|(project, content)| (project.clone(), spelled(content, rng))).collect()
                     }
@@ -203,7 +204,7 @@ pub(crate) fn spelled(body: &Value, rng: &mut StdRng) -> Value {
             }
             if rng.random_bool(0.1) {
                 let surplus = if rng.random_bool(0.5) { Value::Null } else { Value::from(rng.next_u32()) };
-                out.insert("nobodyKnowsThis".to_owned(), surplus);
+                out.insert("unknownMember".to_owned(), surplus);
             }
             Value::Object(out)
         }

@@ -1,7 +1,7 @@
-//! Where these tests run: a database, a broker, a node, and a setup of `millstream up` that delivers to both.
+//! The installation of these tests: a database, a broker, a node, and a setup of `millstream up` that delivers to both.
 
-use crate::support::child::{Setup, Up, run};
-use crate::support::say;
+use crate::support::process::{Process, Setup, run};
+use crate::support::report;
 use millstream_testkit::{
     BrokerOptions, KafkaBroker, OpenSearchNode, TestCluster, TestDatabase, World, wait_for, wait_until,
 };
@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// How long every lane may take to become empty after the last outage.
+/// Limit for every lane to become empty after the last outage.
 pub(crate) const CATCH_UP: Duration = Duration::from_secs(600);
 
-/// Everything that a test needs, its own.
-pub(crate) struct Place {
+/// The services and the setup of one test.
+pub(crate) struct Installation {
     pub(crate) kafka: KafkaBroker,
     pub(crate) opensearch: OpenSearchNode,
     pub(crate) setup: Setup,
@@ -24,9 +24,9 @@ pub(crate) struct Place {
     pub(crate) cluster: TestCluster,
 }
 
-impl Place {
-    /// Starts all of it, and `millstream up` once, so that its address is known from then on.
-    pub(crate) async fn new(world: &'static World, flags: &[&str]) -> (Self, Up) {
+impl Installation {
+    /// Starts the services and `millstream up`. Later starts in this setup listen on the same address.
+    pub(crate) async fn new(world: &'static World, flags: &[&str]) -> (Self, Process) {
         let (cluster, kafka, opensearch) = tokio::join!(
             TestCluster::start(TestCluster::durable_options()),
             KafkaBroker::start(BrokerOptions::default()),
@@ -48,27 +48,27 @@ impl Place {
             listen: "127.0.0.1:0".to_owned(),
             flags: all,
         };
-        let up = Up::start(&setup).await;
+        let up = Process::start(&setup).await;
         up.http.address().clone_into(&mut setup.listen);
-        let place = Self { kafka, opensearch, setup, folder, database, cluster };
-        place.wait_lanes(3).await;
-        (place, up)
+        let installation = Self { kafka, opensearch, setup, folder, database, cluster };
+        installation.wait_lanes(3).await;
+        (installation, up)
     }
 
-    /// What a command prints, which has to end with this code.
+    /// Runs a command, which must end with this exit code; returns its output.
     pub(crate) async fn command(&self, code: i32, arguments: &[&str]) -> String {
         let (found, text) = run(&self.setup, arguments).await;
         assert_eq!(found, Some(code), "{arguments:?}: {text}\n{}", self.setup.log_tail());
         text
     }
 
-    /// What the running process says of itself.
+    /// Returns the status of the running process, or null.
     pub(crate) async fn status(&self) -> Value {
         let (code, text) = run(&self.setup, &["status", "--json", "--log-level=error"]).await;
         if code == Some(0) { serde_json::from_str(&text).expect("JSON") } else { Value::Null }
     }
 
-    /// One number of each lane.
+    /// Returns the status of all lanes.
     pub(crate) async fn lanes(&self) -> Vec<Value> {
         self.status().await["lanes"].as_array().cloned().unwrap_or_default()
     }
@@ -90,37 +90,37 @@ impl Place {
         .await;
     }
 
-    /// `millstream verify` finds nothing wrong with tables, cache and sinks.
+    /// Runs `millstream verify`, which must find no difference in tables, cache and sinks.
     pub(crate) async fn verify(&self) {
         let text = self.command(0, &["verify"]).await;
         assert!(text.lines().any(|line| line == "differences: 0"), "{text}");
         for lane in ["kafka: ", "opensearch-g", "embedded-g"] {
             assert!(text.contains(lane), "{lane} was not compared: {text}");
         }
-        say!("{text}");
+        report!("{text}");
     }
 
-    /// Removes a document from the node behind Millstream's back.
+    /// Removes a document from the OpenSearch node directly.
     pub(crate) async fn lose(&self, one: &str, version: i64) {
         let client = millstream_testkit::http_client().build().expect("a client");
         let url = format!("{}/millstream.read.*/_search", self.opensearch.url());
         let query = json!({"query": {"ids": {"values": [one]}}}).to_string();
         let index = wait_for("the document to be found", Duration::from_secs(30), || async {
             let found = client.post(&url).header("content-type", "application/json").body(query.clone());
-            let found = found.send().await.expect("an answer").text().await.expect("a text");
+            let found = found.send().await.expect("a response").text().await.expect("a text");
             let found: Value = serde_json::from_str(&found).expect("JSON");
             found["hits"]["hits"][0]["_index"].as_str().map(str::to_owned)
         })
         .await;
-        // At its own version, as a restored snapshot would leave it: a delete with a version of its own would be newer
-        // than the source, which only a new generation mends.
+        // Deletes at the version of the document, as a restored snapshot would. A delete with a newer version would be
+        // newer than the source, which only a new generation repairs.
         let at = format!("refresh=true&version={version}&version_type=external_gte");
         let document = format!("{}/{index}/_doc/{one}?{at}", self.opensearch.url());
-        let deleted = client.delete(&document).send().await.expect("an answer");
+        let deleted = client.delete(&document).send().await.expect("a response");
         assert!(deleted.status().is_success(), "{deleted:?}");
     }
 
-    /// Writes documents as `millstream load` reads them.
+    /// Writes a file for `millstream load`.
     pub(crate) fn write(&self, name: &str, documents: &[millstream_testkit::corpus::Document]) -> PathBuf {
         let mut text = String::new();
         for document in documents {
@@ -129,11 +129,11 @@ impl Place {
             writeln!(text, r#"{{"resource": "{resource}", "project": "{project}", "body": {body}}}"#).expect("a text");
         }
         let path = self.folder.path().join(name);
-        std::fs::write(&path, text).expect("it can be written");
+        std::fs::write(&path, text).expect("the file can be written");
         path
     }
 
-    /// Loads a file through the API, however often the process is away meanwhile.
+    /// Loads a file through the API; tolerates restarts of the process.
     pub(crate) async fn load(&self, file: &Path) -> String {
         let file = file.to_str().expect("a path");
         let url = format!("http://{}", self.setup.listen);

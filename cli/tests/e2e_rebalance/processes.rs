@@ -1,29 +1,29 @@
-//! The processes of one installation, by role, and the services they run on.
+//! The processes of one installation by role, and the services that they use.
 
-use crate::support::child::{Setup, Up, run};
-use crate::support::say;
+use crate::support::process::{Process, Setup, run};
+use crate::support::report;
 use millstream_testkit::{BrokerOptions, KafkaBroker, OpenSearchNode, TestCluster, TestDatabase, World};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use tempfile::TempDir;
 
-/// A process that is silent for so long loses its partitions.
+/// Session timeout: a process without heartbeats for this time loses its partitions.
 pub(crate) const SESSION_TIMEOUT_MS: u64 = 6_000;
 
-/// Everything, running.
-pub(crate) struct Crew {
+/// The running processes and services.
+pub(crate) struct Processes {
     pub(crate) world: &'static World,
     pub(crate) kafka: KafkaBroker,
     pub(crate) opensearch: OpenSearchNode,
     pub(crate) database: TestDatabase,
-    /// By name: the role and a number.
-    pub(crate) processes: BTreeMap<String, Up>,
+    /// Processes by name: the role and a number.
+    running: BTreeMap<String, Process>,
     folder: TempDir,
     _cluster: TestCluster,
 }
 
-impl Crew {
-    /// Two relays, three projectors, both sinks, one API.
+impl Processes {
+    /// Starts two relays, three projectors, both sinks and one API.
     pub(crate) async fn new() -> Self {
         let world = World::fixtures();
         let (cluster, kafka, opensearch) = tokio::join!(
@@ -33,18 +33,18 @@ impl Crew {
         );
         let database = TestDatabase::create_in(&cluster).await;
         let folder = tempfile::tempdir().expect("a folder");
-        let processes = BTreeMap::new();
-        let mut crew = Self { world, kafka, opensearch, database, processes, folder, _cluster: cluster };
-        // The first relay makes the tables.
+        let running = BTreeMap::new();
+        let mut processes = Self { world, kafka, opensearch, database, running, folder, _cluster: cluster };
+        // The first relay creates the tables.
         for name in
             ["relay-1", "relay-2", "project-1", "project-2", "project-3", "sink kafka", "sink opensearch", "api"]
         {
-            crew.start(name).await;
+            processes.start(name).await;
         }
-        crew
+        processes
     }
 
-    /// The setup of a process of this name, with a data folder of its own.
+    /// Returns the setup of a process; each has its own data folder.
     pub(crate) fn setup(&self, name: &str) -> Setup {
         let file = self.world.corpus.schema_paths().into_iter().next().expect("a schema file");
         let flags = [
@@ -66,22 +66,22 @@ impl Crew {
         }
     }
 
-    /// Starts a process; its role is its name without the number.
+    /// Starts a process. The role is the name without the number.
     pub(crate) async fn start(&mut self, name: &str) {
         let role: Vec<&str> = name.trim_end_matches(|c: char| c == '-' || c.is_ascii_digit()).split(' ').collect();
-        let up = Up::start_as(&self.setup(name), &role).await;
-        self.processes.insert(name.to_owned(), up);
+        let up = Process::start_as(&self.setup(name), &role).await;
+        self.running.insert(name.to_owned(), up);
     }
 
-    pub(crate) fn process(&self, name: &str) -> &Up {
-        self.processes.get(name).unwrap_or_else(|| panic!("{name} does not run"))
+    pub(crate) fn process(&self, name: &str) -> &Process {
+        self.running.get(name).unwrap_or_else(|| panic!("{name} is not running"))
     }
 
-    pub(crate) fn take(&mut self, name: &str) -> Up {
-        self.processes.remove(name).unwrap_or_else(|| panic!("{name} does not run"))
+    pub(crate) fn take(&mut self, name: &str) -> Process {
+        self.running.remove(name).unwrap_or_else(|| panic!("{name} is not running"))
     }
 
-    /// The relay that follows the outbox now.
+    /// Returns the relay that reads the outbox.
     pub(crate) async fn active_relay(&self) -> Option<&'static str> {
         for name in ["relay-1", "relay-2"] {
             let (code, text) = run(&self.setup(name), &["--log-level=error", "status", "--json"]).await;
@@ -93,11 +93,11 @@ impl Crew {
         None
     }
 
-    /// Tables, cache and sinks agree, once everybody has done what there was to do.
+    /// Checks that tables, cache and sinks agree once all processes are idle.
     pub(crate) async fn verify(&self) -> String {
         let (code, text) = run(&self.setup("observer"), &["--log-level=warn", "verify", "--wait-s=60"]).await;
         let logs = || {
-            let names = self.processes.keys();
+            let names = self.running.keys();
             names.map(|name| format!("--- {name}\n{}", self.setup(name).log_tail())).collect::<String>()
         };
         assert!(code == Some(0) && text.contains("differences: 0\n"), "{code:?}: {text}\n{}", logs());
@@ -105,7 +105,7 @@ impl Crew {
             assert!(text.contains(lane), "{lane} was not compared: {text}");
         }
         if text.contains("WARN") {
-            say!("{text}");
+            report!("{text}");
         }
         text
     }

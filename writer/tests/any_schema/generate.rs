@@ -1,4 +1,4 @@
-//! Invents a set: first all types with their identities, then their bodies, which may refer to any of them.
+//! Generates a schema set: first all types with their identities, then their bodies, which may refer to any type.
 
 use crate::names::Names;
 use crate::shape::{Content, Field, IdentityPath, Kind, Leaf, Project, Reference, Scalar, Set, Shape, Subclass, Type};
@@ -7,35 +7,35 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use std::collections::BTreeMap;
 
-/// Identity values that a type may have: references add up.
+/// Maximum number of identity values of a type, including those of references.
 const IDENTITY_MAX: usize = 9;
-/// Levels of lists and objects.
+/// Maximum depth of lists and objects.
 const DEPTH_MAX: usize = 3;
 
-/// The set of a seed; the same seed gives the same set.
-pub(crate) fn invent(seed: u64) -> Set {
-    let mut inventor = Inventor {
+/// Generates the schema set of a seed. The same seed yields the same set.
+pub(crate) fn generate(seed: u64) -> Set {
+    let mut generator = Generator {
         rng: StdRng::seed_from_u64(seed),
         set: Set { projects: Vec::new(), types: Vec::new() },
         type_names: Vec::new(),
         members: Vec::new(),
     };
-    inventor.projects();
-    inventor.types();
-    inventor.bodies();
-    inventor.set
+    generator.projects();
+    generator.types();
+    generator.bodies();
+    generator.set
 }
 
-struct Inventor {
+struct Generator {
     rng: StdRng,
     set: Set,
-    /// Names taken, by project.
+    /// Used type names by project.
     type_names: Vec<Names>,
-    /// Names taken, by type.
+    /// Used member names by type.
     members: Vec<Names>,
 }
 
-impl Inventor {
+impl Generator {
     fn chance(&mut self, probability: f64) -> bool {
         self.rng.random_bool(probability)
     }
@@ -66,20 +66,20 @@ impl Inventor {
             }
         }
         let concrete = self.rng.random_range(2..=12);
-        let mut made = 0;
-        while made < concrete {
+        let mut declared = 0;
+        while declared < concrete {
             if self.chance(0.15) {
-                made += self.family();
+                declared += self.family();
                 continue;
             }
             let at = self.declare(Kind::Concrete, "");
             let fields = self.identity_fields(at, 3);
             self.identify(at, fields);
-            made += 1;
+            declared += 1;
         }
     }
 
-    /// An abstract type with its subtypes; says how many. Some have none.
+    /// Declares an abstract type with up to three subtypes; returns the number of subtypes.
     fn family(&mut self) -> usize {
         let top = self.declare(Kind::Abstract, "");
         let subclass = if self.chance(0.5) { Subclass::Association } else { Subclass::DomainEntity };
@@ -105,14 +105,14 @@ impl Inventor {
                 self.members[at].take(name);
             }
             self.identify(at, own);
-            // One member of a reference to the superclass may stand for both: all subtypes keep its promises.
+            // One member of a reference to the superclass may hold both values, so all subtypes inherit its equalities.
             self.set.types[at].equal = self.set.types[top].equal.clone();
             self.set.types[at].superclass = Some((top, subclass));
         }
         count
     }
 
-    /// A value of the same kind that is stored a little differently; what refers to the first can spell it.
+    /// Returns a leaf of the same kind with a slightly different storage type that still holds the referenced values.
     fn like(&mut self, field: &Field) -> Leaf {
         let Content::Leaf(leaf) = field.content else { return self.identity_leaf() };
         match leaf {
@@ -151,7 +151,7 @@ impl Inventor {
         self.set.types.len() - 1
     }
 
-    /// Gives a type its identity: the fields are required, their values are its elements.
+    /// Sets the identity of a type. The fields are required; their values are the identity elements.
     fn identify(&mut self, at: usize, fields: Vec<Field>) {
         let mut identity = Vec::new();
         for field in &fields {
@@ -170,11 +170,11 @@ impl Inventor {
         }
         self.set.types[at].identity = identity;
         self.set.types[at].body.fields = fields;
-        let places = self.reference_values(&self.set.types[at].body, "$", false);
-        self.tie(at, &places, 0.7);
+        let values = self.reference_values(&self.set.types[at].body, "$", false);
+        self.add_equalities(at, &values, 0.7);
     }
 
-    /// The members of a reference, each once, with what they hold and where that was first said.
+    /// Returns the members of a reference with their leaf and the origin of the value.
     fn member_leaves(&self, reference: &Reference) -> BTreeMap<String, (Leaf, (usize, usize))> {
         let mut leaves = BTreeMap::new();
         for (member, element) in reference.members.iter().zip(&self.set.types[reference.target].identity) {
@@ -186,7 +186,7 @@ impl Inventor {
     fn identity_fields(&mut self, at: usize, most: usize) -> Vec<Field> {
         let mut fields = Vec::new();
         let mut values = 0;
-        for turn in 0..self.rng.random_range(1..=most) {
+        for number in 0..self.rng.random_range(1..=most) {
             let name = self.members[at].member(&mut self.rng);
             let target = if self.chance(0.5) { self.target(at, true) } else { None };
             if let Some(target) = target.filter(|t| values + self.set.types[*t].identity.len() <= IDENTITY_MAX) {
@@ -196,18 +196,18 @@ impl Inventor {
                 continue;
             }
             values += 1;
-            let leaf = if turn == 0 { self.identity_leaf() } else { self.leaf() };
+            let leaf = if number == 0 { self.identity_leaf() } else { self.leaf() };
             fields.push(field(&self.leaf_name(name, leaf), true, Content::Leaf(leaf)));
         }
         fields
     }
 
-    /// Most descriptors are named so. The mapping, not the name, makes them descriptors.
+    /// Names a leaf. Most descriptor members end with `Descriptor`, but only the mapping makes them descriptors.
     fn leaf_name(&mut self, name: String, leaf: Leaf) -> String {
         if matches!(leaf, Leaf::Descriptor(_)) && self.chance(0.8) { format!("{name}Descriptor") } else { name }
     }
 
-    /// A value that tells many documents apart.
+    /// Returns a leaf with enough distinct values for an identity.
     fn identity_leaf(&mut self) -> Leaf {
         loop {
             let leaf = self.leaf();
@@ -241,7 +241,7 @@ impl Inventor {
         })
     }
 
-    /// Something to refer to: for what must exist first an earlier type, else any, also itself.
+    /// Chooses a target type. With `earlier`, only types whose documents exist before; otherwise any type, including itself.
     fn target(&mut self, from: usize, earlier: bool) -> Option<usize> {
         let superclass = self.set.types[from].superclass.map(|(superclass, _)| superclass);
         let fits = |at: usize| {
@@ -255,19 +255,19 @@ impl Inventor {
         targets.choose(&mut self.rng).copied()
     }
 
-    /// Members are named after the end of the target's paths, some with a role. Where the target says that two of its
-    /// values are equal, one member can hold both.
+    /// Builds a reference. Members are named after the last segment of the target's paths, some with a role. If the target
+    /// declares two of its values equal, one member may hold both.
     fn reference(&mut self, target: usize) -> Reference {
         let role = if self.chance(0.4) { "role" } else { "" };
         let elements = self.set.types[target].identity.clone();
         let equal = self.set.types[target].equal.clone();
         let mut members: Vec<String> = Vec::new();
         for (at, element) in elements.iter().enumerate() {
-            let tied = |other: &usize| {
+            let is_equal = |other: &usize| {
                 let other = &elements[*other].path;
                 equal.iter().any(|(a, b)| (a, b) == (&element.path, other) || (b, a) == (&element.path, other))
             };
-            if let Some(other) = (0..at).find(tied).filter(|_| self.chance(0.6)) {
+            if let Some(other) = (0..at).find(is_equal).filter(|_| self.chance(0.6)) {
                 members.push(members[other].clone());
                 continue;
             }
@@ -292,12 +292,12 @@ impl Inventor {
             let extensions = self.extensions(at, 0, 0.3);
             self.set.types[at].body.extensions = extensions;
             let lists = self.chance(0.5);
-            let places = self.reference_values(&self.set.types[at].body, "$", lists);
-            self.tie(at, &places, 0.2);
+            let values = self.reference_values(&self.set.types[at].body, "$", lists);
+            self.add_equalities(at, &values, 0.2);
         }
     }
 
-    /// `open`: extensions can add to it. They do not to each other.
+    /// Generates a shape. With `open`, other projects may extend it; extensions themselves are not extended.
     fn shape(&mut self, of: usize, fields: usize, depth: usize, open: bool) -> Shape {
         Shape { fields: (0..fields).map(|_| self.field(of, depth, open)).collect(), extensions: Vec::new() }
     }
@@ -305,16 +305,18 @@ impl Inventor {
     fn field(&mut self, of: usize, depth: usize, open: bool) -> Field {
         let name = self.members[of].member(&mut self.rng);
         let required = self.chance(0.3);
-        let some = self.rng.random_range(1..=3);
+        let count = self.rng.random_range(1..=3);
         match self.rng.random_range(0..12) {
             0..3 => {
                 let Some(target) = self.target(of, required) else { return self.leaf_field(name, required) };
                 let reference = self.reference(target);
                 field(&format!("{name}Reference"), required, Content::Reference(reference))
             }
-            3..5 if depth < DEPTH_MAX => field(&name, required, Content::Object(self.shape(of, some, depth + 1, open))),
+            3..5 if depth < DEPTH_MAX => {
+                field(&name, required, Content::Object(self.shape(of, count, depth + 1, open)))
+            }
             5..8 if depth < DEPTH_MAX => {
-                let mut items = self.shape(of, some, depth + 1, open);
+                let mut items = self.shape(of, count, depth + 1, open);
                 let unique = self.unique(&items);
                 if open {
                     items.extensions = self.extensions(of, depth + 1, 0.15);
@@ -334,7 +336,7 @@ impl Inventor {
         field(&self.leaf_name(name, leaf), required, Content::Leaf(leaf))
     }
 
-    /// Some of an item's own values.
+    /// Chooses up to two members of an item that are unique together, or none.
     fn unique(&mut self, items: &Shape) -> Vec<String> {
         if self.chance(0.4) {
             return Vec::new();
@@ -355,13 +357,14 @@ impl Inventor {
         found
     }
 
-    /// An extension names only the resource: the core's wins, and among others there must be one.
+    /// Returns whether a type can be extended. An extension names only the resource: a core resource has priority, and
+    /// otherwise the name must be unique.
     fn extendable(&self, of: usize) -> bool {
         let same = |t: &&Type| t.name == self.set.types[of].name;
         self.set.types[of].project == 0 || self.set.types.iter().filter(same).count() == 1
     }
 
-    /// Paths of reference members with the origin of their values; below lists too where asked for.
+    /// Returns the paths of reference members with the origin of their values; with `lists`, including those in lists.
     fn reference_values(&self, shape: &Shape, path: &str, lists: bool) -> Vec<(String, String, (usize, usize))> {
         let mut found = Vec::new();
         for field in &shape.fields {
@@ -382,10 +385,10 @@ impl Inventor {
         found
     }
 
-    /// Ties values of one origin that two references bring.
-    fn tie(&mut self, at: usize, places: &[(String, String, (usize, usize))], probability: f64) {
-        for (index, (object, path, origin)) in places.iter().enumerate() {
-            for (other_object, other, other_origin) in &places[index + 1..] {
+    /// Adds equality constraints between values of one origin that come from two references.
+    fn add_equalities(&mut self, at: usize, values: &[(String, String, (usize, usize))], probability: f64) {
+        for (index, (object, path, origin)) in values.iter().enumerate() {
+            for (other_object, other, other_origin) in &values[index + 1..] {
                 if origin == other_origin && object != other_object && self.chance(probability) {
                     self.set.types[at].equal.push((path.clone(), other.clone()));
                 }

@@ -1,6 +1,6 @@
-//! The limit of the embedded index: the same entries, made before, added by a bare writer with the same memory.
+//! Baseline of the embedded index: the same entries, prepared before, added by a plain writer with the same memory.
 
-use crate::setup::Failure;
+use crate::failure::Failure;
 use millstream_connectors::sink::embedded::BareEntries;
 use millstream_pipeline::sink::Delivery;
 use millstream_search::SearchModel;
@@ -10,10 +10,10 @@ use std::time::Instant;
 use tantivy::indexer::{IndexWriterOptions, UserOperation};
 use tantivy::{Index, IndexWriter};
 
-/// Batches of a commit: of four under way the sink finds one to three waiting whenever it has committed.
+/// Batches per commit. Of four batches in flight, the sink finds one to three pending after each commit.
 const COMMIT_BATCHES: usize = 2;
 
-/// Writes all to a new index. Documents a second.
+/// Writes all documents to a new index; returns documents per second.
 pub(super) fn write(
     folder: &Path,
     model: &Arc<SearchModel>,
