@@ -61,7 +61,7 @@ impl Recorder for Descriptions {
 /// The row of each metric that the binary describes, by name.
 fn described() -> BTreeMap<String, String> {
     let descriptions = Descriptions::default();
-    with_local_recorder(&descriptions, millstream_cli::up::describe_metrics);
+    with_local_recorder(&descriptions, millstream_cli::telemetry::describe_metrics);
     descriptions.0.into_inner().expect("no test panics here")
 }
 
@@ -98,7 +98,7 @@ fn named_in_code() -> BTreeSet<String> {
 #[test]
 fn every_metric_that_the_code_names_is_described() {
     let described: BTreeSet<String> = described().into_keys().collect();
-    assert_eq!(named_in_code(), described, "up::recorder::describe has to describe exactly what is counted");
+    assert_eq!(named_in_code(), described, "telemetry::recorder::describe has to describe exactly what is counted");
 }
 
 #[test]
