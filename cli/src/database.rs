@@ -45,7 +45,7 @@ struct ConnectError {
 /// A database server, and the managed cluster if this process started it.
 #[derive(Debug)]
 pub struct Server {
-    /// How to reach the database.
+    /// Address and credentials of the database.
     pub options: ConnectOptions,
     /// The managed cluster that this process started.
     pub cluster: Option<ManagedCluster>,
@@ -107,7 +107,7 @@ fn cluster_dir(config: &Config) -> PathBuf {
     config.data_dir.join(CLUSTER_DIR)
 }
 
-/// Returns how to reach a cluster that another process runs: its folder holds the port and the password.
+/// Returns the address of a cluster that another process runs. Its folder holds the port and the password.
 fn running(directory: &Path) -> Result<ConnectOptions, Failure> {
     let read = |name: &str| {
         let file = directory.join(name);

@@ -1,6 +1,6 @@
 //! Exit codes. Scripts depend on these numbers, so a code never changes its meaning.
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// The command did its work and the result is good.

@@ -16,6 +16,7 @@ pub mod failure;
 pub mod load;
 mod process;
 pub mod signal;
+mod sink_kind;
 mod sink_proof;
 pub mod sinks;
 pub mod telemetry;
@@ -30,7 +31,7 @@ use config::{Config, ConfigErrors, Environment, Settings};
 use exit::Exit;
 use failure::{Failure, Outcome};
 pub use process::role::Role;
-use sinks::SinkKind;
+use sink_kind::SinkKind;
 use std::{ffi::OsString, io::Write, time::Duration};
 
 /// Runs one command line and returns its exit code. Errors have been printed to stderr by then.
@@ -38,7 +39,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments = match Arguments::try_parse_from(line) {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help and version arrive here as well. If they cannot be printed there is no place for an error either.
+            // Help and version arrive here as well. An error about printing them could not be printed either.
             _ = error.print();
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }

@@ -176,7 +176,7 @@ pub enum RebuildAction {
         /// Return at once; `status` shows the progress.
         #[arg(long)]
         detach: bool,
-        /// How to show progress.
+        /// Style of the progress report.
         #[arg(long, value_enum, default_value_t = ProgressStyle::Auto)]
         progress: ProgressStyle,
     },
@@ -216,7 +216,7 @@ pub struct ReplayArguments {
     /// Cancel the running replay.
     #[arg(long, conflicts_with_all = ["selection", "dry_run", "detach"])]
     pub cancel: bool,
-    /// How to show progress.
+    /// Style of the progress report.
     #[arg(long, value_enum, default_value_t = ProgressStyle::Auto)]
     pub progress: ProgressStyle,
 }

@@ -21,12 +21,12 @@ pub struct LoadArguments {
     /// Write every refused line with its response to this file, as JSON Lines.
     #[arg(long, value_name = "FILE")]
     pub refused: Option<PathBuf>,
-    /// How to show progress.
+    /// Style of the progress report.
     #[arg(long, value_enum, default_value_t = ProgressStyle::Auto)]
     pub progress: ProgressStyle,
 }
 
-/// How to show progress.
+/// The style of the progress report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ProgressStyle {
     /// A bar on a terminal, lines elsewhere.

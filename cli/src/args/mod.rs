@@ -58,7 +58,7 @@ pub enum Action {
         /// Print JSON.
         #[arg(long)]
         json: bool,
-        /// How long to wait for a running Millstream to finish its queue and cascades.
+        /// Longest wait for a running Millstream to finish its queue and cascades.
         #[arg(long, value_name = "SECONDS", default_value_t = 120)]
         wait_s: u64,
         /// Compare only this sink with the cache; `none` for no sink. By default all sinks that are delivered to.
@@ -91,7 +91,7 @@ pub enum Action {
         /// Name of a sink; by default the cache.
         #[arg(long, value_name = "NAME")]
         sink: Option<String>,
-        /// How long to wait at most; exit code 3 on timeout.
+        /// Longest wait; exit code 3 on timeout.
         #[arg(long, value_name = "SECONDS", default_value_t = 60)]
         timeout_s: u64,
     },

@@ -81,9 +81,7 @@ fn selection(arguments: &ReplayArguments, config: &Config) -> Result<Selection, 
         let compiled = Compiled::from_files(config.schema_files().map_err(Failure::usage)?)?;
         let route = name.split_once('/').and_then(|(project, endpoint)| compiled.mapping.route(project, endpoint));
         let resource = route.ok_or_else(|| {
-            Failure::usage(format!(
-                "--resource {name}: there is no such type; name it as in the URL, like ed-fi/students"
-            ))
+            Failure::usage(format!("--resource {name}: unknown type; name it as in the URL, like ed-fi/students"))
         })?;
         return Ok(Selection::Resource { resource_key: compiled.mapping.resource(resource).key });
     }

@@ -35,7 +35,7 @@ pub async fn run(action: SinkAction, config: &Config, out: &mut (dyn Write + Sen
         }
         SinkAction::Pause { sink } => {
             pause(config, &sink, true).await?;
-            format!("{sink} is paused: at most one entry a document waits until it is resumed")
+            format!("{sink} is paused: at most one entry per document waits until it is resumed")
         }
         SinkAction::Resume { sink } => {
             pause(config, &sink, false).await?;

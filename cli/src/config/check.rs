@@ -7,7 +7,7 @@ use super::{
     settings::Settings,
     values::{Kafka, OpenSearch},
 };
-use crate::sinks::SinkKind;
+use crate::sink_kind::SinkKind;
 use millstream_api::PublicUrl;
 use millstream_store::connect::ConnectOptions;
 use reqwest::Url;

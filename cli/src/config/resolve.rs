@@ -85,3 +85,26 @@ impl Config {
         Ok(&self.schema)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::key::Key;
+
+    fn resolve(name: &str, value: &str) -> Result<Config, ConfigErrors> {
+        let key = Key::named(name).expect("the key exists");
+        Config::resolve(&Settings::of_flags(vec![(key, vec![value.to_owned()])]))
+    }
+
+    #[test]
+    fn spans_are_exported_to_a_plain_http_url_only() {
+        let endpoint = |value| resolve("telemetry.otlp_endpoint", value).map(|config| config.telemetry.otlp_endpoint);
+        let url = endpoint("http://127.0.0.1:4318").expect("it is valid").expect("it is set");
+        assert_eq!(url.as_str(), "http://127.0.0.1:4318/");
+        assert!(endpoint("").expect("empty is off").is_none());
+        for value in ["https://collector.example", "127.0.0.1:4318", "grpc://127.0.0.1:4317"] {
+            let error = endpoint(value).expect_err("not a plain http URL").to_string();
+            assert!(error.contains("--telemetry-otlp-endpoint") && error.contains("plain http URL"), "{error}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The typed configuration.
 
 use super::secret::Secret;
-use crate::sinks::SinkKind;
+use crate::sink_kind::SinkKind;
 use millstream_api::PublicUrl;
 use millstream_connectors::source::topic::RecordForm;
 use millstream_store::connect::ConnectOptions;

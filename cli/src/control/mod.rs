@@ -1,5 +1,5 @@
-//! How commands reach the process of their data folder: a Unix socket of mode 0600 in that folder. A client sends one
-//! [`Request`] as a line of JSON, receives one [`Response`], and the connection ends.
+//! The control socket, through which commands reach the process of their data folder: a Unix socket of mode 0600 in that
+//! folder. A client sends one [`Request`] as a line of JSON, receives one [`Response`], and the connection ends.
 //!
 //! A killed process leaves the socket file behind. Nothing answers on it, so the next start replaces it.
 

@@ -1,10 +1,6 @@
 //! Roles: which components of Millstream a process runs.
 
-use crate::{
-    config::Config,
-    failure::Failure,
-    sinks::{LaneName, SinkKind},
-};
+use crate::{config::Config, failure::Failure, sink_kind::SinkKind, sinks::LaneName};
 use millstream_projector::Part;
 use std::{fmt, sync::Arc};
 

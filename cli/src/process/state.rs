@@ -2,10 +2,7 @@
 //! has stopped, so that status and health requests are always answered.
 
 use super::role::Role;
-use crate::{
-    failure::Failure,
-    sinks::{SinkKind, Sinks},
-};
+use crate::{failure::Failure, sink_kind::SinkKind, sinks::Sinks};
 use millstream_pipeline::queue::{Lanes, WorkQueue};
 use millstream_projector::{
     ProjectorHandle, SourceFactory, SystemClock, caught_up, replay::Replay, sink_manager::SinkManager,

@@ -3,11 +3,10 @@
 //! Operators name a sink (`kafka`); the durable queue names lanes. A sink with generations has a lane for each of them
 //! (`opensearch-g2`); any other sink has one lane of its own name.
 
-mod kind;
 mod lane;
 mod options;
 
-pub use kind::{NAMES, SinkKind, UnknownSink};
+pub use crate::sink_kind::{NAMES, SinkKind, UnknownSink};
 pub use lane::LaneName;
 
 use crate::{compiled::Compiled, config::Config, database::binding, failure::Failure};
@@ -65,7 +64,7 @@ impl Sinks {
     /// Returns the lane for a sink that is added: for a sink with generations that of the live one.
     ///
     /// # Errors
-    /// When there is no such sink, or its generations cannot be read.
+    /// When the sink is unknown, or its generations cannot be read.
     pub async fn lane_of_new(&self, sink: &str) -> Result<String, SinkError> {
         if sink == SinkKind::Kafka.name() {
             return Ok(sink.to_owned());
@@ -77,7 +76,7 @@ impl Sinks {
     /// Returns the generations of a sink.
     ///
     /// # Errors
-    /// When there is no such sink, it is not configured, or it has no generations.
+    /// When the sink is unknown or not configured, or has no generations.
     pub fn generations(&self, sink: &str) -> Result<Arc<dyn Generations>, SinkError> {
         Ok(self.index(sink)?.generations)
     }
@@ -85,7 +84,7 @@ impl Sinks {
     /// Returns the search engine of a sink.
     ///
     /// # Errors
-    /// When there is no such sink, it is not configured, or it does not answer searches.
+    /// When the sink is unknown or not configured, or does not answer searches.
     pub fn engine(&self, sink: &str) -> Result<Arc<dyn SearchEngine>, SinkError> {
         Ok(self.index(sink)?.engine)
     }

@@ -41,6 +41,6 @@ pub(crate) const METRICS: [MetricSpec; 10] = [
     metric(DATABASE_CONNECTIONS_IDLE, Gauge, Some(Unit::Count), "Connections to the database that are not in use"),
     metric(DATABASE_WAITING, Gauge, Some(Unit::Count), "Tasks that wait for a connection to the database"),
     metric(DATABASE_NEWEST_VERSION, Gauge, Some(Unit::Count), "The newest version that was given to a document"),
-    metric(PUBLISH_CHANGES, Counter, Some(Unit::Count), "Change records written to our own change topic"),
+    metric(PUBLISH_CHANGES, Counter, Some(Unit::Count), "Change records written to the change topic"),
     metric(PUBLISH_CONNECTED, Gauge, None, "1 while change records arrive at `millstream publish`"),
 ];

@@ -1,4 +1,4 @@
-//! What a start works with.
+//! The values that a start works with.
 
 use crate::{
     compiled::Compiled,

@@ -1,10 +1,6 @@
 //! Searches for the API: the engine of a sink that is delivered to, and waits for that sink.
 
-use crate::{
-    failure::Failure,
-    process::state::ProcessState,
-    sinks::{LaneName, SinkKind},
-};
+use crate::{failure::Failure, process::state::ProcessState, sink_kind::SinkKind, sinks::LaneName};
 use futures::future::BoxFuture;
 use millstream_api::{CopyWait, ReadCopy, WaitError, Waited};
 use millstream_projector::newest_version;

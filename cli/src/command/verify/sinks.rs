@@ -10,8 +10,9 @@ use crate::{
         protocol::{LaneStatus, ProofReport, ReplayState, SinkComparison, SinkProof, StatusReport},
     },
     failure::Failure,
+    sink_kind::SinkKind,
     sink_proof::{comparison, enqueue_repairs},
-    sinks::{LaneName, SinkKind, Sinks},
+    sinks::{LaneName, Sinks},
     text::grouped,
     up::{self, Queue},
 };

@@ -15,6 +15,9 @@ mod sinks;
 mod status;
 mod verify;
 
+#[cfg(test)]
+mod golden;
+
 pub use index::{GenerationEntry, GenerationList, IndexBuildStarted, IndexDropped, IndexLive};
 pub use projector::{
     CascadeStatus, LaneStatus, LastError, ProjectorStatus, QueueStatus, RebuildStatus, ReplayState, ReplayStatus,

@@ -92,13 +92,13 @@ pub struct UnreadableRecord {
 /// Entries were released from quarantine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EntriesReleased {
-    /// How many.
+    /// Their number.
     pub released: u64,
 }
 
 /// Entries or records were discarded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EntriesSkipped {
-    /// How many.
+    /// Their number.
     pub skipped: u64,
 }

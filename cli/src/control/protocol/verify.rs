@@ -23,7 +23,7 @@ pub struct VerifyReport {
     pub behind: u64,
     /// The sinks.
     pub sinks: Vec<SinkProof>,
-    /// What `--repair` did about the tables and the cache; null if there was nothing to do.
+    /// The repair of the tables and the cache; null if none was necessary or asked for.
     pub repair: Option<String>,
 }
 
@@ -32,7 +32,7 @@ pub struct VerifyReport {
 pub struct VerifyKind {
     /// Name of the kind.
     pub kind: String,
-    /// How many.
+    /// Number of differences.
     pub count: u64,
     /// Up to ten of them.
     pub examples: Vec<VerifyExample>,

@@ -38,7 +38,7 @@ impl fmt::Display for SinkKind {
 
 /// A name that is not that of a sink.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no sink {0:?}; the sinks are {names}", names = NAMES.join(", "))]
+#[error("unknown sink {0:?}; the sinks are {names}", names = NAMES.join(", "))]
 pub struct UnknownSink(String);
 
 impl FromStr for SinkKind {
@@ -58,10 +58,7 @@ mod tests {
         for (kind, name) in SinkKind::ALL.into_iter().zip(NAMES) {
             assert_eq!((kind.name(), name.parse()), (name, Ok(kind)));
         }
-        let unknown = "carrier-pigeon".parse::<SinkKind>().expect_err("there is none");
-        assert_eq!(
-            unknown.to_string(),
-            "there is no sink \"carrier-pigeon\"; the sinks are embedded, kafka, opensearch"
-        );
+        let unknown = "carrier-pigeon".parse::<SinkKind>().expect_err("it is unknown");
+        assert_eq!(unknown.to_string(), "unknown sink \"carrier-pigeon\"; the sinks are embedded, kafka, opensearch");
     }
 }
