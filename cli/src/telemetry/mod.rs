@@ -4,7 +4,6 @@ pub(crate) mod export;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod recorder;
-mod spec;
 
 pub use recorder::describe as describe_metrics;
 

@@ -1,6 +1,5 @@
 //! The recorder for the metrics of all crates.
 
-use super::metrics::METRICS;
 use crate::failure::Failure;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use std::time::Duration;
@@ -33,12 +32,12 @@ fn build() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()
 }
 
-/// Describes every metric of the binary. `docs/operating.md` has the same table.
+/// Describes every metric of the binary. `docs/reference/metrics.md` has the same table.
 pub fn describe() {
-    millstream_api::metric::describe();
+    millstream_api::metrics::describe();
     millstream_projector::metrics::describe();
     millstream_store::retry::describe();
-    METRICS.iter().for_each(super::spec::MetricSpec::describe);
+    super::metrics::describe();
 }
 
 /// Folds observed values into histograms and drops idle series, until stopped.
