@@ -106,7 +106,7 @@ fn complete(name: &str, sql: &str, root: &str) -> String {
         .replace("{table}", root)
         .replace("{column}", "DocumentId")
         .replace("{partition}", "Outbox_0");
-    let open = sql.find(|c| c == '{').map(|at| &sql[at..]);
+    let open = sql.find('{').map(|at| &sql[at..]);
     assert_eq!(open, None, "{name}: fill in this fragment here");
     sql
 }
@@ -135,12 +135,10 @@ fn collect(on: On, file: &str, node: &Value, scans: &mut BTreeSet<Scan>) {
     match node {
         Value::Array(nodes) => nodes.iter().for_each(|node| collect(on, file, node, scans)),
         Value::Object(members) => {
-            if let (Some("Seq Scan"), Some(relation)) =
-                (node["Node Type"].as_str(), node["Relation Name"].as_str().map(str::to_owned))
+            if let (Some("Seq Scan"), Some(relation)) = (node["Node Type"].as_str(), node["Relation Name"].as_str())
+                && !is_intended(on, file, relation)
             {
-                if !is_intended(on, file, &relation) {
-                    scans.insert(Scan { file: file.to_owned(), relation });
-                }
+                scans.insert(Scan { file: file.to_owned(), relation: relation.to_owned() });
             }
             members.values().for_each(|member| collect(on, file, member, scans));
         }
