@@ -38,8 +38,8 @@ enum On {
 const INTENDED: [(&str, &str, &str); 8] = [
     ("audit_misplaced_rows.sql", "*", "the audit reads whole tables"),
     ("audit_rows_without_document.sql", "*", "the audit reads whole tables"),
-    // The total counts all documents of the type. The generic plan assumes a page of a tenth of the table and would scan the
-    // cache too; sessions find custom plans for the actual limit cheaper and keep those.
+    // The total counts all documents of the type. The generic plan assumes a page of a tenth of the table and would
+    // scan the cache too; sessions find custom plans for the actual limit cheaper and keep those.
     ("document_body_page.sql", "*", "counts all documents; planned for each limit"),
     ("outbox_before_horizon.sql", "*", "polling creates its index itself: retention::ensure_polling_index"),
     ("outbox_default_partition.sql", "*", "reads the catalog"),
@@ -49,8 +49,9 @@ const INTENDED: [(&str, &str, &str); 8] = [
 ];
 
 /// Statements whose plan reads a relation in sequence only if it was made on empty tables: file, relation. Such a plan
-/// lasts until the first ANALYZE of the table, which autovacuum runs within a minute of the first load. Their indexes win
-/// as soon as there are statistics; the resolution and share-lock statements, which every write sends, are not among them.
+/// lasts until the first ANALYZE of the table, which autovacuum runs within a minute of the first load. Their indexes
+/// win as soon as there are statistics; the resolution and share-lock statements, which every write sends, are not
+/// among them.
 const UNTIL_ANALYZED: [(&str, &str); 11] = [
     ("descriptor_by_id.sql", "Descriptor"),
     ("descriptor_update.sql", "Descriptor"),
