@@ -15,7 +15,7 @@
 //! |---|---|
 //! | `/data/{project}/{endpoint}` | `GET` a page, `POST` one document (201 or 200, `Location`, `ETag`) |
 //! | `/data/{project}/{endpoint}/{id}` | `GET` (`ETag`, 304), `PUT` (204, `ETag`), `DELETE` (204) |
-//! | `/search/{project}/{endpoint}` | `GET` a page of search results, if search is configured (`docs/search.md`) |
+//! | `/search/{project}/{endpoint}` | `GET` a page of search results, if search is configured (`docs/reference/search.md`) |
 //! | `/` | version, schema and addresses |
 //! | `/health`, `/health/ready` | liveness; readiness with its checks |
 //! | `/metrics` | Prometheus text format |

@@ -65,7 +65,7 @@ fn execute(arguments: Arguments) -> Outcome {
         return command::config::run(action, &settings, &mut out);
     }
     log_lines::begin(&config.log);
-    // Two providers of cryptography are compiled in: without a choice the first TLS connection would panic.
+    // HTTP clients take the provider of the process and panic without one.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("the provider of cryptography was chosen before");
     }

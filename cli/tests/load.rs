@@ -88,6 +88,8 @@ impl Drop for RunningServer {
 }
 
 async fn serve(server: Server) -> RunningServer {
+    // `load` creates an HTTP client, which needs the TLS provider that the program installs at its start.
+    drop(millstream_testkit::http_client());
     let server = Arc::new(server);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let url =

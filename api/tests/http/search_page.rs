@@ -1,4 +1,4 @@
-//! `docs/search.md`: every example of the page is executed and returns the documented response.
+//! `docs/reference/search.md`: every example of the page is executed and returns the documented response.
 
 use crate::search::loaded;
 use serde_json::Value;
@@ -51,8 +51,8 @@ fn neutral(value: &mut Value) {
 
 #[tokio::test]
 async fn every_example_answers_as_the_page_says() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/search.md");
-    let page = std::fs::read_to_string(&page).expect("docs/search.md can be read");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/search.md");
+    let page = std::fs::read_to_string(&page).expect("docs/reference/search.md can be read");
     let examples = examples(&page);
     assert!(examples.len() >= 9, "{} examples", examples.len());
     let api = loaded();

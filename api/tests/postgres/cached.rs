@@ -1,7 +1,7 @@
 //! Responses from the cache and responses composed from the tables are the same bytes, and always current (FRESH).
 
 use crate::site::Site;
-use millstream_store::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
+use millstream_store::table::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
 use millstream_store::compose::compose_documents;
 use millstream_store::load::{Caches, heads_after};
 use tokio_postgres::IsolationLevel;

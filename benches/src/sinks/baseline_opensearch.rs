@@ -24,7 +24,7 @@ pub(super) type Bulks = Vec<(usize, Bytes)>;
 impl OpenSearchBaseline {
     pub(super) fn new(url: &str, prefix: &str, generation: u32) -> Self {
         let (url, prefix) = (format!("{url}/_bulk?require_alias=true"), prefix.to_owned());
-        Self { client: reqwest::Client::new(), url, prefix, generation }
+        Self { client: millstream_testkit::http_client().build().expect("an HTTP client"), url, prefix, generation }
     }
 
     /// Sends bulk requests with up to `in_flight` at a time; returns documents per second.

@@ -13,7 +13,7 @@ use crate::{
 };
 use indicatif::{ProgressBar, ProgressStyle as BarStyle};
 use jiff::{SpanRelativeTo, Timestamp, Zoned};
-use millstream_projector::replay::{Counted, Selection, Spec, count};
+use millstream_projector::replay::{Selection, Spec, TypeCount, count};
 use serde_json::Value;
 use std::{
     fmt::Write as _,
@@ -114,7 +114,7 @@ async fn dry_run(selection: &Selection, config: &Config, out: &mut (dyn Write + 
     Ok(Exit::Done)
 }
 
-fn by_type(counted: &[Counted], compiled: &Compiled) -> String {
+fn by_type(counted: &[TypeCount], compiled: &Compiled) -> String {
     let mut told = String::new();
     for one in counted {
         let resource = compiled.mapping.resources.iter().find(|resource| resource.key == one.resource_key);
@@ -125,7 +125,7 @@ fn by_type(counted: &[Counted], compiled: &Compiled) -> String {
         // Writing to a string cannot fail.
         _ = writeln!(told, "{name:<60} {:>12} written {:>10} deleted", grouped(one.written), grouped(one.deleted));
     }
-    let total: u64 = counted.iter().map(Counted::all).sum();
+    let total: u64 = counted.iter().map(TypeCount::total).sum();
     _ = writeln!(told, "would be replayed: {}", grouped(total));
     told
 }

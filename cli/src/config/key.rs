@@ -1,5 +1,5 @@
 //! The one table of everything that can be configured: flags, environment variables, file keys, defaults and the
-//! reference in `docs/configuration.md` all come from it.
+//! reference in `docs/reference/configuration.md` all come from it.
 
 /// What a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

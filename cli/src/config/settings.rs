@@ -122,7 +122,7 @@ impl Settings {
                 // An empty variable is how many launchers say "not set".
                 Some(_) if value.is_empty() => {}
                 Some(key) => self.set(key, parts(key.kind, value), Origin::Environment),
-                None => errors.push(format!("the environment variable {name} names no configuration key: remove it, or see docs/configuration.md")),
+                None => errors.push(format!("the environment variable {name} names no configuration key: remove it, or see docs/reference/configuration.md")),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What is in force, for people: `millstream config show`, and the reference in `docs/configuration.md`.
+//! What is in force, for people: `millstream config show`, and the reference in `docs/reference/configuration.md`.
 
 use super::{
     key::{KEYS, Key, Kind},
@@ -45,7 +45,7 @@ fn shown(key: &Key, values: &[String]) -> String {
     )
 }
 
-/// The table of keys in Markdown, as it stands in `docs/configuration.md`.
+/// The table of keys in Markdown, as it stands in `docs/reference/configuration.md`.
 pub fn reference() -> String {
     let mut text = String::from("| key | flag | environment | default | what it does |\n|---|---|---|---|---|\n");
     for key in KEYS {

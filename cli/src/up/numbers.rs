@@ -76,7 +76,7 @@ impl Numbers {
             gauge!(NEWEST_VERSION).set(version as f64);
         }
         if let Some(job) = about.replay.job() {
-            ReplayReport::from(&job).publish("cache");
+            ReplayReport::from(&job).export("cache");
         }
     }
 

@@ -59,7 +59,7 @@ impl<'a> Parts<'a> {
             sinks: Arc::<Sinks>::clone(&self.sinks),
             database: self.database.clone(),
             clock: Arc::new(SystemClock),
-            courier: DeliveryWorkerOptions::default(),
+            delivery: DeliveryWorkerOptions::default(),
             replay: ReplayOptions::default(),
             serves: self.up.role.lanes(),
         });

@@ -27,7 +27,7 @@ fn build() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()
 }
 
-/// Says of every metric of this binary what it means and in which unit. `docs/operating.md` has the same table.
+/// Says of every metric of this binary what it means and in which unit. `docs/reference/metrics.md` has the same table.
 pub fn describe() {
     millstream_api::metric::describe();
     millstream_projector::metrics::describe();

@@ -102,7 +102,7 @@ impl Installation {
 
     /// Removes a document from the OpenSearch node directly.
     pub(crate) async fn lose(&self, one: &str, version: i64) {
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let client = millstream_testkit::http_client().build().expect("a client");
         let url = format!("{}/millstream.read.*/_search", self.opensearch.url());
         let query = json!({"query": {"ids": {"values": [one]}}}).to_string();
         let index = wait_for("the document to be found", Duration::from_secs(30), || async {

@@ -139,7 +139,7 @@ pub(crate) async fn wait_published(what: &str, publisher: &Process) {
 
 /// Reads `/metrics` of a process.
 pub(crate) async fn metrics_of(up: &Process) -> String {
-    let client = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
+    let client = millstream_testkit::http_client().build().expect("an HTTP client");
     let response = client.get(format!("http://{}/metrics", up.http.address())).send().await.expect("a response");
     response.text().await.expect("metrics are text")
 }

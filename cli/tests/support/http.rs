@@ -42,7 +42,7 @@ pub(crate) struct Http {
 impl Http {
     /// Creates a client for a base URL such as `http://127.0.0.1:8080`.
     pub(crate) fn new(base: impl Into<String>) -> Self {
-        let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().expect("an HTTP client");
+        let client = millstream_testkit::http_client().tcp_nodelay(true).build().expect("an HTTP client");
         Self { base: base.into(), client }
     }
 

@@ -31,7 +31,7 @@ impl SourceFactory for Slot {
                 Start::After { position, .. } => {
                     return Err(SourceError::Gap { stored: position, resumes: slot.position });
                 }
-                Start::Anew => (slot.position, slot.identity),
+                Start::Fresh => (slot.position, slot.identity),
             };
             let source = LogicalSource::start(self.0.clone(), position, Some(identity))?;
             Ok(Opened { source: Box::new(source), position, kind: PositionKind::Wal })

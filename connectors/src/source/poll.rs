@@ -178,11 +178,10 @@ impl From<OutboxError> for Failure {
         let OutboxError::Database { action, source } = &error else {
             return Self::Stop(SourceError::Unreadable(error.to_string()));
         };
-        match source.code() {
-            Some(code) if !sqlstate::is_retried(code.code()) => Self::Stop(SourceError::Refused {
-                what: (*action).to_owned(),
-                detail: source.as_db_error().map_or_else(|| source.to_string(), ToString::to_string),
-            }),
+        match source.sqlstate() {
+            Some(code) if !sqlstate::is_retried(code) => {
+                Self::Stop(SourceError::Refused { what: (*action).to_owned(), detail: source.to_string() })
+            }
             // Without a code it is the connection that failed.
             _ => Self::Retry(format!("{action}: {source}")),
         }

@@ -1,11 +1,11 @@
-//! What docs/sources.md tells a host to do, taken out of that very page.
+//! What docs/how-to/connect-debezium.md tells a host to do, taken out of that very page.
 
 use std::collections::BTreeMap;
 
 use millstream_store::connect::ConnectOptions;
 use serde_json::{Map, Value};
 
-const PAGE: &str = include_str!("../../../docs/sources.md");
+const PAGE: &str = include_str!("../../../docs/how-to/connect-debezium.md");
 /// What the page writes where a host has a secret of its own.
 const PLACEHOLDER: &str = "change me";
 pub(crate) const ROLE: &str = "debezium";

@@ -1,4 +1,4 @@
-//! The reader of `docs/topic-contract.md`, in another language, run as it stands there.
+//! The reader of `docs/reference/topic-contract.md`, in another language, run as it stands there.
 
 use std::collections::BTreeMap;
 

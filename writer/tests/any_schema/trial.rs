@@ -70,7 +70,8 @@ pub(crate) async fn run(seed: u64, counts: &mut Counts) -> TrialResult {
     let database = TestDatabase::create().await;
     provision::apply(database.database(), &schema, &text).await.map_err(|error| format!("{error:?}"))?;
     let mapping = Arc::new(plan::compile(&schema, &model));
-    let writer = Writer::new(database.database().clone(), Arc::clone(&mapping), WriterOptions::default())?;
+    let writer = Writer::new(database.database().clone(), Arc::clone(&mapping), WriterOptions::default())
+        .map_err(|error| error.to_string())?;
     let filler = Filler::fill(&set, seed);
     let mut trial = Trial { set: &set, mapping, writer, database: &database, filler, caches: Caches::default() };
     trial.run(counts).await?;

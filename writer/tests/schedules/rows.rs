@@ -7,7 +7,7 @@ use Act::{Delete, Edit, Point, Rename, RenameStrict};
 use Doc::{G, H, M, R, S};
 use Situation::{AtGate, Done, Held};
 use millstream_projector::cascade::work_off_page;
-use millstream_store::cache::CacheOutcome;
+use millstream_store::table::cache::CacheOutcome;
 use millstream_testkit::gate::GateAt;
 use millstream_testkit::{Gate, Holder};
 use serde_json::json;

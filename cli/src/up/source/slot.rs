@@ -2,15 +2,13 @@
 
 use crate::config::Source;
 use futures::future::BoxFuture;
-use millstream_connectors::source::slot::{
-    LogicalOptions, LogicalSource, TlsMode, TlsOptions, drop_slot, ensure_slot, free_slot, slot_status,
-};
+use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, drop_slot, ensure_slot, free_slot, slot_status};
 use millstream_pipeline::{
     Position,
     source::{SourceError, SourceIdentity, Stream},
 };
 use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
-use millstream_store::connect::{ConnectOptions, SslMode};
+use millstream_store::connect::ConnectOptions;
 
 /// Opens the slot, making it where there is none.
 #[derive(Debug)]
@@ -30,16 +28,8 @@ pub(in crate::up) fn options(database: &ConnectOptions, source: &Source) -> Logi
         &source.slot,
     );
     options.publication.clone_from(&source.publication);
-    options.tls = TlsOptions {
-        mode: match database.ssl_mode() {
-            SslMode::Disable => TlsMode::Disable,
-            SslMode::Prefer => TlsMode::Prefer,
-            SslMode::Require => TlsMode::Require,
-            SslMode::VerifyFull => TlsMode::VerifyFull,
-        },
-        ca_file: database.ssl_root_cert().map(ToOwned::to_owned),
-        ..TlsOptions::default()
-    };
+    options.ssl_mode = database.ssl_mode();
+    options.ssl_root_cert = database.ssl_root_cert().map(ToOwned::to_owned);
     options
 }
 
@@ -98,7 +88,7 @@ impl SourceFactory for SlotFactory {
             }
             match start {
                 Start::After { position, identity } => self.go_on(position, identity).await,
-                Start::Anew => self.anew().await,
+                Start::Fresh => self.anew().await,
             }
         })
     }

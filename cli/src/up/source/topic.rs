@@ -61,7 +61,7 @@ impl TopicFactory {
     async fn start(&self, start: Start) -> Result<Opened, SourceError> {
         let position = match start {
             Start::After { position, .. } => position,
-            Start::Anew => {
+            Start::Fresh => {
                 // What is committed before the slot is there never gets into our topic. A connector brings what the table
                 // holds when it begins.
                 if self.options.form == RecordForm::Millstream && self.confirmed().await?.is_none() {

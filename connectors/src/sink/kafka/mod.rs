@@ -1,6 +1,6 @@
 //! A Kafka topic that holds the newest state of every document: the documents topic, contract version 1.
 //!
-//! `docs/topic-contract.md` is the page for those who read the topic; this one is for those who work on its writer.
+//! `docs/reference/topic-contract.md` is the page for those who read the topic; this one is for those who work on its writer.
 //!
 //! * [`envelope`](self) gives a record its key, value and headers; the bytes of the document go in as they came.
 //! * The broker guards no versions, so the order of the log has to be that of the versions, and nobody else may write

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use opensearch::indices::IndicesGetAliasParts;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,6 +12,7 @@ use millstream_pipeline::sink::SinkError;
 
 use super::cluster::Cluster;
 use super::names::DESCRIPTORS;
+use super::request::Request;
 
 /// The indexes under the prefix, with their aliases.
 #[derive(Debug, Default)]
@@ -28,8 +28,7 @@ impl Aliases {
     /// As the cluster has them now.
     pub(super) async fn get(cluster: &Cluster) -> Result<Self, SinkError> {
         let all = cluster.names.all_indexes();
-        let indices = cluster.client.api.indices();
-        let answer = cluster.ask(indices.get_alias(IndicesGetAliasParts::Index(&[&all])).send()).await?;
+        let answer = cluster.ask(Request::get(&[&all, "_alias"])).await?;
         if answer.status == 404 {
             return Ok(Self::default());
         }
@@ -99,8 +98,7 @@ pub(super) enum Moved {
 
 /// Carries out all actions or none.
 pub(super) async fn apply(cluster: &Cluster, actions: Vec<Value>) -> Result<Moved, SinkError> {
-    let indices = cluster.client.api.indices();
-    let answer = cluster.ask(indices.update_aliases().body(json!({ "actions": actions })).send()).await?;
+    let answer = cluster.ask(Request::post(&["_aliases"]).json(&json!({ "actions": actions }))).await?;
     let unmet = ["aliases_not_found_exception", "index_not_found_exception"];
     if answer.is_ok() {
         Ok(Moved::Yes)

@@ -1,23 +1,19 @@
-//! Requests and what came of them.
+//! Sends requests and reads the answers.
 //!
-//! The official client makes every request but the bulk. Of an answer that breaks off it hands out nothing, and the part
-//! of a bulk's answer that did arrive says which documents are delivered: so that one request is made with the HTTP client
-//! below it, which hands out what it has.
+//! The HTTP client below, not the client library of OpenSearch: that one has no build without a second TLS provider (a C
+//! library, built with cmake), and discards an answer that breaks off. The part of a bulk's answer that did arrive says
+//! which documents are delivered.
 
-use std::error::Error as _;
-use std::future::Future;
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use opensearch::OpenSearch;
-use opensearch::auth::{ClientCertificate, Credentials};
-use opensearch::cert::{Certificate, CertificateValidation};
-use opensearch::http::headers::{ACCEPT_ENCODING, HeaderValue};
-use opensearch::http::response::Response;
-use opensearch::http::transport::{SingleNodeConnectionPool, TransportBuilder};
-use reqwest::Url;
+use reqwest::{RequestBuilder, Url, header};
+use rustls::crypto::{CryptoProvider, ring};
 
 use super::options::{OpenSearchOptions, OptionsError};
+use super::request::Request;
 
 /// More than the answer to the largest bulk can have: 1,000 items, each with a long reason.
 const BULK_ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -29,8 +25,8 @@ const BULK_FIELDS: &str = "items.*.status,items.*.error.type,items.*.error.reaso
 /// A client of one cluster.
 #[derive(Clone)]
 pub(super) struct Client {
-    pub(super) api: OpenSearch,
     http: reqwest::Client,
+    url: Url,
     bulk_url: Url,
     user: Option<(String, String)>,
 }
@@ -84,47 +80,36 @@ impl Client {
             .append_pair("require_alias", "true")
             .append_pair("timeout", &format!("{timeout_ms}ms"))
             .append_pair("filter_path", BULK_FIELDS);
-        let unusable = |error: &dyn std::error::Error| fault(format!("no client can be made: {}", innermost(error)));
-        let http = bulk_client(options, is_plain).map_err(|error| unusable(&error))?;
-        let mut transport = TransportBuilder::new(SingleNodeConnectionPool::new(url))
-            .timeout(options.answer_timeout)
-            // The way is short, and the node has better things to do.
-            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-            .disable_proxy();
-        if let Some((user, password)) = &options.user {
-            transport = transport.auth(Credentials::Basic(user.clone(), password.clone()));
-        } else if let Some(pem) = &options.client_certificate {
-            transport = transport.auth(Credentials::Certificate(ClientCertificate::Pem(pem.clone())));
-        }
-        if let Some(pem) = &options.ca_certificates {
-            let trusted = Certificate::from_pem(pem).map_err(|error| unusable(&error))?;
-            transport = transport.cert_validation(CertificateValidation::Full(trusted));
-        } else if is_plain {
-            transport = transport.cert_validation(CertificateValidation::None);
-        }
-        let transport = transport.build().map_err(|error| unusable(&error))?;
-        Ok(Self { api: OpenSearch::new(transport), http, bulk_url, user: options.user.clone() })
+        let http = http_client(options, is_plain)
+            .map_err(|error| fault(format!("no client can be made: {}", innermost(error.as_ref()))))?;
+        Ok(Self { http, url, bulk_url, user: options.user.clone() })
     }
 
-    /// Reads the whole answer to a request of the official client.
-    pub(super) async fn read(
-        &self,
-        request: impl Future<Output = Result<Response, opensearch::Error>>,
-    ) -> Result<Answer, NoAnswer> {
-        let response = request.await.map_err(|error| no_answer(&error))?;
-        let status = response.status_code().as_u16();
+    /// Sends a request and reads the whole answer.
+    pub(super) async fn send(&self, request: Request) -> Result<Answer, NoAnswer> {
+        let url = request.url(&self.url);
+        let mut sent = self.http.request(request.method, url).header(header::ACCEPT, "application/json");
+        if let Some(body) = request.body {
+            sent = sent.header(header::CONTENT_TYPE, "application/json").body(body);
+        }
+        let response = self.as_user(sent).send().await.map_err(|error| no_answer(&error))?;
+        let status = response.status().as_u16();
         let body = response.bytes().await.map_err(|error| NoAnswer::Lost(words(&error)))?;
         Ok(Answer { status, body })
     }
 
-    /// Sends a bulk and reads as much of the answer as comes.
-    pub(super) async fn bulk(&self, lines: Bytes) -> Result<BulkAnswer, NoAnswer> {
-        let request = self.http.post(self.bulk_url.clone()).header("content-type", "application/x-ndjson").body(lines);
-        let request = match &self.user {
+    fn as_user(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.user {
             Some((user, password)) => request.basic_auth(user, Some(password)),
             None => request,
-        };
-        let mut response = request.send().await.map_err(|error| plain_no_answer(&error))?;
+        }
+    }
+
+    /// Sends a bulk and reads as much of the answer as comes.
+    pub(super) async fn bulk(&self, lines: Bytes) -> Result<BulkAnswer, NoAnswer> {
+        let request = self.http.post(self.bulk_url.clone());
+        let request = request.header(header::CONTENT_TYPE, "application/x-ndjson").body(lines);
+        let mut response = self.as_user(request).send().await.map_err(|error| no_answer(&error))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get("retry-after");
         let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -143,18 +128,27 @@ impl Client {
     }
 }
 
-/// `is_plain`: without TLS. There is no certificate to be checked then, and nothing to check it by is looked for: a machine
-/// without any certificates could not even speak plain HTTP otherwise.
-fn bulk_client(options: &OpenSearchOptions, is_plain: bool) -> Result<reqwest::Client, reqwest::Error> {
+/// `is_plain`: without TLS. No certificate is checked then, and the client loads none: loading fails on a machine that has
+/// none, even for plain HTTP.
+fn http_client(options: &OpenSearchOptions, is_plain: bool) -> Result<reqwest::Client, Box<dyn Error>> {
+    // The HTTP client takes the provider of the process. A program that has chosen one keeps it.
+    if CryptoProvider::get_default().is_none() {
+        // An error means that another thread has installed one in the meantime.
+        ring::default_provider().install_default().unwrap_or_else(|_: Arc<CryptoProvider>| ());
+    }
+    // No compression is asked for: the network is short, and the node has better things to do.
     let mut builder = reqwest::Client::builder()
         .timeout(options.answer_timeout)
         .connect_timeout(options.answer_timeout.min(Duration::from_secs(10)))
-        // A bulk that is led elsewhere is nobody's any more.
+        // Documents and the password go to the configured address only.
         .redirect(reqwest::redirect::Policy::none())
-        .no_gzip()
         .no_proxy();
     if let Some(pem) = &options.ca_certificates {
-        for certificate in reqwest::Certificate::from_pem_bundle(pem)? {
+        let certificates = reqwest::Certificate::from_pem_bundle(pem)?;
+        if certificates.is_empty() {
+            return Err("the certificate authorities hold no PEM certificate".into());
+        }
+        for certificate in certificates {
             builder = builder.add_root_certificate(certificate);
         }
     } else if is_plain {
@@ -163,17 +157,10 @@ fn bulk_client(options: &OpenSearchOptions, is_plain: bool) -> Result<reqwest::C
     if let (None, Some(pem)) = (&options.user, &options.client_certificate) {
         builder = builder.identity(reqwest::Identity::from_pem(pem)?);
     }
-    builder.build()
+    Ok(builder.build()?)
 }
 
-fn no_answer(error: &opensearch::Error) -> NoAnswer {
-    match error.source().and_then(|source| source.downcast_ref::<reqwest::Error>()) {
-        Some(error) => plain_no_answer(error),
-        None => NoAnswer::Lost(words(error)),
-    }
-}
-
-fn plain_no_answer(error: &reqwest::Error) -> NoAnswer {
+fn no_answer(error: &reqwest::Error) -> NoAnswer {
     if error.is_connect() || error.is_builder() {
         NoAnswer::Unreachable(words(error))
     } else {
@@ -182,7 +169,7 @@ fn plain_no_answer(error: &reqwest::Error) -> NoAnswer {
 }
 
 /// What went wrong at the bottom of it.
-fn innermost(error: &dyn std::error::Error) -> String {
+fn innermost(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -193,7 +180,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 /// The innermost causes. The outer ones repeat the address, and say only that a request failed.
-fn words(error: &(dyn std::error::Error + 'static)) -> String {
+fn words(error: &(dyn Error + 'static)) -> String {
     let chain: Vec<_> = std::iter::successors(Some(error), |&error| error.source()).collect();
     if chain.iter().any(|error| error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout)) {
         return "no answer came in time".to_owned();

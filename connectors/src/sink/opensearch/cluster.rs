@@ -1,9 +1,7 @@
 //! What the sinks, the generations and the searches of one prefix share.
 
-use std::future::Future;
 use std::sync::Mutex;
 
-use opensearch::http::response::Response;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -12,6 +10,7 @@ use millstream_pipeline::sink::SinkError;
 use super::client::{Answer, Client, NoAnswer, excerpt};
 use super::names::Names;
 use super::options::{OpenSearchOptions, OptionsError};
+use super::request::Request;
 use super::types::Types;
 use super::whose::Known;
 
@@ -54,20 +53,13 @@ impl Cluster {
     }
 
     /// Any answer at all.
-    pub(super) async fn ask(
-        &self,
-        request: impl Future<Output = Result<Response, opensearch::Error>>,
-    ) -> Result<Answer, SinkError> {
+    pub(super) async fn ask(&self, request: Request) -> Result<Answer, SinkError> {
         let unavailable = |no_answer: NoAnswer| self.unavailable(no_answer.reason());
-        self.client.read(request).await.map_err(unavailable)
+        self.client.send(request).await.map_err(unavailable)
     }
 
     /// An answer that says yes.
-    pub(super) async fn expect(
-        &self,
-        request: impl Future<Output = Result<Response, opensearch::Error>>,
-        otherwise: &str,
-    ) -> Result<Answer, SinkError> {
+    pub(super) async fn expect(&self, request: Request, otherwise: &str) -> Result<Answer, SinkError> {
         let answer = self.ask(request).await?;
         if answer.is_ok() { Ok(answer) } else { Err(self.refused(&answer, otherwise)) }
     }
@@ -106,8 +98,7 @@ impl Cluster {
 
     /// Whether this is a server that we can work with.
     pub(super) async fn check_version(&self) -> Result<(), SinkError> {
-        let request = self.client.api.info().send();
-        let about: About = self.read(self.ask(request).await?, "the server did not say what it is")?;
+        let about: About = self.read(self.ask(Request::get(&[])).await?, "the server did not say what it is")?;
         let Version { distribution, number } = about.version;
         let mut parts = number.split('.').map(str::parse::<u32>);
         let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {

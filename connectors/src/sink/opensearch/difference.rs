@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use opensearch::indices::IndicesGetMappingParts;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -10,6 +9,7 @@ use millstream_pipeline::sink::SinkError;
 
 use super::cluster::Cluster;
 use super::mapping::IndexMapping;
+use super::request::Request;
 
 /// Fields of one index that are named; how many more there are is said.
 const NAMED_MAX: usize = 5;
@@ -27,9 +27,7 @@ struct Mappings {
 
 /// Names the fields of an index that are missing, that the schema does not have any more, and that are of another type.
 pub(super) async fn name(cluster: &Cluster, index: &str, wanted: &IndexMapping) -> Result<String, SinkError> {
-    let only = [index];
-    let indices = cluster.client.api.indices();
-    let request = indices.get_mapping(IndicesGetMappingParts::Index(&only)).send();
+    let request = Request::get(&[index, "_mapping"]);
     let mut found: BTreeMap<String, IndexMappings> =
         cluster.read(cluster.ask(request).await?, "a mapping could not be read")?;
     let properties = found.remove(index).map(|found| found.mappings.properties).unwrap_or_default();

@@ -1,7 +1,6 @@
 //! What the indexes hold of some documents: read by id, and so as of now, not as of the last refresh.
 
 use bytes::Bytes;
-use opensearch::MgetParts;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -9,6 +8,7 @@ use serde_json::value::RawValue;
 use millstream_pipeline::sink::{DocumentKey, SinkError};
 
 use super::cluster::Cluster;
+use super::request::Request;
 
 /// Documents of one request.
 const PAGE: usize = 200;
@@ -62,7 +62,7 @@ async fn fetch_page(cluster: &Cluster, number: u32, keys: &[DocumentKey]) -> Res
         let index = cluster.names.index(number, &ty.stem);
         wanted.push(json!({ "_index": index, "_id": key.uuid }));
     }
-    let request = cluster.client.api.mget(MgetParts::None).body(json!({ "docs": wanted })).send();
+    let request = Request::post(&["_mget"]).json(&json!({ "docs": wanted }));
     let answer = cluster.expect(request, "documents could not be read").await?;
     let read: Answer<'_> = serde_json::from_slice(&answer.body)
         .map_err(|error| cluster.broken(format!("documents could not be read: {error}")))?;

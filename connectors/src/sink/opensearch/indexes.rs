@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt};
-use opensearch::CountParts;
-use opensearch::indices::{IndicesGetMappingParts, IndicesRefreshParts, IndicesStatsParts};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -18,6 +16,7 @@ use super::difference;
 use super::make::{self, Made, no_generation};
 use super::names::DESCRIPTORS;
 use super::options::{OpenSearchOptions, OptionsError};
+use super::request::Request;
 use super::sink::OpenSearchSink;
 use super::template;
 use super::whose;
@@ -203,9 +202,7 @@ async fn the_one_in_use(cluster: &Cluster, live: &[u32]) -> Result<Option<u32>, 
 /// Makes everything that was delivered to a generation findable.
 pub(super) async fn refresh(cluster: &Cluster, number: u32) -> Result<(), SinkError> {
     let all = cluster.names.generation_indexes(number);
-    let indices = cluster.client.api.indices();
-    let all: [&str; 1] = [&all];
-    let request = indices.refresh(IndicesRefreshParts::Index(&all)).send();
+    let request = Request::post(&[&all, "_refresh"]);
     cluster.expect(request, "the indexes could not be refreshed").await.map(drop)
 }
 
@@ -223,9 +220,7 @@ pub(super) async fn outdated(cluster: &Cluster, number: u32) -> Result<Vec<Strin
 
 async fn standing(cluster: &Cluster, number: u32) -> Result<Standing, SinkError> {
     let all = cluster.names.generation_indexes(number);
-    let indices = cluster.client.api.indices();
-    let all: [&str; 1] = [&all];
-    let request = indices.get_mapping(IndicesGetMappingParts::Index(&all)).filter_path(&["*.mappings._meta"]).send();
+    let request = Request::get(&[&all, "_mapping"]).with("filter_path", "*.mappings._meta");
     let found: BTreeMap<String, IndexMappings> =
         cluster.read(cluster.ask(request).await?, "the mappings could not be read")?;
     let mut standing = Standing::default();
@@ -264,11 +259,9 @@ async fn sizes(cluster: &Cluster, number: u32) -> Result<(u64, u64), SinkError> 
         size_in_bytes: u64,
     }
     let all = cluster.names.generation_indexes(number);
-    let all: [&str; 1] = [&all];
-    let count = cluster.client.api.count(CountParts::Index(&all)).send();
+    let count = Request::get(&[&all, "_count"]);
     let Counted { count } = cluster.read(cluster.ask(count).await?, "the documents could not be counted")?;
-    let indices = cluster.client.api.indices();
-    let stats = indices.stats(IndicesStatsParts::IndexMetric(&all, &["store"])).send();
+    let stats = Request::get(&[&all, "_stats", "store"]);
     let stats: Stats = cluster.read(cluster.ask(stats).await?, "the sizes could not be read")?;
     Ok((count, stats.all.primaries.store.size_in_bytes))
 }

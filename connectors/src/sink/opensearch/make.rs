@@ -1,6 +1,5 @@
 //! Indexes, made when they are needed.
 
-use opensearch::indices::{IndicesCreateParts, IndicesDeleteParts};
 use serde_json::{Map, Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,6 +9,7 @@ use super::aliases::{Moved, add, apply, only_while};
 use super::cluster::Cluster;
 use super::mapping::IndexMapping;
 use super::names::DESCRIPTORS;
+use super::request::Request;
 use millstream_pipeline::binding::Binding;
 
 /// Names in the first line of one request, which a node takes 4 KiB of.
@@ -83,8 +83,7 @@ async fn index(cluster: &Cluster, number: u32, stem: &str, aliases: Vec<String>)
     let name = cluster.names.index(number, stem);
     let aliases: Map<String, Value> = aliases.into_iter().map(|alias| (alias, json!({}))).collect();
     let body = mapping.create(meta(cluster, mapping), Value::Object(aliases));
-    let indices = cluster.client.api.indices();
-    let answer = cluster.ask(indices.create(IndicesCreateParts::Index(&name)).body(body).send()).await?;
+    let answer = cluster.ask(Request::put(&[&name]).json(&body)).await?;
     if answer.is_ok() {
         Ok(Made::Yes)
     } else if answer.is_error("resource_already_exists_exception") {
@@ -97,8 +96,7 @@ async fn index(cluster: &Cluster, number: u32, stem: &str, aliases: Vec<String>)
 /// Removes indexes by their names. One that is gone already is removed.
 pub(super) async fn remove(cluster: &Cluster, indexes: &[&str]) -> Result<(), SinkError> {
     for some in indexes.chunks(NAMES_MAX) {
-        let indices = cluster.client.api.indices();
-        let request = indices.delete(IndicesDeleteParts::Index(some)).ignore_unavailable(true).send();
+        let request = Request::delete(&[&some.join(",")]).with("ignore_unavailable", "true");
         cluster.expect(request, "indexes could not be removed").await?;
     }
     Ok(())

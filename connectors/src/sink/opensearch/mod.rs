@@ -28,6 +28,7 @@ mod mapping;
 mod names;
 mod options;
 mod outcome;
+mod request;
 mod scan;
 mod search;
 mod single;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use opensearch::{CreatePitParts, SearchParts};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,6 +14,7 @@ use super::aliases::Aliases;
 use super::cluster::Cluster;
 use super::fetch::Source;
 use super::indexes::refresh;
+use super::request::Request;
 
 /// How long the node keeps a view between two pages.
 const KEEP_ALIVE: &str = "5m";
@@ -98,9 +98,9 @@ impl GenerationScan {
     }
 
     async fn open(&self, index: &str) -> Result<String, SinkError> {
-        let index = [index];
-        let request = self.cluster.client.api.create_pit(CreatePitParts::Index(&index));
-        let request = request.keep_alive(KEEP_ALIVE).allow_partial_pit_creation(false).send();
+        let request = Request::post(&[index, "_search", "point_in_time"])
+            .with("keep_alive", KEEP_ALIVE)
+            .with("allow_partial_pit_creation", "false");
         let pit: Pit = self.cluster.read(self.cluster.ask(request).await?, "a view of an index could not be had")?;
         Ok(pit.pit_id)
     }
@@ -116,8 +116,8 @@ impl GenerationScan {
         if let Some(after) = &view.after {
             body["search_after"] = json!([after]);
         }
-        let request = self.cluster.client.api.search(SearchParts::None).allow_partial_search_results(false);
-        let answer = self.cluster.expect(request.body(body).send(), "a page could not be read").await?;
+        let request = Request::post(&["_search"]).with("allow_partial_search_results", "false").json(&body);
+        let answer = self.cluster.expect(request, "a page could not be read").await?;
         let read: Answer<'_> = serde_json::from_slice(&answer.body)
             .map_err(|error| self.cluster.broken(format!("a page could not be read: {error}")))?;
         let held = read.hits.hits.into_iter().map(|hit| Held {
@@ -131,8 +131,8 @@ impl GenerationScan {
 
     /// Lets the node forget the view now and not later. It will anyway, so nothing is lost if this fails.
     async fn close(&self, view: &View) {
-        let request = self.cluster.client.api.delete_pit();
-        let closed = self.cluster.ask(request.body(json!({ "pit_id": [view.pit] })).send()).await;
+        let request = Request::delete(&["_search", "point_in_time"]).json(&json!({ "pit_id": [view.pit] }));
+        let closed = self.cluster.ask(request).await;
         if let Err(error) = closed {
             tracing::debug!(%error, "a view was left to expire");
         }

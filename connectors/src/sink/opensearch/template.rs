@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use opensearch::indices::{IndicesGetIndexTemplateParts, IndicesGetSettingsParts, IndicesPutIndexTemplateParts};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -10,6 +9,7 @@ use millstream_pipeline::sink::SinkError;
 
 use super::analysis;
 use super::cluster::Cluster;
+use super::request::Request;
 use super::whose;
 use millstream_pipeline::binding::Binding;
 
@@ -124,16 +124,12 @@ pub(super) async fn generations(cluster: &Cluster) -> Result<u32, SinkError> {
 /// Notes that so many generations were made: their numbers are not given again.
 pub(super) async fn put(cluster: &Cluster, generations: u32) -> Result<(), SinkError> {
     let name = cluster.names.template();
-    let indices = cluster.client.api.indices();
-    let request =
-        indices.put_index_template(IndicesPutIndexTemplateParts::Name(name)).body(body(cluster, generations)).send();
+    let request = Request::put(&["_index_template", name]).json(&body(cluster, generations));
     cluster.expect(request, "the index template could not be made").await.map(drop)
 }
 
 async fn get(cluster: &Cluster) -> Result<Option<Template>, SinkError> {
-    let name = [cluster.names.template()];
-    let indices = cluster.client.api.indices();
-    let request = indices.get_index_template(IndicesGetIndexTemplateParts::Name(&name)).send();
+    let request = Request::get(&["_index_template", cluster.names.template()]);
     let answer = cluster.ask(request).await?;
     if answer.status == 404 {
         return Ok(None);
@@ -145,13 +141,9 @@ async fn get(cluster: &Cluster) -> Result<Option<Template>, SinkError> {
 /// Names what the indexes of a generation do not keep of the sink's promises.
 pub(super) async fn check_promises(cluster: &Cluster, number: u32) -> Result<(), SinkError> {
     let indexes = cluster.names.generation_indexes(number);
-    let (indexes, names) = ([indexes.as_str()], PROMISES.map(|(name, _, _)| name));
-    let indices = cluster.client.api.indices();
-    let request = indices
-        .get_settings(IndicesGetSettingsParts::IndexName(&indexes, &names))
-        .flat_settings(true)
-        .include_defaults(false)
-        .send();
+    let names = PROMISES.map(|(name, _, _)| name).join(",");
+    let request =
+        Request::get(&[&indexes, "_settings", &names]).with("flat_settings", "true").with("include_defaults", "false");
     let found: BTreeMap<String, IndexSettings> =
         cluster.read(cluster.ask(request).await?, "the settings of the indexes could not be read")?;
     let mut differences = Vec::new();

@@ -8,10 +8,10 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use millstream_pipeline::sink::SinkError;
-use opensearch::indices::{IndicesGetIndexTemplateParts, IndicesGetMappingParts};
 use serde_json::Value;
 
 use super::cluster::Cluster;
+use super::request::Request;
 
 /// How long what says nothing is left alone.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
@@ -78,9 +78,7 @@ pub(super) fn judge(cluster: &Cluster, source: Option<&str>) -> Result<(), SinkE
 
 /// As the node that is asked knows it: no other has to be there.
 async fn of_template(cluster: &Cluster) -> Result<Option<String>, SinkError> {
-    let name = [cluster.names.template()];
-    let indices = cluster.client.api.indices();
-    let request = indices.get_index_template(IndicesGetIndexTemplateParts::Name(&name)).local(true).send();
+    let request = Request::get(&["_index_template", cluster.names.template()]).with("local", "true");
     let answer = cluster.ask(request).await?;
     // Who may only search may not read it; the indexes say it too.
     if matches!(answer.status, 403 | 404) {
@@ -93,10 +91,8 @@ async fn of_template(cluster: &Cluster) -> Result<Option<String>, SinkError> {
 
 async fn of_indexes(cluster: &Cluster) -> Result<Option<String>, SinkError> {
     let all = cluster.names.all_indexes();
-    let indices = cluster.client.api.indices();
-    let name = [all.as_str()];
-    let request = indices.get_mapping(IndicesGetMappingParts::Index(&name)).filter_path(&["*.mappings._meta.source"]);
-    let answer = cluster.ask(request.send()).await?;
+    let request = Request::get(&[&all, "_mapping"]).with("filter_path", "*.mappings._meta.source");
+    let answer = cluster.ask(request).await?;
     if answer.status == 403 {
         tracing::warn!(
             indexes = all,

@@ -18,6 +18,7 @@
 
 mod assembler;
 mod heartbeat;
+mod link;
 mod options;
 mod pgoutput;
 mod policy;
@@ -26,6 +27,6 @@ mod slot;
 mod source;
 mod supervisor;
 
-pub use self::options::{LogicalOptions, TlsMode, TlsOptions};
+pub use self::options::LogicalOptions;
 pub use self::slot::{EnsuredSlot, SlotStatus, drop_slot, ensure_slot, free_slot, slot_status};
 pub use self::source::LogicalSource;

@@ -5,36 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use millstream_pipeline::source::SourceError;
-use pgwire_replication::{Lsn, ReplicationConfig, SslMode, TlsConfig};
-
-/// How the link is protected, as libpq's `sslmode` says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TlsMode {
-    /// No TLS.
-    #[default]
-    Disable,
-    /// TLS if the server offers it, unverified.
-    Prefer,
-    /// TLS, unverified.
-    Require,
-    /// TLS with a certificate of a known authority.
-    VerifyCa,
-    /// As before, and for this host name.
-    VerifyFull,
-}
-
-/// TLS of the replication link. Channel binding is not available on it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TlsOptions {
-    /// How much is asked for.
-    pub mode: TlsMode,
-    /// Authorities to trust, PEM; the usual ones if not given.
-    pub ca_file: Option<PathBuf>,
-    /// Our own certificate, PEM.
-    pub client_certificate_file: Option<PathBuf>,
-    /// Its key, PEM.
-    pub client_key_file: Option<PathBuf>,
-}
+use millstream_store::connect::SslMode;
+use pgwire_replication::{Lsn, ReplicationConfig};
 
 /// A logical replication source and the connection that it makes.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,8 +21,10 @@ pub struct LogicalOptions {
     pub password: String,
     /// The database with `dms.Outbox`.
     pub database: String,
-    /// TLS.
-    pub tls: TlsOptions,
+    /// TLS of the replication link. Channel binding is not available on it.
+    pub ssl_mode: SslMode,
+    /// Authorities that `verify-full` trusts, PEM; those of the system if not given.
+    pub ssl_root_cert: Option<PathBuf>,
     /// Name of the slot: lower-case letters, digits and underscores.
     pub slot: String,
     /// Name of the publication.
@@ -85,7 +59,8 @@ impl LogicalOptions {
             user: user.into(),
             password: password.into(),
             database: database.into(),
-            tls: TlsOptions::default(),
+            ssl_mode: SslMode::Disable,
+            ssl_root_cert: None,
             slot: slot.into(),
             publication: "millstream_outbox".to_owned(),
             application_name: "millstream source".to_owned(),
@@ -116,22 +91,8 @@ impl LogicalOptions {
         Ok(())
     }
 
-    /// What the client needs, to go on from `confirmed`.
+    /// The client's configuration for a link without TLS, to go on from `confirmed`.
     pub(super) fn replication_config(&self, confirmed: u64) -> ReplicationConfig {
-        let mode = match self.tls.mode {
-            TlsMode::Disable => SslMode::Disable,
-            TlsMode::Prefer => SslMode::Prefer,
-            TlsMode::Require => SslMode::Require,
-            TlsMode::VerifyCa => SslMode::VerifyCa,
-            TlsMode::VerifyFull => SslMode::VerifyFull,
-        };
-        let tls = TlsConfig {
-            mode,
-            ca_pem_path: self.tls.ca_file.clone(),
-            sni_hostname: None,
-            client_cert_pem_path: self.tls.client_certificate_file.clone(),
-            client_key_pem_path: self.tls.client_key_file.clone(),
-        };
         let config = ReplicationConfig::new(
             self.host.as_str(),
             self.user.as_str(),
@@ -142,7 +103,6 @@ impl LogicalOptions {
         );
         config
             .with_port(self.port)
-            .with_tls(tls)
             .with_start_lsn(Lsn(confirmed))
             .with_ack_lsn(Lsn(confirmed))
             .with_status_interval(self.status_interval)
@@ -159,7 +119,7 @@ impl fmt::Debug for LogicalOptions {
             .field("port", &self.port)
             .field("user", &self.user)
             .field("database", &self.database)
-            .field("tls", &self.tls)
+            .field("ssl_mode", &self.ssl_mode)
             .field("slot", &self.slot)
             .field("publication", &self.publication)
             .finish_non_exhaustive()

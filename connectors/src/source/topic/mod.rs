@@ -1,6 +1,6 @@
 //! Change records from a Kafka topic: our own, which a [`Publisher`] fills, or one that a Debezium connector fills.
 //!
-//! `docs/sources.md` is the page for those who run it; this one is for those who work on it.
+//! `docs/explanation/sources.md` is the page for those who run it; this one is for those who work on it.
 //!
 //! * **Order**: that of each partition. A topic of one partition has the order of its writer, which is that of the commits.
 //!   With several there is no order of all changes; the records of a key keep theirs. The queue needs no more: the

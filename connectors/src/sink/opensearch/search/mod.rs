@@ -14,8 +14,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
-use opensearch::SearchParts;
-use opensearch::indices::IndicesGetAliasParts;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
@@ -25,6 +23,7 @@ use millstream_search::{SearchEngine, SearchError, SearchPage, SearchQuery};
 use super::cluster::Cluster;
 use super::indexes::{OpenSearchIndexes, refresh};
 use super::names::DESCRIPTORS;
+use super::request::Request;
 use super::types::{resource_name, stem};
 use super::whose;
 use answer::Answer;
@@ -83,9 +82,10 @@ impl OpenSearchIndexes {
         let mut reason = "generations came and went while it was asked".to_owned();
         for _ in 0..TRIES {
             let index = cluster.names.index(live, &stem(&query.resource));
-            let index = [index.as_str()];
-            let request = cluster.client.api.search(SearchParts::Index(&index));
-            let request = request.allow_partial_search_results(false).ignore_unavailable(true).body(&body).send();
+            let request = Request::post(&[&index, "_search"])
+                .with("allow_partial_search_results", "false")
+                .with("ignore_unavailable", "true")
+                .json(&body);
             let answer = cluster.ask(request).await.map_err(|error| failed(cluster, error))?;
             if answer.is_error("search_phase_execution_exception") && answer.status == 503 {
                 // It has an index and no shard: for a moment after it was made, or for as long as a node is missing.
@@ -114,10 +114,8 @@ impl OpenSearchIndexes {
 /// The live generation, at this moment.
 async fn live(cluster: &Cluster) -> Result<u32, SearchError> {
     let name = cluster.names.live();
-    let name = [name.as_str()];
-    let indices = cluster.client.api.indices();
     // As the node that is asked knows it: a swap is confirmed when all nodes do, and no other node has to be there.
-    let answer = cluster.ask(indices.get_alias(IndicesGetAliasParts::Name(&name)).local(true).send()).await;
+    let answer = cluster.ask(Request::get(&["_alias", &name]).with("local", "true")).await;
     let answer = answer.map_err(|error| failed(cluster, error))?;
     let none = || SearchError::Unavailable {
         engine: cluster.describe(),
