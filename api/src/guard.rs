@@ -1,6 +1,6 @@
 //! The middleware around all routes: a span, metrics, admission, a timeout, and a handler's panic turned into a response.
 
-use crate::metric;
+use crate::metrics as names;
 use crate::problem::Problem;
 use crate::state::{Admission, ApiState};
 use axum::extract::{MatchedPath, Request, State};
@@ -25,7 +25,7 @@ pub(crate) async fn guard(State(api): State<Arc<ApiState>>, mut request: Request
         match Arc::clone(&api.admissions).try_acquire_owned() {
             Ok(permit) => drop(request.extensions_mut().insert(Arc::new(Admission { _permit: permit }))),
             Err(_) => {
-                metrics::counter!(metric::TURNED_AWAY).increment(1);
+                metrics::counter!(names::TURNED_AWAY).increment(1);
                 let busy = Problem::unavailable("The server is at its limit of concurrent requests. Try again.");
                 return observed.end(busy.into_response());
             }
@@ -63,10 +63,10 @@ struct ObservedRequest {
 
 impl ObservedRequest {
     fn begin(request: &Request) -> Self {
-        metrics::gauge!(metric::IN_FLIGHT).increment(1.0);
+        metrics::gauge!(names::IN_FLIGHT).increment(1.0);
         Self {
             route: route_label(request.extensions().get::<MatchedPath>()),
-            method: metric::method_label(request.method()),
+            method: names::method_label(request.method()),
             began: Instant::now(),
             status: None,
         }
@@ -80,12 +80,12 @@ impl ObservedRequest {
 
 impl Drop for ObservedRequest {
     fn drop(&mut self) {
-        let status = self.status.map_or("gone", metric::status_label);
-        metrics::gauge!(metric::IN_FLIGHT).decrement(1.0);
-        metrics::counter!(metric::REQUESTS, "route" => self.route, "method" => self.method, "status" => status)
+        let status = self.status.map_or("gone", names::status_label);
+        metrics::gauge!(names::IN_FLIGHT).decrement(1.0);
+        metrics::counter!(names::REQUESTS, "route" => self.route, "method" => self.method, "status" => status)
             .increment(1);
         let seconds = self.began.elapsed().as_secs_f64();
-        metrics::histogram!(metric::SECONDS, "route" => self.route, "method" => self.method).record(seconds);
+        metrics::histogram!(names::SECONDS, "route" => self.route, "method" => self.method).record(seconds);
     }
 }
 

@@ -35,7 +35,7 @@ mod data;
 mod guard;
 mod links;
 mod media;
-pub mod metric;
+pub mod metrics;
 mod min_version;
 mod options;
 pub mod problem;

@@ -1,6 +1,6 @@
 //! The server: accepts connections and drains requests and writes at shutdown.
 
-use crate::metric;
+use crate::metrics as names;
 use crate::options::ServerOptions;
 use crate::routes::{router, status_router};
 use crate::state::{Api, StatusParts};
@@ -129,7 +129,7 @@ impl Server {
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         let (shutdown, cut) = (self.shutdown.clone(), self.cut.clone());
         self.connections.spawn(async move {
-            metrics::gauge!(metric::CONNECTIONS).increment(1.0);
+            metrics::gauge!(names::CONNECTIONS).increment(1.0);
             let mut connection = pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => Some(ended),
@@ -141,7 +141,7 @@ impl Server {
             if let Some(Err(error)) = ended {
                 tracing::debug!(%error, "connection ended early");
             }
-            metrics::gauge!(metric::CONNECTIONS).decrement(1.0);
+            metrics::gauge!(names::CONNECTIONS).decrement(1.0);
             drop(permit);
         });
     }

@@ -10,7 +10,7 @@ use axum::{
 use flate2::{Compression, write::GzEncoder};
 use millstream_cli::{
     args::ProgressStyle,
-    load::{Input, LoadPlan, Loaded, Patience, Progress, load},
+    load::{Input, LoadPlan, Loaded, Progress, RetryLimit, load},
 };
 use std::{
     collections::BTreeSet,
@@ -126,13 +126,13 @@ impl Files {
     }
 }
 
-async fn run(running: &RunningServer, inputs: Vec<Input>, refused: Option<PathBuf>, patience: Duration) -> Loaded {
+async fn run(running: &RunningServer, inputs: Vec<Input>, refused: Option<PathBuf>, retry_limit: Duration) -> Loaded {
     let progress = Progress::new(ProgressStyle::None, &inputs);
     let plan = LoadPlan {
         inputs,
         url: running.url.clone(),
         connections: 8,
-        patience: Patience(patience),
+        retry_limit: RetryLimit(retry_limit),
         refused,
         lines_max: None,
     };
@@ -149,7 +149,7 @@ async fn a_line_that_overtook_what_it_refers_to_is_not_refused() {
     bodies.extend((1..40).map(|n| format!("{{\"n\":{n},\"needs\":{}}}", n - 1)));
     let loaded = run(&running, vec![files.write("a.jsonl", lines(bodies).as_bytes())], None, TIMEOUT).await;
     assert_eq!((loaded.account.created, loaded.account.refused()), (40, 0), "{}", loaded.account);
-    assert!(loaded.account.put_off > 0, "the script makes lines overtake each other");
+    assert!(loaded.account.postponed > 0, "the script makes lines overtake each other");
     assert!(loaded.is_complete());
 }
 

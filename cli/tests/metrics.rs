@@ -61,7 +61,7 @@ impl Recorder for Descriptions {
 /// Returns the table row of each metric that the binary describes, by name.
 fn described() -> BTreeMap<String, String> {
     let descriptions = Descriptions::default();
-    with_local_recorder(&descriptions, millstream_cli::up::describe_metrics);
+    with_local_recorder(&descriptions, millstream_cli::telemetry::describe_metrics);
     descriptions.0.into_inner().expect("not poisoned")
 }
 
@@ -101,7 +101,7 @@ fn every_metric_that_the_code_names_is_described() {
     assert_eq!(
         named_in_code(),
         described,
-        "up::recorder::describe must describe exactly the metrics that the code names"
+        "telemetry::recorder::describe must describe exactly the metrics that the code names"
     );
 }
 

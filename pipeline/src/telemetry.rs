@@ -48,7 +48,7 @@ pub struct MetricSpec {
 }
 
 impl MetricSpec {
-    /// Returns the metric's row in the table of `docs/operating.md`.
+    /// Returns the metric's row in the table of `docs/reference/metrics.md`.
     #[must_use]
     pub fn table_row(&self) -> String {
         format!("| `{}` | {} | {} | {} |", self.name, self.kind, self.unit, self.help)

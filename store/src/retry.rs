@@ -7,16 +7,10 @@ use std::time::Duration;
 
 use crate::error::{ErrorKind, StoreError};
 
-/// Counter: attempts repeated, by `operation` and `reason`.
-pub const RETRIES: &str = "millstream_store_retries_total";
-/// Counter: operations given up after their last retry, by `operation` and `reason`.
-pub const EXHAUSTED: &str = "millstream_store_retries_exhausted_total";
-
-/// Describes the counters to the installed recorder.
-pub fn describe() {
-    use metrics::{Unit, describe_counter};
-    describe_counter!(RETRIES, Unit::Count, "Transactions done again, by operation and reason");
-    describe_counter!(EXHAUSTED, Unit::Count, "Operations given up after their last attempt, by operation and reason");
+millstream_pipeline::metric_table! {
+    RETRIES: &str = "millstream_store_retries_total", Counter, Count, "Transactions repeated, by operation and reason";
+    EXHAUSTED: &str = "millstream_store_retries_exhausted_total", Counter, Count,
+        "Operations given up after their last attempt, by operation and reason";
 }
 
 /// An error that states whether the operation may be repeated.

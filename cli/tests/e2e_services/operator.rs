@@ -125,7 +125,7 @@ impl Operator {
         let dry = self.command(0, &["replay", "--document", &one, "--dry-run"]).await;
         assert!(dry.ends_with("would be replayed: 1\n"), "{dry}");
         let replayed = self.command(0, &["replay", "--resource", &self.students, "--to=opensearch"]).await;
-        assert!(replayed.contains("entries are owed again"), "{replayed}");
+        assert!(replayed.contains("entries enqueued"), "{replayed}");
         self.command(0, &["replay", "--since=1h", "--to=kafka", "--per-s=5000"]).await;
         self.command(2, &["replay", "--outbox=9..1"]).await;
         self.command(0, &["replay", "--cancel"]).await;
