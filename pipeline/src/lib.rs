@@ -9,7 +9,7 @@
 //!   queue per sink.
 //! * [`sink::Sink`] receives documents, guarded by their versions.
 //! * [`binding::Binding`] names the database that a queue or a copy belongs to.
-//! * [`clock::Clock`] and [`Backoff`] put time and delays under the control of tests.
+//! * [`clock::Clock`] and [`Backoff`] keep time and delays under the control of tests.
 
 mod backoff;
 pub mod binding;
