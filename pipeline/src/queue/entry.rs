@@ -164,8 +164,8 @@ impl Entry {
         Outcome { fate, delivery }
     }
 
-    /// Keeps an entry to which work was added before it was settled. If the taken work is done, the entry's age becomes that
-    /// of the added work.
+    /// Keeps an entry to which work was added before it was settled. If the taken work is done, the entry's age becomes
+    /// that of the added work.
     fn keep(&mut self, settled: &Settled, added_at_ms: u64) -> QueueOutcome {
         self.work.not_before_ms = 0;
         if matches!(settled, Settled::Done | Settled::Deliver { .. }) {

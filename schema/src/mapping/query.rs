@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct QueryField {
     /// Name as the schema spells it.
     pub name: String,
-    /// Paths to compare. Empty if the schema names a path that does not exist: a query by the field is 400 "not supported".
+    /// Paths to compare. Empty if the schema names a path that does not exist: a query by the field is 400 "not
+    /// supported".
     pub paths: Vec<QueryPath>,
 }
 
