@@ -93,10 +93,9 @@ impl Corpus {
         let mut files = Vec::new();
         let mut directories = vec![self.root.clone()];
         while let Some(directory) = directories.pop() {
-            let failed = |error| panic!("cannot read {}: {error}", directory.display());
-            let entries = directory.read_dir().unwrap_or_else(failed);
+            let entries = directory.read_dir().unwrap_or_else(|error| unreadable(&directory, &error));
             for entry in entries {
-                let path = entry.unwrap_or_else(failed).path();
+                let path = entry.unwrap_or_else(|error| unreadable(&directory, &error)).path();
                 if path.is_dir() {
                     directories.push(path);
                 } else if path.file_name().and_then(|name| name.to_str()).is_some_and(&matches) {
@@ -107,6 +106,10 @@ impl Corpus {
         files.sort();
         files
     }
+}
+
+fn unreadable(directory: &Path, error: &io::Error) -> ! {
+    panic!("cannot read {}: {error}", directory.display())
 }
 
 /// Opens a file of documents, one JSON object per line, plain or gzip by its name.
