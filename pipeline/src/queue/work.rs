@@ -60,7 +60,7 @@ impl Work {
 
     /// Returns whether anything is pending.
     #[must_use]
-    pub const fn owes(&self) -> bool {
+    pub const fn is_pending(&self) -> bool {
         self.deleted || self.rebuild || self.cascade
     }
 

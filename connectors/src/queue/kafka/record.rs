@@ -112,7 +112,7 @@ fn unknown_format(format: Option<u8>) -> Unreadable {
 
 fn entry(document_id: i64, bytes: &[u8]) -> Result<Entry, Unreadable> {
     let entry = Entry::from_bytes(document_id, bytes).map_err(|_| Unreadable("it is damaged".to_owned()))?;
-    if entry.work.owes() { Ok(entry) } else { Err(Unreadable("nothing is owed by it".to_owned())) }
+    if entry.work.is_pending() { Ok(entry) } else { Err(Unreadable("nothing is owed by it".to_owned())) }
 }
 
 fn command(bytes: &[u8]) -> Result<Command, Unreadable> {

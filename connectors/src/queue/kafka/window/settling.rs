@@ -38,20 +38,20 @@ impl Window {
             return None;
         }
         let mut entry = slot.entry.take()?;
-        let outcome = entry.settle(taking, settled, now_ms, attempts_max);
+        let settlement = entry.settle(taking, settled, now_ms, attempts_max);
         (slot.phase, slot.write, slot.since) = (Phase::Settling(take), None, None);
         let added = taking.added_at_ms.is_some();
-        let mirror = slot.mirrored && !added || outcome.fate == QueueOutcome::Quarantined;
+        let mirror = slot.mirrored && !added || settlement.outcome == QueueOutcome::Quarantined;
         let mut settling = Settling {
             document_id,
-            fate: outcome.fate,
-            delivery: outcome.delivery,
+            fate: settlement.outcome,
+            delivery: settlement.delivery,
             carry: None,
             mirror,
             take,
             ended: None,
         };
-        match outcome.fate {
+        match settlement.outcome {
             QueueOutcome::Removed => settling.ended = Some(entry),
             // The records of what was added say all that is owed.
             QueueOutcome::Kept if added => slot.entry = Some(entry),
