@@ -44,7 +44,7 @@ pub enum ColumnType {
     Descriptor,
 }
 
-/// A value column (key columns are not listed: see [`TablePlan::key_columns`]).
+/// A value column (key columns are not listed: see [`TablePlan::key_columns`](super::TablePlan::key_columns)).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ColumnPlan {
     /// Final name, unquoted.

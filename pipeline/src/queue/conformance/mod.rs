@@ -1,5 +1,5 @@
-//! The suite that every [`WorkQueue`](super::WorkQueue) passes, and every lane. A test calls [`run`] with a [`QueueFixture`]
-//! of its implementation; further promises of lanes are in [`lanes`].
+//! The suite that every [`WorkQueue`](super::WorkQueue) passes, and every lane. A test calls [`run`] with a
+//! [`QueueFixture`] of its implementation; further promises of lanes are in [`lanes`].
 
 mod bench;
 mod cases;
