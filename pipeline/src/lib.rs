@@ -2,11 +2,9 @@
 //!
 //! The crate holds traits, their value types, in-memory implementations and the conformance suites that every
 //! implementation passes. It has no database driver, Kafka client, storage engine or search engine among its
-//! dependencies; implementations live in `millstream-connectors`, and `millstream-projector` uses them through the
-//! traits.
+//! dependencies; implementations live in `millstream-connectors`, and `millstream-projector` uses them through the traits.
 //!
-//! * [`source::ChangeSource`] delivers change records ([`Change`]) in commit order, at least once, from a [`Position`]
-//!   on.
+//! * [`source::ChangeSource`] delivers change records ([`Change`]) in commit order, at least once, from a [`Position`] on.
 //! * [`queue::WorkQueue`] holds at most one entry per document until the entry is settled; [`queue::Lanes`] adds one
 //!   queue per sink.
 //! * [`sink::Sink`] receives documents, guarded by their versions.
