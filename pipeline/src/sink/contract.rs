@@ -76,9 +76,9 @@ pub struct Limits {
     pub batch_bytes_max: usize,
     /// `put` calls in flight at the same time.
     pub in_flight_max: usize,
-    /// How long a request without a response may still be carried out.
+    /// The time for which a request without a response may still be carried out.
     pub request_life_max: Duration,
-    /// How long the sink remembers the version of a deleted document.
+    /// The time for which the sink remembers the version of a deleted document.
     pub delete_memory: Duration,
     /// The sink itself compares the version of a `put` with the one that it holds. A log cannot: one writer, which
     /// fences its predecessor, writes each document's versions in order.
