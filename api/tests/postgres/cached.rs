@@ -1,9 +1,9 @@
 //! Answers out of the cache and answers composed from the tables are the same bytes, and never old ones (FRESH).
 
 use crate::site::Site;
-use millstream_store::table::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
 use millstream_store::compose::compose_documents;
 use millstream_store::load::{Caches, heads_after};
+use millstream_store::table::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
 use tokio_postgres::IsolationLevel;
 
 /// Stores every document in the cache, as the projector would.
