@@ -17,10 +17,7 @@ fn resident_kib() -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_transaction_takes_no_memory_to_speak_of() {
     let database = World::fixtures().database().await;
-    let options = database.options();
-    let password = String::from_utf8_lossy(options.password().unwrap_or_default()).into_owned();
-    let host = options.host().to_string();
-    let options = LogicalOptions::new(host, options.port(), options.user(), password, options.dbname(), "memory");
+    let options = LogicalOptions::new(database.options(), "memory");
     let origin = ensure_slot(&options).await.expect("a slot").position;
     let sql = format!(
         r#"INSERT INTO "dms"."Outbox" ("DocumentId", "DocumentUuid", "ResourceKeyId", "Kind", "ContentVersion")

@@ -95,10 +95,8 @@ pub(crate) fn source_options(bootstrap_servers: &str, topic: &str, form: RecordF
 }
 
 pub(crate) fn logical_options(database: &TestDatabase) -> LogicalOptions {
-    let options = database.options();
-    let password = String::from_utf8_lossy(options.password().unwrap_or_default()).into_owned();
-    let (host, slot) = (options.host().to_string(), format!("slot_{}", options.dbname()));
-    let options = LogicalOptions::new(host, options.port(), options.user(), password, options.dbname(), slot);
+    let slot = format!("slot_{}", database.options().dbname());
+    let options = LogicalOptions::new(database.options(), slot);
     LogicalOptions { status_interval: Duration::from_millis(100), heartbeat_interval: None, ..options }
 }
 

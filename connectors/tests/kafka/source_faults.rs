@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use millstream_connectors::source::topic::{
     ChangeTopicError, ChangeTopicOptions, ChangeTopicWriter, KafkaSource, KafkaSourceOptions, RecordForm, TopicEnd,
-    begin_anew,
+    start_at_end,
 };
 use millstream_pipeline::source::{SourceError, SourceStatus};
 use millstream_pipeline::{Change, ChangeKind, Position};
@@ -215,7 +215,7 @@ async fn a_topic_that_does_not_exist_yet_is_waited_for() {
     let servers = KafkaBroker::shared().await.bootstrap_servers();
     let (topic, producer) = (new_topic(), producer(&servers));
     let options = source_options(&servers, &topic, RecordForm::DebeziumEnvelope);
-    let origin = begin_anew(&options).await.expect("a bookmark");
+    let origin = start_at_end(&options).await.expect("a bookmark");
     assert_eq!(origin, Position::ZERO, "a topic that does not exist yet is empty");
     let mut reader = consumer(options, origin);
     read_in_vain(&mut reader, "it to say what is missing", |status| {
@@ -237,7 +237,7 @@ async fn a_topic_that_does_not_exist_yet_is_waited_for() {
 async fn who_begins_anew_gets_what_comes_from_then_on() {
     let topic = Topic::new(2).await;
     topic.writer.write(&changes(30, 1)).await.expect("written");
-    let origin = begin_anew(&topic.options()).await.expect("a bookmark");
+    let origin = start_at_end(&topic.options()).await.expect("a bookmark");
     assert_eq!(origin, Position::before(30));
     topic.writer.write(&changes(30, 2)).await.expect("written");
     let mut reader = topic.read(origin);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use millstream_connectors::source::poll::{AsClient, Connections, PollOptions, PollSource};
+use millstream_connectors::source::poll::{PollOptions, PollSource};
 use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, ensure_slot};
 use millstream_outbox::retention::ensure_polling_index;
 use millstream_pipeline::Position;
@@ -97,8 +97,7 @@ impl SourceBed for Bed {
                     idle_interval: Duration::from_millis(50),
                     batch_max: self.batch_max,
                 };
-                let connections = Sessions(self.database.options().clone());
-                Box::new(PollSource::new(connections, options, stored, None))
+                Box::new(PollSource::new(self.database.options().clone(), options, stored, None))
             }
         }
     }
@@ -121,35 +120,10 @@ impl SourceBed for Bed {
 }
 
 pub(crate) fn logical_options(options: &ConnectOptions, slot: &str) -> LogicalOptions {
-    let password = options.password().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
-    let host = options.host().to_string();
-    let options = LogicalOptions::new(host, options.port(), options.user(), password, options.dbname(), slot);
     LogicalOptions {
         status_interval: Duration::from_millis(100),
         idle_interval: Duration::from_millis(50),
         heartbeat_interval: None,
-        ..options
-    }
-}
-
-/// A connection for each request, as a pool without a pool.
-pub(crate) struct Sessions(pub(crate) ConnectOptions);
-
-struct Connection(Session);
-
-impl AsClient for Connection {
-    fn client(&self) -> &Client {
-        &self.0
-    }
-}
-
-impl Connections for Sessions {
-    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn AsClient>, String>> {
-        async move {
-            let session = Session::open(&self.0).await.map_err(|error| error.to_string())?;
-            let connection: Box<dyn AsClient> = Box::new(Connection(session));
-            Ok(connection)
-        }
-        .boxed()
+        ..LogicalOptions::new(options, slot)
     }
 }

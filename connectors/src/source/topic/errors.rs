@@ -1,37 +1,28 @@
-//! What an error of Kafka means for the source: one table, and nobody else decides.
+//! Classification of Kafka errors for the source.
 
 use millstream_pipeline::source::SourceError;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use crate::kafka::errors::describe;
+use crate::source::failure::SourceFailure;
 
-/// What to do after an error.
-#[derive(Debug)]
-pub(super) enum Verdict {
-    /// Trying again may help.
-    Retry(String),
-    /// Somebody has to act.
-    Stop(SourceError),
-}
-
-/// The table. What it does not name is tried again: it shows in the status, and nothing is lost by waiting.
-pub(super) fn judge(what: &str, error: &KafkaError) -> Verdict {
-    let refused = |detail: String| Verdict::Stop(SourceError::Refused { what: what.to_owned(), detail });
+/// Classifies an error while doing `what`. Unlisted errors are retried: the status shows them, and waiting loses nothing.
+pub(super) fn classify(what: &str, error: &KafkaError) -> SourceFailure {
+    let refused = |detail: String| SourceFailure::Stop(SourceError::Refused { what: what.to_owned(), detail });
     match error.rdkafka_error_code() {
-        Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Verdict::Stop(SourceError::Lost {
+        Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => SourceFailure::Stop(SourceError::Lost {
             what: what.to_owned(),
-            detail:
-                "the topic does not have the next records any more: its retention has deleted them, or it was made \
-                     anew. Compare all documents, and give the topic a longer retention"
-                    .to_owned(),
+            detail: "the topic no longer has the next records: its retention has deleted them, or it was recreated. \
+                     Compare all documents, and give the topic a longer retention"
+                .to_owned(),
         }),
         Some(code) if is_refusal(code) => refused(describe(error)),
-        // Without a code it is what the client was told.
+        // Errors without a code are about the client's configuration.
         None if matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_)) => {
             refused(describe(error))
         }
-        _ => Verdict::Retry(format!("{what}: {}", describe(error))),
+        _ => SourceFailure::Retry(format!("{what}: {}", describe(error))),
     }
 }
 
@@ -55,11 +46,11 @@ mod tests {
 
     #[test]
     fn the_table() {
-        let verdict = |code| match judge("reading topic t", &KafkaError::MessageConsumption(code)) {
-            Verdict::Retry(_) => "retry",
-            Verdict::Stop(SourceError::Lost { .. }) => "lost",
-            Verdict::Stop(SourceError::Refused { .. }) => "refused",
-            Verdict::Stop(_) => "something else",
+        let class = |code| match classify("reading topic t", &KafkaError::MessageConsumption(code)) {
+            SourceFailure::Retry(_) => "retry",
+            SourceFailure::Stop(SourceError::Lost { .. }) => "lost",
+            SourceFailure::Stop(SourceError::Refused { .. }) => "refused",
+            SourceFailure::Stop(_) => "something else",
         };
         for (code, expected) in [
             (Code::AllBrokersDown, "retry"),
@@ -73,7 +64,7 @@ mod tests {
             (Code::TopicAuthorizationFailed, "refused"),
             (Code::GroupAuthorizationFailed, "refused"),
         ] {
-            assert_eq!(verdict(code), expected, "{code:?}");
+            assert_eq!(class(code), expected, "{code:?}");
         }
     }
 }
