@@ -119,7 +119,7 @@ async fn a_writer_that_lost_a_producer_but_not_the_topic_goes_on() {
 async fn a_mark_that_the_broker_forgot_is_renewed_by_what_is_written_and_by_rest() {
     let servers = KafkaBroker::shared().await.bootstrap_servers();
     let topic = new_topic_name();
-    let sink = open(KafkaOptions { mark_every: Duration::ZERO, ..options(&servers, &topic) }).await;
+    let sink = open(KafkaOptions { fence_interval: Duration::ZERO, ..options(&servers, &topic) }).await;
     let marked = mark(&servers, &topic);
     assert!(!marked.is_empty());
     forget(&servers, &topic).await;
