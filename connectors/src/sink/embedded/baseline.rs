@@ -1,9 +1,9 @@
-//! What documents are in the index, without the sink around it.
+//! The index entries of documents without the sink around them: the baseline of benchmarks.
 //!
-//! For measuring: a bare writer of tantivy that adds these entries does the least that any sink with this index has to do.
+//! A plain tantivy writer that adds these entries does the minimum work of any sink with this index.
 
-use super::encoding::Keys;
-use super::entry::block;
+use super::encoding::ModelKeys;
+use super::entry::{EntryError, document_block};
 use super::layout::Layout;
 use millstream_pipeline::sink::{Content, Delivery};
 use millstream_search::SearchModel;
@@ -11,39 +11,36 @@ use std::sync::Arc;
 use tantivy::TantivyDocument;
 use tantivy::schema::Schema;
 
-/// Makes the entries that the embedded index holds of documents.
+/// Creates the entries of documents in the embedded index.
 #[derive(Debug)]
-pub struct BareEntries {
+pub struct BaselineEntries {
     model: Arc<SearchModel>,
-    keys: Keys,
+    keys: ModelKeys,
     layout: Layout,
     schema: Schema,
 }
 
-impl BareEntries {
-    /// For the types of a schema.
+impl BaselineEntries {
+    /// Creates the encoder for the resources of a schema.
     #[must_use]
     pub fn new(model: Arc<SearchModel>) -> Self {
         let (schema, layout) = Layout::new();
-        Self { keys: Keys::of(&model), model, layout, schema }
+        Self { keys: ModelKeys::of(&model), model, layout, schema }
     }
 
-    /// The fields of an index that takes them.
+    /// Returns the fields of an index that takes the entries.
     #[must_use]
     pub fn schema(&self) -> Schema {
         self.schema.clone()
     }
 
-    /// The entries of one document, which have to stay together; none of a delete.
+    /// Encodes one document into entries that must stay together; none for a delete.
     ///
     /// # Errors
-    /// In words, when the schema has no such type or the body is no JSON.
-    pub fn of(&self, delivery: &Delivery) -> Result<Vec<TantivyDocument>, String> {
+    /// The schema has no such resource, or the body is not JSON.
+    pub fn of(&self, delivery: &Delivery) -> Result<Vec<TantivyDocument>, EntryError> {
         let Delivery { key, version, content, .. } = delivery;
         let Content::Document(body) = content else { return Ok(Vec::new()) };
-        let resource = self.model.by_key(key.resource_key);
-        let resource = resource.ok_or_else(|| format!("the schema has no type with the key {}", key.resource_key))?;
-        block(&self.layout, &self.keys, resource, key.uuid, *version, body)
-            .map_err(|error| format!("the body is no JSON: {error}"))
+        document_block(&self.layout, &self.keys, &self.model, key, *version, body)
     }
 }
