@@ -1,8 +1,7 @@
-//! Requests and what came of them.
+//! HTTP requests and their responses.
 //!
-//! The official client makes every request but the bulk. Of an answer that breaks off it hands out nothing, and the part
-//! of a bulk's answer that did arrive says which documents are delivered: so that one request is made with the HTTP client
-//! below it, which hands out what it has.
+//! The official client sends every request except bulks. It discards a response that breaks off, but the received part of a bulk
+//! response shows which documents are delivered. So bulks use the HTTP client below it, which returns the received part.
 
 use std::error::Error as _;
 use std::future::Future;
@@ -17,62 +16,62 @@ use opensearch::http::response::Response;
 use opensearch::http::transport::{SingleNodeConnectionPool, TransportBuilder};
 use reqwest::Url;
 
-use super::options::{OpenSearchOptions, OptionsError};
+use super::options::{OpenSearchOptions, OpenSearchOptionsError};
 
-/// More than the answer to the largest bulk can have: 1,000 items, each with a long reason.
-const BULK_ANSWER_BYTES_MAX: usize = 64 << 20;
-/// How much of an answer goes into a message.
+/// Limit of a bulk response: above the largest possible one, 1,000 items with long reasons.
+const BULK_RESPONSE_BYTES_MAX: usize = 64 << 20;
+/// Length of excerpts from responses in messages.
 const EXCERPT_BYTES: usize = 400;
-/// What a bulk's answer says of each item; nothing else is needed of it.
+/// The fields of a bulk response that the sink reads.
 const BULK_FIELDS: &str = "items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason";
 
 /// A client of one cluster.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(super) struct ClusterClient {
     pub(super) api: OpenSearch,
     http: reqwest::Client,
     bulk_url: Url,
     user: Option<(String, String)>,
 }
 
-/// A whole answer, whatever it says.
+/// A complete response, of any status.
 #[derive(Debug, Clone)]
-pub(super) struct Answer {
+pub(super) struct ApiResponse {
     pub(super) status: u16,
     pub(super) body: Bytes,
 }
 
-/// As much of an answer as came.
+/// The received part of a bulk response.
 #[derive(Debug, Clone)]
-pub(super) struct BulkAnswer {
+pub(super) struct BulkResponse {
     pub(super) status: u16,
     pub(super) body: Bytes,
-    /// Why it broke off, if it did.
-    pub(super) cut: Option<String>,
-    /// When to come back, as the server put it.
+    /// The reason if it broke off.
+    pub(super) truncated: Option<String>,
+    /// The server's `Retry-After` header.
     pub(super) retry_after: Option<String>,
 }
 
-/// Why there is no answer.
+/// A request without a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NoAnswer {
-    /// Nothing was sent.
+pub(super) enum RequestError {
+    /// The request was not sent.
     Unreachable(String),
-    /// It was sent, or may have been.
+    /// The request was sent, or may have been.
     Lost(String),
 }
 
-impl NoAnswer {
+impl RequestError {
     pub(super) fn reason(self) -> String {
         let (Self::Unreachable(reason) | Self::Lost(reason)) = self;
         reason
     }
 }
 
-impl Client {
-    pub(super) fn new(options: &OpenSearchOptions) -> Result<Self, OptionsError> {
+impl ClusterClient {
+    pub(super) fn new(options: &OpenSearchOptions) -> Result<Self, OpenSearchOptionsError> {
         let url = options.check()?;
-        let fault = |what: String| OptionsError { faults: vec![what] };
+        let fault = |what: String| OpenSearchOptionsError { faults: vec![what] };
         let is_plain = url.scheme() == "http";
         let mut bulk_url = url.clone();
         if let Ok(mut path) = bulk_url.path_segments_mut() {
@@ -84,11 +83,12 @@ impl Client {
             .append_pair("require_alias", "true")
             .append_pair("timeout", &format!("{timeout_ms}ms"))
             .append_pair("filter_path", BULK_FIELDS);
-        let unusable = |error: &dyn std::error::Error| fault(format!("no client can be made: {}", innermost(error)));
+        let unusable =
+            |error: &dyn std::error::Error| fault(format!("the client cannot be created: {}", innermost(error)));
         let http = bulk_client(options, is_plain).map_err(|error| unusable(&error))?;
         let mut transport = TransportBuilder::new(SingleNodeConnectionPool::new(url))
             .timeout(options.answer_timeout)
-            // The way is short, and the node has better things to do.
+            // No compression: the network is close, and it costs CPU on the node.
             .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             .disable_proxy();
         if let Some((user, password)) = &options.user {
@@ -106,50 +106,50 @@ impl Client {
         Ok(Self { api: OpenSearch::new(transport), http, bulk_url, user: options.user.clone() })
     }
 
-    /// Reads the whole answer to a request of the official client.
+    /// Sends a request of the official client and reads the complete response.
     pub(super) async fn read(
         &self,
         request: impl Future<Output = Result<Response, opensearch::Error>>,
-    ) -> Result<Answer, NoAnswer> {
-        let response = request.await.map_err(|error| no_answer(&error))?;
+    ) -> Result<ApiResponse, RequestError> {
+        let response = request.await.map_err(|error| request_error(&error))?;
         let status = response.status_code().as_u16();
-        let body = response.bytes().await.map_err(|error| NoAnswer::Lost(words(&error)))?;
-        Ok(Answer { status, body })
+        let body = response.bytes().await.map_err(|error| RequestError::Lost(describe_error(&error)))?;
+        Ok(ApiResponse { status, body })
     }
 
-    /// Sends a bulk and reads as much of the answer as comes.
-    pub(super) async fn bulk(&self, lines: Bytes) -> Result<BulkAnswer, NoAnswer> {
+    /// Sends a bulk and reads the response as far as it arrives.
+    pub(super) async fn bulk(&self, lines: Bytes) -> Result<BulkResponse, RequestError> {
         let request = self.http.post(self.bulk_url.clone()).header("content-type", "application/x-ndjson").body(lines);
         let request = match &self.user {
             Some((user, password)) => request.basic_auth(user, Some(password)),
             None => request,
         };
-        let mut response = request.send().await.map_err(|error| plain_no_answer(&error))?;
+        let mut response = request.send().await.map_err(|error| http_error(&error))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get("retry-after");
         let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let mut body = BytesMut::new();
-        let cut = loop {
+        let truncated = loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > BULK_ANSWER_BYTES_MAX => {
-                    break Some(format!("the answer has more than {BULK_ANSWER_BYTES_MAX} bytes"));
+                Ok(Some(chunk)) if body.len() + chunk.len() > BULK_RESPONSE_BYTES_MAX => {
+                    break Some(format!("the response has more than {BULK_RESPONSE_BYTES_MAX} bytes"));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break None,
-                Err(error) => break Some(words(&error)),
+                Err(error) => break Some(describe_error(&error)),
             }
         };
-        Ok(BulkAnswer { status, body: body.freeze(), cut, retry_after })
+        Ok(BulkResponse { status, body: body.freeze(), truncated, retry_after })
     }
 }
 
-/// `is_plain`: without TLS. There is no certificate to be checked then, and nothing to check it by is looked for: a machine
-/// without any certificates could not even speak plain HTTP otherwise.
+/// Builds the HTTP client of bulks. Without TLS (`is_plain`) it disables certificate checks, so that it does not load root
+/// certificates: on a machine without any, even plain HTTP would fail.
 fn bulk_client(options: &OpenSearchOptions, is_plain: bool) -> Result<reqwest::Client, reqwest::Error> {
     let mut builder = reqwest::Client::builder()
         .timeout(options.answer_timeout)
         .connect_timeout(options.answer_timeout.min(Duration::from_secs(10)))
-        // A bulk that is led elsewhere is nobody's any more.
+        // A redirected bulk would leave the configured cluster.
         .redirect(reqwest::redirect::Policy::none())
         .no_gzip()
         .no_proxy();
@@ -166,59 +166,70 @@ fn bulk_client(options: &OpenSearchOptions, is_plain: bool) -> Result<reqwest::C
     builder.build()
 }
 
-fn no_answer(error: &opensearch::Error) -> NoAnswer {
+fn request_error(error: &opensearch::Error) -> RequestError {
     match error.source().and_then(|source| source.downcast_ref::<reqwest::Error>()) {
-        Some(error) => plain_no_answer(error),
-        None => NoAnswer::Lost(words(error)),
+        Some(error) => http_error(error),
+        None => RequestError::Lost(describe_error(error)),
     }
 }
 
-fn plain_no_answer(error: &reqwest::Error) -> NoAnswer {
+fn http_error(error: &reqwest::Error) -> RequestError {
     if error.is_connect() || error.is_builder() {
-        NoAnswer::Unreachable(words(error))
+        RequestError::Unreachable(describe_error(error))
     } else {
-        NoAnswer::Lost(words(error))
+        RequestError::Lost(describe_error(error))
     }
 }
 
-/// What went wrong at the bottom of it.
+/// Returns the message of the innermost cause.
 fn innermost(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
+    let mut message = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        words = error.to_string();
+        message = error.to_string();
         source = error.source();
     }
-    words
+    message
 }
 
-/// The innermost causes. The outer ones repeat the address, and say only that a request failed.
-fn words(error: &(dyn std::error::Error + 'static)) -> String {
+/// Returns the two innermost causes. The outer ones only repeat the address and that a request failed.
+fn describe_error(error: &(dyn std::error::Error + 'static)) -> String {
     let chain: Vec<_> = std::iter::successors(Some(error), |&error| error.source()).collect();
     if chain.iter().any(|error| error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout)) {
-        return "no answer came in time".to_owned();
+        return "no response in time".to_owned();
     }
     let causes: Vec<String> = chain.iter().rev().take(2).rev().map(ToString::to_string).collect();
     causes.join(": ")
 }
 
-impl Answer {
+impl ApiResponse {
     pub(super) fn is_ok(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// What the server said went wrong.
-    pub(super) fn complaint(&self) -> String {
-        complaint(self.status, &self.body)
+    /// Returns the server's error message.
+    pub(super) fn error_summary(&self) -> String {
+        error_summary(self.status, &self.body)
     }
 
     pub(super) fn text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(&self.body)
     }
 
-    /// Whether this is the type of the error.
+    /// Returns whether the error has this type.
     pub(super) fn is_error(&self, kind: &str) -> bool {
         read_error(&self.body).is_some_and(|error| error.kind.as_deref() == Some(kind))
+    }
+}
+
+/// A response whose content cannot be interpreted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct InvalidResponse(pub(super) String);
+
+impl From<String> for InvalidResponse {
+    fn from(reason: String) -> Self {
+        Self(reason)
     }
 }
 
@@ -248,8 +259,8 @@ fn read_error(body: &[u8]) -> Option<ErrorDetail> {
     }
 }
 
-/// A status and its reason in words.
-pub(super) fn complaint(status: u16, body: &[u8]) -> String {
+/// Returns the status and the reason of an error response.
+pub(super) fn error_summary(status: u16, body: &[u8]) -> String {
     let reason = read_error(body).and_then(|error| match (error.kind, error.reason) {
         (Some(kind), Some(reason)) => Some(format!("{kind}: {reason}")),
         (kind, reason) => kind.or(reason),
@@ -258,7 +269,7 @@ pub(super) fn complaint(status: u16, body: &[u8]) -> String {
     format!("status {status}, {}", excerpt(&reason))
 }
 
-/// The beginning of a text that may be long.
+/// Returns the beginning of a long text.
 pub(super) fn excerpt(text: &str) -> &str {
     &text[..text.floor_char_boundary(EXCERPT_BYTES)]
 }

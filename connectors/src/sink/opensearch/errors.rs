@@ -1,45 +1,77 @@
-//! What an answer of the node means for a delivery: two tables, and nobody else decides.
+//! Classification of OpenSearch's errors: one table for items of a bulk, one for bulks, one for all other requests.
 
 use millstream_pipeline::sink::{Outcome, RetryCause};
 
-use super::client::{BulkAnswer, complaint, excerpt};
-use super::items::Item;
+use super::client::{BulkResponse, error_summary, excerpt};
+use super::items::BulkItem;
 
-/// What one item's answer means.
+/// Error type: an index does not exist.
+pub(super) const INDEX_NOT_FOUND: &str = "index_not_found_exception";
+/// Error type: an index exists already.
+pub(super) const ALREADY_EXISTS: &str = "resource_already_exists_exception";
+/// Error type: a search failed on shards.
+pub(super) const SEARCH_FAILED: &str = "search_phase_execution_exception";
+/// Error types of an alias update whose condition does not hold.
+pub(super) const UNMET_CONDITION: [&str; 2] = ["aliases_not_found_exception", INDEX_NOT_FOUND];
+
+/// The class of one item's result.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It is the delivery's own.
-    Answered(Outcome),
-    /// There is no index for its type yet: to be made, and put again.
+pub(super) enum ItemStatus {
+    /// The outcome of the delivery.
+    Final(Outcome),
+    /// The index of its resource does not exist yet: create it and send the item again.
     NoIndex,
 }
 
-/// What the answer to the whole request means.
+/// The class of a bulk response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Whole {
-    /// Each item has its own.
+pub(super) enum BulkStatus {
+    /// Each item has its own result.
     ByItem,
-    /// The request could not be read or is too large: each half may fare better, and one alone is refused.
+    /// The request is malformed or too large: send it again in halves; a single document is rejected.
     Refused(String),
-    /// The same for all.
+    /// The same outcome for all items.
     All(Outcome),
 }
 
-/// The table for items. What is nobody's fault counts no attempt; what it does not name is taken for the document's.
-pub(super) fn item(item: &Item) -> Verdict {
+/// The class of an unsuccessful response to any other request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// A retry may succeed.
+    Transient,
+    /// The credentials are wrong.
+    Unauthenticated,
+    /// The user lacks a privilege.
+    Forbidden,
+    /// An operator has to act.
+    Permanent,
+}
+
+/// Classifies the status of an unsuccessful response.
+pub(super) fn classify_refusal(status: u16) -> Refusal {
+    match status {
+        408 | 429 | 500..=599 => Refusal::Transient,
+        401 => Refusal::Unauthenticated,
+        403 => Refusal::Forbidden,
+        _ => Refusal::Permanent,
+    }
+}
+
+/// Classifies an item. Failures of the cluster count no attempt; unlisted ones are attributed to the document.
+pub(super) fn classify_item(item: &BulkItem) -> ItemStatus {
     let kind = item.error.as_ref().map(|error| error.kind.as_str());
     let reason = || {
-        let words = item.error.as_ref().map_or_else(String::new, |error| format!(", {}", error.words()));
-        excerpt(&format!("status {}{words}", item.status)).to_owned()
+        let message = item.error.as_ref().map_or_else(String::new, |error| format!(", {}", error.message()));
+        excerpt(&format!("status {}{message}", item.status)).to_owned()
     };
-    Verdict::Answered(match (item.status, kind) {
+    ItemStatus::Final(match (item.status, kind) {
         (200..=299, _) => Outcome::Done,
-        // A delete of what was not there; its version is kept all the same.
+        // A delete of a missing document; the node still keeps its version.
         (404, None) => Outcome::Done,
-        (404, Some("index_not_found_exception")) => return Verdict::NoIndex,
+        (404, Some(INDEX_NOT_FOUND)) => return ItemStatus::NoIndex,
         (409, _) => Outcome::Superseded,
         (429 | 503, _) => Outcome::retry(RetryCause::Throttled, reason()),
-        // We may not write, or nobody may: an index that is blocked because the disk is full, for instance.
+        // Writes are forbidden for this user or for all users, for example because the disk is full.
         (401 | 403, _) => Outcome::retry(RetryCause::Unavailable, reason()),
         (404 | 408, _) => Outcome::retry(RetryCause::Failed, reason()),
         (400..=499, _) => Outcome::Rejected { reason: reason() },
@@ -47,19 +79,19 @@ pub(super) fn item(item: &Item) -> Verdict {
     })
 }
 
-/// The table for requests.
-pub(super) fn whole(answer: &BulkAnswer) -> Whole {
-    let reason = || match &answer.retry_after {
-        Some(later) => format!("{} (to be tried again after {later})", complaint(answer.status, &answer.body)),
-        None => complaint(answer.status, &answer.body),
+/// Classifies a bulk response.
+pub(super) fn classify_bulk(response: &BulkResponse) -> BulkStatus {
+    let reason = || match &response.retry_after {
+        Some(later) => format!("{} (retry after {later})", error_summary(response.status, &response.body)),
+        None => error_summary(response.status, &response.body),
     };
-    match answer.status {
-        200..=299 => Whole::ByItem,
-        400 | 413 => Whole::Refused(reason()),
-        429 | 503 => Whole::All(Outcome::retry(RetryCause::Throttled, reason())),
-        // Between us and the node something may have given up on a request that the node carries out.
-        500..=599 => Whole::All(Outcome::retry(RetryCause::Unanswered, reason())),
-        _ => Whole::All(Outcome::retry(RetryCause::Unavailable, reason())),
+    match response.status {
+        200..=299 => BulkStatus::ByItem,
+        400 | 413 => BulkStatus::Refused(reason()),
+        429 | 503 => BulkStatus::All(Outcome::retry(RetryCause::Throttled, reason())),
+        // A proxy may have given up on a request that the node still carries out.
+        500..=599 => BulkStatus::All(Outcome::retry(RetryCause::Unanswered, reason())),
+        _ => BulkStatus::All(Outcome::retry(RetryCause::Unavailable, reason())),
     }
 }
 
@@ -75,22 +107,22 @@ mod tests {
         }
     }
 
-    fn judged(status: u16, kind: Option<&str>) -> Verdict {
+    fn class(status: u16, kind: Option<&str>) -> ItemStatus {
         let error = kind.map_or(String::new(), |kind| format!(",\"error\":{{\"type\":\"{kind}\",\"reason\":\"why\"}}"));
         let text = format!("{{\"items\":[{{\"index\":{{\"status\":{status}{error}}}}}]}}");
-        item(&super::super::items::read(text.as_bytes()).0[0])
+        classify_item(&super::super::items::read(text.as_bytes()).0[0])
     }
 
     #[test]
     fn items_are_judged_as_the_table_says() {
         for status in [200, 201] {
-            assert_eq!(judged(status, None), Verdict::Answered(Outcome::Done));
+            assert_eq!(class(status, None), ItemStatus::Final(Outcome::Done));
         }
-        assert_eq!(judged(404, None), Verdict::Answered(Outcome::Done));
-        assert_eq!(judged(404, Some("index_not_found_exception")), Verdict::NoIndex);
-        assert_eq!(judged(409, Some("version_conflict_engine_exception")), Verdict::Answered(Outcome::Superseded));
+        assert_eq!(class(404, None), ItemStatus::Final(Outcome::Done));
+        assert_eq!(class(404, Some(INDEX_NOT_FOUND)), ItemStatus::NoIndex);
+        assert_eq!(class(409, Some("version_conflict_engine_exception")), ItemStatus::Final(Outcome::Superseded));
         let refused = Outcome::Rejected { reason: "status 400, mapper_parsing_exception: why".to_owned() };
-        assert_eq!(judged(400, Some("mapper_parsing_exception")), Verdict::Answered(refused));
+        assert_eq!(class(400, Some("mapper_parsing_exception")), ItemStatus::Final(refused));
         for (status, expected) in [
             (429, RetryCause::Throttled),
             (503, RetryCause::Throttled),
@@ -98,21 +130,21 @@ mod tests {
             (500, RetryCause::Failed),
             (302, RetryCause::Failed),
         ] {
-            let Verdict::Answered(outcome) = judged(status, Some("x")) else { panic!("an answer") };
+            let ItemStatus::Final(outcome) = class(status, Some("x")) else { panic!("an outcome") };
             assert_eq!(cause(&outcome), Some(expected), "{status}");
         }
     }
 
     #[test]
     fn requests_are_judged_as_the_table_says() {
-        let answer = |status| BulkAnswer {
+        let response = |status| BulkResponse {
             status,
             body: Bytes::from_static(b"{\"error\":{\"type\":\"x\",\"reason\":\"why\"}}"),
-            cut: None,
+            truncated: None,
             retry_after: Some("7".to_owned()),
         };
-        assert_eq!(whole(&answer(200)), Whole::ByItem);
-        assert!(matches!(whole(&answer(413)), Whole::Refused(_)));
+        assert_eq!(classify_bulk(&response(200)), BulkStatus::ByItem);
+        assert!(matches!(classify_bulk(&response(413)), BulkStatus::Refused(_)));
         for (status, expected) in [
             (429, RetryCause::Throttled),
             (503, RetryCause::Throttled),
@@ -120,11 +152,11 @@ mod tests {
             (401, RetryCause::Unavailable),
             (302, RetryCause::Unavailable),
         ] {
-            let Whole::All(Outcome::Retry { cause, reason }) = whole(&answer(status)) else {
+            let BulkStatus::All(Outcome::Retry { cause, reason }) = classify_bulk(&response(status)) else {
                 panic!("the same for all")
             };
             assert_eq!(cause, expected, "{status}");
-            assert_eq!(reason, format!("status {status}, x: why (to be tried again after 7)"));
+            assert_eq!(reason, format!("status {status}, x: why (retry after 7)"));
         }
     }
 }
