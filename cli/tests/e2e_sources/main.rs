@@ -86,7 +86,7 @@ async fn who_reads_our_own_topic_may_start_before_who_fills_it() {
     let setup = place.setup("up", &flags);
     let up = Up::start(&setup).await;
     let school = School::found(&up.http, 1).await;
-    place.wait_told(&setup, "`millstream publish` makes it").await;
+    place.wait_told(&setup, "`millstream publish` creates it").await;
     let publisher = Up::start_as(&place.setup("publisher", &flags), &["publish"]).await;
     place.verify(&setup).await;
     place.assert_cached(&school).await;

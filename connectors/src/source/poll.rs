@@ -1,7 +1,8 @@
 //! Change records by polling `dms.Outbox`, for servers that do not grant replication.
 //!
-//! The source reads rows of transactions older than every running transaction, in the order of their transaction ids. So it
-//! never skips a row, however late its transaction commits. One long transaction holds back all later rows until it ends;
+//! The source reads rows of transactions older than every running transaction, in the order of their transaction ids.
+//! So it never skips a row, however late its transaction commits. One long transaction holds back all later rows until
+//! it ends;
 //! [`SourceStatus`] shows the distance. Positions are (transaction id, outbox id).
 //!
 //! The table needs the index that [`millstream_outbox::retention::ensure_polling_index`] creates.
@@ -52,8 +53,9 @@ pub struct PollSource {
 }
 
 impl PollSource {
-    /// Creates a source that continues after `stored`, the durable position of this process, on the server with `identity`.
-    /// Without an identity, the first server that responds is the right one. The source connects with the first call of
+    /// Creates a source that continues after `stored`, the durable position of this process, on the server with
+    /// `identity`. Without an identity, the first server that responds is the right one. The source connects with the
+    /// first call of
     /// [`ChangeSource::next`].
     pub fn new(
         database: ConnectOptions,

@@ -1,4 +1,4 @@
-//! What can be wrong with the connection of a polling source.
+//! Faults of the connection of a polling source.
 
 use std::time::Duration;
 

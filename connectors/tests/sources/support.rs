@@ -1,4 +1,4 @@
-//! A provisioned database and a source of either kind on it.
+//! A provisioned database with a source of either kind.
 
 use std::time::Duration;
 
@@ -15,20 +15,20 @@ use tokio_postgres::Client;
 
 pub(crate) use crate::source_suite::{Consumer, Order, PATIENCE, SourceBed, commit};
 
-/// Which source.
+/// The kind of source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Logical,
     Poll,
 }
 
-/// A database and a source of one kind on it.
+/// A database with a source of one kind.
 pub(crate) struct Bed {
     pub(crate) kind: Kind,
     pub(crate) database: TestDatabase,
     pub(crate) writer: Session,
     pub(crate) batch_max: usize,
-    /// Where the source begins that has seen nothing.
+    /// Position of a source that has read nothing.
     pub(crate) origin: Position,
 }
 
@@ -51,14 +51,14 @@ impl Bed {
         bed
     }
 
-    /// Options of the replication source, with intervals short enough for a test.
+    /// Options of the replication source with short intervals.
     pub(crate) fn logical_options(&self) -> LogicalOptions {
         let slot = format!("slot_{}", self.database.options().dbname());
         let options = logical_options(self.database.options(), &slot);
         LogicalOptions { batch_max: self.batch_max, ..options }
     }
 
-    /// Commits these documents' changes in one transaction.
+    /// Commits the changes of these documents in one transaction.
     pub(crate) async fn commit(&mut self, documents: impl IntoIterator<Item = i64>) {
         commit(self.writer.client_mut(), documents).await;
     }
@@ -102,7 +102,7 @@ impl SourceBed for Bed {
         }
     }
 
-    /// A neighbour writes.
+    /// Writes to a table outside the outbox.
     fn move_on(&mut self) -> BoxFuture<'_, Position> {
         let now = match self.kind {
             Kind::Logical => "SELECT pg_current_wal_insert_lsn()::text || ':0'",

@@ -1,7 +1,7 @@
 //! The configured change source: a factory for each kind.
 //!
-//! Every process of an installation has a factory, whether or not it follows the changes: the factory also knows the position
-//! that a copy has to reach to show everything committed.
+//! Every process of an installation has a factory, whether or not it follows the changes: the factory also knows the
+//! position that a copy has to reach to show everything committed.
 
 mod poll;
 mod slot;

@@ -49,7 +49,8 @@ impl SourceFactory for PollFactory {
         Box::pin(self.start(start))
     }
 
-    /// The horizon of running transactions: every committed transaction is below it once all that started earlier have ended.
+    /// The horizon of running transactions: every committed transaction is below it once all that started earlier have
+    /// ended.
     fn covering(&self, _: u64) -> BoxFuture<'_, Result<Option<Position>, SourceError>> {
         const ACTION: &str = "reading the end of committed transactions";
         Box::pin(async move {

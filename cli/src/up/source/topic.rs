@@ -1,7 +1,7 @@
 //! A topic of changes in Kafka: Millstream's own, or a Debezium connector's.
 //!
-//! Another process follows the slot and fills the topic. Only the slot knows how far the topic is filled: everything below the
-//! position that the slot's reader has confirmed is in the topic.
+//! Another process follows the slot and fills the topic. Only the slot knows how far the topic is filled: everything
+//! below the position that the slot's reader has confirmed is in the topic.
 
 use super::refused;
 use futures::future::BoxFuture;
@@ -38,7 +38,8 @@ impl TopicFactory {
         Ok(Self { database, slot: slot.to_owned(), options, end })
     }
 
-    /// Returns the position confirmed by the slot's reader, below which the topic is complete; `None` if there is no such slot.
+    /// Returns the position confirmed by the slot's reader, below which the topic is complete; `None` if there is no
+    /// such slot.
     async fn confirmed(&self) -> Result<Option<u64>, SourceError> {
         const ACTION: &str = "reading how far a topic of changes is filled";
         let client = self.database.get().await.map_err(refused(ACTION))?;
@@ -62,8 +63,8 @@ impl TopicFactory {
         let position = match start {
             Start::After { position, .. } => position,
             Start::Anew => {
-                // Changes that commit before the slot exists never reach our topic. A connector starts with a snapshot of
-                // the table.
+                // Changes that commit before the slot exists never reach our topic. A connector starts with a snapshot
+                // of the table.
                 if self.options.form == RecordForm::Millstream && self.confirmed().await?.is_none() {
                     return Err(self.no_slot());
                 }

@@ -1,7 +1,7 @@
 //! The collector of a search: one pass over the matches yields the page, the total and the facets.
 //!
-//! Within a segment, documents are compared by ordinals in the sorted dictionaries of their columns; only the values of the page
-//! are read. Memory is bounded by the page and by the distinct values of the facets.
+//! Within a segment, documents are compared by ordinals in the sorted dictionaries of their columns; only the values of
+//! the page are read. Memory is bounded by the page and by the distinct values of the facets.
 
 use super::encoding::{decode, encode};
 use super::layout::{ID, VERSION, column};
@@ -156,7 +156,8 @@ impl Collector for PageCollector {
     }
 }
 
-/// Returns the rank of a term in the dictionary of a column: odd for an existing term, even for the gap where it would be.
+/// Returns the rank of a term in the dictionary of a column: odd for an existing term, even for the gap where it would
+/// be.
 fn rank_of(column: &BytesColumn, term: &[u8]) -> tantivy::Result<u64> {
     let dictionary = column.dictionary();
     if let Some(ord) = dictionary.term_ord(term)? {

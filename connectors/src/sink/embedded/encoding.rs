@@ -1,7 +1,7 @@
 //! Encoding of resources, fields and values as terms and column entries, whose bytes have the order of the values.
 //!
-//! Resources and fields are identified by digests of their names and kinds, not by their numbers. Numbers change with the schema;
-//! with digests an older index still finds what it contains.
+//! Resources and fields are identified by digests of their names and kinds, not by their numbers. Numbers change with
+//! the schema; with digests an older index still finds what it contains.
 
 use millstream_schema::referential::lower_uri;
 use millstream_search::{

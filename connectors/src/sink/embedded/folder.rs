@@ -1,7 +1,8 @@
 //! The folder of all generations, and the pointer to the live one.
 //!
-//! `generations.json` names the live generation and the last number given. It is replaced atomically, so a crash leaves the old
-//! or the new version. A generation folder without a manifest is incomplete and is removed when the folder is opened.
+//! `generations.json` names the live generation and the last number given. It is replaced atomically, so a crash leaves
+//! the old or the new version. A generation folder without a manifest is incomplete and is removed when the folder is
+//! opened.
 
 use super::encoding::ModelKeys;
 use super::generation::{
@@ -70,8 +71,8 @@ pub(super) struct IndexFolder {
 /// The lock on the folder.
 struct FolderLock(File);
 
-/// Unlocks explicitly. Closing the file is not enough: a child process that another thread is starting shares the open file until
-/// its `exec`.
+/// Unlocks explicitly. Closing the file is not enough: a child process that another thread is starting shares the open
+/// file until its `exec`.
 impl Drop for FolderLock {
     fn drop(&mut self) {
         if let Err(error) = self.0.unlock() {

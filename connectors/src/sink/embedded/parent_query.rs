@@ -1,7 +1,7 @@
 //! The query from the elements of a collection to their parents.
 //!
-//! In a block every element comes before its parent, with no other entry of the parent's kind in between. So the next entry of
-//! the parent level is the parent.
+//! In a block every element comes before its parent, with no other entry of the parent's kind in between. So the next
+//! entry of the parent level is the parent.
 
 use std::fmt;
 use tantivy::query::{ConstScorer, EnableScoring, Explanation, Query, Scorer, Weight};

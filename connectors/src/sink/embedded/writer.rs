@@ -25,8 +25,8 @@ const WAITING_PUTS_MAX: usize = 16;
 /// Number of documents after which a commit takes no further puts.
 const COMMIT_DOCUMENTS_MAX: usize = 10_000;
 
-/// Minimum time between two small commits. A commit creates a segment of ten files, independent of its size, and small segments have to
-/// be merged: a commit takes tens of milliseconds of CPU. The first put after a pause does not wait.
+/// Minimum time between two small commits. A commit creates a segment of ten files, independent of its size, and small
+/// segments have to be merged: a commit takes tens of milliseconds of CPU. The first put after a pause does not wait.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Number of documents from which a commit does not wait.

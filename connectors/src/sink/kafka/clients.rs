@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
 use rdkafka::producer::FutureProducer;
+use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::options::KafkaOptions;
 use crate::kafka::client::{Observer, connection};
 
-/// Lifetime of a transaction beyond the timeout of its records. It covers the remaining calls, and limits how long a dead writer
-/// blocks readers of committed records.
+/// Lifetime of a transaction beyond the timeout of its records. It covers the remaining calls, and limits how long a
+/// dead writer blocks readers of committed records.
 const TRANSACTION_MARGIN: Duration = Duration::from_secs(30);
 /// Prefetched records that a reader holds in memory.
 const READ_AHEAD_KIB: usize = 4_096;
@@ -29,8 +31,8 @@ pub(super) fn admin(options: &KafkaOptions) -> ClientConfig {
     common(options)
 }
 
-/// Configuration of the writer's two producers. A batch stays below the broker's limit, which applies to batches, not to
-/// records.
+/// Configuration of the writer's two producers. A batch stays below the broker's limit, which applies to batches, not
+/// to records.
 pub(super) fn producers(options: &KafkaOptions) -> [ClientConfig; 2] {
     let mut config = common(options);
     if !options.properties.contains_key("linger.ms") {
@@ -54,7 +56,8 @@ pub(super) fn producers(options: &KafkaOptions) -> [ClientConfig; 2] {
     })
 }
 
-/// Configuration of readers of committed records. They join no group and commit nothing; the protocol requires a group name.
+/// Configuration of readers of committed records. They join no group and commit nothing; the protocol requires a group
+/// name.
 pub(super) fn reader(options: &KafkaOptions) -> ClientConfig {
     let mut config = common(options);
     for producers_only in ["compression.type", "compression.level", "linger.ms"] {
@@ -86,3 +89,18 @@ fn millis(duration: Duration) -> String {
 
 /// One of the writer's two producers.
 pub(super) type TransactionalProducer = FutureProducer<Observer>;
+
+/// Returns whether the transaction has to be aborted.
+pub(super) fn requires_abort(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
+}
+
+/// Returns whether the producer is unusable.
+pub(super) fn is_fatal(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.is_fatal())
+}
+
+/// Returns whether another producer has fenced this one.
+pub(super) fn is_fenced(error: &KafkaError) -> bool {
+    matches!(error.rdkafka_error_code(), Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch))
+}

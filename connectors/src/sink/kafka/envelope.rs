@@ -1,7 +1,7 @@
 //! Encoding and decoding of a record: key, value and headers.
 //!
-//! The value's members have a fixed order, and `document` is the delivered bytes, spliced in unchanged: a decimal never passes
-//! through a floating-point number, and a reader of the topic gets the bytes of the GET response.
+//! The value's members have a fixed order, and `document` is the delivered bytes, spliced in unchanged: a decimal never
+//! passes through a floating-point number, and a reader of the topic gets the bytes of the GET response.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -22,8 +22,8 @@ pub(super) const CONTENT_VERSION_HEADER: &str = "contentVersion";
 pub(super) const PROJECT_HEADER: &str = "projectName";
 pub(super) const RESOURCE_HEADER: &str = "resourceName";
 
-/// Upper bound of the overhead of a one-record batch: its header of 61 bytes, and the record's lengths, attributes and deltas
-/// as varints.
+/// Upper bound of the overhead of a one-record batch: its header of 61 bytes, and the record's lengths, attributes and
+/// deltas as varints.
 const RECORD_OVERHEAD_BYTES: usize = 61 + 32;
 /// Upper bound of the varint lengths of a header's name and value.
 const HEADER_OVERHEAD_BYTES: usize = 4;

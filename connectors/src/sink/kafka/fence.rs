@@ -1,7 +1,7 @@
 //! The writer fence: a record on the broker that names the topic's writer and the database of its documents.
 //!
-//! It is an offset of the group with the writer's name, with the writer's id and the database's fingerprint as metadata. The
-//! offset itself has no meaning.
+//! It is an offset of the group with the writer's name, with the writer's id and the database's fingerprint as
+//! metadata. The offset itself has no meaning.
 
 use std::time::{Duration, Instant};
 

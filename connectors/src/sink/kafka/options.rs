@@ -36,8 +36,8 @@ pub struct KafkaOptions {
     pub record_bytes_max: usize,
     /// Whether to create a missing topic.
     pub create_topic: bool,
-    /// Interval at which the writer fence is renewed, by a batch or by [`tend`](millstream_pipeline::sink::Sink::tend). Keep it
-    /// well below the broker's `offsets.retention.minutes`.
+    /// Interval at which the writer fence is renewed, by a batch or by [`tend`](millstream_pipeline::sink::Sink::tend).
+    /// Keep it well below the broker's `offsets.retention.minutes`.
     pub fence_interval: Duration,
     /// Timeout of requests to the brokers, 1 s to 5 min.
     pub answer_timeout: Duration,
@@ -117,8 +117,9 @@ impl fmt::Debug for KafkaOptions {
     }
 }
 
-/// Returns the contract's name of a documents topic. A new generation is a new topic, needed after a restore of the database to an
-/// earlier state, or for another number of partitions. The instance's key identifies no person or organisation.
+/// Returns the contract's name of a documents topic. A new generation is a new topic, needed after a restore of the
+/// database to an earlier state, or for another number of partitions. The instance's key identifies no person or
+/// organisation.
 #[must_use]
 pub fn topic_name(prefix: &str, instance_key: &str, generation: u32) -> String {
     format!("{prefix}.instance.{instance_key}-g{generation}.documents.v1")

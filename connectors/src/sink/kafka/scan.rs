@@ -145,8 +145,8 @@ fn ends(
     Ok(ends)
 }
 
-/// Waits until every transaction before the ends is decided. The broker confirms a commit before its control records are in the
-/// partitions; until they are, readers do not see the committed records.
+/// Waits until every transaction before the ends is decided. The broker confirms a commit before its control records
+/// are in the partitions; until they are, readers do not see the committed records.
 fn wait_decided(
     consumer: &StreamConsumer<Observer>,
     topic: &str,

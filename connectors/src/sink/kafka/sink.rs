@@ -19,7 +19,8 @@ use crate::kafka::client::Observer;
 use crate::kafka::errors::{Verdict, outcome, verdict};
 use crate::kafka::partition_of;
 
-/// Batch limits. A transaction costs the same for one record as for thousands; larger batches gain little and take memory.
+/// Batch limits. A transaction costs the same for one record as for thousands; larger batches gain little and take
+/// memory.
 const BATCH_DOCUMENTS_MAX: usize = 4_000;
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// Transactions run one at a time. With two `put`s in flight, one is encoded while the other commits.
@@ -165,9 +166,9 @@ impl KafkaSink {
         }
     }
 
-    /// Handles a rolled back transaction. A record that the broker rejects aborts the whole transaction. The broker rejects whole
-    /// batches, so each of several rejected records is sent again alone, to find the faulty one; the others are sent again
-    /// together.
+    /// Handles a rolled back transaction. A record that the broker rejects aborts the whole transaction. The broker
+    /// rejects whole batches, so each of several rejected records is sent again alone, to find the faulty one; the
+    /// others are sent again together.
     fn classify_rolled_back(
         &self,
         reports: &[DeliveryReport],
@@ -231,8 +232,8 @@ impl KafkaSink {
     }
 }
 
-/// Returns whether the transaction was rolled back although no record failed by itself. One cause: after a rejected batch the broker
-/// expects other sequence numbers, and the rollback resets them.
+/// Returns whether the transaction was rolled back although no record failed by itself. One cause: after a rejected
+/// batch the broker expects other sequence numbers, and the rollback resets them.
 fn is_retried_whole(end: &TransactionEnd) -> bool {
     let TransactionEnd::RolledBack(reports, _) = end else { return false };
     let innocent =

@@ -61,9 +61,9 @@ pub(super) async fn ensure(options: &KafkaOptions, observer: &Observer, sink: &s
     if differences.is_empty() { Ok(()) } else { Err(unfit(sink, differences)) }
 }
 
-/// Fetches partitions and replicas; `None` if the topic does not exist. Requests the metadata of all topics: a request for one
-/// name creates the topic on brokers with auto-creation. Uses a reader because an admin client does not report why brokers do
-/// not respond.
+/// Fetches partitions and replicas; `None` if the topic does not exist. Requests the metadata of all topics: a request
+/// for one name creates the topic on brokers with auto-creation. Uses a reader because an admin client does not report
+/// why brokers do not respond.
 async fn partitions(options: &KafkaOptions, observer: &Observer, sink: &str) -> Result<Option<TopicShape>, SinkError> {
     let reader: BaseConsumer<Observer> =
         BaseConsumer::from_config_and_context(&clients::reader(options), observer.clone())
@@ -179,7 +179,8 @@ fn differences(wanted: &TopicShape, found: &TopicShape) -> Vec<String> {
     differences
 }
 
-/// Returns whether the configured value is a minimum: longer tombstone retention, larger records and more replicas in sync are fine.
+/// Returns whether the configured value is a minimum: longer tombstone retention, larger records and more replicas in
+/// sync are fine.
 fn is_minimum(name: &str) -> bool {
     name != CLEANUP_POLICY
 }

@@ -1,24 +1,25 @@
 //! The only writer of the topic, and the protocol that keeps it the only one.
 //!
-//! Every batch is a transaction. Opening a producer with the topic's `transactional.id` ends the unresolved transaction of an
-//! earlier producer and fences that producer: the broker refuses whatever a process that was suspended still sends.
+//! Every batch is a transaction. Opening a producer with the topic's `transactional.id` ends the unfinished transaction
+//! of an earlier producer and fences that producer: the broker refuses whatever a process that was suspended still
+//! sends.
 //!
-//! Two producers alternate. The broker refuses a transaction of a producer whose previous one it is still completing, and
-//! librdkafka retries only after 20 ms; by the producer's next turn the broker is done. Only one transaction runs at a time,
-//! and the next begins after the commit of the previous one was confirmed, so the log keeps the order of the batches. Readers
-//! of committed records stop at the first undecided transaction.
+//! Two producers alternate. The broker refuses a transaction of a producer whose previous one it is still completing,
+//! and librdkafka retries only after 20 ms; by the producer's next turn the broker is done. Only one transaction runs
+//! at a time, and the next begins after the commit of the previous one was confirmed, so the log keeps the order of the
+//! batches. Readers of committed records stop at the first undecided transaction.
 //!
-//! A producer also becomes unusable by itself, after an outage longer than its transaction timeout. librdkafka reports that as
-//! fenced too. To tell the cases apart, a writer commits its [`WriterFence`] record after it opened the first producer and
-//! before it opens the second. A writer that finds another writer's record was taken over and stays closed. A writer that finds
-//! its own reopens; no other process has written in between.
+//! A producer also becomes unusable by itself, after an outage longer than its transaction timeout. librdkafka reports
+//! that as fenced too. To tell the cases apart, a writer commits its [`WriterFence`] record after it opened the first
+//! producer and before it opens the second. A writer that finds another writer's record was taken over and stays
+//! closed. A writer that finds its own reopens; no other process has written in between.
 //!
-//! The fence record also names the database of the documents. The writer reads it before it opens a producer, so that it does
-//! not fence the writer of another database, and again afterwards, because that writer may have arrived in between. It renews the
-//! record while there are no deliveries, because the broker drops it otherwise.
+//! The fence record also names the database of the documents. The writer reads it before it opens a producer, so that
+//! it does not fence the writer of another database, and again afterwards, because that writer may have arrived in
+//! between. It renews the record while there are no deliveries, because the broker drops it otherwise.
 //!
-//! If a commit's outcome is unknown, the writer resolves it before it produces again. The batch is then either in the log ahead
-//! of the next one or not at all, so a later delete cannot be reordered before it.
+//! If a commit's outcome is unknown, the writer resolves it before it produces again. The batch is then either in the
+//! log ahead of the next one or not at all, so a later delete cannot be reordered before it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +28,7 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryFuture, FutureRecord, Producer};
 
-use super::clients::{self, TransactionalProducer};
+use super::clients::{self, TransactionalProducer, is_fatal, is_fenced, requires_abort};
 use super::envelope::DocumentRecord;
 use super::fence::{FenceOwner, WriterFence};
 use super::options::KafkaOptions;
@@ -41,8 +42,8 @@ const REPORT_MARGIN: Duration = Duration::from_secs(5);
 const RELEASE_WAIT_MAX: Duration = Duration::from_millis(100);
 const RELEASE_PAUSE: Duration = Duration::from_micros(50);
 
-/// Minimum time between the starts of two small transactions. A transaction takes about two milliseconds of CPU, most of them on
-/// the broker, independent of its size. The first batch after a pause does not wait.
+/// Minimum time between the starts of two small transactions. A transaction takes about two milliseconds of CPU, most
+/// of them on the broker, independent of its size. The first batch after a pause does not wait.
 const TRANSACTION_INTERVAL: Duration = Duration::from_millis(10);
 /// Batch size from which a transaction starts without waiting.
 const UNPACED_RECORDS: usize = 500;
@@ -149,7 +150,8 @@ impl TopicWriter {
         Ok([first, second])
     }
 
-    /// Opens a producer. This ends the unfinished transaction of the previous producer with its name, and fences that producer.
+    /// Opens a producer. This ends the unfinished transaction of the previous producer with its name, and fences that
+    /// producer.
     fn producer(&self, turn: usize) -> Result<TransactionalProducer, WriterClosed> {
         let config = &self.producer_configs[turn];
         let producer = TransactionalProducer::from_config_and_context(config, self.observer.clone())
@@ -194,7 +196,7 @@ impl TopicWriter {
                 self.next_turn();
                 TransactionEnd::Committed(reports)
             }
-            Err(error) if must_roll_back(&error) => self.roll_back(&error, reports),
+            Err(error) if requires_abort(&error) => self.roll_back(&error, reports),
             Err(error) => self.failed(&error),
         }
     }
@@ -217,8 +219,8 @@ impl TopicWriter {
         }
     }
 
-    /// Waits for the delivery reports, which arrive within the answer timeout. Also returns the error of the first record that was
-    /// sent and failed.
+    /// Waits for the delivery reports, which arrive within the answer timeout. Also returns the error of the first
+    /// record that was sent and failed.
     fn reports(&self, sent: Vec<Result<DeliveryFuture, KafkaError>>) -> (Vec<DeliveryReport>, Option<KafkaError>) {
         let until = tokio::time::Instant::now() + self.answer_timeout + REPORT_MARGIN;
         let runtime = tokio::runtime::Handle::current();
@@ -241,8 +243,8 @@ impl TopicWriter {
         (reports, failure)
     }
 
-    /// Waits until librdkafka has released the reported records, which takes microseconds. A commit waits for that too, but its
-    /// binding checks only every 100 ms; every second commit of a single document took that long.
+    /// Waits until librdkafka has released the reported records, which takes microseconds. A commit waits for that too,
+    /// but its binding checks only every 100 ms; every second commit of a single document took that long.
     fn wait_released(&self, producer: &TransactionalProducer) {
         let until = Instant::now() + RELEASE_WAIT_MAX;
         while producer.in_flight_count() > 0 && Instant::now() < until {
@@ -284,7 +286,8 @@ impl TopicWriter {
         }
     }
 
-    /// Handles an error that does not require an abort: the producer is unusable, or the outcome of the commit is unknown.
+    /// Handles an error that does not require an abort: the producer is unusable, or the outcome of the commit is
+    /// unknown.
     fn failed(&mut self, error: &KafkaError) -> TransactionEnd {
         let reason = self.observer.explain(&describe(error));
         if !is_fatal(error) {
@@ -311,7 +314,7 @@ impl TopicWriter {
             Unresolved::Commit => producer.commit_transaction(self.answer_timeout),
             Unresolved::Abort => producer.abort_transaction(self.answer_timeout),
         };
-        if ended.as_ref().is_err_and(must_roll_back) {
+        if ended.as_ref().is_err_and(requires_abort) {
             *unresolved = Some(Unresolved::Abort);
             ended = producer.abort_transaction(self.answer_timeout);
         }
@@ -335,8 +338,8 @@ impl TopicWriter {
         }
     }
 
-    /// Returns whether this transaction renews the fence record. Only the first producer does: a writer that takes over fences it
-    /// before it writes its own record, so that record is never overwritten.
+    /// Returns whether this transaction renews the fence record. Only the first producer does: a writer that takes over
+    /// fences it before it writes its own record, so that record is never overwritten.
     fn must_renew_fence(&self) -> bool {
         self.fence.is_due() && matches!(self.state, WriterState::Open { turn: 0, .. })
     }
@@ -381,23 +384,10 @@ impl TopicWriter {
     }
 }
 
-/// Returns whether the brokers may have the record although its report failed. librdkafka reuses the sequence numbers of such
-/// records for the producer's next records, in the same epoch. The broker takes those for duplicates, confirms them, and they stay
-/// in the transaction that was rolled back. Only a new producer starts a new epoch.
+/// Returns whether the brokers may have the record although its report failed. librdkafka reuses the sequence numbers
+/// of such records for the producer's next records, in the same epoch. The broker takes those for duplicates, confirms
+/// them, and they stay in the transaction that was rolled back. Only a new producer starts a new epoch.
 fn is_in_doubt(report: &DeliveryReport) -> bool {
     let refused = |code| verdict(code) == Verdict::Rejected;
     report.as_ref().is_err_and(|error| !error.rdkafka_error_code().is_some_and(refused))
-}
-
-fn must_roll_back(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
-}
-
-fn is_fatal(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::Transaction(error) if error.is_fatal())
-}
-
-fn is_fenced(error: &KafkaError) -> bool {
-    use rdkafka::types::RDKafkaErrorCode as Code;
-    matches!(error.rdkafka_error_code(), Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch))
 }

@@ -1,7 +1,7 @@
 //! The existing generations and the live one, stored as aliases.
 //!
-//! The cluster applies the actions of one request atomically. A removal with `must_exist` is therefore a condition on the whole
-//! request: removing and adding the same alias checks that it still exists.
+//! The cluster applies the actions of one request atomically. A removal with `must_exist` is therefore a condition on
+//! the whole request: removing and adding the same alias checks that it still exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,8 +54,8 @@ impl Aliases {
         numbers.filter(|number| self.0.contains_key(&cluster.names.index(*number, DESCRIPTORS))).collect()
     }
 
-    /// Returns the generations with the live alias, ascending. There are several if two processes created the first one at the same
-    /// time.
+    /// Returns the generations with the live alias, ascending. There are several if two processes created the first one
+    /// at the same time.
     pub(super) fn all_live(&self, cluster: &Cluster) -> Vec<u32> {
         let live = cluster.names.live();
         let holders = self.0.iter().filter(|(_, index)| index.aliases.contains_key(&live));
@@ -139,8 +139,8 @@ pub(super) async fn make_live(cluster: &Cluster, number: u32) -> Result<AliasUpd
     apply(cluster, actions).await
 }
 
-/// Adds the read aliases of indexes that were created while the generation became live. Indexes of a live generation get theirs when
-/// they are created.
+/// Adds the read aliases of indexes that were created while the generation became live. Indexes of a live generation
+/// get theirs when they are created.
 pub(super) async fn add_read_aliases(cluster: &Cluster, number: u32) -> Result<(), SinkError> {
     let names = &cluster.names;
     loop {

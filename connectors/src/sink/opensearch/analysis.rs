@@ -1,5 +1,5 @@
-//! Text analysis with the same rules as `millstream_search::text`: split at every character that is neither a letter nor a digit,
-//! lower case, without accents.
+//! Text analysis with the same rules as `millstream_search::text`: split at every character that is neither a letter
+//! nor a digit, lower case, without accents.
 
 use serde_json::{Value, json};
 

@@ -17,8 +17,8 @@ pub(super) struct BulkLine<'a> {
     pub(super) resource_json: &'a str,
 }
 
-/// Returns whether the document contains a line break, which would end its line in a bulk. JSON allows one between tokens, but the
-/// composer of documents writes none.
+/// Returns whether the document contains a line break, which would end its line in a bulk. JSON allows one between
+/// tokens, but the composer of documents writes none.
 pub(super) fn has_line_break(delivery: &Delivery) -> bool {
     match &delivery.content {
         Content::Document(json) => json.contains(&b'\n'),

@@ -1,7 +1,8 @@
 //! HTTP requests and their responses.
 //!
-//! The official client sends every request except bulks. It discards a response that breaks off, but the received part of a bulk
-//! response shows which documents are delivered. So bulks use the HTTP client below it, which returns the received part.
+//! The official client sends every request except bulks. It discards a response that breaks off, but the received part
+//! of a bulk response shows which documents are delivered. So bulks use the HTTP client below it, which returns the
+//! received part.
 
 use std::error::Error as _;
 use std::future::Future;
@@ -143,8 +144,8 @@ impl ClusterClient {
     }
 }
 
-/// Builds the HTTP client of bulks. Without TLS (`is_plain`) it disables certificate checks, so that it does not load root
-/// certificates: on a machine without any, even plain HTTP would fail.
+/// Builds the HTTP client of bulks. Without TLS (`is_plain`) it disables certificate checks, so that it does not load
+/// root certificates: on a machine without any, even plain HTTP would fail.
 fn bulk_client(options: &OpenSearchOptions, is_plain: bool) -> Result<reqwest::Client, reqwest::Error> {
     let mut builder = reqwest::Client::builder()
         .timeout(options.answer_timeout)

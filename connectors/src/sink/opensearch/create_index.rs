@@ -49,8 +49,8 @@ pub(super) async fn create_generation(cluster: &Cluster, number: u32, live: bool
     Ok(creation)
 }
 
-/// Creates the index of a resource in a generation and adds its write alias. Idempotent, and safe to interrupt at any point or to run
-/// in several processes.
+/// Creates the index of a resource in a generation and adds its write alias. Idempotent, and safe to interrupt at any
+/// point or to run in several processes.
 ///
 /// # Errors
 /// [`SinkError::Unfit`] if the generation no longer exists.

@@ -14,8 +14,8 @@ use super::errors::INDEX_NOT_FOUND;
 /// Documents per request.
 const PAGE: usize = 200;
 
-/// The stored source of a document. Always requested whole: for a part, the node parses the source and writes it again, with
-/// other digits in its numbers and another order of members.
+/// The stored source of a document. Always requested whole: for a part, the node parses the source and writes it again,
+/// with other digits in its numbers and another order of members.
 #[derive(Deserialize)]
 pub(super) struct StoredSource<'a> {
     /// The delivered bytes, unchanged.

@@ -141,8 +141,8 @@ impl OpenSearchIndexes {
     }
 }
 
-/// Selects one of several live generations that concurrent processes created: the one with documents, or the first. `None` if more
-/// than one has documents, for example after a restored snapshot: an operator has to choose.
+/// Selects one of several live generations that concurrent processes created: the one with documents, or the first.
+/// `None` if more than one has documents, for example after a restored snapshot: an operator has to choose.
 async fn generation_in_use(cluster: &Cluster, live: &[u32]) -> Result<Option<u32>, SinkError> {
     let mut non_empty = Vec::new();
     for number in live {

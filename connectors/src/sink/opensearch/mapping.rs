@@ -1,7 +1,8 @@
 //! Derives the mapping of an index from the fields of a resource.
 //!
-//! The member `document` holds the document unchanged. Next to it are `id`, `resource` (`ed-fi/students`), and two fields that are
-//! indexed but not stored: `text` with the words of all texts, and `codes` with the words of all descriptor codes.
+//! The member `document` holds the document unchanged. Next to it are `id`, `resource` (`ed-fi/students`), and two
+//! fields that are indexed but not stored: `text` with the words of all texts, and `codes` with the words of all
+//! descriptor codes.
 //!
 //! | kind | is |
 //! |---|---|
@@ -14,8 +15,8 @@
 //!
 //! Fields that the schema does not know are stored in the document and not searchable (`dynamic: false`).
 //!
-//! A `double` distinguishes numbers of up to 15 significant digits. Ed-Fi has amounts of up to 19: from 900 billion on, with four
-//! decimal places, neighbouring numbers are equal to searches. The document keeps its digits.
+//! A `double` distinguishes numbers of up to 15 significant digits. Ed-Fi has amounts of up to 19: from 900 billion on,
+//! with four decimal places, neighbouring numbers are equal to searches. The document keeps its digits.
 
 use millstream_search::{FieldKind, HELD_UNITS_MAX, Place, SearchResource, Shape};
 use serde_json::{Map, Value, json};
@@ -37,8 +38,8 @@ const ELEMENTS_MAX: usize = 1_000_000;
 pub(super) struct IndexMapping {
     /// `properties` of the mapping.
     pub(super) properties: Value,
-    /// Lower-case hexadecimal SHA-256 of the properties. The index stores it, so that a difference shows without a comparison of all
-    /// properties.
+    /// Lower-case hexadecimal SHA-256 of the properties. The index stores it, so that a difference shows without a
+    /// comparison of all properties.
     pub(super) digest: String,
     fields: usize,
     collections: usize,

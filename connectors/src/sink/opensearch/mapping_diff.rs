@@ -52,7 +52,8 @@ fn differences(expected: &Value, found: &Value) -> String {
     }
 }
 
-/// Returns the types of all fields by path. The node reports other settings in a form of its own, so they are not compared.
+/// Returns the types of all fields by path. The node reports other settings in a form of its own, so they are not
+/// compared.
 fn types(properties: &Value) -> BTreeMap<String, String> {
     let mut types = BTreeMap::new();
     let mut pending = vec![(String::new(), properties)];

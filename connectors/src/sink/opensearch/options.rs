@@ -27,7 +27,8 @@ pub struct OpenSearchOptions {
     pub ca_certificates: Option<Vec<u8>>,
     /// Client certificate and key, as PEM.
     pub client_certificate: Option<Vec<u8>>,
-    /// Number of replicas. 0 for a single node; 1 for a cluster, so that a delivered document survives the loss of a node.
+    /// Number of replicas. 0 for a single node; 1 for a cluster, so that a delivered document survives the loss of a
+    /// node.
     pub replicas: u32,
     /// Interval after which searches find delivered documents.
     pub refresh_interval: Duration,

@@ -1,7 +1,7 @@
 //! Ownership: the check that the indexes are a copy of this database ([`millstream_pipeline::binding`]).
 //!
-//! The template names the database, and so does every index, because a template may be deleted and created again. Earlier versions
-//! wrote neither; the template then gets the name at the next start.
+//! The template names the database, and so does every index, because a template may be deleted and created again.
+//! Earlier versions wrote neither; the template then gets the name at the next start.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,8 +17,8 @@ const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 const REMEDY: &str = "give this one a prefix of its own (opensearch.prefix), or delete the indexes and their template if that database is gone";
 
-/// Like [`verify`], with a cached result: indexes of this database are not checked again, and indexes that name no database only
-/// after an interval.
+/// Like [`verify`], with a cached result: indexes of this database are not checked again, and indexes that name no
+/// database only after an interval.
 ///
 /// # Errors
 /// Like [`verify`].

@@ -1,4 +1,5 @@
-//! A scan of a generation: index by index, in the order of ids. Each index is read as of the moment when its turn comes.
+//! A scan of a generation: index by index, in the order of ids. Each index is read as of the moment when its turn
+//! comes.
 
 use std::sync::Arc;
 

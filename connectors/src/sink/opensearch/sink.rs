@@ -28,8 +28,8 @@ const BATCH_DOCUMENTS_MAX: usize = 1_000;
 /// OpenSearch recommends 5 to 15 MB.
 const BATCH_BYTES_MAX: usize = 5 << 20;
 const IN_FLIGHT_MAX: usize = 4;
-/// Guaranteed retention of the versions of deletes. The indexes are set to a day, which covers every delivery in flight, but a node
-/// that restarts loses the versions of deleted documents, so callers must not depend on them.
+/// Guaranteed retention of the versions of deletes. The indexes are set to a day, which covers every delivery in
+/// flight, but a node that restarts loses the versions of deleted documents, so callers must not depend on them.
 const DELETE_MEMORY: Duration = Duration::ZERO;
 /// Maximum execution time of a request on the node after its wait, which is at most half of the answer timeout.
 const EXECUTION_MAX: Duration = Duration::from_secs(30);

@@ -13,9 +13,9 @@ use super::cluster::Cluster;
 use super::ownership;
 use millstream_pipeline::binding::Binding;
 
-/// Index settings that the sink's guarantees depend on: if one differs, the sink does not deliver. `gc_deletes` is the time that a
-/// running node keeps the version of a deleted document, so that an older version cannot bring it back; it costs the node memory
-/// for each document deleted in that time.
+/// Index settings that the sink's guarantees depend on: if one differs, the sink does not deliver. `gc_deletes` is the
+/// time that a running node keeps the version of a deleted document, so that an older version cannot bring it back; it
+/// costs the node memory for each document deleted in that time.
 const REQUIRED_SETTINGS: [(&str, &str, &str); 2] = [
     ("index.gc_deletes", "24h", "the node has to keep the versions of deletes"),
     ("index.translog.durability", "request", "a confirmed write has to be on disk"),

@@ -1,5 +1,5 @@
-//! Assembles events from messages: counts rows within their transactions, skips rows below the stored position, and cuts
-//! batches.
+//! Assembles events from messages: counts rows within their transactions, skips rows below the stored position, and
+//! cuts batches.
 
 use std::collections::HashMap;
 
@@ -9,8 +9,8 @@ use pgwire_replication::ReplicationEvent;
 
 use super::pgoutput::{self, Insert, Message, OutboxColumns};
 
-/// Collects received changes until the source returns them as an event. Survives reconnects, except for the relations and a
-/// partly received transaction.
+/// Collects received changes until the source returns them as an event. Survives reconnects, except for the relations
+/// and a partly received transaction.
 #[derive(Debug)]
 pub(super) struct Assembler {
     batch_max: usize,
@@ -49,7 +49,8 @@ impl Assembler {
         }
     }
 
-    /// Resets the state of the connection: on a new one the server repeats relations, and transactions from their beginning.
+    /// Resets the state of the connection: on a new one the server repeats relations, and transactions from their
+    /// beginning.
     pub(super) fn reconnected(&mut self) {
         self.relations.clear();
         self.open = None;

@@ -1,6 +1,6 @@
-//! Creates, describes and drops the slot. The order of a first start is: publication, slot, then the backfill from a snapshot
-//! that is not older than the slot. A publication that is younger than the slot makes the slot unusable: decoding fails at
-//! records before the publication existed.
+//! Creates, describes and drops the slot. The order of a first start is: publication, slot, then the backfill from a
+//! snapshot that is not older than the slot. A publication that is younger than the slot makes the slot unusable:
+//! decoding fails at records before the publication existed.
 
 use millstream_pipeline::Position;
 use millstream_pipeline::source::{SourceError, SourceIdentity};
@@ -41,8 +41,8 @@ pub struct SlotStatus {
 /// Creates the slot if it does not exist, after a check of the publication. Waits for running transactions.
 ///
 /// # Errors
-/// The server is unreachable or refuses, the publication is missing, the slot belongs to another plugin or database, or the
-/// slot is lost.
+/// The server is unreachable or refuses, the publication is missing, the slot belongs to another plugin or database, or
+/// the slot is lost.
 pub async fn ensure_slot(options: &LogicalOptions) -> Result<EnsuredSlot, SourceError> {
     options.check()?;
     ensure(options).await.map_err(|error| explain(options, "creating the slot", error))
@@ -72,9 +72,9 @@ pub async fn slot_status(options: &LogicalOptions) -> Result<Option<SlotStatus>,
     }))
 }
 
-/// Terminates the session that reads from the slot, if any, and returns whether there was one. For the holder of the relay
-/// lease, when a process that hangs or has died still occupies the slot. Slot names are global to the server, so a slot of
-/// another database with the same name is left alone.
+/// Terminates the session that reads from the slot, if any, and returns whether there was one. For the holder of the
+/// relay lease, when a process that hangs or has died still occupies the slot. Slot names are global to the server, so
+/// a slot of another database with the same name is left alone.
 ///
 /// # Errors
 /// The server is unreachable or refuses.

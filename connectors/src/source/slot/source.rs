@@ -13,8 +13,8 @@ use super::supervisor::{SharedStatus, StopMode, Supervisor};
 /// Capacity of the channel of events.
 const EVENTS_MAX: usize = 4;
 
-/// Change records from a replication slot. Dropping it closes the connection at once; [`ChangeSource::shutdown`] sends the
-/// last confirmation to the server first.
+/// Change records from a replication slot. Dropping it closes the connection at once; [`ChangeSource::shutdown`] sends
+/// the last confirmation to the server first.
 #[derive(Debug)]
 pub struct LogicalSource {
     events: mpsc::Receiver<Result<SourceEvent, SourceError>>,

@@ -115,8 +115,8 @@ impl Supervisor {
                     }
                 }
                 ConnectionEnd::Silent => {
-                    // The server may be decoding a transaction larger than any before; after a reconnect it starts over, so
-                    // it gets more time.
+                    // The server may be decoding a transaction larger than any before; after a reconnect it starts
+                    // over, so it gets more time.
                     silence_max *= 2;
                     "the server was silent for too long".to_owned()
                 }
@@ -179,8 +179,9 @@ impl Supervisor {
         Ok(client)
     }
 
-    /// Moves events from the connection to the consumer, and confirmations back. Each round handles the first of these that is
-    /// ready: a stop request, a confirmation, an event from the server while the batch is not full, a batch for the consumer.
+    /// Moves events from the connection to the consumer, and confirmations back. Each round handles the first of these
+    /// that is ready: a stop request, a confirmation, an event from the server while the batch is not full, a batch for
+    /// the consumer.
     async fn stream(
         &self,
         client: &mut ReplicationClient,
@@ -258,8 +259,8 @@ impl Supervisor {
         permit.send(Ok(event));
     }
 
-    /// Closes the connection. On a graceful stop it first waits until the last acknowledgement has been sent, which the client
-    /// would otherwise discard.
+    /// Closes the connection. On a graceful stop it first waits until the last acknowledgement has been sent, which the
+    /// client would otherwise discard.
     async fn close(&self, client: &mut ReplicationClient) {
         if *self.stop.borrow() == StopMode::Graceful {
             self.acknowledge(client, &mut self.confirmed.clone());

@@ -48,7 +48,8 @@ pub(super) fn watermark_reader(options: &KafkaSourceOptions) -> ClientConfig {
     config
 }
 
-/// Configuration for consuming. Only offsets that were stored explicitly are committed, never those of received records.
+/// Configuration for consuming. Only offsets that were stored explicitly are committed, never those of received
+/// records.
 pub(super) fn reader(options: &KafkaSourceOptions) -> ClientConfig {
     let mut config = admin(options);
     let report_ms = options.report_interval.as_millis().max(1);
@@ -160,8 +161,8 @@ impl ReaderState {
         status.last_error = Some(reason);
     }
 
-    /// Returns the end of the topic, for a reader at `next`. The control record that ends a writer's transaction counts as a
-    /// record, and the reader passes it only with the next record.
+    /// Returns the end of the topic, for a reader at `next`. The control record that ends a writer's transaction counts
+    /// as a record, and the reader passes it only with the next record.
     pub(super) fn server_position(&self, next: &Offsets) -> Position {
         let ends = self.ends().clone();
         let furthest: Offsets = next

@@ -12,8 +12,8 @@ use super::errors::classify;
 use super::options::KafkaSourceOptions;
 use crate::source::failure::SourceFailure;
 
-/// Refuses a compacted topic. Compaction keeps the latest record of a key, but an edit does not replace the rename before it.
-/// If the role may not read the topic's settings, the check logs a warning and passes.
+/// Refuses a compacted topic. Compaction keeps the latest record of a key, but an edit does not replace the rename
+/// before it. If the role may not read the topic's settings, the check logs a warning and passes.
 pub(super) async fn check(options: &KafkaSourceOptions) -> Result<(), SourceFailure> {
     let action = format!("reading the settings of topic {}", options.topic);
     let admin: AdminClient<DefaultClientContext> =

@@ -80,9 +80,9 @@ impl std::fmt::Debug for TopicEnd {
     }
 }
 
-/// Commits the present end of the topic as the group's offsets, and returns the position to start from. Every change that
-/// the database commits from now on comes after it, because it is not in the topic yet. Earlier changes are found by a
-/// comparison of all documents. A topic that does not exist yet is empty.
+/// Commits the present end of the topic as the group's offsets, and returns the position to start from. Every change
+/// that the database commits from now on comes after it, because it is not in the topic yet. Earlier changes are found
+/// by a comparison of all documents. A topic that does not exist yet is empty.
 ///
 /// # Errors
 /// [`SourceError::Refused`] if the options are invalid, or the brokers refuse or cannot be reached.

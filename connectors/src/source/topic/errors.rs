@@ -7,7 +7,8 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use crate::kafka::errors::describe;
 use crate::source::failure::SourceFailure;
 
-/// Classifies an error while doing `what`. Unlisted errors are retried: the status shows them, and waiting loses nothing.
+/// Classifies an error while doing `what`. Unlisted errors are retried: the status shows them, and waiting loses
+/// nothing.
 pub(super) fn classify(what: &str, error: &KafkaError) -> SourceFailure {
     let refused = |detail: String| SourceFailure::Stop(SourceError::Refused { what: what.to_owned(), detail });
     match error.rdkafka_error_code() {

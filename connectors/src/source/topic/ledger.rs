@@ -1,13 +1,13 @@
 //! The mapping between positions and offsets.
 //!
-//! A position has to fit into two numbers and to grow with every event, but the true state is one offset per partition. So
-//! the position is the sum of the next offsets, and the ledger keeps the offsets of every delivered position until it is
-//! confirmed. After a restart the source reads the offsets that were committed for the group:
+//! A position has to fit into two numbers and to grow with every event, but the true state is one offset per partition.
+//! So the position is the sum of the next offsets, and the ledger keeps the offsets of every delivered position until
+//! it is confirmed. After a restart the source reads the offsets that were committed for the group:
 //!
 //! * committed sum = stored position: the source continues exactly there.
 //! * committed sum < stored position: the process ended between the two writes. Records come again, possibly in another
-//!   order of the partitions, so their sums are not positions yet. Until the sum has passed the stored position `S`, events
-//!   get the positions `S:1`, `S:2`, and so on.
+//!   order of the partitions, so their sums are not positions yet. Until the sum has passed the stored position `S`,
+//!   events get the positions `S:1`, `S:2`, and so on.
 //! * committed sum > stored position: the queue lost its end. That is a gap (`open`).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -56,8 +56,8 @@ impl FromIterator<(i32, i64)> for Offsets {
     }
 }
 
-/// Maximum number of unconfirmed positions. Beyond it the ledger drops every second entry: a consumer that never confirms makes
-/// confirmations coarser, not the ledger larger.
+/// Maximum number of unconfirmed positions. Beyond it the ledger drops every second entry: a consumer that never
+/// confirms makes confirmations coarser, not the ledger larger.
 const ENTRIES_MAX: usize = 4_096;
 
 /// Delivered positions until they are confirmed and committed.

@@ -106,8 +106,8 @@ pub(super) fn consumer(
         .map_err(|error| classify(&reading(options), &error))
 }
 
-/// Fetches the topic's watermarks; `None` if it does not exist. Requests the metadata of all topics: a request for one name
-/// creates the topic on brokers with auto-creation. Blocks.
+/// Fetches the topic's watermarks; `None` if it does not exist. Requests the metadata of all topics: a request for one
+/// name creates the topic on brokers with auto-creation. Blocks.
 pub(super) fn extent(
     consumer: &impl Consumer<ReaderContext>,
     options: &KafkaSourceOptions,

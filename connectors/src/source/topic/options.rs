@@ -11,7 +11,8 @@ use crate::kafka::properties::{is_topic_name, property_fault};
 
 /// Allowed range of `answer_timeout`.
 const ANSWER_TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
-/// Allowed range of `report_interval`. librdkafka refreshes metadata at a multiple of it, which must stay within an hour.
+/// Allowed range of `report_interval`. librdkafka refreshes metadata at a multiple of it, which must stay within an
+/// hour.
 const REPORT_INTERVAL: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
 const GROUP_BYTES_MAX: usize = 255;
 

@@ -1,13 +1,14 @@
-//! The publisher: follows the slot into Millstream's own change topic for the lifetime of the process, and restarts after
-//! errors.
+//! The publisher: follows the slot into Millstream's own change topic for the lifetime of the process, and restarts
+//! after errors.
 //!
-//! A slot serves one reader. A second publisher on it runs as standby: the server refuses it until the first one is gone, and
-//! it then continues where the first one stopped. The slot holds the only position, and it advances only when all required
-//! replicas have a record.
+//! A slot serves one reader. A second publisher on it runs as standby: the server refuses it until the first one is
+//! gone, and it then continues where the first one stopped. The slot holds the only position, and it advances only when
+//! all required replicas have a record.
 //!
-//! A topic that lacks changes cannot be told from a complete one. So a publisher whose slot is gone does not continue in a topic
-//! that already has records: it reports the gap and waits for another topic. For the same reason the publisher writes a first
-//! record as soon as the slot exists: a reader may have started on a topic that has no changes yet.
+//! A topic that lacks changes cannot be told from a complete one. So a publisher whose slot is gone does not continue
+//! in a topic that already has records: it reports the gap and waits for another topic. For the same reason the
+//! publisher writes a first record as soon as the slot exists: a reader may have started on a topic that has no changes
+//! yet.
 
 use millstream_pipeline::source::{ChangeSource, SourceError, SourceStatus};
 use millstream_pipeline::{Backoff, Position};

@@ -60,11 +60,11 @@ enum Received {
 }
 
 impl KafkaSource {
-    /// Creates a source that continues after `stored`, the durable position of this process. It connects with the first call
-    /// of [`ChangeSource::next`], which returns errors of the brokers and the topic.
+    /// Creates a source that continues after `stored`, the durable position of this process. It connects with the first
+    /// call of [`ChangeSource::next`], which returns errors of the brokers and the topic.
     ///
-    /// The source cannot check that the records belong to the database of the position: a topic must contain one history of
-    /// one database.
+    /// The source cannot check that the records belong to the database of the position: a topic must contain one
+    /// history of one database.
     ///
     /// # Errors
     /// An option is invalid; the message lists all that are.

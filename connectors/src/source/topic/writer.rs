@@ -128,9 +128,9 @@ impl std::fmt::Debug for ChangeTopicWriter {
     }
 }
 
-/// Copies a source into the topic until one of them fails. Confirms every written position to the source, so the source's own
-/// position is the only state to keep. Calls `seen` after each step, and at least once a second, with the source's status and
-/// the number of changes written.
+/// Copies a source into the topic until one of them fails. Confirms every written position to the source, so the
+/// source's own position is the only state to keep. Calls `seen` after each step, and at least once a second, with the
+/// source's status and the number of changes written.
 ///
 /// Dropping the future loses nothing: the next relay writes unconfirmed changes again.
 ///

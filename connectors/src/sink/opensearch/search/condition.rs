@@ -31,7 +31,8 @@ pub(super) fn of_group(resource: &SearchResource, group: &Group) -> Vec<Value> {
     own.into_iter().chain(inner).collect()
 }
 
-/// Returns whether the elements are values, not objects: the index then has one field with several values instead of a collection.
+/// Returns whether the elements are values, not objects: the index then has one field with several values instead of a
+/// collection.
 pub(super) fn is_bare(resource: &SearchResource, ix: CollectionIx) -> bool {
     let path = &resource.collection(ix).path;
     resource.fields.iter().any(|field| field.collection == Some(ix) && field.path == *path)

@@ -1,7 +1,8 @@
 //! The search engine on the live generation.
 //!
-//! Each search first resolves the live generation and then searches that generation's index by name. So the next search sees a
-//! swap, and a resource without documents in the live generation has no matches, whatever other generations contain.
+//! Each search first resolves the live generation and then searches that generation's index by name. So the next search
+//! sees a swap, and a resource without documents in the live generation has no matches, whatever other generations
+//! contain.
 
 mod comparison;
 mod condition;

@@ -1,7 +1,7 @@
 //! The sort order, and the continuation after a key.
 //!
-//! The continuation is a query, not `search_after`: its bounds are of the same kind as those of conditions, and a document without
-//! the field comes last in both directions.
+//! The continuation is a query, not `search_after`: its bounds are of the same kind as those of conditions, and a
+//! document without the field comes last in both directions.
 
 use millstream_search::{Comparison, FieldKind, SearchQuery, Sort, SortKey, Test, Value};
 use serde_json::{Value as Json, json};

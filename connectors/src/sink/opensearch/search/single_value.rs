@@ -1,7 +1,7 @@
 //! Several conditions on one value of a multi-valued field.
 //!
-//! Separate queries on such a field could match different values. So they are combined into one: an equality that the others accept,
-//! or one range with the narrowest bounds.
+//! Separate queries on such a field could match different values. So they are combined into one: an equality that the
+//! others accept, or one range with the narrowest bounds.
 
 use millstream_schema::referential::lower_uri;
 use millstream_search::{Comparison, Condition, Value, code_of};
@@ -9,8 +9,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::comparison::compare;
 
-/// Returns the query that one value of the field matches all conditions. Such a collection has one field, so each condition has one
-/// test.
+/// Returns the query that one value of the field matches all conditions. Such a collection has one field, so each
+/// condition has one test.
 pub(super) fn queries(field: &str, conditions: &[Condition]) -> Vec<Json> {
     let tests = conditions.iter().map(|condition| condition.any_of.first().map(|test| &test.comparison));
     match tests.collect::<Option<Vec<&Comparison>>>().as_deref() {

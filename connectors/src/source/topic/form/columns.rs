@@ -4,7 +4,8 @@
 //! * `uuid` and `varchar` are text.
 //! * `"TransactionId"` has a type that Debezium does not know (`xid8`). Debezium omits such columns unless
 //!   `include.unknown.datatypes=true` is set, and then sends the bytes of their text: in JSON the base64 of the digits.
-//! * `"CreatedAt"` is not needed. No column is decimal, so `decimal.handling.mode` and `time.precision.mode` have no effect.
+//! * `"CreatedAt"` is not needed. No column is decimal, so `decimal.handling.mode` and `time.precision.mode` have no
+//!   effect.
 //!
 //! Other columns are ignored.
 
@@ -65,8 +66,8 @@ fn integer<T: std::str::FromStr>(value: &Value, name: &str) -> Result<T, Undecod
     digits.parse().map_err(wrong)
 }
 
-/// Decodes a number, or the base64 of its digits. Plain digits in a string are refused: they could also be the hexadecimal
-/// form of the digits (`binary.handling.mode=hex`), and a wait for the wrong transaction would never end.
+/// Decodes a number, or the base64 of its digits. Plain digits in a string are refused: they could also be the
+/// hexadecimal form of the digits (`binary.handling.mode=hex`), and a wait for the wrong transaction would never end.
 fn transaction_id(value: &Value) -> Result<u64, UndecodableRecord> {
     let Value::String(text) = value else { return integer(value, "TransactionId") };
     let digits = STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());

@@ -6,8 +6,9 @@ use serde_json::Value;
 use super::record::{TopicRecord, UndecodableRecord};
 use super::{columns, json};
 
-/// Decodes a record. Rows of the initial snapshot (`r`) are changes like new ones (`c`): the source promises at-least-once
-/// delivery only. Deletes (`d`) and truncations (`t`) remove old outbox rows, and a message (`m`) is not a row.
+/// Decodes a record. Rows of the initial snapshot (`r`) are changes like new ones (`c`): the source promises
+/// at-least-once delivery only. Deletes (`d`) and truncations (`t`) remove old outbox rows, and a message (`m`) is not
+/// a row.
 pub(super) fn decode(record: &TopicRecord<'_>) -> Result<Option<Change>, UndecodableRecord> {
     let Some(value) = json::payload(record.value)? else { return Ok(None) };
     let members = json::object(value)?;

@@ -13,7 +13,8 @@
 //!
 //! The key is the document's uuid as text, so that all changes of a document are in one partition, in order.
 //!
-//! A record of the version byte alone carries no change. A publisher writes it first, so that a topic in use is never empty.
+//! A record of the version byte alone carries no change. A publisher writes it first, so that a topic in use is never
+//! empty.
 
 use bytes::{Buf, BufMut};
 use millstream_pipeline::{Change, ChangeKind};

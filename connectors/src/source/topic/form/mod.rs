@@ -48,7 +48,8 @@ impl RecordForm {
         }
     }
 
-    /// Decodes a record into its change; `None` for a record without one: a heartbeat, a pruned outbox row, a tombstone.
+    /// Decodes a record into its change; `None` for a record without one: a heartbeat, a pruned outbox row, a
+    /// tombstone.
     ///
     /// # Errors
     /// The record does not have this form.

@@ -1,7 +1,8 @@
-//! The output of the transform `EventRouter`: columns where `table.fields.additional.placement` puts them, in the value or in
-//! headers, and one column as the payload.
+//! The output of the transform `EventRouter`: columns where `table.fields.additional.placement` puts them, in the value
+//! or in headers, and one column as the payload.
 //!
-//! The payload is `"Kind"` if no other place has it. Without other columns in the value, the value is the payload alone.
+//! The payload is `"Kind"` if no other place has it. Without other columns in the value, the value is the payload
+//! alone.
 
 use millstream_pipeline::Change;
 use serde_json::{Map, Value};
