@@ -37,10 +37,9 @@ pub(super) fn document_block(
     let resource = model.by_key(key.resource_key).ok_or(EntryError::UnknownResource(key.resource_key))?;
     let uuid = key.uuid;
     let json: serde_json::Value = serde_json::from_slice(body)?;
-    let extracted = extract(&resource, &json);
-    let keys = keys.of_resource(&resource);
-    let mut builder =
-        BlockBuilder { layout, keys, resource: &resource, uuid, entries: Vec::new(), columns: BTreeMap::new() };
+    let extracted = extract(resource, &json);
+    let keys = keys.of_resource(resource);
+    let mut builder = BlockBuilder { layout, keys, resource, uuid, entries: Vec::new(), columns: BTreeMap::new() };
     let mut document = builder.element(keys.document, &extracted.root);
     document.add_bytes(layout.id, uuid.as_bytes());
     document.add_i64(layout.version, version);

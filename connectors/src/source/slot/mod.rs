@@ -19,13 +19,13 @@
 mod assembler;
 mod errors;
 mod heartbeat;
+mod lifecycle;
 mod options;
 mod pgoutput;
 mod session;
-mod slot;
 mod source;
 mod supervisor;
 
+pub use self::lifecycle::{EnsuredSlot, SlotStatus, drop_slot, ensure_slot, free_slot, slot_status};
 pub use self::options::LogicalOptions;
-pub use self::slot::{EnsuredSlot, SlotStatus, drop_slot, ensure_slot, free_slot, slot_status};
 pub use self::source::LogicalSource;

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::assembler::Assembler;
 use super::options::LogicalOptions;
 use super::session::{self, SessionError};
-use super::{errors, heartbeat, slot};
+use super::{errors, heartbeat, lifecycle};
 use crate::source::failure::SourceFailure;
 
 /// Maximum time that a shutdown waits for the last confirmation to be sent, and then for the connection to close.
@@ -169,7 +169,7 @@ impl Supervisor {
             let detail = "it does not exist on the server".to_owned();
             return Err(SourceError::Lost { what: format!("slot {name}"), detail }.into());
         };
-        slot::check(&self.options, &row)?;
+        lifecycle::check(&self.options, &row)?;
         if row.confirmed > stored.lsn {
             return Err(SourceError::Gap { stored, resumes: Position::before(row.confirmed) }.into());
         }

@@ -122,7 +122,7 @@ mod tests {
             ..good
         };
         let text = format!("{} {wrong:?}", wrong.check().expect_err("refused"));
-        for word in ["no brokers", "\"a b\"", "group", "at least one", "5 min", "not 0ns", "isolation.level is set"] {
+        for word in ["no brokers", "\"a b\"", "group", "at least 1", "5 min", "not 0ns", "isolation.level is set"] {
             assert!(text.contains(word), "{word} is not in {text}");
         }
         assert!(!text.contains("hunter2"), "{text}");
