@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn items_are_judged_as_the_table_says() {
+    fn items_are_classified_as_the_table_says() {
         for status in [200, 201] {
             assert_eq!(class(status, None), ItemStatus::Final(Outcome::Done));
         }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_judged_as_the_table_says() {
+    fn requests_are_classified_as_the_table_says() {
         let response = |status| BulkResponse {
             status,
             body: Bytes::from_static(b"{\"error\":{\"type\":\"x\",\"reason\":\"why\"}}"),

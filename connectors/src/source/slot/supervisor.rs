@@ -61,7 +61,7 @@ pub(super) struct Supervisor {
     pub(super) status: SharedStatus,
 }
 
-/// Why a connection ended.
+/// The reason why a connection ended.
 enum ConnectionEnd {
     /// A stop was requested.
     Stopped,
