@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help install demo test test-services interop lint bench bench-sinks torture audit
+.PHONY: help install demo test test-services interop lint bench bench-sinks torture fuzz audit
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,11 @@ test-services: install ## run only the tests on real Kafka brokers and a real Op
 interop: install ## follow a real Debezium connector in a real Kafka Connect worker
 	@scripts/interop
 
-lint: install ## rustfmt, clippy, docs, crate edges, tidiness: warnings are errors
+.PHONY: docs
+docs: install ## build the book into target/book and check its links
+	@scripts/docs
+
+lint: install ## rustfmt, clippy, docs, crate edges, unused dependencies, tidiness: warnings are errors
 	@scripts/lint
 
 bench: install ## measure throughput, lag and memory beside their limits, from one run
@@ -38,6 +42,9 @@ bench-sinks: install ## measure every sink beside its limit, and how soon each s
 
 torture: install ## kill the process, the backends and the cluster again and again, then verify
 	@scripts/torture
+
+fuzz: install ## feed hostile bodies to the writer for a minute, guided by coverage
+	@scripts/fuzz
 
 audit: install ## licences, bans and sources of every dependency (builds cargo-deny once)
 	@scripts/audit

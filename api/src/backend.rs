@@ -1,6 +1,6 @@
-//! What the HTTP surface stands on: something that reads documents and something that writes them.
+//! The backend of the HTTP surface: a reader and a writer of documents.
 //!
-//! Both are traits, so that a test can put a fault where a database would not show one on demand.
+//! Both are traits, so that a test can inject a fault that a database would not show on demand.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -13,19 +13,19 @@ use millstream_writer::{Preconditions, WriteError, Writer, Written};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Reads documents. An answer is never older than what was committed when the call was made (FRESH).
+/// Reads documents. A result is never older than the state committed when the call was made (FRESH).
 pub trait DocumentReader: Send + Sync + 'static {
-    /// One document. `None`: there is none with this id, or it is of another type.
+    /// Reads one document; `None` if no document of this type has the id.
     fn get(&self, resource: ResourceIx, uuid: Uuid) -> BoxFuture<'_, Result<Option<ReadDocument>, ReadError>>;
 
-    /// A page of a collection.
+    /// Reads a page of a collection.
     fn page<'a>(&'a self, resource: ResourceIx, request: &'a QueryRequest) -> BoxFuture<'a, Result<Page, ReadError>>;
 }
 
-/// Writes documents. Each call is one transaction: it is committed when the call answers `Ok`, and has left nothing
-/// when it answers `Err`.
+/// Writes documents. Each call is one transaction: committed when the call returns `Ok`, without a trace when it returns
+/// `Err`.
 pub trait DocumentWriter: Send + Sync + 'static {
-    /// Inserts or updates the document that the body's identity names.
+    /// Inserts the document, or updates the one with the same identity.
     fn post(
         &self,
         resource: ResourceIx,
@@ -51,7 +51,7 @@ pub trait DocumentWriter: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Written, WriteError>>;
 }
 
-/// Reads from PostgreSQL: out of the cache, composed from the tables where the cache is behind.
+/// Reads from PostgreSQL: from the cache, or composed from the tables if the cached row is not current.
 #[derive(Debug, Clone)]
 pub struct StoreReader {
     database: Database,
@@ -60,7 +60,7 @@ pub struct StoreReader {
 }
 
 impl StoreReader {
-    /// A reader of this database. `caches` may be shared with whoever else composes documents of it.
+    /// Creates a reader. `caches` may be shared with other components that compose documents of the same database.
     pub fn new(database: Database, mapping: Arc<Mapping>, caches: Arc<Caches>) -> Self {
         Self { database, mapping, caches }
     }

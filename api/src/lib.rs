@@ -1,50 +1,54 @@
-//! HTTP: Ed-Fi resources, health and metrics.
+//! HTTP: Ed-Fi resources, search, health and metrics.
 //!
-//! What it is: a thin layer between HTTP and typed requests. A request is admitted (`edge`), its path finds a resource
-//! type of the compiled mapping, its headers, parameters and body are read (`request`), and one call to a
-//! [`DocumentReader`] or a [`DocumentWriter`] answers it (`data`). Whatever goes wrong becomes a [`problem`] document,
-//! made in one place, with an id under which the log has what the client is not told.
+//! A thin layer between HTTP and typed requests. The [guard](self) admits a request, its path selects a resource type of the
+//! compiled mapping (`address`), `request` reads headers, parameters and body, and one call to a [`DocumentReader`] or a
+//! [`DocumentWriter`] answers it (`data`). Every error becomes a [`problem`] document with a correlation id, under which
+//! the log has the details that the client does not see.
 //!
-//! What it is not: it holds no SQL and decides nothing about documents. It does not authenticate: whoever runs it binds
-//! it to loopback until credentials exist. Authorization will be a step between resolution and persistence, in a layer
-//! around the routes of `data`.
+//! The crate contains no SQL and makes no decision about documents. It does not authenticate: bind it to loopback. Files
+//! depend downwards: `routes` on handlers, handlers on `state`, `state` on `backend`, `copy_wait` and `options`.
 //!
-//! A write belongs to the process and not to its connection: a client that hangs up does not stop it, and a shutdown
-//! waits for it ([`serve()`]).
+//! A write belongs to the process, not to its connection: it continues when the client disconnects, and a shutdown waits
+//! for it ([`serve()`]).
 //!
-//! | address | answers |
+//! | address | methods and responses |
 //! |---|---|
 //! | `/data/{project}/{endpoint}` | `GET` a page, `POST` one document (201 or 200, `Location`, `ETag`) |
 //! | `/data/{project}/{endpoint}/{id}` | `GET` (`ETag`, 304), `PUT` (204, `ETag`), `DELETE` (204) |
-//! | `/search/{project}/{endpoint}` | `GET` a page of what a search finds, where one is configured (`docs/search.md`) |
+//! | `/search/{project}/{endpoint}` | `GET` a page of search results, if search is configured (`docs/reference/search.md`) |
 //! | `/` | version, schema and addresses |
-//! | `/health`, `/health/ready` | the process lives; it can do its work |
-//! | `/metrics` | Prometheus' text format |
+//! | `/health`, `/health/ready` | liveness; readiness with its checks |
+//! | `/metrics` | Prometheus text format |
 //!
-//! Pages are ordered by age. `limit` (25 if not given, 500 at most) and `offset` cut one out, `totalCount=true` adds the
-//! header `Total-Count`, every other parameter is a query field. A full page brings the header `Next-Page-Token`: given
-//! back as `pageToken` it goes on behind that page at the same cost however far that is, with the same filters and any
-//! `limit`, and misses nothing and repeats nothing that was there from beginning to end. A page without that header is
-//! the last.
+//! Pages are ordered by creation. `limit` (default 25, at most 500) and `offset` select a page, `totalCount=true` adds the
+//! header `Total-Count`, every other parameter is a query field. A full page carries the header `Next-Page-Token`; passed as
+//! `pageToken`, it continues after that page, with the same filters and any `limit`, at the same cost at any depth. Documents
+//! that exist during the whole walk are returned exactly once. A page without that header is the last.
 //!
-//! A read or a search with the header `X-Millstream-Min-Version: V` shows everything up to that version, or is answered
-//! with 503: reads of `/data` always do, a search waits for its copy ([`CopyWait`]).
+//! With the header `X-Millstream-Min-Version: V` a response shows everything up to that version or is 503: reads of `/data`
+//! are always current, a search waits for its copy ([`CopyWait`]).
 
+mod address;
 mod backend;
+mod copy_wait;
 mod data;
-mod edge;
-pub mod metric;
+mod guard;
+mod links;
+mod media;
+pub mod metrics;
+mod min_version;
 mod options;
 pub mod problem;
 mod request;
 mod routes;
 mod search;
 mod server;
+mod state;
 mod status;
 
 pub use backend::{DocumentReader, DocumentWriter, StoreReader};
+pub use copy_wait::{CopyWait, ReadCopy, WaitError, Waited};
 pub use options::{ApiOptions, PublicUrl, PublicUrlError, ServerOptions};
-pub use routes::{Api, ApiParts, Extras, SearchParts, StatusParts, router};
-pub use search::{CopyWait, ReadCopy, WaitError, Waited};
+pub use routes::router;
 pub use server::{Drained, serve, serve_status};
-pub use status::{Check, MetricsText, Probe};
+pub use state::{Api, ApiParts, Check, Extras, MetricsText, Probe, SearchParts, StatusParts};

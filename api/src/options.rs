@@ -1,33 +1,33 @@
-//! What the HTTP surface can be told.
+//! Options of the HTTP surface.
 
 use axum::http::uri::{Authority, Scheme, Uri};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Limits of requests and answers.
+/// Limits of requests and responses.
 #[derive(Debug, Clone)]
 pub struct ApiOptions {
-    /// How clients reach this server, where that is not what their `Host` header says. Links start with it.
+    /// Base of links, if clients reach this server by another URL than their `Host` header names.
     pub public_url: Option<PublicUrl>,
     /// Largest request body; a larger one is refused with 413.
     pub body_max_bytes: usize,
-    /// Time in which a body must have arrived; after it the client gets 408.
+    /// Time within which a body must arrive; the client gets 408 after it.
     pub body_timeout: Duration,
-    /// Time in which a request must be answered; after it the client gets 503. A write goes on.
+    /// Time within which a request must be answered; the client gets 503 after it. A write continues.
     pub request_timeout: Duration,
-    /// Requests for data worked on at a time; beyond it the client gets 503 with `Retry-After`.
+    /// Concurrent requests for documents; the client gets 503 with `Retry-After` beyond it.
     pub requests_max: usize,
-    /// Documents of a page if the client does not say.
+    /// Documents of a page if the client does not set `limit`.
     pub limit_default: u32,
-    /// Documents of a page at most.
+    /// Largest page, in documents.
     pub limit_max: u32,
-    /// How long a search waits for the version that `X-Millstream-Min-Version` names; after it the client gets 503.
+    /// How long a search waits for the version in `X-Millstream-Min-Version`; the client gets 503 after it.
     pub min_version_wait: Duration,
 }
 
 impl Default for ApiOptions {
-    /// 4 MiB bodies in 30 s, answers in 60 s, 256 requests at a time, pages of 25 and at most 500 documents, 10 s for a version.
+    /// 4 MiB bodies in 30 s, answers in 60 s, 256 concurrent requests, pages of 25 and at most 500 documents, 10 s for a version.
     fn default() -> Self {
         Self {
             public_url: None,
@@ -45,14 +45,14 @@ impl Default for ApiOptions {
 /// Limits of connections.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    /// Connections open at a time; further ones wait in the kernel's queue.
+    /// Open connections; further ones wait in the kernel's queue.
     pub connections_max: usize,
-    /// Time in which the head of a request must have arrived, counted from when the connection became ready for it:
-    /// a connection that is kept alive is closed after it.
+    /// Time within which the head of a request must arrive, counted from when the connection is ready for it. An idle
+    /// keep-alive connection is closed after it.
     pub head_timeout: Duration,
     /// Largest head of a request; a larger one is refused with 431. At least 8 KiB.
     pub head_max_bytes: usize,
-    /// How long a shutdown waits for requests that are being answered.
+    /// How long a shutdown waits for requests in progress.
     pub drain_deadline: Duration,
 }
 
@@ -68,19 +68,21 @@ impl Default for ServerOptions {
     }
 }
 
-/// An absolute URL that links start with, without a slash at its end.
+/// An absolute URL without a trailing slash, the base of links.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl(String);
 
-/// A text that cannot be a [`PublicUrl`].
+/// The text is not a [`PublicUrl`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{text}' is no base URL: give http:// or https://, a host, and perhaps a path, without query or fragment")]
+#[error(
+    "'{text}' is not a base URL: expected http:// or https://, a host and optionally a path, without query or fragment"
+)]
 pub struct PublicUrlError {
     text: String,
 }
 
 impl PublicUrl {
-    /// What a client that sends this `Host` header reached. `None` if it is no host.
+    /// Returns the URL that a client with this `Host` header reached; `None` if it is not a host.
     pub(crate) fn of_host(host: &str) -> Option<Self> {
         let authority = Authority::from_str(host).ok()?;
         (!authority.host().is_empty() && !host.contains('@')).then(|| Self(format!("http://{authority}")))

@@ -1,8 +1,9 @@
-//! Serving: connections over TCP, and ending without breaking off what was begun.
+//! The server: accepts connections and drains requests and writes at shutdown.
 
-use crate::metric;
+use crate::metrics as names;
 use crate::options::ServerOptions;
-use crate::routes::{Api, StatusParts, router, status_router};
+use crate::routes::{router, status_router};
+use crate::state::{Api, StatusParts};
 use axum::Router;
 use axum::body::Body;
 use hyper::server::conn::http1;
@@ -19,38 +20,38 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-/// Smallest buffer that hyper can do with.
+/// Smallest buffer that hyper accepts.
 const HEAD_MIN_BYTES: usize = 8 * 1024;
 
-/// A process out of file descriptors cannot accept: it waits for some to come back.
+/// Pause after a failed accept, as when the process is out of file descriptors.
 const AFTER_ACCEPT_FAILED: Duration = Duration::from_millis(100);
 
-/// How a shutdown went.
+/// The result of a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Drained {
-    /// Connections that were cut at the deadline.
+    /// Connections closed at the deadline.
     pub connections_cut: usize,
-    /// Writes that had not ended at the deadline. They end with the runtime, and PostgreSQL rolls them back.
+    /// Writes in progress at the deadline. They end with the runtime, and PostgreSQL rolls them back.
     pub writes_left: usize,
 }
 
 impl Drained {
-    /// Everything that was begun was ended.
+    /// Whether every request and write ended in time.
     pub fn is_complete(&self) -> bool {
         self.connections_cut == 0 && self.writes_left == 0
     }
 }
 
-/// Serves until `shutdown` is cancelled; then accepts nothing more, lets requests that are being answered and all writes
-/// end, and returns at the deadline at the latest.
+/// Serves until `shutdown` is cancelled. Then stops accepting, waits for requests in progress and for all writes, and
+/// returns at [`ServerOptions::drain_deadline`] at the latest.
 ///
-/// Who may reach the listener is the caller's business.
+/// The caller decides who can reach the listener.
 pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken, options: ServerOptions) -> Drained {
     run(listener, router(api.clone()), &api.0.writes, shutdown, options).await
 }
 
-/// As [`serve`], with health and metrics alone.
+/// Like [`serve`], with health and metrics only.
 pub async fn serve_status(
     listener: TcpListener,
     parts: StatusParts,
@@ -70,7 +71,7 @@ async fn run(
     let server = Server {
         router,
         http: http(&options),
-        places: Arc::new(Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS))),
+        permits: Arc::new(Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS))),
         connections: TaskTracker::new(),
         shutdown,
         cut: CancellationToken::new(),
@@ -90,22 +91,22 @@ fn http(options: &ServerOptions) -> http1::Builder {
 struct Server {
     router: Router,
     http: http1::Builder,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     connections: TaskTracker,
     /// Begins the drain.
     shutdown: CancellationToken,
-    /// Ends it: connections that are left are dropped.
+    /// Ends it: drops the remaining connections.
     cut: CancellationToken,
 }
 
 impl Server {
-    /// Accepts connections until shutdown. The listener is closed on return: new clients are refused at once.
+    /// Accepts connections until shutdown, then closes the listener, so that new clients are refused at once.
     async fn accept(&self, listener: TcpListener) {
         while let Some(accepted) = self.shutdown.run_until_cancelled(self.next_connection(&listener)).await {
             match accepted {
-                Ok((stream, place)) => self.connect(stream, place),
+                Ok((stream, permit)) => self.connect(stream, permit),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    tracing::warn!(%error, "failed to accept a connection");
                     sleep(AFTER_ACCEPT_FAILED).await;
                 }
             }
@@ -113,14 +114,14 @@ impl Server {
     }
 
     async fn next_connection(&self, listener: &TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
         let (stream, _) = listener.accept().await?;
-        // Answers are small and written whole: waiting to fill a packet only adds latency.
+        // Responses are written whole: waiting to fill a packet only adds latency.
         stream.set_nodelay(true)?;
-        Ok((stream, place))
+        Ok((stream, permit))
     }
 
-    fn connect(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
+    fn connect(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
         let router = self.router.clone();
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             router.clone().call(request.map(Body::new))
@@ -128,7 +129,7 @@ impl Server {
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         let (shutdown, cut) = (self.shutdown.clone(), self.cut.clone());
         self.connections.spawn(async move {
-            metrics::gauge!(metric::CONNECTIONS).increment(1.0);
+            metrics::gauge!(names::CONNECTIONS).increment(1.0);
             let mut connection = pin!(connection);
             let ended = tokio::select! {
                 ended = connection.as_mut() => Some(ended),
@@ -138,10 +139,10 @@ impl Server {
                 }
             };
             if let Some(Err(error)) = ended {
-                tracing::debug!(%error, "a connection ended early");
+                tracing::debug!(%error, "connection ended early");
             }
-            metrics::gauge!(metric::CONNECTIONS).decrement(1.0);
-            drop(place);
+            metrics::gauge!(names::CONNECTIONS).decrement(1.0);
+            drop(permit);
         });
     }
 
@@ -150,17 +151,20 @@ impl Server {
         let mut connections_cut = 0;
         if timeout_at(deadline, self.connections.wait()).await.is_err() {
             connections_cut = self.connections.len();
-            tracing::warn!(connections_cut, "requests were not answered before the deadline of the shutdown");
+            tracing::warn!(
+                connections_cut,
+                "closed connections whose requests did not finish before the shutdown deadline"
+            );
             self.cut.cancel();
             self.connections.wait().await;
         }
-        // Every connection is gone, so no further write begins.
+        // Every connection is closed, so no further write begins.
         writes.close();
         let writes_left = if timeout_at(deadline, writes.wait()).await.is_ok() { 0 } else { writes.len() };
         if writes_left > 0 {
             tracing::warn!(
                 writes_left,
-                "writes had not ended at the deadline of the shutdown; they will be rolled back"
+                "writes still in progress at the shutdown deadline; PostgreSQL rolls them back"
             );
         }
         Drained { connections_cut, writes_left }

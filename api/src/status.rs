@@ -1,12 +1,12 @@
-//! Health, metrics, and the page that says what is served.
+//! Health, metrics and the discovery document.
 
-use crate::data::{JSON, base_url};
+use crate::links::base_url;
+use crate::media::JSON;
 use crate::problem::Problem;
-use crate::routes::{Shared, StatusParts};
+use crate::state::{ApiState, Check, StatusParts};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use futures::future::BoxFuture;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::future::{Ready, ready};
@@ -14,29 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// A check that takes longer counts as failed: whoever asks wants an answer.
+/// A check that takes longer counts as failed: an orchestrator needs an answer in time.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Text format of Prometheus.
-const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-
-/// Says whether the process can do its work: database reachable, schema as loaded, source alive.
-pub type Probe = Arc<dyn Fn() -> BoxFuture<'static, Vec<Check>> + Send + Sync>;
-
-/// Renders the metrics in Prometheus' text format.
-pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
-
-/// One thing that has to be so for the process to do its work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What was looked at, such as `database`.
-    pub name: &'static str,
-    /// It is as it should be.
-    pub ok: bool,
-    /// What is wrong and what to do, for the operator; anybody who may call this API can read it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-}
+/// Media type of the Prometheus text format.
+const PROMETHEUS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 #[derive(Serialize)]
 struct Health {
@@ -68,10 +50,10 @@ pub(crate) async fn readiness(State(parts): State<StatusParts>) -> Response {
 }
 
 pub(crate) fn metrics(State(parts): State<StatusParts>) -> Ready<Response> {
-    ready(([(header::CONTENT_TYPE, EXPOSITION)], (parts.metrics)()).into_response())
+    ready(([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], (parts.metrics)()).into_response())
 }
 
-/// What is served, in the manner of Ed-Fi's discovery document.
+/// The discovery document, after Ed-Fi's.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Root<'a> {
@@ -100,7 +82,7 @@ struct Urls {
     metrics: String,
 }
 
-pub(crate) fn root(State(api): State<Arc<Shared>>, uri: Uri, headers: HeaderMap) -> Ready<Response> {
+pub(crate) fn root(State(api): State<Arc<ApiState>>, uri: Uri, headers: HeaderMap) -> Ready<Response> {
     let base = base_url(&api, &headers, &uri);
     let root = Root {
         application: "Millstream",
@@ -117,7 +99,7 @@ pub(crate) fn root(State(api): State<Arc<Shared>>, uri: Uri, headers: HeaderMap)
     ready(json(StatusCode::OK, &root))
 }
 
-fn data_models(api: &Shared) -> Vec<DataModel<'_>> {
+fn data_models(api: &ApiState) -> Vec<DataModel<'_>> {
     let mut models: BTreeMap<&str, DataModel<'_>> = BTreeMap::new();
     for resource in &api.mapping.resources {
         let model = models.entry(&resource.project_endpoint).or_insert_with(|| DataModel {

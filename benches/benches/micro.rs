@@ -1,5 +1,5 @@
-//! Micro-benches: loading and compiling the schema, ReferentialIds, reading a body into rows.
-#![allow(missing_docs)] // criterion_group! makes public items
+//! Micro-benchmarks: loading and compiling the schema, ReferentialIds, reading a body into rows, composing.
+#![allow(missing_docs)] // criterion_group! creates public items
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use millstream_schema::{apischema, model, plan, referential};
@@ -46,7 +46,7 @@ fn bodies(c: &mut Criterion) {
     let files = world.corpus.document_paths();
     let documents: Vec<_> = files
         .iter()
-        .flat_map(|path| millstream_testkit::corpus::read(path).expect("readable"))
+        .flat_map(|path| millstream_testkit::corpus::read(path).expect("the file can be read"))
         .map(|document| document.expect("a document"))
         .step_by(26)
         .collect();
@@ -63,7 +63,7 @@ fn bodies(c: &mut Criterion) {
     group.finish();
 }
 
-/// A batch as the projector takes it, of mixed types, already read: what is left is composing.
+/// Measures composing alone: a batch of mixed types, as the projector takes it, whose rows are read before.
 fn composing(c: &mut Criterion) {
     const BATCH: usize = 200;
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -74,7 +74,7 @@ fn composing(c: &mut Criterion) {
             Writer::new(database.database().clone(), std::sync::Arc::clone(&world.mapping), WriterOptions::default())
                 .expect("valid");
         for path in world.corpus.document_paths() {
-            for document in millstream_testkit::corpus::read(&path).expect("readable") {
+            for document in millstream_testkit::corpus::read(&path).expect("the file can be read") {
                 let document = document.expect("a document");
                 let resource = world.mapping.route(&document.project, &document.resource).expect("a route");
                 writer.post(resource, document.body(), &Preconditions::default()).await.expect("accepted");

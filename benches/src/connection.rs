@@ -1,9 +1,8 @@
-//! HTTP as cheaply as can be: the client shares the machine with what it measures.
+//! A minimal HTTP client: it shares the machine with the process that it measures, so it must cost little.
 //!
-//! What it is: requests one after the other on one kept connection, answers of a known length. What it is not: a client for
-//! anything else.
+//! It supports sequential requests on one keep-alive connection and responses with a known length, and nothing else.
 
-use crate::setup::Failure;
+use crate::failure::Failure;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -21,12 +20,12 @@ impl Connection {
         Ok(Self { stream, buffer: Vec::with_capacity(16_384) })
     }
 
-    /// Sends a GET and reads the whole answer; its status.
+    /// Sends a GET and reads the whole response; returns its status.
     pub(crate) async fn get(&mut self, path: &str) -> Result<u16, Failure> {
         self.request(&format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n")).await
     }
 
-    /// Sends a request and reads the whole answer; its status.
+    /// Sends a request and reads the whole response; returns its status.
     pub(crate) async fn request(&mut self, request: &str) -> Result<u16, Failure> {
         self.stream.write_all(request.as_bytes()).await?;
         self.buffer.clear();
@@ -35,7 +34,7 @@ impl Connection {
                 break at + 4;
             }
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err("the connection was closed in an answer".into());
+                return Err("the connection was closed within a response".into());
             }
         };
         let text = std::str::from_utf8(&self.buffer[..head])?;
@@ -47,19 +46,19 @@ impl Connection {
         let end = head + length.unwrap_or(0);
         while self.buffer.len() < end {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err("the connection was closed in a body".into());
+                return Err("the connection was closed within a body".into());
             }
         }
         Ok(status)
     }
 
-    /// The last answer's body.
+    /// Returns the body of the last response.
     pub(crate) fn body(&self) -> &[u8] {
         let head = self.buffer.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
         &self.buffer[head..]
     }
 
-    /// A header of the last answer.
+    /// Returns a header of the last response.
     pub(crate) fn header(&self, wanted: &str) -> Option<&str> {
         let head = self.buffer.windows(4).position(|window| window == b"\r\n\r\n")?;
         let text = std::str::from_utf8(&self.buffer[..head]).ok()?;
@@ -67,7 +66,7 @@ impl Connection {
         headers.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
     }
 
-    /// Replaces a document by a JSON body; the version that it has now.
+    /// Replaces a document with a JSON body; returns its new version.
     pub(crate) async fn put(&mut self, path: &str, body: &str) -> Result<i64, Failure> {
         let request = format!(
             "PUT {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
@@ -75,32 +74,28 @@ impl Connection {
         );
         let status = self.request(&request).await?;
         if status != 204 {
-            return Err(
-                format!("PUT {path} was answered with {status}: {}", String::from_utf8_lossy(self.body())).into()
-            );
+            return Err(format!("PUT {path} returned status {status}: {}", String::from_utf8_lossy(self.body())).into());
         }
-        let etag = self.header("etag").ok_or("a write was answered without an ETag")?;
+        let etag = self.header("etag").ok_or("the response to a write has no ETag")?;
         Ok(etag.trim_matches('"').parse()?)
     }
 
-    /// What a GET answers with, which has to be JSON.
+    /// Sends a GET and parses the JSON response.
     pub(crate) async fn json(&mut self, path: &str) -> Result<serde_json::Value, Failure> {
         let status = self.get(path).await?;
         if status != 200 {
-            return Err(
-                format!("GET {path} was answered with {status}: {}", String::from_utf8_lossy(self.body())).into()
-            );
+            return Err(format!("GET {path} returned status {status}: {}", String::from_utf8_lossy(self.body())).into());
         }
         Ok(serde_json::from_slice(self.body())?)
     }
 }
 
-/// Status of one GET on a connection of its own.
+/// Returns the status of one GET on a new connection.
 pub(crate) async fn status_of(address: SocketAddr, path: &str) -> Result<u16, Failure> {
     Connection::open(address).await?.get(path).await
 }
 
-/// A text as the value of a query parameter.
+/// Percent-encodes a query parameter.
 pub(crate) fn percent(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }

@@ -1,13 +1,14 @@
-//! The limit of writing and reading: the same rows by binary COPY, into and out of the same tables.
+//! Baseline of writing and reading: the same rows by binary COPY into and out of the same tables.
 
-use crate::setup::{Failure, Setup};
+use crate::failure::Failure;
+use crate::setup::Setup;
 use bytes::Bytes;
 use futures::{SinkExt, TryStreamExt, pin_mut};
 use millstream_store::connect::{ConnectOptions, Session};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// `dms` tables that a write fills, in foreign key order.
+/// The `dms` tables that a write fills, in foreign key order.
 const SHARED: [(&str, &str); 6] = [
     ("\"dms\".\"Document\"", "DocumentId"),
     ("\"dms\".\"ReferentialIdentity\"", "DocumentId"),
@@ -17,15 +18,15 @@ const SHARED: [(&str, &str); 6] = [
     ("\"dms\".\"Outbox\"", "DocumentId"),
 ];
 
-/// One table's rows as COPY BINARY gave them.
+/// The rows of one table in the format of COPY BINARY.
 pub(crate) struct TableRows {
     table: String,
     columns: String,
     chunks: Vec<Bytes>,
 }
 
-/// All tables with the column that names the document, in foreign key order: the documents after the base are of few
-/// types, so the order in which these first occur is one in which every row finds what it refers to.
+/// Returns all tables with their document id column, in foreign key order. The documents after the base are of few types
+/// and in dependency order, so the order of the first occurrence of each type satisfies the foreign keys.
 fn tables(setup: &Setup) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> =
         SHARED.iter().map(|(table, key)| ((*table).to_owned(), (*key).to_owned())).collect();
@@ -43,7 +44,7 @@ fn tables(setup: &Setup) -> Vec<(String, String)> {
     all
 }
 
-/// Reads the rows of all documents above an id out of every table that has any.
+/// Reads the rows of all documents above an id from all tables.
 pub(crate) async fn out(setup: &Setup, from: &ConnectOptions, above: i64) -> Result<Vec<TableRows>, Failure> {
     let session = Session::open(from).await?;
     let mut found = Vec::new();
@@ -57,19 +58,19 @@ pub(crate) async fn out(setup: &Setup, from: &ConnectOptions, above: i64) -> Res
     Ok(found)
 }
 
-/// Column list of a table, without those that the database generates.
+/// Returns the column list of a table without generated columns.
 async fn columns_of(session: &Session, table: &str) -> Result<String, Failure> {
     let sql = "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
         WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped AND attidentity = ''";
     Ok(session.query_one(sql, &[&table]).await?.get(0))
 }
 
-/// Writes the rows into a fresh copy, one transaction, constraints and indexes in force; how long that took.
+/// Writes the rows into a copy of the template in one transaction, with constraints and indexes; returns the duration.
 pub(crate) async fn into(rows: &[TableRows], database: &ConnectOptions) -> Result<Duration, Failure> {
     let session = Session::open(database).await?;
     let started = Instant::now();
     session.batch_execute("BEGIN").await?;
-    for table in ordered(rows) {
+    for table in non_empty(rows) {
         let sql = format!("COPY {} ({}) FROM STDIN BINARY", table.table, table.columns);
         let sink = session.copy_in::<_, Bytes>(&sql).await?;
         pin_mut!(sink);
@@ -82,12 +83,12 @@ pub(crate) async fn into(rows: &[TableRows], database: &ConnectOptions) -> Resul
     Ok(started.elapsed())
 }
 
-/// Tables that have rows: an empty COPY is a header of 19 bytes and a trailer of two.
-fn ordered(rows: &[TableRows]) -> impl Iterator<Item = &TableRows> {
+/// Returns the tables with rows. An empty COPY is a header of 19 bytes and a trailer of two.
+fn non_empty(rows: &[TableRows]) -> impl Iterator<Item = &TableRows> {
     rows.iter().filter(|table| table.chunks.iter().map(Bytes::len).sum::<usize>() > 21)
 }
 
-/// Reads the whole of some tables and throws the bytes away; how long that took.
+/// Reads tables completely and discards the bytes; returns the duration.
 pub(crate) async fn drain(session: &Session, tables: &[String]) -> Result<Duration, Failure> {
     let started = Instant::now();
     for table in tables {

@@ -1,7 +1,8 @@
-//! Documents per second in over HTTP, beside binary COPY of the same rows.
+//! Measures documents per second written over HTTP, compared with binary COPY of the same rows.
 
-use crate::setup::{Failure, Setup};
-use crate::up::{Up, binary};
+use crate::failure::Failure;
+use crate::process::{Process, binary};
+use crate::setup::Setup;
 use crate::{copy, table};
 use millstream_store::connect::Session;
 use std::process::Stdio;
@@ -19,7 +20,7 @@ pub(crate) async fn measure(setup: &Setup, rounds: usize, documents: usize) -> R
             let name = format!("ingest_{round}_{connections}");
             let database = setup.copy(&name).await?;
             let above = last_document(&database).await?;
-            let up = Up::start(&setup.launch(&database)?).await?;
+            let up = Process::start(&setup.launch(&database)?).await?;
             let started = Instant::now();
             let status = Command::new(binary()?)
                 .args(["load", "--progress", "none", "--url", &format!("http://{}", up.address)])

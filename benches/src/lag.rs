@@ -1,9 +1,10 @@
-//! Commit-to-cache lag: from the answer to an edit until the cache holds that version, at idle and under load.
+//! Measures the commit-to-cache lag: from the response to an edit until the cache holds it, idle and under load.
 
 use crate::connection::Connection;
-use crate::setup::{Failure, Setup};
+use crate::failure::Failure;
+use crate::process::{Process, binary};
+use crate::setup::Setup;
 use crate::table;
-use crate::up::{Up, binary};
 use millstream_store::connect::{ConnectOptions, Session};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,10 +14,10 @@ use uuid::Uuid;
 const EDITS: usize = 300;
 const PAUSE: Duration = Duration::from_millis(20);
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Load beside the edits of the second row.
+/// Connections of the load during the edits of the second row.
 const CONNECTIONS: &str = "8";
 
-/// A document that can be edited by swapping one text.
+/// A document that is edited by replacing one string member.
 struct Editable {
     path: String,
     uuid: Uuid,
@@ -24,7 +25,7 @@ struct Editable {
     member: String,
 }
 
-pub(crate) async fn measure(setup: &Setup, up: &Up, database: &ConnectOptions) -> Result<(), Failure> {
+pub(crate) async fn measure(setup: &Setup, up: &Process, database: &ConnectOptions) -> Result<(), Failure> {
     let session = Session::open(database).await?;
     let document = find(setup, up, &session).await?;
     let idle = edit(up, &session, &document, "idle").await?;
@@ -59,8 +60,8 @@ pub(crate) async fn measure(setup: &Setup, up: &Up, database: &ConnectOptions) -
     Ok(())
 }
 
-/// The first descriptor: its description can hold anything.
-async fn find(setup: &Setup, up: &Up, session: &Session) -> Result<Editable, Failure> {
+/// Finds the first descriptor, whose description may be any text.
+async fn find(setup: &Setup, up: &Process, session: &Session) -> Result<Editable, Failure> {
     let row = session
         .query_one(
             "SELECT d.\"DocumentUuid\", d.\"ResourceKeyId\" FROM \"dms\".\"Document\" d JOIN \"dms\".\"Descriptor\" x USING (\"DocumentId\")
@@ -80,7 +81,7 @@ async fn find(setup: &Setup, up: &Up, session: &Session) -> Result<Editable, Fai
     Ok(Editable { path, uuid, body, member: "description".to_owned() })
 }
 
-async fn edit(up: &Up, session: &Session, document: &Editable, tag: &str) -> Result<Vec<f64>, Failure> {
+async fn edit(up: &Process, session: &Session, document: &Editable, tag: &str) -> Result<Vec<f64>, Failure> {
     let cached = session
         .prepare("SELECT \"Body\" LIKE '%' || $2 || '%' FROM \"dms\".\"DocumentCache\" WHERE \"DocumentUuid\" = $1")
         .await?;

@@ -1,25 +1,25 @@
-//! Measures Millstream beside the physical limit of each job, in one run.
+//! Compares Millstream with the physical limit of each job in one run (`make bench`).
 //!
-//! What it is: `make bench`. It starts a private, durable PostgreSQL cluster and the release binary `millstream up`
-//! beside itself, runs each job in rounds that alternate with its limit, and prints medians and ratios as plain tables.
-//! What it is not: a test. Nothing is asserted; ratios are printed.
+//! Starts a private, durable PostgreSQL cluster and the release binary `millstream up`, runs each job in rounds that
+//! alternate with its limit, and prints medians and ratios as plain tables. Nothing is asserted.
 //!
-//! `bench [--rounds N] [--documents N]`: rounds of each comparison (default 5, odd is best), documents of an ingest
-//! round (default 4,000). `bench sinks` measures the copies outside the database instead (`make bench-sinks`): [`sinks`]
-//! says what. The corpus is taken where it is found, else the small schema of the repository.
-#![allow(clippy::print_stdout)] // tables on standard output are what it is for
+//! `bench [--rounds N] [--documents N]` sets the rounds of each comparison (default 5, preferably odd) and the documents
+//! of an ingest round (default 4,000). `bench sinks` measures the copies outside the database instead (`make
+//! bench-sinks`, see [`sinks`]). The corpus is used where it is available, otherwise the fixtures of the repository.
+#![allow(clippy::print_stdout)] // the tables go to standard output
 
 mod connection;
 mod copy;
+mod failure;
 mod ingest;
 mod lag;
+mod process;
 mod reads;
 mod rebuild;
 mod setup;
 mod sinks;
 mod startup;
 mod table;
-mod up;
 
 use setup::Setup;
 use std::process::ExitCode;
@@ -49,15 +49,15 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<(), setup::Failure> {
+async fn run() -> Result<(), failure::Failure> {
     let (rounds, documents) = (argument("--rounds", 5), argument("--documents", 4_000));
-    let setup = Setup::make().await?;
+    let setup = Setup::create().await?;
     println!("{} · {} base documents · {rounds} rounds · medians", setup.describe(), setup.base_documents);
     ingest::measure(&setup, rounds, documents).await?;
     rebuild::measure(&setup, rounds).await?;
     let world = setup.copy("lag").await?;
     startup::measure(&setup, &world, rounds).await?;
-    let up = up::Up::start(&setup.launch(&world)?).await?;
+    let up = process::Process::start(&setup.launch(&world)?).await?;
     let at_rest = up.resident_mib()?;
     reads::measure(&setup, &up, &world, rounds).await?;
     lag::measure(&setup, &up, &world).await?;

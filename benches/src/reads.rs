@@ -1,9 +1,10 @@
-//! Reads per second by id from the cache over HTTP, beside `pgbench` selecting the same row.
+//! Measures reads per second by id from the cache over HTTP, compared with `pgbench` selecting the same row.
 
 use crate::connection::Connection;
-use crate::setup::{Failure, Setup};
+use crate::failure::Failure;
+use crate::process::Process;
+use crate::setup::Setup;
 use crate::table;
-use crate::up::Up;
 use millstream_store::connect::{ConnectOptions, Host, Session};
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -15,7 +16,12 @@ const CONNECTIONS: usize = 8;
 const ROUND: Duration = Duration::from_secs(5);
 const CACHE_DEADLINE: Duration = Duration::from_secs(300);
 
-pub(crate) async fn measure(setup: &Setup, up: &Up, database: &ConnectOptions, rounds: usize) -> Result<(), Failure> {
+pub(crate) async fn measure(
+    setup: &Setup,
+    up: &Process,
+    database: &ConnectOptions,
+    rounds: usize,
+) -> Result<(), Failure> {
     let session = Session::open(database).await?;
     wait_until_cached(&session, setup.base_documents).await?;
     let row = session
@@ -66,7 +72,7 @@ async fn read_for(address: SocketAddr, path: &str) -> Result<f64, Failure> {
                 let mut count = 0_u64;
                 while Instant::now() < deadline {
                     if connection.get(&path).await? != 200 {
-                        return Err("a read was not answered with 200".into());
+                        return Err("a read returned another status than 200".into());
                     }
                     count += 1;
                 }
@@ -100,10 +106,10 @@ async fn pgbench(setup: &Setup, database: &ConnectOptions, uuid: Uuid) -> Result
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().find(|line| line.starts_with("tps = "));
     let rate = line.and_then(|line| line.split_whitespace().nth(2)).and_then(|rate| rate.parse().ok());
-    rate.ok_or_else(|| format!("pgbench said nothing usable: {text}{}", String::from_utf8_lossy(&output.stderr)).into())
+    rate.ok_or_else(|| format!("pgbench printed no rate: {text}{}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
-/// Newest PostgreSQL programs of this machine.
+/// Returns the folder of the newest PostgreSQL programs of this machine.
 fn binaries() -> Result<std::path::PathBuf, Failure> {
     let mut found: Vec<_> =
         std::fs::read_dir("/usr/lib/postgresql")?.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect();

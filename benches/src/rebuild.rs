@@ -1,16 +1,17 @@
-//! Documents per second rebuilt from their rows, beside binary COPY out of the same tables.
+//! Measures documents per second rebuilt from their rows, compared with binary COPY out of the same tables.
 
-use crate::setup::{Failure, Setup};
+use crate::failure::Failure;
+use crate::setup::Setup;
 use crate::{copy, table};
 use millstream_schema::plan::Mapping;
-use millstream_store::cache::{self, CacheRow, SameVersion};
+use millstream_store::table::cache::{self, CacheRow, SameVersion};
 use millstream_store::compose::compose_documents;
 use millstream_store::connect::{Database, Session};
 use millstream_store::load::{Caches, heads_after};
 use std::time::{Duration, Instant};
 use tokio_postgres::IsolationLevel;
 
-/// Documents of one snapshot: the projector's default.
+/// Documents per snapshot, the default of the projector.
 const BATCH: u32 = 200;
 
 pub(crate) async fn measure(setup: &Setup, rounds: usize) -> Result<(), Failure> {

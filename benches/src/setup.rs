@@ -1,6 +1,7 @@
-//! The cluster, the template database with the base documents, and copies of it.
+//! The cluster, the template database with the base documents, and its copies.
 
-use crate::up::Launch;
+use crate::failure::Failure;
+use crate::process::Launch;
 use futures::stream::{self, StreamExt};
 use millstream_store::connect::{ConnectOptions, Database, Session};
 use millstream_testkit::corpus::{self, Document};
@@ -8,25 +9,23 @@ use millstream_testkit::{TestCluster, World};
 use millstream_writer::{Preconditions, Writer, WriterOptions};
 use std::path::PathBuf;
 
-/// Anything that keeps the benchmark from going on.
-pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// Posts in flight while the template is filled.
+/// Concurrent writes while the template is filled.
 const FILL_WIDTH: usize = 16;
 const TEMPLATE: &str = "bench_template";
 
+/// The cluster with its template, and the documents to ingest.
 pub(crate) struct Setup {
     pub(crate) cluster: TestCluster,
     pub(crate) world: &'static World,
     pub(crate) base_documents: usize,
-    /// Documents that come after the base, closed under references in any prefix.
+    /// Documents after the base, in dependency order.
     pub(crate) more: Vec<Document>,
     pub(crate) folder: tempfile::TempDir,
 }
 
 impl Setup {
     /// Starts the cluster and fills the template.
-    pub(crate) async fn make() -> Result<Self, Failure> {
+    pub(crate) async fn create() -> Result<Self, Failure> {
         let mut options = TestCluster::durable_options();
         for (name, value) in [("shared_buffers", "1GB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "30min")] {
             options.settings.insert(name.to_owned(), value.to_owned());
@@ -87,7 +86,7 @@ impl Setup {
                 .filter_map(|(at, answer)| async move { answer.is_err().then_some(at) })
                 .collect::<Vec<_>>()
                 .await;
-            // Types that refer to themselves stand in dependency order: what overtook its parent comes again.
+            // Types that refer to themselves are in dependency order: repeat the documents that overtook their parent.
             failed.sort_unstable();
             for at in failed {
                 writer.post(resource, run[at].body(), &always).await?;
@@ -102,7 +101,7 @@ impl Setup {
         Ok(())
     }
 
-    /// A fresh copy of the template.
+    /// Creates a copy of the template.
     pub(crate) async fn copy(&self, name: &str) -> Result<ConnectOptions, Failure> {
         let session = self.admin().await?;
         session.batch_execute(&format!("CREATE DATABASE \"{name}\" TEMPLATE \"{TEMPLATE}\"")).await?;
@@ -110,7 +109,7 @@ impl Setup {
         Ok(self.options(name))
     }
 
-    /// How the product is started on a copy: with a data folder of its own, and else as it comes.
+    /// Returns the launch settings for a copy: a new data folder, otherwise the defaults.
     pub(crate) fn launch(&self, database: &ConnectOptions) -> Result<Launch, Failure> {
         let data = tempfile::Builder::new().prefix("data-").tempdir_in(self.folder.path())?;
         Ok(Launch {
@@ -122,7 +121,7 @@ impl Setup {
         })
     }
 
-    /// Removes a copy and its slots.
+    /// Drops a copy and its slots.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), Failure> {
         let session = self.admin().await?;
         millstream_testkit::slots::drop_all(&session, name).await;
@@ -138,7 +137,7 @@ impl Setup {
         Ok(Session::open(&self.cluster.connect_options("postgres")).await?)
     }
 
-    /// Writes the first documents after the base as a JSON Lines file for `millstream load`.
+    /// Writes the first `count` documents after the base to a JSON Lines file; returns its path and number of documents.
     pub(crate) fn write_more(&self, count: usize) -> Result<(PathBuf, usize), Failure> {
         let path = self.folder.path().join(format!("more-{count}.jsonl"));
         let documents = &self.more[..count.min(self.more.len())];

@@ -1,16 +1,18 @@
-//! From the start of the process to ready: schema files read, checked, derived and compiled, database checked, listening.
+//! Measures the time from process start to ready: schema files read, checked, derived and compiled, database checked, API
+//! listening.
 
-use crate::setup::{Failure, Setup};
+use crate::failure::Failure;
+use crate::process::Process;
+use crate::setup::Setup;
 use crate::table;
-use crate::up::Up;
 use millstream_store::connect::ConnectOptions;
 use std::time::Instant;
 
-/// Starts and stops the product on an existing database, beside one mere reading of the same files.
+/// Starts and stops Millstream on an existing database; the limit is parsing the same files.
 pub(crate) async fn measure(setup: &Setup, database: &ConnectOptions, rounds: usize) -> Result<(), Failure> {
     let (mut ready_ms, mut parse_ms) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let up = Up::start(&setup.launch(database)?).await?;
+        let up = Process::start(&setup.launch(database)?).await?;
         ready_ms.push(up.ready_after.as_secs_f64() * 1_000.0);
         up.stop().await?;
         let started = Instant::now();

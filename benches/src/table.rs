@@ -1,6 +1,6 @@
-//! Plain tables and medians.
+//! Plain text tables, medians and percentiles.
 
-/// Prints a titled table, columns aligned.
+/// Prints a table with a title and aligned columns.
 pub(crate) fn print(title: &str, header: &[&str], rows: &[Vec<String>]) {
     let width = |at: usize| {
         let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
@@ -15,7 +15,7 @@ pub(crate) fn print(title: &str, header: &[&str], rows: &[Vec<String>]) {
     rows.iter().for_each(|row| line(row.iter().map(String::as_str).collect()));
 }
 
-/// The middle value; the mean of the two middle ones of an even number.
+/// Returns the median; for an even number of values, the mean of the two middle ones.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -26,7 +26,7 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The value below which this share of the values lies.
+/// Returns the percentile given as a fraction (0.5 is the median).
 pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! From ApiSchema files to everything that the running system needs, with the time that each step took.
+//! Loading and compilation of ApiSchema files.
 
 use crate::failure::Failure;
 use millstream_schema::{
@@ -13,25 +13,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A loaded and compiled set of ApiSchema files.
+/// A loaded and compiled set of ApiSchema files, with the duration of each step.
 #[derive(Debug)]
 pub struct Compiled {
-    /// The files, checked and fingerprinted.
+    /// The checked files and their hash.
     pub schema: EffectiveSchema,
-    /// The tables that follow from them.
+    /// The derived tables.
     pub model: Model,
-    /// The plans.
+    /// The compiled plans.
     pub mapping: Arc<Mapping>,
-    /// How long reading and checking the files took.
+    /// Duration of reading and checking the files.
     pub load: Duration,
-    /// How long deriving the model took.
+    /// Duration of deriving the model.
     pub derive: Duration,
-    /// How long compiling the plans took.
+    /// Duration of compiling the plans.
     pub compile: Duration,
 }
 
 impl Compiled {
-    /// Loads, derives, compiles.
+    /// Loads the files, derives the model and compiles the plans.
     pub fn from_files(files: &[PathBuf]) -> Result<Self, Failure> {
         let started = Instant::now();
         let schema = apischema::load(files).map_err(Failure::usage)?;
@@ -49,7 +49,7 @@ impl Compiled {
         })
     }
 
-    /// DDL of the resource tables, for PostgreSQL.
+    /// Returns the DDL of the resource tables for PostgreSQL.
     pub fn ddl(&self) -> String {
         ddl::postgres(&self.model)
     }

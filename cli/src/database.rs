@@ -1,5 +1,5 @@
-//! Which database a command works with: the one that is configured, or the managed cluster of the data folder, started
-//! for the occasion or shared with the process that runs on it.
+//! The database of a command: the configured one, or the managed cluster of the data folder, which the command starts or
+//! shares with the process that runs on it.
 
 use crate::{
     config::Config,
@@ -21,37 +21,39 @@ use std::{
 
 /// Folder of the managed cluster in the data folder.
 const CLUSTER_DIR: &str = "postgres";
-/// The database in it.
+/// Name of the database in the managed cluster.
 const DATABASE: &str = "millstream";
+/// Least time for a shutdown of the managed cluster. A fast shutdown writes a checkpoint; without it the next start has to
+/// recover.
+const CLUSTER_STOP_MIN: Duration = Duration::from_secs(5);
 
-/// Which database this is, as its queue and its copies keep it.
+/// Returns the identity of the database, to which its queue and its copies are bound.
 pub async fn binding(database: &Database) -> Result<Binding, Failure> {
-    let found = provision::fingerprint(database).await.map_err(Failure::failed)?;
-    let none =
-        || Failure::failed("the database does not say which one it is: `millstream ddl apply` builds its tables");
-    Ok(Binding::postgresql(found.ok_or_else(none)?.database_uuid))
+    let fingerprint = provision::fingerprint(database).await.map_err(Failure::failed)?;
+    let missing = || Failure::failed("the database has no identity: run `millstream ddl apply` to create its tables");
+    Ok(Binding::postgresql(fingerprint.ok_or_else(missing)?.database_uuid))
 }
 
-/// No connection to the database.
+/// The database cannot be reached.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot connect to {server} (check database.url, and that the server runs)")]
-struct Unconnected {
+struct ConnectError {
     server: String,
     source: StoreError,
 }
 
-/// A database to work with, and the server if it is ours to stop.
+/// A database server, and the managed cluster if this process started it.
 #[derive(Debug)]
 pub struct Server {
-    /// How to reach the database.
+    /// Address and credentials of the database.
     pub options: ConnectOptions,
     /// The managed cluster that this process started.
     pub cluster: Option<ManagedCluster>,
 }
 
 impl Server {
-    /// The configured database, or the managed cluster, started (and made, if need be) by this process.
-    pub async fn own(config: &Config) -> Result<Self, Failure> {
+    /// Returns the configured database, or starts the managed cluster and creates it if necessary.
+    pub async fn start(config: &Config) -> Result<Self, Failure> {
         if let Some(options) = &config.database.url {
             return Ok(Self { options: options.clone(), cluster: None });
         }
@@ -67,21 +69,22 @@ impl Server {
         }
     }
 
-    /// The same database as the process that runs on this data folder, if there is one; else as [`Server::own`].
-    pub async fn shared(config: &Config) -> Result<Self, Failure> {
-        match control::ask(&config.data_dir).await {
+    /// Returns the database of the process that runs on this data folder; without one does the same as
+    /// [`Server::start`].
+    pub async fn attach(config: &Config) -> Result<Self, Failure> {
+        match control::status(&config.data_dir).await {
             Ok(_) if config.database.url.is_none() => {
                 Ok(Self { options: running(&cluster_dir(config))?, cluster: None })
             }
-            Ok(_) | Err(ControlError::NotRunning(_)) => Self::own(config).await,
+            Ok(_) | Err(ControlError::NotRunning(_)) => Self::start(config).await,
             Err(error) => Err(error.into()),
         }
     }
 
-    /// A pool of connections.
+    /// Opens a pool of connections.
     pub async fn connect(&self, connections: usize) -> Result<Database, Failure> {
         let connected = Database::connect(&self.options, connections).await;
-        connected.map_err(|source| Failure::failed(Unconnected { server: self.options.to_string(), source }))
+        connected.map_err(|source| Failure::failed(ConnectError { server: self.options.to_string(), source }))
     }
 
     /// Stops the server if this process started it.
@@ -94,10 +97,8 @@ impl Server {
 }
 
 async fn stop(cluster: ManagedCluster, deadline: Duration) -> Result<(), Failure> {
-    // A fast shutdown writes a checkpoint: without time for it the next start would have to recover.
-    let deadline = deadline.max(Duration::from_secs(5));
-    if cluster.stop(deadline).await.map_err(Failure::failed)? == Shutdown::Forced {
-        tracing::warn!("PostgreSQL had to be stopped at once: it will recover at the next start");
+    if cluster.stop(deadline.max(CLUSTER_STOP_MIN)).await.map_err(Failure::failed)? == Shutdown::Forced {
+        tracing::warn!("forced PostgreSQL to stop at the deadline; it recovers at the next start");
     }
     Ok(())
 }
@@ -106,7 +107,7 @@ fn cluster_dir(config: &Config) -> PathBuf {
     config.data_dir.join(CLUSTER_DIR)
 }
 
-/// How to reach a cluster that another process runs: its folder holds the port and the password.
+/// Returns the address of a cluster that another process runs. Its folder holds the port and the password.
 fn running(directory: &Path) -> Result<ConnectOptions, Failure> {
     let read = |name: &str| {
         let file = directory.join(name);
@@ -116,7 +117,7 @@ fn running(directory: &Path) -> Result<ConnectOptions, Failure> {
     };
     let port = read("port")?;
     let port = port.parse().map_err(|_| {
-        Failure::failed(format!("{} holds '{port}', which is no port", directory.join("port").display()))
+        Failure::failed(format!("{} holds '{port}': expected a port", directory.join("port").display()))
     })?;
     Ok(ConnectOptions::new("127.0.0.1", port, SUPERUSER, DATABASE)
         .with_password(&read("password")?)

@@ -1,17 +1,17 @@
-//! What the process says when it ends. Scripts depend on these numbers, so they only ever gain meanings.
+//! Exit codes. Scripts depend on these numbers, so a code never changes its meaning.
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// It did what was asked, and the answer is good.
+    /// The command did its work and the result is good.
     Done,
-    /// It failed, or the answer is bad: differences found, documents refused, a server that cannot be reached.
+    /// The command failed, or its result is bad: differences found, documents refused, a server that cannot be reached.
     Failed,
-    /// The command line or the configuration cannot be used. Nothing was done.
+    /// The command line or the configuration is wrong. Nothing was done.
     Usage,
-    /// Nothing is wrong as far as that was seen: a copy has not caught up, or `verify` could not compare it here.
+    /// No difference was found, but a copy has not caught up or could not be compared.
     Behind,
-    /// The command talks to a running Millstream, and none answers.
+    /// The command needs a running Millstream, and none answers.
     NotRunning,
 }
 
@@ -19,7 +19,7 @@ impl Exit {
     /// All of them, in the order of their codes.
     pub const ALL: [Self; 5] = [Self::Done, Self::Failed, Self::Usage, Self::Behind, Self::NotRunning];
 
-    /// The number that the operating system gets.
+    /// The exit code of the process.
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,

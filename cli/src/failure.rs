@@ -1,9 +1,12 @@
-//! Why a command failed, and with which code the process ends because of it.
+//! Failures of commands, with the exit code of the process.
 
 use crate::exit::Exit;
 use std::{error::Error, fmt};
 
-/// A failure of a command: where errors end. It is printed once, with its causes.
+/// The result of a command.
+pub type Outcome = Result<Exit, Failure>;
+
+/// An error with the exit code that it leads to. It is printed once, with its causes.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
@@ -11,50 +14,63 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// It was tried and did not work.
+    /// An operation failed: exit code 1.
     pub fn failed(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { exit: Exit::Failed, error: error.into() }
     }
 
-    /// What was asked for cannot be asked for.
+    /// The command line or the configuration is wrong: exit code 2.
     pub fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { exit: Exit::Usage, error: error.into() }
     }
 
-    /// What a running Millstream said, with the code that it chose.
-    pub fn told(message: String, code: u8) -> Self {
+    /// The running process refused a request, with the exit code that it chose.
+    pub fn refused(message: String, code: u8) -> Self {
         let exit = Exit::ALL.into_iter().find(|exit| exit.code() == code).unwrap_or(Exit::Failed);
         Self { exit, error: message.into() }
     }
 
-    /// There is no running Millstream to ask.
+    /// No process runs on the data folder: exit code 4.
     pub fn not_running(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { exit: Exit::NotRunning, error: error.into() }
     }
 
-    /// The code that the process ends with.
+    /// The exit code of the process.
     pub fn exit(&self) -> Exit {
         self.exit
     }
 }
 
-/// The error and everything that caused it, on one line where they fit on one.
+/// The error and its causes, separated by colons.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut last = self.error.to_string();
-        f.write_str(&last)?;
-        let mut cause = self.error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // Some libraries repeat their cause in their own text.
-            if !last.ends_with(&text) {
-                write!(f, ": {text}")?;
-            }
-            last = text;
-            cause = error.source();
-        }
-        Ok(())
+        write_chain(f, &*self.error)
     }
+}
+
+/// Writes an error and its causes, separated by colons. A cause that an error already repeats in its own text is left
+/// out.
+fn write_chain(f: &mut impl fmt::Write, error: &(dyn Error + 'static)) -> fmt::Result {
+    let mut last = error.to_string();
+    f.write_str(&last)?;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !last.ends_with(&text) {
+            write!(f, ": {text}")?;
+        }
+        last = text;
+        cause = error.source();
+    }
+    Ok(())
+}
+
+/// Returns an error and its causes on one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    _ = write_chain(&mut text, error);
+    text
 }
 
 #[cfg(test)]

@@ -1,13 +1,10 @@
-//! The one binary, `millstream`: configuration, wiring, commands, exit codes.
+//! The binary `millstream`: configuration, wiring, commands, exit codes.
 //!
-//! What it is: the place where the other crates meet. It resolves the configuration once ([`config`]), starts and stops
-//! the parts in order ([`up`]), talks to people (progress bars, tables, exit codes), and nothing else.
-//!
-//! What it is not: it decides nothing about documents. Whatever a test of behaviour would want to call lives in one of
-//! the crates below.
+//! This crate resolves the configuration once ([`config`]), starts and stops the components in order ([`up`]), and talks
+//! to people (progress bars, tables, exit codes). It makes no decision about documents: behaviour that needs a test of
+//! its own is in the other crates.
 
 pub mod args;
-pub mod catch_up;
 pub mod command;
 pub mod compiled;
 pub mod config;
@@ -17,29 +14,34 @@ pub mod demo;
 pub mod exit;
 pub mod failure;
 pub mod load;
-pub mod log_lines;
+mod process;
 pub mod signal;
+mod sink_kind;
+mod sink_proof;
 pub mod sinks;
+pub mod telemetry;
+mod text;
 pub mod up;
 
 use args::{Action, Arguments, ConfigAction, DdlAction, RebuildAction, SchemaAction, SinkAction};
 use clap::Parser;
-use command::Outcome;
+use command::verify::VerifyOptions;
 use compiled::Compiled;
 use config::{Config, ConfigErrors, Environment, Settings};
 use exit::Exit;
-use failure::Failure;
+use failure::{Failure, Outcome};
+pub use process::role::Role;
+use sink_kind::SinkKind;
 use std::{ffi::OsString, io::Write, time::Duration};
-use up::Role;
 
-/// Runs one command line and says how it ended. Everything that went wrong has been printed to stderr by then.
+/// Runs one command line and returns its exit code. Errors have been printed to stderr by then.
 pub fn run(line: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments = match Arguments::try_parse_from(line) {
         Ok(arguments) => arguments,
-        Err(answer) => {
-            // Help and version come this way too; where they cannot be printed there is nobody to tell.
-            _ = answer.print();
-            return if answer.use_stderr() { Exit::Usage } else { Exit::Done };
+        Err(error) => {
+            // Help and version arrive here as well. An error about printing them could not be printed either.
+            _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
     match execute(arguments) {
@@ -56,7 +58,7 @@ fn execute(arguments: Arguments) -> Outcome {
     let settings = Settings::gather(arguments.config.as_deref(), &environment, arguments.settings.0);
     let settings = settings.map_err(Failure::usage)?;
     let mut out = std::io::stdout();
-    // What is in force can be shown even if it cannot be used.
+    // The reference can be printed even if the configuration cannot be used.
     if let Action::Config(action @ ConfigAction::Reference) = &arguments.command {
         return command::config::run(action, &settings, &mut out);
     }
@@ -64,19 +66,25 @@ fn execute(arguments: Arguments) -> Outcome {
     if let Action::Config(action) = &arguments.command {
         return command::config::run(action, &settings, &mut out);
     }
-    log_lines::begin(&config.log);
-    // Two providers of cryptography are compiled in: without a choice the first TLS connection would panic.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        tracing::debug!("the provider of cryptography was chosen before");
-    }
+    // HTTP clients use the TLS crypto provider of the process and panic without one.
+    let provider_installed = rustls::crypto::ring::default_provider().install_default().is_ok();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)?;
+    let export = {
+        let _entered = runtime.enter();
+        telemetry::log::install(&config.log, &config.telemetry)?
+    };
+    if !provider_installed {
+        tracing::debug!("the TLS crypto provider was installed before");
+    }
     let outcome = runtime.block_on(perform(arguments.command, config, &mut out));
-    // What still blocks a thread, such as a read from a terminal, holds nothing up.
+    export.shutdown();
+    // Threads that still block, such as a read from a terminal, do not delay the end.
     runtime.shutdown_background();
     outcome
 }
 
-/// The variables as text. One of ours that is none is refused: without it another database might be worked on.
+/// Decodes the environment. A `MILLSTREAM_*` variable that is not UTF-8 is an error: ignoring it could silently select a
+/// different database.
 fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Environment, ConfigErrors> {
     let mut environment = Environment::new();
     for (name, value) in variables {
@@ -85,7 +93,7 @@ fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<
             (Ok(name), Err(_)) if name.starts_with("MILLSTREAM_") => {
                 return Err(ConfigErrors::one(format!("the environment variable {name} is not UTF-8")));
             }
-            // Not ours.
+            // A variable of another program.
             _ => {}
         }
     }
@@ -103,8 +111,8 @@ async fn perform(action: Action, config: Config, out: &mut (dyn Write + Send)) -
         Action::Load(load) => Box::pin(command::load::run(load, &config, out)).await,
         Action::Status { json } => command::status::run(json, &config, out).await,
         Action::Verify { json, wait_s, sink, repair } => {
-            let ask = command::verify::Ask { wait: Duration::from_secs(wait_s), json, sink, repair };
-            Box::pin(command::verify::run(compile(&config)?, &config, &ask, out)).await
+            let options = VerifyOptions { wait: Duration::from_secs(wait_s), json, sink, repair };
+            Box::pin(command::verify::run(compile(&config)?, &config, &options, out)).await
         }
         Action::Sink(action) => command::sink::run(action, &config, out).await,
         Action::Index(command) => command::index::run(command, &config, out).await,
@@ -124,18 +132,17 @@ async fn perform(action: Action, config: Config, out: &mut (dyn Write + Send)) -
     }
 }
 
-/// `millstream sink NAME`, and nothing behind it: flags of the configuration stand before the name.
+/// Parses `millstream sink NAME`. Nothing may follow the name: configuration flags precede it.
 fn sink_role(words: &[String]) -> Result<Role, Failure> {
-    match words {
-        [name] if sinks::NAMES.contains(&name.as_str()) => Ok(Role::Sink(name.clone())),
-        [name, ..] if sinks::NAMES.contains(&name.as_str()) => {
+    let name = words.first().map_or("", String::as_str);
+    match (name.parse::<SinkKind>(), words.len()) {
+        (Ok(sink), 1) => Ok(Role::Sink(sink)),
+        (Ok(_), _) => {
             Err(Failure::usage(format!("`millstream sink {name}` takes no more words: put flags before `sink`")))
         }
-        _ => Err(Failure::usage(format!(
-            "{:?} is neither something that `millstream sink` does nor a sink; there can be {}",
-            words.first().map_or("", String::as_str),
-            sinks::NAMES.join(", ")
-        ))),
+        (Err(unknown), _) => {
+            Err(Failure::usage(format!("{name:?} is neither an action of `millstream sink` nor a sink: {unknown}")))
+        }
     }
 }
 

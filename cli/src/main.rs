@@ -1,7 +1,6 @@
-//! Maps what a command came to onto the exit code of the process, and chooses the allocator. Everything else is in the
-//! library.
+//! The entry point: exit code and allocator. Everything else is in the library.
 
-/// A process that lives for months gives back what a peak took; glibc's arenas keep it.
+/// Returns memory to the system after a peak; glibc's arenas keep it, which matters in a process that runs for months.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -1,4 +1,4 @@
-//! SIGTERM, Ctrl-C and a terminal that closes, as something to wait for.
+//! Signals that stop a process: SIGTERM, SIGINT (Ctrl-C) and SIGHUP (a closed terminal).
 
 use std::{fs, io};
 use tokio::{
@@ -7,23 +7,23 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The signals that ask a process to end.
+/// The signals that stop a process.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// None: whoever started this process told it to outlive its terminal (`nohup`).
+    /// `None` if the process was started to outlive its terminal (`nohup`).
     hangup: Option<Signal>,
 }
 
 impl Signals {
-    /// From now on these signals do not end the process by themselves.
+    /// Installs handlers, so that these signals no longer end the process by themselves.
     pub fn take_over() -> io::Result<Self> {
         let hangup = if is_hangup_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup })
     }
 
-    /// Completes with the name of the next such signal. Cancellation safe.
+    /// Waits for the next signal and returns its name. Cancellation safe.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -40,15 +40,14 @@ async fn hung_up(hangup: Option<&mut Signal>) -> Option<()> {
     }
 }
 
-/// Whether SIGHUP was ignored when this process began: the first bit of `SigIgn`. Where the kernel does not tell, it
-/// was not.
+/// Whether SIGHUP was ignored when the process started: the first bit of `SigIgn`. False where `/proc` does not say.
 fn is_hangup_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
-/// Listens for the first such signal for as long as it lives.
+/// Cancels a token at the first signal. Dropping it stops listening.
 #[derive(Debug)]
 pub struct Interrupt {
     token: CancellationToken,
@@ -56,7 +55,7 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Starts to listen.
+    /// Starts listening.
     pub fn listen() -> io::Result<Self> {
         let mut signals = Signals::take_over()?;
         let token = CancellationToken::new();
@@ -68,7 +67,7 @@ impl Interrupt {
         Ok(Self { token, listener })
     }
 
-    /// Cancelled by the signal.
+    /// Returns the token that the signal cancels.
     pub fn token(&self) -> CancellationToken {
         self.token.clone()
     }

@@ -1,4 +1,4 @@
-//! Configuration: precedence, refusals, masked secrets; and what `docs/` says of keys, exit codes and commands.
+//! Configuration: precedence, refusals, masked secrets; and the keys, exit codes and commands in `docs/`.
 
 use clap::CommandFactory;
 use millstream_cli::{
@@ -23,9 +23,9 @@ fn resolve(file: Option<&Path>, variables: &[(&str, &str)], set: &[(&str, &str)]
 }
 
 fn file(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
-    let folder = tempfile::tempdir().expect("a folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("m.toml");
-    fs::write(&path, text).expect("a file can be written");
+    fs::write(&path, text).expect("the file can be written");
     (folder, path)
 }
 
@@ -37,11 +37,11 @@ fn flags_win_over_environment_over_file_over_defaults() {
         &[("MILLSTREAM_PROJECTOR_BATCH", "12"), ("MILLSTREAM_PROJECTOR_WORKERS", "4")],
         &[("projector.batch", "13")],
     )
-    .expect("it is valid");
+    .expect("the settings are valid");
     assert_eq!(config.projector.batch, 13, "the flag wins");
     assert_eq!(config.projector.workers, 4, "the environment wins over the file");
     assert_eq!(config.queue.attempts_max, 5, "the file wins over the default");
-    assert_eq!(config.api.page_limit_max, 500, "the default is left");
+    assert_eq!(config.api.page_limit_max, 500, "the default remains");
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn show_says_where_each_value_came_from_and_masks_secrets() {
         &environment(&[("MILLSTREAM_LOG_LEVEL", "warn")]),
         flags(&[("cascade.page", "7")]),
     )
-    .expect("it is valid");
+    .expect("the settings are valid");
     let shown = show(&settings);
     let line = |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
     assert!(!shown.contains("hunter2"), "{shown}");
@@ -61,7 +61,7 @@ fn show_says_where_each_value_came_from_and_masks_secrets() {
     assert!(line("log.level").ends_with("environment"), "{shown}");
     assert!(line("cascade.page").ends_with("flag"), "{shown}");
     assert!(line("api.listen").ends_with("default"), "{shown}");
-    let config = Config::resolve(&settings).expect("it is valid");
+    let config = Config::resolve(&settings).expect("the settings are valid");
     assert!(!format!("{config:?} {settings:?}").contains("hunter2"), "Debug masks the password");
 }
 
@@ -86,7 +86,7 @@ fn unknown_variables_are_refused_but_not_those_of_others() {
         ("MILLSTREAM_SCHEDULES", "100"),
         ("PATH", "/bin"),
     ];
-    resolve(None, &others, &[]).expect("none of them is meant for us");
+    resolve(None, &others, &[]).expect("Millstream ignores all of them");
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn every_problem_is_named_at_once() {
         &[("MILLSTREAM_CASCADE_PAGE", "0")],
         &[("log.level", "=["), ("source.slot", "Bad-Name"), ("projector.batch", "many")],
     )
-    .expect_err("four are wrong");
+    .expect_err("four settings are invalid");
     for part in [
         "MILLSTREAM_CASCADE_PAGE is '0'",
         "--log-level",
@@ -120,18 +120,21 @@ fn every_problem_is_named_at_once() {
 
 #[test]
 fn a_file_that_was_named_has_to_exist() {
-    let error = resolve(Some(Path::new("/nowhere/m.toml")), &[], &[]).expect_err("there is none");
+    let error = resolve(Some(Path::new("/nowhere/m.toml")), &[], &[]).expect_err("the file does not exist");
     assert!(error.contains("/nowhere/m.toml"), "{error}");
 }
 
 #[test]
 fn the_reference_in_docs_is_that_of_the_code() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
-    let text = fs::read_to_string(&path).expect("docs/configuration.md can be read");
-    assert!(text.contains(&reference()), "run `millstream config reference` and paste it into docs/configuration.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/configuration.md");
+    let text = fs::read_to_string(&path).expect("the page can be read");
+    assert!(
+        text.contains(&reference()),
+        "run `millstream config reference` and paste it into docs/reference/configuration.md"
+    );
 }
 
-/// The TOML blocks of a page.
+/// Returns the TOML blocks of a page.
 fn configurations_in(page: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{page}: {error}"));
@@ -145,9 +148,9 @@ fn every_configuration_in_docs_is_accepted() {
         let (_folder, path) = file(text);
         resolve(Some(&path), &[], &[]).unwrap_or_else(|error| panic!("{text}: {error}"))
     };
-    assert_eq!(configurations_in("configuration.md").iter().map(resolved).count(), 1);
+    assert_eq!(configurations_in("reference/configuration.md").iter().map(resolved).count(), 1);
     let shown: Vec<SourceKind> =
-        configurations_in("sources.md").iter().map(|text| resolved(text).source.kind).collect();
+        configurations_in("how-to/choose-a-source.md").iter().map(|text| resolved(text).source.kind).collect();
     let topic = |name: &str, group: &str, form| {
         SourceKind::Topic(Topic { name: name.to_owned(), group: group.to_owned(), form })
     };
@@ -162,9 +165,9 @@ fn every_configuration_in_docs_is_accepted() {
 }
 
 #[test]
-fn what_a_source_lacks_and_what_contradicts_it_is_all_named() {
+fn missing_and_contradicting_source_settings_are_all_named() {
     let brokers = ("kafka.bootstrap_servers", "b:9092");
-    for (set, told) in [
+    for (set, messages) in [
         (vec![("source.kind", "topic")], vec!["source.topic has to name", "kafka.bootstrap_servers has to name"]),
         (vec![("source.kind", "debezium"), ("source.topic", "t")], vec!["kafka.bootstrap_servers"]),
         (
@@ -187,7 +190,7 @@ fn what_a_source_lacks_and_what_contradicts_it_is_all_named() {
         (vec![("source.kind", "topic"), ("source.topic", "a b"), brokers], vec!["--source-topic is 'a b'"]),
     ] {
         let error = resolve(None, &[], &set).expect_err("refused");
-        for part in told {
+        for part in messages {
             assert!(error.contains(part), "{part} is not in {error}");
         }
     }
@@ -196,34 +199,35 @@ fn what_a_source_lacks_and_what_contradicts_it_is_all_named() {
 
 #[test]
 fn the_exit_codes_in_docs_are_those_of_the_code() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/commands.md");
-    let text = fs::read_to_string(&path).expect("docs/commands.md can be read");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/commands.md");
+    let text = fs::read_to_string(&path).expect("the page can be read");
     for exit in millstream_cli::exit::Exit::ALL {
         let row = format!("| {} | `{exit:?}` |", exit.code());
-        assert!(text.contains(&row), "docs/commands.md lacks the row {row}");
+        assert!(text.contains(&row), "docs/reference/commands.md lacks the row {row}");
     }
 }
 
 #[test]
-fn a_page_by_default_is_not_larger_than_any_page() {
+fn the_default_page_limit_is_at_most_the_maximum() {
     let refusal = resolve(None, &[], &[("api.page_limit", "60"), ("api.page_limit_max", "50")]).expect_err("refused");
     assert_eq!(refusal, "--api-page-limit is '60': it must not be larger than api.page_limit_max, which is 50");
     assert!(resolve(None, &[], &[("api.page_limit", "50"), ("api.page_limit_max", "50")]).is_ok());
 }
 
-/// The words of every command, `quarantine list` and the like.
+/// Returns the names of all commands, such as `quarantine list`.
 fn commands() -> BTreeSet<String> {
-    let words = |command: &clap::Command| command.get_name().to_owned();
+    let name = |command: &clap::Command| command.get_name().to_owned();
     let all = Arguments::command();
-    let leaves = all.get_subcommands().flat_map(|command| {
+    let names = all.get_subcommands().flat_map(|command| {
         let inner: Vec<String> =
-            command.get_subcommands().map(|inner| format!("{} {}", words(command), words(inner))).collect();
-        if inner.is_empty() { vec![words(command)] } else { inner }
+            command.get_subcommands().map(|inner| format!("{} {}", name(command), name(inner))).collect();
+        if inner.is_empty() { vec![name(command)] } else { inner }
     });
-    leaves.collect()
+    names.collect()
 }
 
-/// Those of the table: in a row of several, what follows the first is behind the same word, or in its place.
+/// Returns the commands in the table of a page. In a row with several commands, the later ones share the group word of
+/// the first (`sink add`, `remove`).
 fn commands_in(page: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for row in page.lines().filter(|line| line.starts_with("| `millstream ")) {
@@ -245,10 +249,10 @@ fn commands_in(page: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_commands_in_docs_are_those_of_the_code() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/commands.md");
-    let page = fs::read_to_string(&path).expect("docs/commands.md can be read");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/commands.md");
+    let page = fs::read_to_string(&path).expect("the page can be read");
     let mut in_code = commands();
-    // `sink NAME` is a role: no word of the command line's own.
+    // `sink NAME` is a role: clap does not know it as a subcommand.
     in_code.insert("sink".to_owned());
     assert_eq!(commands_in(&page), in_code);
 }

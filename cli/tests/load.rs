@@ -1,4 +1,4 @@
-//! `load` against a scripted HTTP server: every line is accounted for, in any order of answers.
+//! `load` against a scripted HTTP server: every line is accounted for, in any order of responses.
 
 use axum::{
     Router,
@@ -10,7 +10,7 @@ use axum::{
 use flate2::{Compression, write::GzEncoder};
 use millstream_cli::{
     args::ProgressStyle,
-    load::{Input, LoadPlan, Loaded, Patience, Progress, load},
+    load::{Input, LoadPlan, Loaded, Progress, RetryLimit, load},
 };
 use std::{
     collections::BTreeSet,
@@ -23,27 +23,31 @@ use std::{
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-/// What the scripted server remembers.
+/// State of the scripted server.
 #[derive(Default)]
 struct Server {
     /// Values of `n` that were accepted.
     accepted: Mutex<BTreeSet<i64>>,
-    /// Requests so far.
+    /// Number of requests.
     requests: Mutex<u64>,
-    /// Woken at each request.
+    /// Notified at each request.
     request: Notify,
-    /// Answers 503 to so many requests first.
+    /// Number of requests to answer with 503 first.
     away: Mutex<u64>,
 }
 
-type Answer = (StatusCode, String);
+type Response = (StatusCode, String);
 
-fn problem(status: StatusCode, kind: &str, detail: &str) -> Answer {
+fn problem(status: StatusCode, kind: &str, detail: &str) -> Response {
     (status, serde_json::json!({"type": format!("urn:ed-fi:api:{kind}"), "detail": detail, "errors": []}).to_string())
 }
 
-/// Bodies say what to do: {"n": 1}, {"n": 2, "needs": 1}, {"n": 3, "bad": true}.
-async fn answer(State(server): State<Arc<Server>>, UrlPath((_, _)): UrlPath<(String, String)>, body: Bytes) -> Answer {
+/// Handles a POST. The body selects the response: {"n": 1}, {"n": 2, "needs": 1}, {"n": 3, "bad": true}.
+async fn handle(
+    State(server): State<Arc<Server>>,
+    UrlPath((_, _)): UrlPath<(String, String)>,
+    body: Bytes,
+) -> Response {
     *server.requests.lock().expect("not poisoned") += 1;
     server.request.notify_waiters();
     {
@@ -61,9 +65,9 @@ async fn answer(State(server): State<Arc<Server>>, UrlPath((_, _)): UrlPath<(Str
     if let Some(needed) = body["needs"].as_i64()
         && !server.accepted.lock().expect("not poisoned").contains(&needed)
     {
-        return problem(StatusCode::CONFLICT, "data-conflict:unresolved-reference", "what it needs is not there");
+        return problem(StatusCode::CONFLICT, "data-conflict:unresolved-reference", "the target does not exist");
     }
-    // One that others need is slow, so that they overtake it.
+    // A slow document that others need, so that they overtake it.
     while body["slow"] == true && *server.requests.lock().expect("not poisoned") < 8 {
         server.request.notified().await;
     }
@@ -71,25 +75,28 @@ async fn answer(State(server): State<Arc<Server>>, UrlPath((_, _)): UrlPath<(Str
     (if is_new { StatusCode::CREATED } else { StatusCode::OK }, String::new())
 }
 
-struct Running {
+struct RunningServer {
     server: Arc<Server>,
     url: reqwest::Url,
     task: JoinHandle<()>,
 }
 
-impl Drop for Running {
+impl Drop for RunningServer {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-async fn serve(server: Server) -> Running {
+async fn serve(server: Server) -> RunningServer {
+    // `load` creates an HTTP client, which needs the TLS provider that the program installs at its start.
+    drop(millstream_testkit::http_client());
     let server = Arc::new(server);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-    let url = format!("http://{}/", listener.local_addr().expect("it is bound")).parse().expect("it is a URL");
-    let router = Router::new().route("/data/{project}/{resource}", post(answer)).with_state(Arc::clone(&server));
-    let task = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
-    Running { server, url, task }
+    let url =
+        format!("http://{}/", listener.local_addr().expect("the listener is bound")).parse().expect("a valid URL");
+    let router = Router::new().route("/data/{project}/{resource}", post(handle)).with_state(Arc::clone(&server));
+    let task = tokio::spawn(async move { axum::serve(listener, router).await.expect("the server runs") });
+    RunningServer { server, url, task }
 }
 
 fn lines(bodies: impl IntoIterator<Item = String>) -> String {
@@ -99,13 +106,14 @@ fn lines(bodies: impl IntoIterator<Item = String>) -> String {
         .collect()
 }
 
+/// A temporary folder for input files.
 struct Files {
     folder: tempfile::TempDir,
 }
 
 impl Files {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder can be made") }
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -113,25 +121,25 @@ impl Files {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Input {
-        fs::write(self.path(name), bytes).expect("a file can be written");
+        fs::write(self.path(name), bytes).expect("the file can be written");
         Input::File(self.path(name))
     }
 }
 
-async fn run(running: &Running, inputs: Vec<Input>, refused: Option<PathBuf>, patience: Duration) -> Loaded {
+async fn run(running: &RunningServer, inputs: Vec<Input>, refused: Option<PathBuf>, retry_limit: Duration) -> Loaded {
     let progress = Progress::new(ProgressStyle::None, &inputs);
     let plan = LoadPlan {
         inputs,
         url: running.url.clone(),
         connections: 8,
-        patience: Patience(patience),
+        retry_limit: RetryLimit(retry_limit),
         refused,
         lines_max: None,
     };
     load(plan, &progress, CancellationToken::new()).await.expect("the load can start")
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_line_that_overtook_what_it_refers_to_is_not_refused() {
@@ -139,9 +147,9 @@ async fn a_line_that_overtook_what_it_refers_to_is_not_refused() {
     let files = Files::new();
     let mut bodies = vec![r#"{"n":0,"slow":true}"#.to_owned()];
     bodies.extend((1..40).map(|n| format!("{{\"n\":{n},\"needs\":{}}}", n - 1)));
-    let loaded = run(&running, vec![files.write("a.jsonl", lines(bodies).as_bytes())], None, PATIENCE).await;
+    let loaded = run(&running, vec![files.write("a.jsonl", lines(bodies).as_bytes())], None, TIMEOUT).await;
     assert_eq!((loaded.account.created, loaded.account.refused()), (40, 0), "{}", loaded.account);
-    assert!(loaded.account.put_off > 0, "the script makes lines overtake each other");
+    assert!(loaded.account.postponed > 0, "the script makes lines overtake each other");
     assert!(loaded.is_complete());
 }
 
@@ -150,10 +158,10 @@ async fn refusals_are_counted_by_kind_and_can_be_loaded_again() {
     let running = serve(Server::default()).await;
     let files = Files::new();
     let mut text = lines((0..10).map(|n| format!("{{\"n\":{n},\"bad\":{}}}", n % 5 == 0)));
-    text.push_str("this is no line\n\n");
+    text.push_str("this is not JSON\n\n");
     text.push_str(&lines([r#"{"n":77,"needs":99}"#.to_owned()]));
     let refused = files.path("refused.jsonl");
-    let loaded = run(&running, vec![files.write("a.jsonl", text.as_bytes())], Some(refused.clone()), PATIENCE).await;
+    let loaded = run(&running, vec![files.write("a.jsonl", text.as_bytes())], Some(refused.clone()), TIMEOUT).await;
     let account = &loaded.account;
     assert_eq!((account.created, account.refused(), account.answered()), (8, 4, 12), "{account}");
     let count =
@@ -161,13 +169,13 @@ async fn refusals_are_counted_by_kind_and_can_be_loaded_again() {
     assert_eq!(count(400, "bad-request:data-validation-failed"), 2, "{account}");
     assert_eq!(count(409, "data-conflict:unresolved-reference"), 1, "{account}");
     assert_eq!(count(0, ""), 1, "{account}");
-    assert!(account.to_string().contains("a.jsonl:13 things: what it needs is not there"), "{account}");
+    assert!(account.to_string().contains("a.jsonl:13 things: the target does not exist"), "{account}");
     assert!(!loaded.is_complete());
-    let kept = fs::read_to_string(&refused).expect("it was written");
-    assert!(kept.contains(r#""text":"this is no line""#), "{kept}");
+    let kept = fs::read_to_string(&refused).expect("the refused lines were written");
+    assert!(kept.contains(r#""text":"this is not JSON""#), "{kept}");
 
     running.server.accepted.lock().expect("not poisoned").insert(99);
-    let again = run(&running, vec![Input::File(refused)], None, PATIENCE).await;
+    let again = run(&running, vec![Input::File(refused)], None, TIMEOUT).await;
     assert_eq!((again.account.created, again.account.refused()), (1, 3), "{}", again.account);
 }
 
@@ -176,46 +184,46 @@ async fn gzip_is_known_by_its_content_and_a_second_load_creates_nothing() {
     let running = serve(Server::default()).await;
     let files = Files::new();
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-    packed.write_all(lines((0..500).map(|n| format!("{{\"n\":{n}}}"))).as_bytes()).expect("it fits in memory");
-    let input = files.write("no-telling-name", &packed.finish().expect("it can be packed"));
-    let first = run(&running, vec![input.clone()], None, PATIENCE).await;
+    packed.write_all(lines((0..500).map(|n| format!("{{\"n\":{n}}}"))).as_bytes()).expect("the bytes fit in memory");
+    let input = files.write("no-telling-name", &packed.finish().expect("the file is compressed"));
+    let first = run(&running, vec![input.clone()], None, TIMEOUT).await;
     assert_eq!((first.account.created, first.account.existing), (500, 0), "{}", first.account);
-    let second = run(&running, vec![input], None, PATIENCE).await;
+    let second = run(&running, vec![input], None, TIMEOUT).await;
     assert_eq!((second.account.created, second.account.existing), (0, 500), "{}", second.account);
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_for_a_while_is_waited_for() {
+async fn a_server_that_is_unavailable_for_a_while_is_waited_for() {
     let running = serve(Server { away: Mutex::new(20), ..Server::default() }).await;
     let files = Files::new();
     let input = files.write("a.jsonl", lines((0..30).map(|n| format!("{{\"n\":{n}}}"))).as_bytes());
-    let loaded = run(&running, vec![input], None, PATIENCE).await;
+    let loaded = run(&running, vec![input], None, TIMEOUT).await;
     assert_eq!((loaded.account.created, loaded.account.refused()), (30, 0), "{}", loaded.account);
 }
 
 #[tokio::test]
-async fn a_server_that_stays_away_ends_the_load_with_the_line_that_waited() {
+async fn a_server_that_stays_unavailable_ends_the_load_with_the_line_that_waited() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-    let url = format!("http://{}", listener.local_addr().expect("it is bound")).parse().expect("it is a URL");
+    let url = format!("http://{}", listener.local_addr().expect("the listener is bound")).parse().expect("a valid URL");
     drop(listener);
-    let running = Running { server: Arc::default(), url, task: tokio::spawn(async {}) };
+    let running = RunningServer { server: Arc::default(), url, task: tokio::spawn(async {}) };
     let files = Files::new();
     let input = files.write("a.jsonl", lines((0..3).map(|n| format!("{{\"n\":{n}}}"))).as_bytes());
     let loaded = run(&running, vec![input], None, Duration::from_millis(120)).await;
-    let stopped = loaded.stopped.expect("it gave up").to_string();
+    let stopped = loaded.stopped.expect("the load gave up").to_string();
     assert!(stopped.contains("a.jsonl:") && stopped.contains("gave up"), "{stopped}");
     assert_eq!(loaded.account.answered(), 0);
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_told_with_the_lines_before_it_loaded() {
+async fn a_damaged_file_is_reported_and_the_lines_before_the_damage_are_loaded() {
     let running = serve(Server::default()).await;
     let files = Files::new();
     let mut packed = GzEncoder::new(Vec::new(), Compression::none());
-    packed.write_all(lines((0..200).map(|n| format!("{{\"n\":{n}}}"))).as_bytes()).expect("it fits in memory");
-    let mut bytes = packed.finish().expect("it can be packed");
+    packed.write_all(lines((0..200).map(|n| format!("{{\"n\":{n}}}"))).as_bytes()).expect("the bytes fit in memory");
+    let mut bytes = packed.finish().expect("the file is compressed");
     bytes.truncate(bytes.len() / 2);
-    let loaded = run(&running, vec![files.write("a.gz", &bytes)], None, PATIENCE).await;
+    let loaded = run(&running, vec![files.write("a.gz", &bytes)], None, TIMEOUT).await;
     assert!(loaded.stopped.is_some() && !loaded.is_complete());
     assert!(loaded.account.created > 0 && loaded.account.created < 200, "{}", loaded.account);
 }

@@ -1,4 +1,4 @@
-//! Metrics: what the code describes, what it counts under, and the table in `docs/operating.md` are the same.
+//! Metrics: the descriptions, the constants in the code and the table in `docs/reference/metrics.md` agree.
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, with_local_recorder};
 use std::{
@@ -9,10 +9,10 @@ use std::{
     sync::Mutex,
 };
 
-/// Crates whose code runs in the binary.
+/// Crates that are part of the binary.
 const CRATES: [&str; 9] = ["schema", "search", "store", "outbox", "writer", "projector", "connectors", "api", "cli"];
 
-/// Remembers what is described to it and records nothing.
+/// Recorder that collects descriptions and ignores values.
 #[derive(Default)]
 struct Descriptions(Mutex<BTreeMap<String, String>>);
 
@@ -24,11 +24,11 @@ impl Descriptions {
             Some(Unit::Bytes) => "bytes",
             Some(Unit::Milliseconds) => "ms",
             Some(Unit::Seconds) => "s",
-            Some(other) => panic!("{} has the unit {other:?}: give it a name here", name.as_str()),
+            Some(other) => panic!("{} has the unit {other:?}: add its name here", name.as_str()),
             None => "0 or 1",
         };
         let row = format!("| `{}` | {kind} | {unit} | {meaning} |", name.as_str());
-        self.0.lock().expect("no test panics here").insert(name.as_str().to_owned(), row);
+        self.0.lock().expect("not poisoned").insert(name.as_str().to_owned(), row);
     }
 }
 
@@ -58,11 +58,11 @@ impl Recorder for Descriptions {
     }
 }
 
-/// The row of each metric that the binary describes, by name.
+/// Returns the table row of each metric that the binary describes, by name.
 fn described() -> BTreeMap<String, String> {
     let descriptions = Descriptions::default();
-    with_local_recorder(&descriptions, millstream_cli::up::describe_metrics);
-    descriptions.0.into_inner().expect("no test panics here")
+    with_local_recorder(&descriptions, millstream_cli::telemetry::describe_metrics);
+    descriptions.0.into_inner().expect("not poisoned")
 }
 
 fn root() -> PathBuf {
@@ -80,35 +80,39 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every constant that names a metric: those of files that speak to the recorder.
+/// Returns every metric name that is a constant in a file that uses the recorder.
 fn named_in_code() -> BTreeSet<String> {
     let mut files = Vec::new();
     for part in CRATES {
         sources(&root().join(part).join("src"), &mut files);
     }
     let texts = files.iter().map(|file| fs::read_to_string(file).expect("a source file"));
-    let speaking = texts.filter(|text| text.contains("metrics::"));
+    let recording = texts.filter(|text| text.contains("metrics::"));
     let name = |line: &str| {
         let (_, value) = line.split_once(": &str = \"millstream_")?;
         Some(format!("millstream_{}", value.split_once('"')?.0))
     };
-    speaking.flat_map(|text| text.lines().filter_map(name).collect::<Vec<_>>()).collect()
+    recording.flat_map(|text| text.lines().filter_map(name).collect::<Vec<_>>()).collect()
 }
 
 #[test]
 fn every_metric_that_the_code_names_is_described() {
     let described: BTreeSet<String> = described().into_keys().collect();
-    assert_eq!(named_in_code(), described, "up::recorder::describe has to describe exactly what is counted");
+    assert_eq!(
+        named_in_code(),
+        described,
+        "telemetry::recorder::describe must describe exactly the metrics that the code names"
+    );
 }
 
 #[test]
 fn the_table_in_docs_is_that_of_the_code() {
-    let page = fs::read_to_string(root().join("docs/operating.md")).expect("docs/operating.md can be read");
+    let page = fs::read_to_string(root().join("docs/reference/metrics.md")).expect("the page can be read");
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `millstream_")).collect();
-    let wanted: Vec<String> = described().into_values().collect();
-    let table = wanted.iter().fold(String::new(), |mut table, row| {
+    let expected: Vec<String> = described().into_values().collect();
+    let table = expected.iter().fold(String::new(), |mut table, row| {
         writeln!(table, "{row}").expect("a text");
         table
     });
-    assert_eq!(rows, wanted, "the table of metrics in docs/operating.md has to be:\n{table}");
+    assert_eq!(rows, expected, "the table in docs/reference/metrics.md must be:\n{table}");
 }

@@ -1,6 +1,6 @@
-//! How fast the local queue is on this disk: `cargo run --release -p millstream-outbox --features conformance --example
-//! queue_rates -- DIRECTORY [LANES]`. Without lanes, with one, and with three, and what it costs to remove one; or with
-//! that many. Prints a plain table and ends by itself.
+//! Measures the rates of the local queue on a disk: `cargo run --release -p millstream-connectors --example queue_rates --
+//! DIRECTORY [LANES]`. Measures no lanes, one and three, and the removal of a lane; or the given number of lanes. Prints a
+//! plain table.
 #![expect(clippy::print_stdout, reason = "it is a program that prints a table")]
 
 use std::error::Error;
@@ -59,19 +59,19 @@ async fn measure(path: &Path, lanes: usize) -> Result<(), Box<dyn Error>> {
         let put = Instant::now();
         let taken = queue.take(BATCH as usize).await?;
         let took = Instant::now();
-        hand_on(&queue, &taken).await?;
+        deliver(&queue, &taken).await?;
         for (slowest, spent) in slowest.iter_mut().zip([put - at, took - put, took.elapsed()]) {
             *slowest = spent.max(*slowest);
         }
     }
-    report("put + take + hand on at that backlog", ROUNDS * BATCH, started.elapsed());
-    println!("slowest put / take / hand on of 1,000: {slowest:?}");
+    report("put + take + deliver at that backlog", ROUNDS * BATCH, started.elapsed());
+    println!("slowest put / take / deliver of 1,000: {slowest:?}");
 
     one_by_one(&queue, &mut ids).await?;
     let depth = queue.stats().await?.depth as i64;
     let started = Instant::now();
     drain(&queue).await?;
-    report("take + hand on, draining", depth, started.elapsed());
+    report("take + deliver, draining", depth, started.elapsed());
     for (name, lane) in names.iter().zip(lanes) {
         let depth = lane.stats().await?.depth as i64;
         let started = Instant::now();
@@ -104,7 +104,7 @@ async fn one_by_one(queue: &LocalQueue, ids: &mut Ids) -> Result<(), QueueError>
     Ok(())
 }
 
-/// What the stage's callers feel while a lane of a million entries is cleared away.
+/// Measures the latency of puts while a lane of a million entries is cleared.
 async fn measure_removal(path: &Path) -> Result<(), QueueError> {
     let queue = LocalQueue::open(path, LocalQueueOptions::default()).await?;
     let lane = queue.add_lane("large").await?;
@@ -136,7 +136,7 @@ fn batch(ids: &mut Ids, size: i64) -> Vec<Work> {
     ids.take(size as usize).map(|id| work(ChangeKind::Upsert, id, id, 1)).collect()
 }
 
-async fn hand_on(queue: &dyn WorkQueue, taken: &[Taken]) -> Result<(), QueueError> {
+async fn deliver(queue: &dyn WorkQueue, taken: &[Taken]) -> Result<(), QueueError> {
     let delivered =
         |taken: &Taken| (taken.ticket, Settled::Deliver { version: taken.work.version, deleted: false, repair: false });
     queue.settle(taken.iter().map(delivered).collect()).await?;
@@ -149,7 +149,7 @@ async fn drain(queue: &dyn WorkQueue) -> Result<(), QueueError> {
         if taken.is_empty() {
             return Ok(());
         }
-        hand_on(queue, &taken).await?;
+        deliver(queue, &taken).await?;
     }
 }
 

@@ -1,24 +1,26 @@
-//! What can go wrong with the outbox table.
+//! Errors of the outbox table.
 
-/// A failure of a statement on the outbox, or a row that this version cannot read.
+use millstream_store::error::StoreError;
+
+/// A failed statement on the outbox, or a row that this version cannot read.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
     /// The database refused or did not answer.
     #[error("{action} failed")]
     Database {
-        /// What was being done.
+        /// The operation.
         action: &'static str,
-        /// What the driver says; its SQLSTATE decides whether to try again.
-        source: tokio_postgres::Error,
+        /// The database's error; its SQLSTATE decides whether to try again.
+        source: StoreError,
     },
-    /// Fewer or more rows were written than asked for.
+    /// The number of rows written is not the number of changes.
     #[error("{action}: {expected} rows were to be written, {written} were: roll the transaction back")]
     RowCount {
-        /// What was being done.
+        /// The operation.
         action: &'static str,
-        /// How many rows were to be written.
+        /// The number of rows to write.
         expected: u64,
-        /// How many were.
+        /// The number of rows written.
         written: u64,
     },
     /// A row holds a value that this version does not know.
@@ -26,39 +28,46 @@ pub enum OutboxError {
     Row {
         /// Its `"OutboxId"`.
         outbox_id: i64,
-        /// What is wrong with it.
+        /// The value.
         source: millstream_pipeline::UnknownChangeKind,
     },
     /// Another relay follows the outbox for this consumer now.
     #[error(
-        "another relay has taken over {consumer:?} (term {found}, this one's is {term}): nothing is stored any more; stop \
-         this process, or start it again as a standby"
+        "another relay has taken over {consumer:?} (fencing epoch {found}, this process has {epoch}): this process stores \
+         nothing any more; stop it, or start it again as a standby"
     )]
     TakenOver {
         /// The consumer's name.
         consumer: String,
-        /// The term that this process had.
-        term: i64,
-        /// The term that holds now; 0 if the row is gone.
+        /// The fencing epoch of this process.
+        epoch: i64,
+        /// The current fencing epoch; 0 if the consumer's row is gone.
         found: i64,
     },
-    /// What the database holds contradicts what this process believes.
+    /// The contents of the database contradict the state of this process.
     #[error("{0}")]
     State(String),
 }
 
 impl OutboxError {
-    /// For `map_err`: a database failure while doing `action`.
-    pub(crate) fn database(action: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Self {
-        move |source| Self::Database { action, source }
-    }
-
-    /// The driver's error, if that is what it was.
+    /// The database's error, if that is what it was.
     #[must_use]
-    pub fn as_database(&self) -> Option<&tokio_postgres::Error> {
+    pub fn as_database(&self) -> Option<&StoreError> {
         match self {
             Self::Database { source, .. } => Some(source),
             _ => None,
         }
+    }
+}
+
+/// Names the operation during which the database failed.
+pub(crate) trait During<T> {
+    /// Turns the error into [`OutboxError::Database`].
+    fn during(self, action: &'static str) -> Result<T, OutboxError>;
+}
+
+impl<T, E: Into<StoreError>> During<T> for Result<T, E> {
+    fn during(self, action: &'static str) -> Result<T, OutboxError> {
+        self.map_err(|error| OutboxError::Database { action, source: error.into() })
     }
 }

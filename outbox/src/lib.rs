@@ -2,21 +2,21 @@
 //!
 //! A write leaves its change records ([`millstream_pipeline::Change`]) in `dms.Outbox` in its own transaction
 //! ([`append()`]). The other modules read them back without losing one ([`read`]), keep them as long as they are needed
-//! ([`retention`]), remember how far they have been followed ([`progress`]) and by which process ([`relay`]).
+//! ([`retention`]), and store how far a consumer has followed them ([`progress`]) and which process may do so
+//! ([`relay`]).
 //!
-//! The crate does not know what a document looks like and opens no connections: callers pass a client. Queues, sources and
-//! sinks are contracts of `millstream-pipeline`.
+//! The crate does not know what a document looks like and opens no connections: callers pass a client. Its SQL is in
+//! `millstream_store::table`. Queues, sources and sinks are contracts of `millstream-pipeline`.
 
-pub mod append;
+mod append;
 mod error;
 pub mod progress;
 pub mod read;
 pub mod relay;
 pub mod retention;
 mod source_identity;
-mod xid;
 
-pub use append::{APPEND_SQL, AppendParams, append};
+pub use append::{add, append};
 pub use error::OutboxError;
+pub use millstream_store::xid::Xid8;
 pub use source_identity::source_identity;
-pub use xid::Xid8;

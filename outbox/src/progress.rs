@@ -1,22 +1,24 @@
-//! How far a consumer has followed the outbox, kept in the database: from here it is read again if the slot or the
-//! queue's disk is lost.
+//! A consumer's progress in the outbox, kept in the database: recovery reads the outbox again from here if the slot
+//! or the queue's disk is lost.
 //!
 //! The watermark is a pair (S, L): a snapshot S, and L, the end of the WAL read after it. Every transaction that S sees
 //! has its commit record before L. So once everything up to L is durable here, everything that S sees is, and S may be
-//! stored: what it cannot see is what recovery has to replay. A largest outbox id or version would be no watermark, for
+//! stored: recovery has to replay what S cannot see. A largest outbox id or version would not be a watermark, for
 //! ids and versions do not commit in order.
 
 use std::fmt;
 use std::time::Duration;
 
-use tokio_postgres::GenericClient;
-use tokio_postgres::types::{PgLsn, ToSql};
-use uuid::Uuid;
-
-use crate::OutboxError;
-use crate::relay::FencingEpoch;
 use millstream_pipeline::Position;
 use millstream_pipeline::source::{SourceIdentity, Stream};
+use millstream_store::table::{effective_schema, progress as table, server};
+use tokio_postgres::GenericClient;
+use tokio_postgres::types::PgLsn;
+use uuid::Uuid;
+
+use crate::error::{During, OutboxError};
+use crate::relay::FencingEpoch;
+use crate::source_identity::source_identity;
 
 /// A `pg_snapshot`, as text: which transactions it sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +34,7 @@ impl Snapshot {
     /// The snapshot that sees exactly the transactions before `xid`.
     #[must_use]
     pub fn before_xid(xid: u64) -> Self {
-        // PostgreSQL knows no transaction below 3, and refuses a snapshot that begins at 0.
+        // PostgreSQL has no transaction below 3, and refuses a snapshot that begins at 0.
         let xid = xid.max(3);
         Self(format!("{xid}:{xid}:"))
     }
@@ -60,21 +62,19 @@ pub struct Watermark {
 }
 
 impl Watermark {
-    /// Reads one: S first, then L, each in a statement of its own.
+    /// Reads a watermark: S first, then L, each in a statement of its own.
     ///
     /// # Errors
     /// When the database refuses.
     pub async fn read<C: GenericClient + Sync>(client: &C) -> Result<Self, OutboxError> {
         const ACTION: &str = "reading a recovery watermark";
-        let row = client.query_one("SELECT pg_current_snapshot()::text", &[]).await;
-        let snapshot = row.and_then(|row| row.try_get(0)).map_err(OutboxError::database(ACTION))?;
-        let row = client.query_one("SELECT pg_current_wal_insert_lsn()", &[]).await;
-        let lsn: PgLsn = row.and_then(|row| row.try_get(0)).map_err(OutboxError::database(ACTION))?;
+        let snapshot = server::snapshot(client).await.during(ACTION)?;
+        let lsn = server::wal_end(client).await.during(ACTION)?;
         Ok(Self { snapshot: Snapshot(snapshot), lsn: lsn.into() })
     }
 }
 
-/// Which server, database, queue and stream a row of `dms.ProjectionProgress` speaks of.
+/// The server, database, queue and stream that a row of `dms.ProjectionProgress` belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// The server and its history; transaction ids mean nothing in another.
@@ -83,23 +83,21 @@ pub struct Origin {
     pub database: Uuid,
     /// The epoch of the queue that made the position durable.
     pub epoch: Uuid,
-    /// What the position is a position in; none in a row of a version that knew only slots.
+    /// The stream that the position belongs to; `None` in a row of a version that supported only slots.
     pub stream: Option<Stream>,
 }
 
 impl Origin {
-    /// Reads which server and database this is, for the queue with this epoch, filled from this stream.
+    /// Reads the identity of server and database, for the queue with this epoch, filled from this stream.
     ///
     /// # Errors
     /// When the database refuses, or was never provisioned.
     pub async fn read<C: GenericClient + Sync>(client: &C, epoch: Uuid, stream: Stream) -> Result<Self, OutboxError> {
-        const ACTION: &str = "reading which database this is";
-        let source = crate::source_identity(client).await?;
-        let row = client.query_opt(r#"SELECT "DatabaseUuid" FROM "dms"."EffectiveSchema""#, &[]).await;
-        let row = row.map_err(OutboxError::database(ACTION))?.ok_or_else(|| {
+        let source = source_identity(client).await?;
+        let database = effective_schema::database_uuid(client).await.during("reading which database this is")?;
+        let database = database.ok_or_else(|| {
             OutboxError::State(r#"dms."EffectiveSchema" has no database uuid: apply the schema first"#.to_owned())
         })?;
-        let database = row.try_get(0).map_err(OutboxError::database(ACTION))?;
         Ok(Self { source, database, epoch, stream: Some(stream) })
     }
 }
@@ -107,53 +105,45 @@ impl Origin {
 /// A row of `dms.ProjectionProgress`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// How far the consumer's durable position was.
+    /// The consumer's durable position.
     pub position: Position,
-    /// What recovery need not replay, if it was ever established.
+    /// The watermark before which recovery need not replay, once one is established.
     pub watermark: Option<Watermark>,
-    /// Where position and watermark belong.
+    /// The server, database, queue and stream of position and watermark.
     pub origin: Origin,
 }
 
 /// Reads a consumer's progress, `None` if it never stored any.
 ///
 /// # Errors
-/// When the database refuses, or the row was written by something else.
+/// When the database refuses, or another program wrote the row.
 pub async fn load<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result<Option<Progress>, OutboxError> {
-    const ACTION: &str = "reading the progress of a consumer";
-    let row = client
-        .query_opt(
-            r#"
-SELECT "Position", "WatermarkSnapshot"::text, "WatermarkLsn", "SystemIdentifier", "Timeline", "DatabaseUuid", "Epoch",
-       "Stream"
-  FROM "dms"."ProjectionProgress" WHERE "Consumer" = $1::text"#,
-            &[&consumer],
-        )
-        .await
-        .map_err(OutboxError::database(ACTION))?;
-    let Some(row) = row else { return Ok(None) };
-    let field = |error| OutboxError::Database { action: ACTION, source: error };
+    let Some(row) = table::load(client, consumer).await.during("reading the progress of a consumer")? else {
+        return Ok(None);
+    };
     // A relay that has just taken over for the first time has stored nothing yet.
-    let Some(position) = row.try_get::<_, Option<PgLsn>>(0).map_err(field)? else { return Ok(None) };
-    let snapshot: Option<String> = row.try_get(1).map_err(field)?;
-    let lsn: Option<PgLsn> = row.try_get(2).map_err(field)?;
-    let source =
-        SourceIdentity { system_identifier: row.try_get(3).map_err(field)?, timeline: row.try_get(4).map_err(field)? };
-    let stream: Option<String> = row.try_get(7).map_err(field)?;
+    let Some(position) = row.position else { return Ok(None) };
+    let missing =
+        |column| OutboxError::State(format!("the progress of consumer {consumer:?} has a position but no {column}"));
+    let source = SourceIdentity {
+        system_identifier: row.system_identifier.ok_or_else(|| missing("SystemIdentifier"))?,
+        timeline: row.timeline.ok_or_else(|| missing("Timeline"))?,
+    };
+    let watermark = row.watermark_snapshot.zip(row.watermark_lsn);
     Ok(Some(Progress {
         position: Position::before(position.into()),
-        watermark: snapshot.zip(lsn).map(|(text, lsn)| Watermark { snapshot: Snapshot(text), lsn: lsn.into() }),
+        watermark: watermark.map(|(text, lsn)| Watermark { snapshot: Snapshot(text), lsn: lsn.into() }),
         origin: Origin {
             source,
-            database: row.try_get(5).map_err(field)?,
-            epoch: row.try_get(6).map_err(field)?,
-            stream: stream.map(Stream::stored),
+            database: row.database.ok_or_else(|| missing("DatabaseUuid"))?,
+            epoch: row.epoch.ok_or_else(|| missing("Epoch"))?,
+            stream: row.stream.map(Stream::stored),
         },
     }))
 }
 
-/// Stores a consumer's progress. A watermark that is not known yet leaves the stored one, which stays true as long as the
-/// origin does; under another origin it is taken away.
+/// Stores a consumer's progress. Without a watermark the stored one stays, which remains true as long as the origin
+/// does; under another origin it is cleared.
 ///
 /// # Errors
 /// When the database refuses.
@@ -165,75 +155,46 @@ pub async fn store<C: GenericClient + Sync>(
     write(client, consumer, None, progress).await.map(|_| ())
 }
 
-/// Stores a consumer's progress as [`store`] does, if `term` is still the one that may.
+/// Stores a consumer's progress as [`store`] does, if `epoch` is still the current one.
 ///
 /// # Errors
 /// [`OutboxError::TakenOver`] when another relay has taken over: nothing is stored then. When the database refuses.
 pub async fn store_in_term<C: GenericClient + Sync>(
     client: &C,
-    term: &FencingEpoch,
+    epoch: &FencingEpoch,
     progress: &Progress,
 ) -> Result<(), OutboxError> {
-    if write(client, term.consumer(), Some(term.number()), progress).await? == 0 {
-        return Err(term.taken_over(client).await?);
+    if write(client, epoch.consumer(), Some(epoch.number()), progress).await? == 0 {
+        return Err(epoch.taken_over(client).await?);
     }
     Ok(())
 }
 
-/// Answers how many rows were written.
+/// Returns how many rows were written.
 async fn write<C: GenericClient + Sync>(
     client: &C,
     consumer: &str,
-    term: Option<i64>,
+    epoch: Option<i64>,
     progress: &Progress,
 ) -> Result<u64, OutboxError> {
     let Progress { position, watermark, origin } = progress;
-    let snapshot = watermark.as_ref().map(|watermark| watermark.snapshot.as_str());
-    let lsn = watermark.as_ref().map(|watermark| PgLsn::from(watermark.lsn));
-    let stream = origin.stream.as_ref().map(Stream::as_str);
-    let params: [&(dyn ToSql + Sync); 10] = [
-        &consumer,
-        &PgLsn::from(position.lsn),
-        &snapshot,
-        &lsn,
-        &origin.source.system_identifier,
-        &origin.source.timeline,
-        &origin.database,
-        &origin.epoch,
-        &term,
-        &stream,
-    ];
-    client.execute(STORE_SQL, &params).await.map_err(OutboxError::database("storing the progress of a consumer"))
+    let row = table::NewProgress {
+        position: PgLsn::from(position.lsn),
+        watermark: watermark.as_ref().map(|watermark| (watermark.snapshot.as_str(), PgLsn::from(watermark.lsn))),
+        system_identifier: &origin.source.system_identifier,
+        timeline: origin.source.timeline,
+        database: origin.database,
+        epoch: origin.epoch,
+        stream: origin.stream.as_ref().map(Stream::as_str),
+    };
+    table::store(client, consumer, epoch, &row).await.during("storing the progress of a consumer")
 }
 
-const STORE_SQL: &str = r#"
-INSERT INTO "dms"."ProjectionProgress" AS p ("Consumer", "Position", "WatermarkSnapshot", "WatermarkLsn",
-       "SystemIdentifier", "Timeline", "DatabaseUuid", "Epoch", "UpdatedAt", "Stream")
-SELECT $1::text, $2::pg_lsn, $3::text::pg_snapshot, $4::pg_lsn, $5::text, $6::int4, $7::uuid, $8::uuid, now(), $10::text
- WHERE $9::int8 IS NULL OR EXISTS (SELECT FROM "dms"."ProjectionProgress" WHERE "Consumer" = $1::text)
-    ON CONFLICT ("Consumer") DO UPDATE SET
-       "Position" = excluded."Position",
-       "WatermarkSnapshot" = CASE WHEN excluded."WatermarkSnapshot" IS NOT NULL THEN excluded."WatermarkSnapshot"
-            WHEN (p."SystemIdentifier", p."Timeline", p."DatabaseUuid")
-               = (excluded."SystemIdentifier", excluded."Timeline", excluded."DatabaseUuid")
-            THEN p."WatermarkSnapshot" END,
-       "WatermarkLsn" = CASE WHEN excluded."WatermarkLsn" IS NOT NULL THEN excluded."WatermarkLsn"
-            WHEN (p."SystemIdentifier", p."Timeline", p."DatabaseUuid")
-               = (excluded."SystemIdentifier", excluded."Timeline", excluded."DatabaseUuid")
-            THEN p."WatermarkLsn" END,
-       "SystemIdentifier" = excluded."SystemIdentifier",
-       "Timeline" = excluded."Timeline",
-       "DatabaseUuid" = excluded."DatabaseUuid",
-       "Epoch" = excluded."Epoch",
-       "UpdatedAt" = excluded."UpdatedAt",
-       "Stream" = excluded."Stream"
- WHERE $9::int8 IS NULL OR p."FencingEpoch" = $9::int8"#;
-
-/// Moves a consumer's stored progress on: reads a watermark, waits until it is covered, stores it, reads the next.
+/// Advances a consumer's stored progress: reads a watermark, waits until it is covered, stores it, reads the next.
 #[derive(Debug)]
 pub struct ProgressKeeper {
     consumer: String,
-    term: Option<FencingEpoch>,
+    epoch: Option<FencingEpoch>,
     origin: Origin,
     candidate: Option<Candidate>,
 }
@@ -242,51 +203,51 @@ pub struct ProgressKeeper {
 #[derive(Debug)]
 struct Candidate {
     watermark: Watermark,
-    /// The position in the stream before which everything lies that the watermark speaks of, once that is known.
+    /// The position in the stream before which everything lies that the watermark covers, once that is known.
     place: Option<Position>,
 }
 
-/// How often it is worth calling [`ProgressKeeper::advance`].
+/// The interval at which to call [`ProgressKeeper::advance`].
 pub const ADVANCE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl ProgressKeeper {
     /// A keeper of one consumer's row.
     #[must_use]
     pub fn new(consumer: impl Into<String>, origin: Origin) -> Self {
-        Self { consumer: consumer.into(), term: None, origin, candidate: None }
+        Self { consumer: consumer.into(), epoch: None, origin, candidate: None }
     }
 
     /// A keeper of a relay's row, which fails with [`OutboxError::TakenOver`] once another relay has taken over.
     #[must_use]
-    pub fn in_term(term: FencingEpoch, origin: Origin) -> Self {
-        Self { consumer: term.consumer().to_owned(), term: Some(term), origin, candidate: None }
+    pub fn in_term(epoch: FencingEpoch, origin: Origin) -> Self {
+        Self { consumer: epoch.consumer().to_owned(), epoch: Some(epoch), origin, candidate: None }
     }
 
     async fn store<C: GenericClient + Sync>(&self, client: &C, progress: &Progress) -> Result<(), OutboxError> {
-        match &self.term {
-            Some(term) => store_in_term(client, term, progress).await,
+        match &self.epoch {
+            Some(epoch) => store_in_term(client, epoch, progress).await,
             None => store(client, &self.consumer, progress).await,
         }
     }
 
-    /// The end of the log whose place in the stream is wanted before the watermark read with it can be stored; `None` if
-    /// none is. In a stream of WAL positions it is its own place.
+    /// The end of the log whose position in the stream is needed before the watermark read with it can be stored;
+    /// `None` if none is. In a stream of WAL positions it is its own position.
     #[must_use]
     pub fn unplaced(&self) -> Option<u64> {
         let candidate = self.candidate.as_ref().filter(|candidate| candidate.place.is_none())?;
         Some(candidate.watermark.lsn)
     }
 
-    /// Says before which position of the stream everything lies that was committed before the end of the log that
-    /// [`ProgressKeeper::unplaced`] answered.
+    /// Sets the position of the stream before which everything lies that was committed before the end of the log that
+    /// [`ProgressKeeper::unplaced`] returned.
     pub fn place(&mut self, position: Position) {
         if let Some(candidate) = &mut self.candidate {
             candidate.place = Some(position);
         }
     }
 
-    /// Call it now and then with the position that is durable. Stores the watermark that was read before if it has its
-    /// place and that is reached, and reads a new one then. Answers what was stored.
+    /// Stores the watermark read by an earlier call if its position is known and `durable` has reached it, then reads a
+    /// new one. Returns what was stored. Call it every [`ADVANCE_INTERVAL`] with the durable position.
     ///
     /// # Errors
     /// When the database refuses; the same call may be made again.
@@ -311,7 +272,7 @@ impl ProgressKeeper {
         Ok(stored)
     }
 
-    /// Stores the position alone, where nobody can tell which watermark it covers. The stored one stays.
+    /// Stores the position alone, for streams in which the watermark that it covers is unknown. The stored one stays.
     ///
     /// # Errors
     /// When the database refuses; the same call may be made again.
@@ -323,7 +284,8 @@ impl ProgressKeeper {
         self.store(client, &Progress { position: durable, watermark: None, origin: self.origin.clone() }).await
     }
 
-    /// As [`ProgressKeeper::advance`], for a polling source: its position itself says which transactions are covered.
+    /// As [`ProgressKeeper::advance`], for a polling source: its position itself determines which transactions are
+    /// covered.
     ///
     /// # Errors
     /// When the database refuses; the same call may be made again.

@@ -1,27 +1,25 @@
 //! Reading the outbox back from its table without losing a row.
 //!
 //! Outbox ids are drawn before the commit, so rows become visible out of order, and "everything above the largest id
-//! seen" loses those that come late. Two ways are safe: rows of transactions older than every one that still runs, in
-//! order of their transaction ids ([`before_horizon`], for polling, from [`horizon`] on); and rows that a stored snapshot cannot see
-//! ([`not_in`], for recovery and replay).
+//! seen" loses the late ones. Two ways are safe: rows of transactions older than every one that still runs, in order of
+//! their transaction ids ([`before_horizon`], for polling, from [`horizon`] on); and rows that a stored snapshot cannot
+//! see ([`not_in`], for recovery and replay).
 
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{GenericClient, Row};
-
-use crate::progress::Snapshot;
-use crate::{OutboxError, Xid8};
 use millstream_pipeline::{Change, Position};
+use millstream_store::table::outbox::{self, OutboxRow};
+use millstream_store::xid::Xid8;
+use tokio_postgres::GenericClient;
 
-/// A row of the outbox as the statements below select it.
-const COLUMNS: &str = r#"o."OutboxId", o."TransactionId", o."DocumentId", o."DocumentUuid", o."ResourceKeyId",
-       o."Kind", o."ContentVersion""#;
+use crate::error::{During, OutboxError};
+use crate::progress::Snapshot;
 
 /// Rows in the order of (transaction, id), of transactions that ended before every one that still runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettledRows {
     /// The rows.
     pub changes: Vec<Change>,
-    /// How far they bring us, as (transaction id, outbox id). If there was nothing more it is the horizon itself.
+    /// The position that the rows lead to, as (transaction id, outbox id): the horizon itself if there was nothing
+    /// more.
     pub position: Position,
     /// The oldest transaction that still ran: later rows may already be committed and are not read yet.
     pub horizon: u64,
@@ -29,8 +27,8 @@ pub struct SettledRows {
 
 /// Reads up to `limit` rows after `after`, a position of (transaction id, outbox id).
 ///
-/// The horizon comes from the same snapshot as the rows. One transaction that runs for long, anywhere in the database's
-/// cluster, holds it back; nothing is lost by that, only late. [`crate::retention::ensure_polling_index`] makes this fast.
+/// The horizon comes from the same snapshot as the rows. One long transaction, anywhere in the database's cluster,
+/// holds it back; nothing is lost by that, only late. [`crate::retention::ensure_polling_index`] makes this fast.
 ///
 /// # Errors
 /// When the database refuses, or a row is of an unknown kind.
@@ -39,27 +37,14 @@ pub async fn before_horizon<C: GenericClient + Sync>(
     after: Position,
     limit: i64,
 ) -> Result<SettledRows, OutboxError> {
-    let sql = format!(
-        r#"
-SELECT h."Horizon", {COLUMNS}
-  FROM (SELECT pg_snapshot_xmin(pg_current_snapshot()) AS "Horizon") AS h
-  LEFT JOIN LATERAL (
-       SELECT * FROM "dms"."Outbox" AS o
-        WHERE o."TransactionId" < h."Horizon" AND (o."TransactionId", o."OutboxId") > ($1::xid8, $2::int8)
-        ORDER BY o."TransactionId", o."OutboxId"
-        LIMIT $3::int8) AS o ON true
- ORDER BY o."TransactionId", o."OutboxId""#
-    );
     let outbox_id = i64::try_from(after.ordinal).unwrap_or(i64::MAX);
-    let params: [&(dyn ToSql + Sync); 3] = [&Xid8(after.lsn), &outbox_id, &limit];
-    let rows = client.query(&sql, &params).await.map_err(OutboxError::database("reading the outbox"))?;
+    let rows = outbox::before_horizon(client, Xid8(after.lsn), outbox_id, limit).await.during("reading the outbox")?;
     let mut horizon = 0;
     let mut changes = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let xid: Xid8 = get(row, 0)?;
-        horizon = xid.0;
-        if get::<Option<i64>>(row, 1)?.is_some() {
-            changes.push(change(row, 1)?);
+    for row in rows {
+        horizon = row.horizon.0;
+        if let Some(row) = row.row {
+            changes.push(change(row)?);
         }
     }
     let position = match changes.last() {
@@ -69,33 +54,29 @@ SELECT h."Horizon", {COLUMNS}
     Ok(SettledRows { changes, position, horizon })
 }
 
-/// Where polling begins that knows nothing: the oldest transaction that still runs. What commits from now on comes after
-/// it, or is one that runs.
+/// The position at which polling begins without a stored one: the oldest transaction that still runs. All later commits
+/// are of transactions from this one on.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn horizon<C: GenericClient + Sync>(client: &C) -> Result<Position, OutboxError> {
-    transaction(client, "SELECT pg_snapshot_xmin(pg_current_snapshot())").await
+    let xid = outbox::horizon(client).await.during("reading which transactions run")?;
+    Ok(Position::before(xid.0))
 }
 
-/// The position behind every transaction that is committed and visible. A poller comes there when all that began before
-/// the last of them have ended.
+/// The position behind every transaction that is committed and visible. A poller reaches it when all transactions that
+/// began before the last of them have ended.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn behind_all_committed<C: GenericClient + Sync>(client: &C) -> Result<Position, OutboxError> {
-    transaction(client, "SELECT pg_snapshot_xmax(pg_current_snapshot())").await
-}
-
-async fn transaction<C: GenericClient + Sync>(client: &C, sql: &str) -> Result<Position, OutboxError> {
-    let row = client.query_one(sql, &[]).await.map_err(OutboxError::database("reading which transactions run"))?;
-    let xid: Xid8 = get(&row, 0)?;
+    let xid = outbox::behind_committed(client).await.during("reading which transactions run")?;
     Ok(Position::before(xid.0))
 }
 
 /// Reads up to `limit` rows that `snapshot` cannot see, in order of their ids, after the id `after`.
 ///
-/// Rows that become visible while the pages are read may be missed: they belong to a source that was started before.
+/// Rows that become visible while the pages are read may be missed: a source that was started before delivers them.
 ///
 /// # Errors
 /// When the database refuses, or a row is of an unknown kind.
@@ -105,34 +86,18 @@ pub async fn not_in<C: GenericClient + Sync>(
     after: i64,
     limit: i64,
 ) -> Result<Vec<Change>, OutboxError> {
-    let sql = format!(
-        r#"
-SELECT {COLUMNS}
-  FROM "dms"."Outbox" AS o
- WHERE NOT pg_visible_in_snapshot(o."TransactionId", $1::text::pg_snapshot) AND o."OutboxId" > $2::int8
- ORDER BY o."OutboxId"
- LIMIT $3::int8"#
-    );
-    let params: [&(dyn ToSql + Sync); 3] = [&snapshot.as_str(), &after, &limit];
-    let rows = client.query(&sql, &params).await.map_err(OutboxError::database("reading the outbox for recovery"))?;
-    rows.iter().map(|row| change(row, 0)).collect()
+    let rows = outbox::not_in_snapshot(client, snapshot.as_str(), after, limit).await;
+    rows.during("reading the outbox for recovery")?.into_iter().map(change).collect()
 }
 
-fn change(row: &Row, first: usize) -> Result<Change, OutboxError> {
-    let outbox_id = get(row, first)?;
-    let xid: Xid8 = get(row, first + 1)?;
-    let kind: &str = get(row, first + 5)?;
+fn change(row: OutboxRow) -> Result<Change, OutboxError> {
     Ok(Change {
-        outbox_id,
-        xid: xid.0,
-        document_id: get(row, first + 2)?,
-        document_uuid: get(row, first + 3)?,
-        resource_key: get(row, first + 4)?,
-        kind: kind.parse().map_err(|source| OutboxError::Row { outbox_id, source })?,
-        content_version: get(row, first + 6)?,
+        outbox_id: row.outbox_id,
+        xid: row.transaction_id.0,
+        document_id: row.document_id,
+        document_uuid: row.document_uuid,
+        resource_key: row.resource_key,
+        kind: row.kind.parse().map_err(|source| OutboxError::Row { outbox_id: row.outbox_id, source })?,
+        content_version: row.content_version,
     })
-}
-
-fn get<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, column: usize) -> Result<T, OutboxError> {
-    row.try_get(column).map_err(OutboxError::database("reading an outbox row"))
 }

@@ -1,90 +1,81 @@
-//! One relay at a time: who may follow the outbox for a consumer, and how the next one takes over.
+//! One relay at a time: which process may follow the outbox for a consumer, and how the next one takes over.
 //!
-//! Two means, for two purposes. A **turn** is an advisory lock of a session: the standby waits for it in the server and
-//! has it at the moment in which the active relay's session ends, however that ends. A **term** is a number in the
-//! consumer's row of `dms.ProjectionProgress`: whoever takes over counts it up, and from then on nothing is stored in the
-//! name of an earlier one. The turn makes taking over fast; the term makes it safe, as a relay that was stopped and wakes
-//! up again does not know that its session is gone.
+//! Two mechanisms with two purposes. A **lease** is an advisory lock of a session: the standby waits for it in the
+//! server and gets it at the moment in which the active relay's session ends, for whatever reason. A **fencing epoch**
+//! is a number in the consumer's row of `dms.ProjectionProgress` (column `Term`): the relay that takes over increments
+//! it, and from then on nothing is stored under an earlier one. The lease makes taking over fast; the epoch makes it
+//! safe, because a relay that was suspended and resumes does not know that its session is gone.
 //!
-//! The slot, which serves one reader at a time, keeps two relays from reading the same changes; it says nothing about
-//! what they do with what they have read already.
+//! The slot serves one reader at a time, so two relays never read the same changes; it does not restrict what they do
+//! with the changes that they have already read.
 
+use millstream_store::table::progress;
 use tokio_postgres::GenericClient;
 
-use crate::OutboxError;
+use crate::error::{During, OutboxError};
 
-/// The right to store a consumer's progress, until somebody else takes it.
+/// The right to store a consumer's progress, until another relay takes over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FencingEpoch {
     consumer: String,
     number: i64,
 }
 
-/// Waits until no other session has the consumer's turn, and has it from then on, for as long as the session of `client`
-/// lasts: a connection that is used for nothing else, so that no pool gives it to others. Dropping the future may leave
-/// the session waiting; end it then.
+/// Waits for the consumer's lease and holds it for as long as the session of `client` lasts: use a connection that
+/// serves nothing else and belongs to no pool. Dropping the future may leave the session waiting; close it then.
 ///
 /// # Errors
 /// When the database refuses, or the session ends.
 pub async fn wait_for_lease<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result<(), OutboxError> {
     let sql = "SELECT pg_advisory_lock(hashtextextended('millstream relay ' || $1::text, 0))";
-    client.execute(sql, &[&consumer]).await.map(|_| ()).map_err(OutboxError::database("waiting for the relay's turn"))
+    client.execute(sql, &[&consumer]).await.map(|_| ()).during("waiting for the relay's lease")
 }
 
-/// Takes over: from now on only the new term may store the consumer's progress. It needs no turn, so that an operator can
-/// end the term of a relay that cannot be reached.
+/// Takes over: from now on only the new epoch may store the consumer's progress. It needs no lease, so that an operator
+/// can fence off a relay that cannot be reached.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn next_epoch<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result<FencingEpoch, OutboxError> {
-    const ACTION: &str = "taking over as relay";
-    let row = client.query_one(TAKE_SQL, &[&consumer]).await;
-    let number = row.and_then(|row| row.try_get(0)).map_err(OutboxError::database(ACTION))?;
+    let number = progress::next_term(client, consumer).await.during("taking over as relay")?;
     Ok(FencingEpoch { consumer: consumer.to_owned(), number })
 }
 
-const TAKE_SQL: &str = r#"
-INSERT INTO "dms"."ProjectionProgress" AS p ("Consumer", "FencingEpoch", "UpdatedAt") VALUES ($1::text, 1, now())
-    ON CONFLICT ("Consumer") DO UPDATE SET "FencingEpoch" = p."FencingEpoch" + 1, "UpdatedAt" = now()
-RETURNING "FencingEpoch""#;
-
 impl FencingEpoch {
-    /// The consumer whose progress it is about.
+    /// The consumer whose progress it protects.
     #[must_use]
     pub fn consumer(&self) -> &str {
         &self.consumer
     }
 
-    /// Which term it is; later ones are larger.
+    /// The number of the epoch; later ones are larger.
     #[must_use]
     pub const fn number(&self) -> i64 {
         self.number
     }
 
-    /// Makes sure that nobody has taken over. For what is stored elsewhere, in a queue that is shared: check before each
-    /// batch, so that a relay that slept through its successor's start puts one batch at most. Work put twice does no
-    /// harm, and neither does an older position, which the successor's next batch overtakes.
+    /// Checks that no other relay has taken over. For what is stored elsewhere, in a shared queue: check before each
+    /// batch, so that a relay that was suspended during its successor's start writes one batch at most. Enqueueing work
+    /// twice does no harm, and neither does an older position, which the successor's next batch overtakes.
     ///
     /// # Errors
     /// [`OutboxError::TakenOver`], or when the database refuses.
     pub async fn check<C: GenericClient + Sync>(&self, client: &C) -> Result<(), OutboxError> {
-        let found = self.found(client).await?;
+        let found = self.current(client).await?;
         if found == self.number { Ok(()) } else { Err(self.lost(found)) }
     }
 
-    /// Why a write in this term changed nothing.
+    /// Why a write in this epoch changed nothing.
     pub(crate) async fn taken_over<C: GenericClient + Sync>(&self, client: &C) -> Result<OutboxError, OutboxError> {
-        Ok(self.lost(self.found(client).await?))
+        Ok(self.lost(self.current(client).await?))
     }
 
     fn lost(&self, found: i64) -> OutboxError {
-        OutboxError::TakenOver { consumer: self.consumer.clone(), term: self.number, found }
+        OutboxError::TakenOver { consumer: self.consumer.clone(), epoch: self.number, found }
     }
 
-    async fn found<C: GenericClient + Sync>(&self, client: &C) -> Result<i64, OutboxError> {
-        const ACTION: &str = "asking which relay's term it is";
-        let sql = r#"SELECT "FencingEpoch" FROM "dms"."ProjectionProgress" WHERE "Consumer" = $1::text"#;
-        let row = client.query_opt(sql, &[&self.consumer]).await.map_err(OutboxError::database(ACTION))?;
-        row.map_or(Ok(0), |row| row.try_get(0).map_err(OutboxError::database(ACTION)))
+    async fn current<C: GenericClient + Sync>(&self, client: &C) -> Result<i64, OutboxError> {
+        let current = progress::term(client, &self.consumer).await.during("reading the current fencing epoch")?;
+        Ok(current.unwrap_or(0))
     }
 }

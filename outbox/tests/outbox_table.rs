@@ -133,7 +133,7 @@ async fn a_watermark_is_stored_only_when_it_is_covered() {
     assert_eq!(keeper.advance(client, Position::before(1)).await.expect("advance"), None, "L is not reached");
     let durable = Position::before(u64::MAX >> 1);
     let end = keeper.unplaced().expect("its place is wanted");
-    assert_eq!(keeper.advance(client, durable).await.expect("advance"), None, "nobody has said where L is");
+    assert_eq!(keeper.advance(client, durable).await.expect("advance"), None, "the place of L is unknown");
     keeper.place(Position::before(end));
     assert_eq!(keeper.unplaced(), None);
     assert_eq!(keeper.advance(client, Position::before(end - 1)).await.expect("advance"), None, "L is not reached");

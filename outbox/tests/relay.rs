@@ -12,22 +12,22 @@ use uuid::Uuid;
 
 const WITHIN: Duration = Duration::from_secs(20);
 
-fn is_taken_over(answer: &Result<(), OutboxError>, term: i64, found: i64) -> bool {
-    matches!(answer, Err(OutboxError::TakenOver { term: was, found: is, .. }) if (*was, *is) == (term, found))
+fn is_taken_over(answer: &Result<(), OutboxError>, epoch: i64, found: i64) -> bool {
+    matches!(answer, Err(OutboxError::TakenOver { epoch: was, found: is, .. }) if (*was, *is) == (epoch, found))
 }
 
 #[tokio::test]
-async fn only_the_last_term_stores_progress() {
+async fn only_the_last_epoch_stores_progress() {
     let database = World::fixtures().database().await;
     let session = database.session().await;
     let client = &*session;
     let origin = Origin::read(client, Uuid::from_u128(1), Stream::poll()).await.expect("an origin");
     let at = |lsn| Progress { position: Position::before(lsn), watermark: None, origin: origin.clone() };
 
-    let first = next_epoch(client, "relay").await.expect("the first term");
+    let first = next_epoch(client, "relay").await.expect("the first epoch");
     assert_eq!(progress::load(client, "relay").await.expect("load"), None, "nothing is stored by taking over");
     progress::store_in_term(client, &first, &at(10)).await.expect("stored");
-    let second = next_epoch(client, "relay").await.expect("the second term");
+    let second = next_epoch(client, "relay").await.expect("the second epoch");
     assert_eq!((first.number(), second.number()), (1, 2));
     assert_eq!(progress::load(client, "relay").await.expect("load"), Some(at(10)), "taking over forgets nothing");
 
@@ -41,12 +41,12 @@ async fn only_the_last_term_stores_progress() {
     second.check(client).await.expect("it is the last");
     progress::store_in_term(client, &second, &at(40)).await.expect("stored");
     assert_eq!(progress::load(client, "relay").await.expect("load"), Some(at(40)));
-    let other = next_epoch(client, "another").await.expect("a term");
+    let other = next_epoch(client, "another").await.expect("an epoch");
     assert_eq!(other.number(), 1, "consumers know nothing of each other");
     client.execute(r#"DELETE FROM "dms"."ProjectionProgress""#, &[]).await.expect("deleted");
     assert!(
         is_taken_over(&progress::store_in_term(client, &second, &at(50)).await, 2, 0),
-        "a row that is gone is nobody's"
+        "a missing row belongs to no relay"
     );
 }
 
@@ -54,11 +54,11 @@ async fn only_the_last_term_stores_progress() {
 async fn a_standby_has_its_turn_when_the_active_session_ends() {
     let database = World::fixtures().database().await;
     let (active, standby) = (database.session().await, database.session().await);
-    wait_for_lease(&*active, "relay").await.expect("nobody else has it");
+    wait_for_lease(&*active, "relay").await.expect("no other session has it");
     let observer = database.session().await;
     let waiting = async {
         wait_for_lease(&*standby, "relay").await.expect("its turn");
-        next_epoch(&*standby, "relay").await.expect("its term")
+        next_epoch(&*standby, "relay").await.expect("its epoch")
     };
     let ending = async {
         wait_until("the standby to wait", WITHIN, || async {
@@ -69,6 +69,6 @@ async fn a_standby_has_its_turn_when_the_active_session_ends() {
         let pid: i32 = active.query_one("SELECT pg_backend_pid()", &[]).await.expect("a pid").get(0);
         observer.execute("SELECT pg_terminate_backend($1)", &[&pid]).await.expect("killed");
     };
-    let (term, ()) = tokio::time::timeout(WITHIN, async { tokio::join!(waiting, ending) }).await.expect("in time");
-    assert_eq!(term.number(), 1);
+    let (epoch, ()) = tokio::time::timeout(WITHIN, async { tokio::join!(waiting, ending) }).await.expect("in time");
+    assert_eq!(epoch.number(), 1);
 }

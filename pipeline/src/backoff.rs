@@ -1,4 +1,4 @@
-//! Exponential delays between attempts, as plain arithmetic: the caller waits, on the clock of its choice.
+//! Exponential delays between attempts. Pure arithmetic: the caller waits, on its own clock.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use std::time::Duration;
 pub struct Backoff {
     /// Delay after the first failure.
     pub base: Duration,
-    /// No delay is longer than this.
+    /// Maximum delay.
     pub ceiling: Duration,
 }
 
@@ -37,7 +37,7 @@ impl Backoff {
     }
 }
 
-/// Consecutive failures and the delay that each one earns.
+/// A counter of consecutive failures that gives the delay after each.
 #[derive(Debug, Clone)]
 pub struct Attempts {
     backoff: Backoff,
@@ -51,7 +51,7 @@ impl Attempts {
         self.backoff.delay(self.failures)
     }
 
-    /// Forgets the failures, after a success.
+    /// Resets the count after a success.
     pub const fn succeed(&mut self) {
         self.failures = 0;
     }

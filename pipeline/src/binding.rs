@@ -1,22 +1,22 @@
-//! Which database a queue, or a copy of the documents, is of.
+//! The binding of a queue or a copy of the documents to its database.
 //!
-//! Each says it of itself: the queue beside its position, the topic where the mark of its writer is, the indexes in their
-//! template and mappings, the embedded index in its folder. A process that works for another database refuses it. The documents of two
-//! databases in one copy could not be taken apart again; and who took another's work from its queue would find none of its
-//! documents and call them deleted. What says nothing (an earlier version made it, or Kafka's memory of the mark has
-//! passed) is taken as one's own and says it from then on.
+//! Each stores the database's fingerprint: the queue beside its position, the topic in the writer's fence record, the
+//! indexes in their template and mappings, the embedded index in its directory. A process that works for another database
+//! refuses to use it. Documents of two databases in one copy could not be separated again, and a process that took
+//! another database's work from its queue would find none of the documents and report them deleted. A queue or copy
+//! without a fingerprint (created by an earlier version, or the fence record has expired) is adopted and then stores one.
 
 use sha2::{Digest, Sha256};
 use std::fmt;
 use uuid::Uuid;
 
-/// The fingerprint of a database, of the form that the document-state contract gives it: `sha256:` and 64 hex digits.
-/// Nothing can be read back out of it.
+/// The fingerprint of a database in the form of the document-state contract: `sha256:` and 64 hex digits. It cannot be
+/// inverted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding(String);
 
 impl Binding {
-    /// The PostgreSQL database with this id (`dms.EffectiveSchema."DatabaseUuid"`).
+    /// Returns the fingerprint of the PostgreSQL database with this id (`dms.EffectiveSchema."DatabaseUuid"`).
     #[must_use]
     pub fn postgresql(database: Uuid) -> Self {
         Self::of("postgresql", database)
@@ -32,16 +32,16 @@ impl Binding {
         Self(format!("sha256:{digest:x}"))
     }
 
-    /// As it is kept.
+    /// The stored form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What is wrong with something that says `found` of itself; `otherwise` is what to do about it.
+    /// Returns the error text if `found` is the fingerprint of another database; `remedy` ends the text.
     #[must_use]
-    pub fn difference(&self, found: &str, otherwise: &str) -> Option<String> {
-        (found != self.0).then(|| format!("it belongs to another database ({found}; this one is {self}): {otherwise}"))
+    pub fn difference(&self, found: &str, remedy: &str) -> Option<String> {
+        (found != self.0).then(|| format!("it belongs to another database ({found}; this one is {self}): {remedy}"))
     }
 }
 
@@ -68,7 +68,8 @@ mod tests {
     fn only_another_database_is_a_difference() {
         let (here, elsewhere) = (Binding::postgresql(Uuid::from_u128(1)), Binding::postgresql(Uuid::from_u128(2)));
         assert_eq!(here.difference(here.as_str(), "delete it"), None);
-        let told = here.difference(elsewhere.as_str(), "delete it").expect("a difference");
-        assert!(told.contains(here.as_str()) && told.contains(elsewhere.as_str()) && told.ends_with("delete it"));
+        let message = here.difference(elsewhere.as_str(), "delete it").expect("a difference");
+        assert!(message.contains(here.as_str()) && message.contains(elsewhere.as_str()));
+        assert!(message.ends_with("delete it"));
     }
 }

@@ -1,20 +1,20 @@
-//! What one row of `dms.Outbox` says: which document changed, how, in which transaction and to which version.
+//! Change records, the rows of `dms.Outbox`: the document, the kind of change, the transaction and the version.
 
 use std::fmt;
 use std::str::FromStr;
 
 use uuid::Uuid;
 
-/// How a document changed.
+/// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ChangeKind {
-    /// The document was inserted or its representation was edited: it has to be rebuilt.
+    /// The document was inserted or its representation was edited: it must be rebuilt.
     Upsert,
-    /// Its identity changed as well: it has to be rebuilt, and the documents that embed its identity with it.
+    /// The identity changed as well: the document and the documents that embed its identity must be rebuilt.
     Identity,
-    /// The document is gone.
+    /// The document was deleted.
     Delete,
-    /// Nobody edited the document itself: something that it embeds changed, and it was given a new version for that.
+    /// A document that this one embeds changed, and this one got a new version for that; it was not edited itself.
     Touch,
 }
 
@@ -22,7 +22,7 @@ impl ChangeKind {
     /// Every kind, in the order of the enum.
     pub const ALL: [Self; 4] = [Self::Upsert, Self::Identity, Self::Delete, Self::Touch];
 
-    /// The kind as `dms.Outbox."Kind"` spells it.
+    /// Returns the spelling in `dms.Outbox."Kind"`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl fmt::Display for ChangeKind {
     }
 }
 
-/// A spelling of `"Kind"` that this version does not know.
+/// A value of `"Kind"` that this version does not know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown kind of change {0:?}: the outbox was written by a newer version; upgrade this process")]
 pub struct UnknownChangeKind(pub String);
@@ -53,37 +53,37 @@ impl FromStr for ChangeKind {
     }
 }
 
-/// A change record as it was read back, from the WAL or from the table.
+/// A change record as read from the WAL or the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
-    /// `"OutboxId"`: unique, drawn before the commit, so no order of commits.
+    /// `"OutboxId"`: unique. Drawn before the commit, so it does not follow commit order.
     pub outbox_id: i64,
-    /// `"TransactionId"`: what has to be visible before the document's rows are worth reading (`pg_visible_in_snapshot`).
+    /// `"TransactionId"`: has to be visible (`pg_visible_in_snapshot`) before the document's rows are read.
     pub xid: u64,
     /// The document.
     pub document_id: i64,
-    /// The document as clients name it.
+    /// The document's public id.
     pub document_uuid: Uuid,
     /// `"ResourceKeyId"` of its resource type.
     pub resource_key: i16,
-    /// What happened.
+    /// The kind of change.
     pub kind: ChangeKind,
-    /// The version that the change gave the document; per document it grows in commit order.
+    /// The document's version after the change; per document it grows in commit order.
     pub content_version: i64,
 }
 
-/// A change record about to be written; its id, transaction and time are the database's to give.
+/// A change record about to be written. The database assigns its id, transaction and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewChange {
     /// The document.
     pub document_id: i64,
-    /// The document as clients name it.
+    /// The document's public id.
     pub document_uuid: Uuid,
     /// `"ResourceKeyId"` of its resource type.
     pub resource_key: i16,
-    /// What happened.
+    /// The kind of change.
     pub kind: ChangeKind,
-    /// The version that the change gives the document.
+    /// The document's version after the change.
     pub content_version: i64,
 }
 

@@ -1,11 +1,11 @@
-//! Time as this crate sees it: one small trait, so that a test or a simulation can own the clock.
+//! The clock as a trait, so that a test or a simulation controls time.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
 
-/// Wall-clock time and waiting. Nothing in this crate reads the time or sleeps in any other way.
+/// Wall-clock time and waiting. Components read the time and sleep only through this trait.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Milliseconds since 1970-01-01 UTC. May step when an operator sets the clock.
     fn now_ms(&self) -> u64;
@@ -20,7 +20,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
-        // A clock before 1970 is broken in a way that ages of zero describe well enough.
+        // With a clock before 1970 all ages are reported as zero.
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
     }
 
@@ -38,13 +38,13 @@ pub struct ManualClock {
 
 #[cfg(any(test, feature = "conformance"))]
 impl ManualClock {
-    /// A clock that shows `now_ms`.
+    /// Returns a clock that shows `now_ms`.
     #[must_use]
     pub fn at(now_ms: u64) -> Self {
         Self { now_ms: tokio::sync::watch::Sender::new(now_ms) }
     }
 
-    /// Moves the clock forward and wakes whose time has come.
+    /// Moves the clock forward and completes the sleeps that are due.
     pub fn advance(&self, by_ms: u64) {
         self.now_ms.send_modify(|now_ms| *now_ms += by_ms);
     }
@@ -61,7 +61,7 @@ impl Clock for ManualClock {
         let due_ms = self.now_ms().saturating_add(duration.as_millis() as u64);
         Box::pin(async move {
             if now_ms.wait_for(|now_ms| *now_ms >= due_ms).await.is_err() {
-                // The clock is gone, so this time never comes.
+                // The clock was dropped, so the time never comes.
                 std::future::pending::<()>().await;
             }
         })

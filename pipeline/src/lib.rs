@@ -9,16 +9,19 @@
 //!   queue per sink.
 //! * [`sink::Sink`] receives documents, guarded by their versions.
 //! * [`binding::Binding`] names the database that a queue or a copy belongs to.
-//! * [`clock::Clock`] and [`Backoff`] keep time and delays under the control of tests.
+//! * [`clock::Clock`] and [`Backoff`] put time and delays under the control of tests.
+//! * [`telemetry`] declares metrics once per crate.
 
 mod backoff;
 pub mod binding;
 mod change;
 pub mod clock;
+pub mod error;
 mod position;
 pub mod queue;
 pub mod sink;
 pub mod source;
+pub mod telemetry;
 
 pub use backoff::{Attempts, Backoff};
 pub use change::{Change, ChangeKind, NewChange, UnknownChangeKind};

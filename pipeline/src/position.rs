@@ -1,25 +1,25 @@
-//! How far a stream of changes has been followed.
+//! Positions in a stream of changes.
 
 use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
 
-/// A point in a source's stream: everything up to it has been seen, nothing after it.
+/// A point in a source's stream: everything before it was delivered, nothing after it.
 ///
 /// For logical replication `lsn` is a WAL position. `X/Y:0` means "every transaction whose commit record starts before
-/// `X/Y`"; that is what a whole transaction ends with (the end of its commit record) and what an idle server reports.
-/// `X/Y:n` means "and the first `n` changes of the transaction whose commit record starts at `X/Y`": an LSN alone does
-/// not tell the rows of a transaction apart, and the end of the commit record is known only after the last of them.
-/// Either way `lsn` itself may be confirmed to the server, which then sends the unfinished transaction again.
+/// `X/Y`": the position after a whole transaction (the end of its commit record) and the position that an idle server
+/// reports. `X/Y:n` means "and the first `n` changes of the transaction whose commit record starts at `X/Y`": an LSN alone
+/// does not distinguish the rows of a transaction, and the end of the commit record is known only after the last row.
+/// In both cases `lsn` may be confirmed to the server, which then sends the unfinished transaction again.
 ///
-/// A polling source uses the transaction id and the outbox id in place of the two numbers. A source that reads a Kafka
-/// topic uses the sum of the next offsets of its partitions and, while records come again after a restart, a count.
-/// Positions of different sources do not compare.
+/// A polling source uses the transaction id and the outbox id as the two numbers. A source that reads a Kafka topic uses
+/// the sum of the next offsets of its partitions and, while records are redelivered after a restart, a count. Positions
+/// of different sources do not compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position {
-    /// Where in the WAL (or the transaction id, when polling; or the sum of offsets, in a topic).
+    /// The WAL position (polling: the transaction id; topic: the sum of offsets).
     pub lsn: u64,
-    /// How many changes of the transaction that commits there (or the outbox id, when polling; or a count, in a topic).
+    /// The number of changes of the transaction that commits there (polling: the outbox id; topic: a count).
     pub ordinal: u64,
 }
 
@@ -27,25 +27,26 @@ impl Position {
     /// Before everything.
     pub const ZERO: Self = Self { lsn: 0, ordinal: 0 };
 
-    /// Every transaction whose commit record starts before `lsn`.
+    /// Returns the position after every transaction whose commit record starts before `lsn`.
     #[must_use]
     pub const fn before(lsn: u64) -> Self {
         Self { lsn, ordinal: 0 }
     }
 
-    /// As [`Position::before`], and the first `ordinal` changes of the transaction whose commit record starts at `lsn`.
+    /// Returns the position [`Position::before`] `lsn` plus the first `ordinal` changes of the transaction whose commit
+    /// record starts there.
     #[must_use]
     pub const fn within(lsn: u64, ordinal: u64) -> Self {
         Self { lsn, ordinal }
     }
 
-    /// The position as 16 bytes that sort like it.
+    /// Encodes the position as 16 bytes that sort like it.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {
         ((u128::from(self.lsn) << 64) | u128::from(self.ordinal)).to_be_bytes()
     }
 
-    /// The position that [`Position::to_bytes`] was made from.
+    /// Decodes the bytes of [`Position::to_bytes`].
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         let both = u128::from_be_bytes(bytes);
@@ -59,18 +60,18 @@ impl fmt::Display for Position {
     }
 }
 
-/// A text that is no position.
+/// A text that is not a position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PositionParseError {
-    /// The parts are not there.
-    #[error("{0:?} is no position: expected the form 16/B374D848:0")]
+    /// A part is missing.
+    #[error("invalid position {0:?}: expected the form 16/B374D848:0")]
     Form(String),
-    /// A part is no number.
-    #[error("{text:?} is no position: expected the form 16/B374D848:0")]
+    /// A part is not a number.
+    #[error("invalid position {text:?}: expected the form 16/B374D848:0")]
     Number {
         /// The whole text.
         text: String,
-        /// What is wrong with the part.
+        /// The fault of the part.
         source: ParseIntError,
     },
 }
@@ -78,7 +79,7 @@ pub enum PositionParseError {
 impl FromStr for Position {
     type Err = PositionParseError;
 
-    /// Reads `X/Y:n`, and `X/Y` as `X/Y:0`.
+    /// Parses `X/Y:n`, and `X/Y` as `X/Y:0`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (lsn, ordinal) = text.split_once(':').unwrap_or((text, "0"));
         let Some((high, low)) = lsn.split_once('/') else { return Err(PositionParseError::Form(text.to_owned())) };
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_position_is_refused() {
+    fn invalid_positions_are_refused() {
         for text in ["", "16", "16/", "/1", "G/1:0", "1/1:", "1/1:-1", "1/1FFFFFFFF:0", "1/1:0:0"] {
             assert!(text.parse::<Position>().is_err(), "{text:?} was taken for a position");
         }

@@ -1,50 +1,92 @@
-//! What a source of change records promises, whatever carries them: logical replication, polling, Kafka.
+//! The contract of a source of change records. Implementations: logical replication, polling, Kafka.
 
 use std::fmt;
 
 use futures::future::BoxFuture;
 
-use crate::{Change, Position};
+use crate::change::Change;
+use crate::position::Position;
 
-/// Change records in commit order, from a [`Position`] on, each at least once.
+/// Delivers change records in commit order, from a [`Position`] on, each at least once.
 ///
-/// A source reconnects and retries by itself for as long as trying again can help; what it returns as an error needs
-/// somebody to act. It hands out nothing before its transaction committed, and bounded chunks of what is too long to
-/// hand out at once. It moves the server's bookmark only as far as [`ChangeSource::confirm`] allows.
+/// A source reconnects and retries by itself for as long as that can help; an error that it returns needs an operator. It
+/// delivers only committed changes, long transactions in bounded chunks. It advances the server's bookmark only as far as
+/// [`ChangeSource::confirm`] allows.
+///
+/// ```
+/// use futures::future::BoxFuture;
+/// use millstream_pipeline::Position;
+/// use millstream_pipeline::source::{ChangeSource, SourceError, SourceEvent, SourceStatus};
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// /// A source without changes.
+/// #[derive(Default)]
+/// struct IdleSource {
+///     confirmed: AtomicU64,
+/// }
+///
+/// impl ChangeSource for IdleSource {
+///     fn next(&mut self) -> BoxFuture<'_, Result<SourceEvent, SourceError>> {
+///         Box::pin(async { Ok(SourceEvent::Idle { position: Position::before(0x100) }) })
+///     }
+///
+///     fn confirm(&self, position: Position) {
+///         self.confirmed.fetch_max(position.lsn, Ordering::Relaxed);
+///     }
+///
+///     fn status(&self) -> SourceStatus {
+///         let confirmed = Position::before(self.confirmed.load(Ordering::Relaxed));
+///         SourceStatus { connected: true, confirmed, ..SourceStatus::default() }
+///     }
+///
+///     fn shutdown(self: Box<Self>) -> BoxFuture<'static, Result<(), SourceError>> {
+///         Box::pin(async { Ok(()) })
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), SourceError> {
+/// let mut source = IdleSource::default();
+/// let event = source.next().await?;
+/// // Store the event's changes and position durably, then confirm.
+/// source.confirm(event.position());
+/// assert_eq!(source.status().confirmed, Position::before(0x100));
+/// # Ok(())
+/// # }
+/// ```
 pub trait ChangeSource: Send {
-    /// The next event, waiting for it as long as it takes.
+    /// Waits for the next event.
     ///
     /// Cancellation safe: if the future is dropped before it completes, no event is lost.
     fn next(&mut self) -> BoxFuture<'_, Result<SourceEvent, SourceError>>;
 
-    /// Tells the source that everything up to `position` is safe on disk, so that the server need not keep it. Returns
-    /// at once; the server learns of it within the source's reporting interval. Positions only grow: an older one is
-    /// ignored.
+    /// Confirms that everything up to `position` is durable here, so that the server may discard it. Returns at once; the
+    /// source reports to the server within its reporting interval. Positions only grow: an older one is ignored.
     fn confirm(&self, position: Position);
 
-    /// How the source is doing.
+    /// Returns the state of the source.
     fn status(&self) -> SourceStatus;
 
-    /// Stops, after the last confirmation has reached the server or a short deadline has passed. What was received but
-    /// not handed out comes again after the next start, as does what was not confirmed.
+    /// Stops once the last confirmation has reached the server or a short deadline has passed. Changes that were not
+    /// delivered or not confirmed come again after the next start.
     fn shutdown(self: Box<Self>) -> BoxFuture<'static, Result<(), SourceError>>;
 }
 
-/// What a source hands out.
+/// An event of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceEvent {
-    /// Change records: one transaction, several, or a part of a long one.
+    /// Change records of one transaction, of several, or of a part of a long one.
     Changes(ChangeBatch),
-    /// Nothing is in flight: everything before `position` has been handed out. Storing and confirming it lets the server
-    /// forget the log of its other databases.
+    /// Nothing is in flight: everything before `position` was delivered. Storing and confirming it lets the server discard
+    /// the WAL of its other databases.
     Idle {
-        /// How far the server has come.
+        /// The server's position.
         position: Position,
     },
 }
 
 impl SourceEvent {
-    /// How far this event brings its consumer once its changes are stored.
+    /// Returns the position that the consumer reaches once the event's changes are stored.
     #[must_use]
     pub const fn position(&self) -> Position {
         match self {
@@ -54,17 +96,17 @@ impl SourceEvent {
     }
 }
 
-/// Change records in commit order, together with how far they reach.
+/// Change records in commit order, with the position after them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChangeBatch {
     /// The records.
     pub changes: Vec<Change>,
-    /// The position after the last of them: store it in the same durable step as their work, then confirm it. It is safe
-    /// to confirm even if it lies inside a transaction: the server then keeps that transaction whole.
+    /// The position after the last record: store it in the same durable step as the records' work, then confirm it. A
+    /// position inside a transaction may be confirmed: the server then keeps the whole transaction.
     pub position: Position,
 }
 
-/// Which server, database and history a position belongs to. In another one it means nothing.
+/// The cluster and timeline that a position belongs to. In another one it has no meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceIdentity {
     /// `system_identifier` of the cluster.
@@ -79,46 +121,46 @@ impl fmt::Display for SourceIdentity {
     }
 }
 
-/// Which stream of changes positions are positions in. In another one, a position means nothing: whoever changes from one
-/// to the other compares all documents.
+/// The name of the stream of changes that a position belongs to. In another stream it has no meaning: a change of stream
+/// requires a comparison of all documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stream(String);
 
 impl Stream {
-    /// What every version could follow; a row that names no stream is of one.
+    /// Prefix of slot streams. Versions that stored no stream could follow only slots.
     const SLOT: &str = "slot ";
 
-    /// The stream of a replication slot.
+    /// Returns the stream of a replication slot.
     #[must_use]
     pub fn slot(name: &str) -> Self {
         Self(format!("{}{name}", Self::SLOT))
     }
 
-    /// The outbox table, polled.
+    /// Returns the stream of the polled outbox table.
     #[must_use]
     pub fn poll() -> Self {
         Self("poll".to_owned())
     }
 
-    /// A topic of change records.
+    /// Returns the stream of a topic of change records.
     #[must_use]
     pub fn topic(name: &str) -> Self {
         Self(format!("topic {name}"))
     }
 
-    /// A stream as it was stored, by whatever version.
+    /// Returns the stream that any version stored as `text`.
     #[must_use]
     pub const fn stored(text: String) -> Self {
         Self(text)
     }
 
-    /// As it is stored.
+    /// The stored form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether a position that was stored under `stored` is one in this stream. Versions that stored no stream followed
+    /// Returns whether a position stored under `stored` belongs to this stream. Versions that stored no stream followed
     /// slots.
     #[must_use]
     pub fn continues(&self, stored: Option<&Self>) -> bool {
@@ -132,74 +174,74 @@ impl fmt::Display for Stream {
     }
 }
 
-/// How a source is doing, for `status`, health and metrics.
+/// The state of a source, for `status`, health and metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceStatus {
     /// Whether changes can arrive right now.
     pub connected: bool,
-    /// How often the connection was lost and tried again since the start.
+    /// Reconnections since the start.
     pub reconnects: u64,
-    /// What went wrong last, if anything did since the last success.
+    /// The last error since the last success.
     pub last_error: Option<String>,
-    /// How far the server says that it has come.
+    /// The server's position, as it reports it.
     pub server_position: Position,
-    /// How far changes have been handed out.
+    /// The position up to which changes were delivered.
     pub delivered: Position,
-    /// How far the server has been told that they are safe.
+    /// The position that was confirmed to the server.
     pub confirmed: Position,
 }
 
-/// Why a source cannot go on by itself.
+/// Why a source cannot continue by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// The server has already forgotten changes that were never stored here. Recover: replay the outbox from the
-    /// recovery watermark.
+    /// The server has discarded changes that were never stored here. Recovery: replay the outbox from the recovery
+    /// watermark.
     #[error(
-        "gap: changes are stored up to {stored}, but the server resumes at {resumes}: what lies between was confirmed \
+        "gap: changes are stored up to {stored}, but the server resumes at {resumes}: the changes between were confirmed \
          elsewhere or lost here"
     )]
     Gap {
-        /// The position that is safe here.
+        /// The position that is durable here.
         stored: Position,
-        /// Where the server would go on.
+        /// The position at which the server would resume.
         resumes: Position,
     },
-    /// The server keeps no bookmark for us, or has dropped the log behind it. Recover: make a new one, then replay the
-    /// outbox from the recovery watermark.
+    /// The server has no bookmark for this source, or has dropped the log that it needs. Recovery: create a new bookmark,
+    /// then replay the outbox from the recovery watermark.
     #[error("{what} is lost: {detail}")]
     Lost {
-        /// What is gone, such as the name of the slot.
+        /// The lost bookmark, such as the name of the slot.
         what: String,
-        /// How it is known.
+        /// The evidence.
         detail: String,
     },
-    /// This is not the server, or not the history, that the stored position belongs to. Transaction ids and positions
-    /// mean nothing here: compare all copies with the tables.
+    /// The server or its timeline is not the one that the stored position belongs to. Transaction ids and positions have
+    /// no meaning here: compare all copies with the tables.
     #[error("the database is {found}, but the stored position belongs to {expected}: resynchronise by comparison")]
     Foreign {
-        /// What the stored position belongs to.
+        /// The identity that the stored position belongs to.
         expected: SourceIdentity,
-        /// What answered.
+        /// The identity of the server.
         found: SourceIdentity,
     },
-    /// Trying again cannot help before somebody changes a setting, a privilege or a name.
+    /// The server refused; trying again cannot help before an operator changes a setting, a privilege or a name.
     #[error("{what} failed: {detail}")]
     Refused {
-        /// What was being done.
+        /// The operation.
         what: String,
-        /// What came back.
+        /// The server's response.
         detail: String,
     },
-    /// The stream holds something that this version cannot read.
+    /// The stream holds something that this version cannot decode.
     #[error("the change stream cannot be read: {0}")]
     Unreadable(String),
-    /// The source was shut down, or its thread is gone.
+    /// The source was shut down, or its thread has ended.
     #[error("the source has stopped")]
     Stopped,
 }
 
 impl SourceError {
-    /// Whether the way on is to make a new bookmark and replay the outbox from the recovery watermark.
+    /// Returns whether recovery is needed: create a new bookmark and replay the outbox from the recovery watermark.
     #[must_use]
     pub const fn needs_recovery(&self) -> bool {
         matches!(self, Self::Gap { .. } | Self::Lost { .. })
@@ -211,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_is_gone_on_from_in_its_own_stream_only() {
+    fn a_position_is_resumed_in_its_own_stream_only() {
         let (slot, other, poll, topic) =
             (Stream::slot("millstream"), Stream::slot("other"), Stream::poll(), Stream::topic("millstream"));
         for stream in [&slot, &other, &poll, &topic] {
@@ -219,7 +261,7 @@ mod tests {
             assert!(stream.continues(Some(&Stream::stored(stream.as_str().to_owned()))), "{stream}");
         }
         assert!(!slot.continues(Some(&other)) && !slot.continues(Some(&topic)) && !poll.continues(Some(&slot)));
-        assert!(slot.continues(None), "what an older version stored");
+        assert!(slot.continues(None), "an older version stored no stream");
         assert!(!poll.continues(None) && !topic.continues(None));
     }
 }

@@ -1,8 +1,9 @@
-//! What the tasks of one projector share.
+//! State that the tasks of one projector share.
 
 use crate::counters::Counters;
 use crate::error::{ProjectorError, chain};
-use crate::intake::{PositionKind, ResyncState, SourceFactory};
+use crate::intake::resync_state::ResyncState;
+use crate::intake::source::{PositionKind, SourceFactory};
 use crate::metrics as names;
 use crate::options::ProjectorOptions;
 use crate::visibility_wait::VisibilityWaits;
@@ -14,22 +15,23 @@ use millstream_pipeline::source::SourceStatus;
 use millstream_schema::plan::Mapping;
 use millstream_store::connect::Database;
 use millstream_store::load::Caches;
+use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 
-/// What a projector is made of.
+/// The parts that a projector works with.
 #[derive(Clone)]
 pub struct Deps {
-    /// The database, with a pool that holds at least a connection for each rebuild and cascade worker and two more.
+    /// The database. Its pool needs a connection per rebuild worker, one per cascade worker, and two more.
     pub database: Database,
-    /// How documents are composed.
+    /// The compiled mapping that documents are composed with.
     pub mapping: Arc<Mapping>,
-    /// What composing remembers; shared with whoever else composes from this database.
+    /// Caches of composing, shared with every other component that composes from this database.
     pub caches: Arc<Caches>,
-    /// Where work waits.
+    /// The work queue.
     pub queue: Arc<dyn WorkQueue>,
-    /// Where changes come from.
+    /// The source of changes.
     pub source: Arc<dyn SourceFactory>,
     /// Time.
     pub clock: Arc<dyn Clock>,
@@ -43,18 +45,18 @@ impl fmt::Debug for Deps {
     }
 }
 
-/// Something that a look at the database did not show yet.
+/// A change that a snapshot did not show yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Awaited {
     /// A transaction whose commit is not visible.
     Transaction(u64),
-    /// A document whose rows are older than a visible change record says.
+    /// A document whose rows are older than a visible change record.
     Document(i64),
 }
 
-/// The last thing that went wrong.
+/// The last error of the projector.
 #[derive(Debug, Clone)]
-pub(crate) struct Mishap {
+pub(crate) struct LastError {
     pub(crate) at_ms: u64,
     pub(crate) text: String,
 }
@@ -63,34 +65,34 @@ pub(crate) struct Mishap {
 pub(crate) struct Context {
     pub(crate) deps: Deps,
     pub(crate) counters: Counters,
-    /// Told when a cascade has become visible.
+    /// Notified when a cascade has become visible.
     pub(crate) cascade_opened: Notify,
-    /// How far changes are safe in the queue.
+    /// The position up to which changes are durable in the queue.
     pub(crate) durable: watch::Sender<Position>,
-    /// Whether the stream can be relied on, or a comparison is owed.
-    pub(crate) standing: ResyncState,
-    holds: Mutex<VisibilityWaits<Awaited>>,
+    /// Whether the stream is complete, or a comparison of all documents is pending.
+    pub(crate) resync: ResyncState,
+    waits: Mutex<VisibilityWaits<Awaited>>,
     source: Mutex<SourceStatus>,
     position_kind: Mutex<PositionKind>,
-    /// In which progress is stored, while it is this process's turn.
-    term: Mutex<Option<FencingEpoch>>,
-    mishap: Mutex<Option<Mishap>>,
+    /// The epoch in which progress is stored, while this process holds the lease.
+    epoch: Mutex<Option<FencingEpoch>>,
+    last_error: Mutex<Option<LastError>>,
 }
 
 impl Context {
     pub(crate) fn new(deps: Deps) -> Self {
-        let holds = VisibilityWaits::new(deps.options.visibility_backoff, deps.options.visibility_deadline);
+        let waits = VisibilityWaits::new(deps.options.visibility_backoff, deps.options.visibility_deadline);
         Self {
             deps,
             counters: Counters::default(),
             cascade_opened: Notify::new(),
             durable: watch::Sender::new(Position::ZERO),
-            standing: ResyncState::default(),
-            holds: Mutex::new(holds),
+            resync: ResyncState::default(),
+            waits: Mutex::new(waits),
             source: Mutex::default(),
             position_kind: Mutex::default(),
-            term: Mutex::default(),
-            mishap: Mutex::default(),
+            epoch: Mutex::default(),
+            last_error: Mutex::default(),
         }
     }
 
@@ -102,54 +104,52 @@ impl Context {
         self.deps.clock.now_ms()
     }
 
-    pub(crate) fn holds(&self) -> MutexGuard<'_, VisibilityWaits<Awaited>> {
-        // Nothing panics while it holds one of these locks half way through a change.
-        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn visibility_waits(&self) -> MutexGuard<'_, VisibilityWaits<Awaited>> {
+        self.waits.lock()
     }
 
     pub(crate) fn source_status(&self) -> SourceStatus {
-        self.source.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.source.lock().clone()
     }
 
-    /// What the positions of the source that was opened last are.
+    /// The kind of positions of the source that was opened last.
     pub(crate) fn position_kind(&self) -> PositionKind {
-        *self.position_kind.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.position_kind.lock()
     }
 
     pub(crate) fn set_position_kind(&self, kind: PositionKind) {
-        *self.position_kind.lock().unwrap_or_else(PoisonError::into_inner) = kind;
+        *self.position_kind.lock() = kind;
     }
 
-    pub(crate) fn term(&self) -> Option<FencingEpoch> {
-        self.term.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn epoch(&self) -> Option<FencingEpoch> {
+        self.epoch.lock().clone()
     }
 
-    pub(crate) fn set_term(&self, term: Option<FencingEpoch>) {
-        *self.term.lock().unwrap_or_else(PoisonError::into_inner) = term;
+    pub(crate) fn set_epoch(&self, epoch: Option<FencingEpoch>) {
+        *self.epoch.lock() = epoch;
     }
 
     pub(crate) fn set_source_status(&self, status: SourceStatus) {
         self.counters.connected.set(u64::from(status.connected));
         metrics::counter!(names::INTAKE_RECONNECTS).absolute(status.reconnects);
         self.counters.lag.set(status.server_position.lsn.saturating_sub(status.confirmed.lsn));
-        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = status;
+        *self.source.lock() = status;
     }
 
-    pub(crate) fn mishap(&self) -> Option<Mishap> {
-        self.mishap.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn last_error(&self) -> Option<LastError> {
+        self.last_error.lock().clone()
     }
 
-    /// Remembers an error for `status`; answers with its whole chain for the log.
+    /// Keeps an error for `status`; returns it with its causes for the log.
     pub(crate) fn record(&self, error: &(dyn std::error::Error + 'static)) -> String {
         let text = chain(error);
-        let mishap = Mishap { at_ms: self.now_ms(), text: text.clone() };
-        *self.mishap.lock().unwrap_or_else(PoisonError::into_inner) = Some(mishap);
+        *self.last_error.lock() = Some(LastError { at_ms: self.now_ms(), text: text.clone() });
         text
     }
 
-    /// Remembers and logs a failure that is going to be tried again.
+    /// Keeps and logs a failure that will be retried.
     pub(crate) fn will_retry(&self, error: &ProjectorError, delay: std::time::Duration) {
         let error = self.record(error);
-        tracing::warn!(error, delay_ms = delay.as_millis() as u64, "trying again");
+        tracing::warn!(error, delay_ms = delay.as_millis() as u64, "step failed; retrying after the delay");
     }
 }

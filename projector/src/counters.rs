@@ -1,9 +1,9 @@
-//! Everything counted while the projector runs: each number once, for the metrics and for `status` alike.
+//! The counters of a projector. Each number is kept once and serves both the metrics and `status`.
 
 use crate::metrics as names;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A counter that is a metric too.
+/// A counter with its metric.
 #[derive(Debug)]
 pub(crate) struct Counter {
     name: &'static str,
@@ -11,7 +11,7 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    /// It is there, at 0, from the start: a number that shows up only when it counts cannot be watched.
+    /// Registers the metric at 0: a metric that appears with its first event cannot be alerted on.
     fn new(name: &'static str) -> Self {
         metrics::counter!(name).increment(0);
         Self { name, value: AtomicU64::new(0) }
@@ -30,20 +30,20 @@ impl Counter {
     }
 }
 
-/// A value that goes up and down and is a metric too.
+/// A gauge with its metric.
 #[derive(Debug)]
-pub(crate) struct Level {
+pub(crate) struct GaugeValue {
     name: &'static str,
     value: AtomicU64,
 }
 
-impl Level {
+impl GaugeValue {
     fn new(name: &'static str) -> Self {
         metrics::gauge!(name).set(0.0);
         Self { name, value: AtomicU64::new(0) }
     }
 
-    /// Moves it up to `value`, never down.
+    /// Raises it to `value`; never lowers it.
     pub(crate) fn raise(&self, value: u64) {
         let before = self.value.fetch_max(value, Ordering::Relaxed);
         metrics::gauge!(self.name).set(before.max(value) as f64);
@@ -59,11 +59,11 @@ impl Level {
     }
 }
 
-/// How long something will take, which may be for ever; a metric too.
+/// An estimated time to completion, possibly infinite, with its metric.
 #[derive(Debug)]
 pub(crate) struct Eta {
     name: &'static str,
-    /// `u64::MAX` for ever.
+    /// `u64::MAX` for infinite.
     value_ms: AtomicU64,
 }
 
@@ -83,12 +83,12 @@ impl Eta {
     }
 }
 
-/// An estimate as a metric: what never ends takes for ever, which is more than any threshold.
+/// Returns an estimate as a gauge value. No estimate is infinity, which exceeds every threshold.
 pub(crate) fn gauge_of(eta_ms: Option<u64>) -> f64 {
     eta_ms.map_or(f64::INFINITY, |eta_ms| eta_ms as f64)
 }
 
-/// How long `left` takes at a rate: none if it does not get less.
+/// Returns the time to process `left` at a rate; `None` if it does not decrease.
 pub(crate) fn eta_ms(left: u64, per_s: u64) -> Option<u64> {
     match (left, per_s) {
         (0, _) => Some(0),
@@ -99,7 +99,7 @@ pub(crate) fn eta_ms(left: u64, per_s: u64) -> Option<u64> {
 
 macro_rules! counters {
     ($($field:ident: $kind:ident = $name:ident,)*) => {
-        /// The counters and levels of one projector, since its start.
+        /// The counters and gauges of one projector, since its start.
         #[derive(Debug)]
         pub(crate) struct Counters {
             $(pub(crate) $field: $kind,)*
@@ -117,17 +117,17 @@ counters! {
     changes: Counter = INTAKE_CHANGES,
     batches: Counter = INTAKE_BATCHES,
     source_failures: Counter = INTAKE_SOURCE_FAILURES,
-    connected: Level = INTAKE_CONNECTED,
-    lag: Level = INTAKE_LAG,
+    connected: GaugeValue = INTAKE_CONNECTED,
+    lag: GaugeValue = INTAKE_LAG,
     watermarks: Counter = INTAKE_WATERMARKS,
     stored: Counter = REBUILD_STORED,
     repaired: Counter = REBUILD_REPAIRED,
     superseded: Counter = REBUILD_SUPERSEDED,
     gone: Counter = REBUILD_GONE,
     awaits_stamp: Counter = REBUILD_AWAITS_STAMP,
-    held: Counter = REBUILD_HELD,
+    not_visible: Counter = REBUILD_HELD,
     contradicted: Counter = REBUILD_CONTRADICTED,
-    holds: Level = REBUILD_HOLDS,
+    waits: GaugeValue = REBUILD_HOLDS,
     alarms: Counter = REBUILD_ALARMS,
     failures: Counter = REBUILD_FAILURES,
     quarantines: Counter = REBUILD_QUARANTINES,
@@ -135,16 +135,16 @@ counters! {
     pages: Counter = CASCADE_PAGES,
     stamped: Counter = CASCADE_STAMPED,
     cascades_finished: Counter = CASCADE_FINISHED,
-    cascades_open: Level = CASCADE_OPEN,
-    cascades_age_ms: Level = CASCADE_OLDEST_AGE_MS,
+    cascades_open: GaugeValue = CASCADE_OPEN,
+    cascades_age_ms: GaugeValue = CASCADE_OLDEST_AGE_MS,
     cascade_failures: Counter = CASCADE_FAILURES,
     compared: Counter = RESYNC_COMPARED,
     enqueued: Counter = RESYNC_ENQUEUED,
-    resyncing: Level = RESYNC_RUNNING,
-    stored_per_s: Level = REBUILD_STORED_PER_S,
-    stored_version: Level = REBUILD_VERSION,
-    changes_per_s: Level = INTAKE_CHANGES_PER_S,
-    stamped_per_s: Level = CASCADE_STAMPED_PER_S,
-    behind_ms: Level = INTAKE_BEHIND_MS,
+    resyncing: GaugeValue = RESYNC_RUNNING,
+    stored_per_s: GaugeValue = REBUILD_STORED_PER_S,
+    stored_version: GaugeValue = REBUILD_VERSION,
+    changes_per_s: GaugeValue = INTAKE_CHANGES_PER_S,
+    stamped_per_s: GaugeValue = CASCADE_STAMPED_PER_S,
+    behind_ms: GaugeValue = INTAKE_BEHIND_MS,
     source_eta: Eta = INTAKE_ETA_MS,
 }

@@ -1,4 +1,4 @@
-//! What can go wrong here, and which of it is one document's own fault.
+//! Errors of the projector, and the text that logs and `status` show of them.
 
 use millstream_outbox::OutboxError;
 use millstream_pipeline::queue::QueueError;
@@ -9,74 +9,95 @@ use millstream_store::retry::{RetryError, Retryable};
 /// A failure of a step of the projector.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectorError {
-    /// The database refused or did not answer.
+    /// The database refused a statement or did not answer.
     #[error("{action} failed")]
     Database {
-        /// What was being done.
+        /// The step.
         action: &'static str,
-        /// What the database said.
+        /// The database's error.
         source: StoreError,
     },
-    /// The outbox table holds or took something that it should not.
+    /// The outbox table holds unexpected rows, or a statement on it had an unexpected effect.
     #[error("{action} failed")]
     Outbox {
-        /// What was being done.
+        /// The step.
         action: &'static str,
-        /// What is wrong with it.
+        /// The outbox's error.
         source: OutboxError,
     },
-    /// The durable queue failed. It accepts nothing more: the process has to be started again.
-    #[error("{action} failed: restart the process, which goes on from what was durable")]
+    /// The durable queue failed. It accepts nothing more until the process restarts.
+    #[error("{action} failed: restart the process; it resumes from the last durable position")]
     Queue {
-        /// What was being done.
+        /// The step.
         action: &'static str,
-        /// What the queue said.
+        /// The queue's error.
         source: QueueError,
     },
-    /// The source of changes could not say how far it has to be followed.
+    /// The source of changes could not map a position of the server's log to its stream.
     #[error("{action} failed")]
     Source {
-        /// What was being done.
+        /// The step.
         action: &'static str,
-        /// What the source said.
+        /// The source's error.
         source: SourceError,
     },
     /// The queue holds work of another database, or of the history of this one before a restore or a failover.
     #[error(
         "the queue does not belong to this database, or the database was restored or failed over since: start with an \
          empty queue (another queue.dir, or queue.topic_prefix with the queue in Kafka); all documents are then compared \
-         with the cache. After a restore to an earlier state the copies have to be new as well: docs/operating.md"
+         with the cache. After a restore to an earlier state the copies have to be new as well: docs/how-to/restore-a-database.md"
     )]
     ForeignQueue,
 }
 
 impl ProjectorError {
-    /// Whether the durable queue is broken for good, not merely out of reach.
+    /// Whether the durable queue is broken, not merely unreachable.
     pub(crate) const fn is_fatal_queue(&self) -> bool {
         matches!(self, Self::Queue { source, .. } if !matches!(source, QueueError::Unavailable { .. }))
     }
 
-    /// For `map_err`: a database failure while doing `action`.
-    pub(crate) fn database<E: Into<StoreError>>(action: &'static str) -> impl FnOnce(E) -> Self {
-        move |source| Self::Database { action, source: source.into() }
+    /// A failure of the database.
+    pub(crate) fn database(action: &'static str, source: StoreError) -> Self {
+        Self::Database { action, source }
     }
+}
 
-    /// For `map_err`: a failure of the outbox while doing `action`.
-    pub(crate) fn outbox(action: &'static str) -> impl FnOnce(OutboxError) -> Self {
-        move |source| match source {
-            OutboxError::Database { source, .. } => Self::Database { action, source: source.into() },
-            source => Self::Outbox { action, source },
-        }
+/// Adds the failed step to an error: `queue.stats().await.during("reading the queue's counters")?`.
+pub(crate) trait During<T> {
+    /// Converts the error into a [`ProjectorError`] of this step, named as in "{action} failed".
+    fn during(self, action: &'static str) -> Result<T, ProjectorError>;
+}
+
+impl<T> During<T> for Result<T, StoreError> {
+    fn during(self, action: &'static str) -> Result<T, ProjectorError> {
+        self.map_err(|source| ProjectorError::database(action, source))
     }
+}
 
-    /// For `map_err`: a failure of the source of changes while doing `action`.
-    pub(crate) fn source(action: &'static str) -> impl FnOnce(SourceError) -> Self {
-        move |source| Self::Source { action, source }
+impl<T> During<T> for Result<T, tokio_postgres::Error> {
+    fn during(self, action: &'static str) -> Result<T, ProjectorError> {
+        self.map_err(|source| ProjectorError::database(action, source.into()))
     }
+}
 
-    /// For `map_err`: a failure of the queue while doing `action`.
-    pub(crate) fn queue(action: &'static str) -> impl FnOnce(QueueError) -> Self {
-        move |source| Self::Queue { action, source }
+impl<T> During<T> for Result<T, OutboxError> {
+    fn during(self, action: &'static str) -> Result<T, ProjectorError> {
+        self.map_err(|source| match source {
+            OutboxError::Database { source, .. } => ProjectorError::database(action, source),
+            source => ProjectorError::Outbox { action, source },
+        })
+    }
+}
+
+impl<T> During<T> for Result<T, QueueError> {
+    fn during(self, action: &'static str) -> Result<T, ProjectorError> {
+        self.map_err(|source| ProjectorError::Queue { action, source })
+    }
+}
+
+impl<T> During<T> for Result<T, SourceError> {
+    fn during(self, action: &'static str) -> Result<T, ProjectorError> {
+        self.map_err(|source| ProjectorError::Source { action, source })
     }
 }
 
@@ -95,7 +116,7 @@ impl From<RetryError<ProjectorError>> for ProjectorError {
     }
 }
 
-/// An error and everything that caused it, on one line: for logs and for `status`, where errors end.
+/// Formats an error and its causes on one line, for logs and `status`.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();

@@ -1,38 +1,38 @@
-//! How long a follower has been behind: positions tell bytes, an operator wants time.
+//! Lag as a time: positions give a distance, operators need an age.
 //!
-//! Where the server was and when is remembered for as long as it is not confirmed. The age of the oldest such mark is how
-//! long ago the server was just beyond what is confirmed now.
+//! Keeps when the server reached which position, until that position is confirmed. The age of the oldest unconfirmed
+//! position is the time since the server was just past the confirmed one.
 
 use std::collections::VecDeque;
 
-/// Marks kept at most; beyond it every other one is dropped, so that a long outage costs precision, not memory.
-const MARKS_MAX: usize = 1_024;
+/// Most positions kept. Beyond it every other one is dropped: a long outage costs precision, not memory.
+const POSITIONS_MAX: usize = 1_024;
 
-/// When the server was where.
+/// Positions of the server with the times at which they were seen.
 #[derive(Debug, Default)]
 pub(crate) struct Lag {
     /// Time in milliseconds and position, both ascending.
-    marks: VecDeque<(u64, u64)>,
+    seen: VecDeque<(u64, u64)>,
 }
 
 impl Lag {
-    /// Takes note of where both are, and answers the age of the oldest position that is not confirmed; 0 if all is.
+    /// Records both positions and returns the age of the oldest unconfirmed one; 0 if all are confirmed.
     pub(crate) fn age_ms(&mut self, now_ms: u64, server: u64, confirmed: u64) -> u64 {
-        while self.marks.front().is_some_and(|(_, position)| *position <= confirmed) {
-            self.marks.pop_front();
+        while self.seen.front().is_some_and(|(_, position)| *position <= confirmed) {
+            self.seen.pop_front();
         }
-        if server > confirmed && self.marks.back().is_none_or(|(_, position)| *position < server) {
-            self.marks.push_back((now_ms, server));
+        if server > confirmed && self.seen.back().is_none_or(|(_, position)| *position < server) {
+            self.seen.push_back((now_ms, server));
         }
-        if self.marks.len() > MARKS_MAX {
+        if self.seen.len() > POSITIONS_MAX {
             let mut keep = false;
-            // The first one stays: it is the answer.
-            self.marks.retain(|_| {
+            // Keeps the first one, which is the result.
+            self.seen.retain(|_| {
                 keep = !keep;
                 keep
             });
         }
-        self.marks.front().map_or(0, |(at_ms, _)| now_ms.saturating_sub(*at_ms))
+        self.seen.front().map_or(0, |(at_ms, _)| now_ms.saturating_sub(*at_ms))
     }
 }
 
@@ -41,22 +41,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_unconfirmed_position_tells_the_age() {
-        let mut behind = Lag::default();
-        assert_eq!(behind.age_ms(1_000, 50, 50), 0);
-        assert_eq!(behind.age_ms(2_000, 60, 50), 0, "it was seen just now");
-        assert_eq!(behind.age_ms(3_000, 70, 50), 1_000);
-        assert_eq!(behind.age_ms(4_000, 80, 65), 1_000, "what was seen at 3,000 is the oldest");
-        assert_eq!(behind.age_ms(5_000, 80, 80), 0);
+    fn the_oldest_unconfirmed_position_gives_the_age() {
+        let mut lag = Lag::default();
+        assert_eq!(lag.age_ms(1_000, 50, 50), 0);
+        assert_eq!(lag.age_ms(2_000, 60, 50), 0, "seen just now");
+        assert_eq!(lag.age_ms(3_000, 70, 50), 1_000);
+        assert_eq!(lag.age_ms(4_000, 80, 65), 1_000, "the position seen at 3,000 is the oldest");
+        assert_eq!(lag.age_ms(5_000, 80, 80), 0);
     }
 
     #[test]
     fn a_long_outage_is_remembered_in_bounds() {
-        let mut behind = Lag::default();
+        let mut lag = Lag::default();
         for second in 1..=10_000 {
-            assert_eq!(behind.age_ms(second * 1_000, second, 0), (second - 1) * 1_000);
-            assert!(behind.marks.len() <= MARKS_MAX, "bounded");
+            assert_eq!(lag.age_ms(second * 1_000, second, 0), (second - 1) * 1_000);
+            assert!(lag.seen.len() <= POSITIONS_MAX, "bounded");
         }
-        assert!(behind.age_ms(10_001_000, 10_001, 9_000) <= 2_000_000, "coarser, not wrong");
+        assert!(lag.age_ms(10_001_000, 10_001, 9_000) <= 2_000_000, "coarser, not wrong");
     }
 }

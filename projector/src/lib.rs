@@ -1,30 +1,31 @@
-//! From change records to cached bodies, and from renamed documents to those that embed them.
+//! The projector: from change records to cached bodies, and from the cache to every sink.
 //!
-//! What it is: the loops between the outbox and `dms.DocumentCache`.
-//! * The **intake** ([`intake`]) pulls change records from a source, makes them durable in the work queue, and only then
-//!   lets the source forget them (NO-LOSS). It knows where to begin after a restart, a lost queue or a lost slot.
-//! * The **rebuild** takes batches of documents out of the queue, reads each batch in one snapshot, composes the bodies
-//!   and stores them, newest version only (MONOTONIC). What the snapshot does not show yet is looked at again, what
-//!   cannot be composed is tried again and then quarantined, and nothing else waits for either (ISOLATED).
-//! * The **cascade** ([`cascade`]) works off what a rename left open: page by page it gives every document that embeds the
-//!   renamed one the version under which readers have been shown it already.
-//! * The **resynchronisation** finds out by comparison what the stream cannot tell ([`resync_page`]).
-//! * The **delivery** ([`delivery`]) takes what is cached from a sink's lane to the sink, at the sink's own pace;
-//!   the **fleet** ([`sink_manager`]) is all of them, joined and parted while everything runs.
-//! * The **replay** ([`replay`]) owes documents again, to the cache or to one sink, and fills a sink that is new.
-//! * The **tombstones** ([`tombstones`]) are kept until every copy is past them.
+//! Its parts run as tasks between the outbox, the work queue, `dms.DocumentCache` and the sinks:
+//! * The **intake** ([`intake`]) reads change records from a source, makes them durable in the work queue, and only
+//!   then confirms them to the source (NO-LOSS). It decides where to start after a restart, a lost queue or a lost
+//!   slot.
+//! * The **rebuild** takes batches of documents from the queue, reads each batch in one snapshot, composes the bodies
+//!   and stores them, newest version only (MONOTONIC). Changes that the snapshot does not show yet are read again;
+//!   documents that cannot be composed are retried and then quarantined. Other documents wait for neither (ISOLATED).
+//! * The **cascade** ([`cascade`]) stamps the documents that embed a renamed one, page by page, with the version under
+//!   which readers already see them.
+//! * The **resync** ([`resync_page`]) compares documents with the cache after a gap in the stream.
+//! * The **delivery** ([`delivery`]) sends cached bodies from a sink's lane to the sink, as fast as the sink accepts
+//!   them. The **sink manager** ([`sink_manager`]) runs one delivery worker per lane and adds and removes sinks at run
+//!   time.
+//! * The **replay** ([`replay`]) enqueues documents again, for the cache or for one sink; it also fills a new sink.
+//! * **Tombstones** ([`tombstones`]) are pruned once every sink has passed them.
 //!
-//! [`Projector::start`] starts them all, [`ProjectorHandle`] owns them: `status`, `fatal`, `stop`.
+//! [`Projector::start`] starts intake, rebuild, cascade and sampler; [`ProjectorHandle`] owns their tasks.
 //!
-//! Where the state is: the queue holds what is owed, `dms.Cascade` how far each rename has come,
-//! `dms.ProjectionProgress` what need not be replayed. In memory there is only what may be forgotten, so a crash at any
-//! point costs repetition and nothing else, and two projectors at once do no harm.
+//! State is durable elsewhere: pending work in the queue, the progress of each rename in `dms.Cascade`, the progress of
+//! the stream in `dms.ProjectionProgress`. Memory holds only what may be lost. A crash at any point repeats work and
+//! loses none, and two projectors at once are safe.
 //!
-//! Order: for one document versions decide, not arrival. Across documents there is none to keep.
+//! For one document, versions decide, not arrival. Across documents the order is undefined.
 //!
-//! What it is not: it knows no concrete source or sink, no HTTP and no writer, and composes nothing itself: bodies come
-//! from `millstream_store::compose`. What happens to a document after the cache is one function, `forward_to_lanes`, where the
-//! lanes of the sinks begin; what a sink has to be stands in [`sink`].
+//! The crate knows no concrete source or sink, no HTTP and no writer. Bodies are composed by
+//! `millstream_store::compose`; the contract of sinks is `millstream_pipeline::sink`.
 
 pub mod cascade;
 mod caught_up;
@@ -32,14 +33,12 @@ mod context;
 mod counters;
 pub mod delivery;
 mod error;
-mod forward;
 pub mod intake;
 mod lag;
 pub mod metrics;
 mod options;
 mod projector;
 pub mod proof;
-mod publish;
 mod rebuild;
 pub mod replay;
 mod resync;
@@ -53,9 +52,10 @@ mod visibility_wait;
 pub use caught_up::{caught_up, newest_version};
 pub use context::Deps;
 pub use error::ProjectorError;
-pub use intake::{Opened, PositionKind, SourceFactory, Start};
+pub use intake::source::{Opened, PositionKind, SourceFactory, Start};
 pub use millstream_pipeline::clock::{Clock, SystemClock};
 pub use options::{Part, ProjectorOptions};
-pub use projector::{Projector, ProjectorHandle, StopError};
+pub use projector::{Projector, ProjectorHandle};
 pub use resync::{ResyncPage, resync_page};
 pub use status::{CascadeReport, ErrorReport, ProjectorStatus, QueueReport, RebuildReport, ResyncReport, SourceReport};
+pub use task_group::StopError;

@@ -1,17 +1,17 @@
-//! What an operator can set, with the defaults that the figures in the documentation were measured with.
+//! Settings of a projector. The numbers in the documentation are measured with the defaults.
 
 use millstream_pipeline::Backoff;
 use std::time::Duration;
 
-/// Which part of the work a process does. All parts of one database share its queue.
+/// The tasks that a process runs. All parts of one database share its queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Part {
-    /// All of it.
+    /// All tasks.
     #[default]
     Whole,
-    /// It follows the outbox and fills the queue: a relay.
+    /// The intake only: follows the outbox and fills the queue, as a relay.
     Intake,
-    /// It works the queue off: cascades and rebuilds.
+    /// Cascades and rebuilds only: works the queue off.
     Work,
 }
 
@@ -21,46 +21,46 @@ pub(crate) const CONSUMER: &str = "projector";
 /// Settings of one projector.
 #[derive(Debug, Clone)]
 pub struct ProjectorOptions {
-    /// Which part of the work it does.
+    /// The tasks that the process runs.
     pub part: Part,
     /// Name under which progress is stored in `dms.ProjectionProgress`.
     pub consumer: String,
-    /// Change records that go into the queue in one durable batch at most.
+    /// Most change records in one durable batch.
     pub intake_batch_max: usize,
-    /// How often the recovery watermark is written while changes arrive.
+    /// Interval at which the recovery watermark is stored while changes arrive.
     pub watermark_interval: Duration,
-    /// How often it is written while nothing arrives (it costs a little WAL).
+    /// The same while no changes arrive: storing it writes a little WAL.
     pub watermark_idle_interval: Duration,
-    /// Delay between attempts to reach a source that failed.
+    /// Delay between attempts to open a source that failed.
     pub source_backoff: Backoff,
 
-    /// Documents that one rebuild reads in one snapshot at most.
+    /// Most documents that one rebuild reads in one snapshot.
     pub rebuild_batch_max: usize,
-    /// Rebuild batches in flight, so that the database and composing overlap.
+    /// Rebuild batches in flight, so that database reads and composing overlap.
     pub rebuild_workers: usize,
-    /// Pause of a worker while the database is away or refuses everything.
+    /// Pause of a worker while the database is unreachable or refuses every statement.
     pub outage_backoff: Backoff,
-    /// Delay before a document whose change is not visible yet is looked at again.
+    /// Delay before a document whose change is not visible yet is read again.
     pub visibility_backoff: Backoff,
-    /// A change that is not visible after this time raises an alarm. It is still waited for: never done, never poison.
+    /// A change that is not visible after this time raises an alarm. The wait continues: it is neither done nor poison.
     pub visibility_deadline: Duration,
-    /// Delay before a document that could not be composed or stored is tried again. After how many attempts it is
-    /// quarantined is a setting of the queue, which counts them.
+    /// Delay before a document that could not be composed or stored is retried. The queue counts the attempts; after
+    /// how many a document is quarantined is a setting of the queue.
     pub poison_backoff: Backoff,
 
-    /// Referrers that one cascade transaction looks at.
+    /// Most referrers that one cascade transaction reads.
     pub cascade_page: usize,
-    /// Cascades worked off at the same time: a small rename does not wait for a huge one.
+    /// Cascades processed at the same time: a small rename does not wait for a huge one.
     pub cascade_workers: usize,
-    /// How often `dms.Cascade` is looked at without being told to.
+    /// Interval at which `dms.Cascade` is read without a notification.
     pub cascade_scan_interval: Duration,
 
-    /// Documents that one page of a resynchronisation compares.
+    /// Documents that one page of a resync compares.
     pub resync_page: usize,
-    /// A resynchronisation pauses while the queue holds more entries than this.
+    /// A resync pauses while the queue holds more entries than this.
     pub resync_queue_max: u64,
 
-    /// How often gauges are measured and published.
+    /// Interval at which gauges are measured and exported.
     pub gauge_interval: Duration,
 }
 

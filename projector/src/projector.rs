@@ -1,22 +1,25 @@
-//! The projector as a whole: its tasks, who owns them, and how they end.
+//! Starting and stopping a projector.
 
 use crate::context::{Context, Deps};
 use crate::error::ProjectorError;
 use crate::options::Part;
 use crate::status::ProjectorStatus;
-use crate::task_group::{Fatal, TaskGroup, wait_fatal};
+use crate::task_group::{Fatal, StopError, TaskGroup, wait_fatal};
 use crate::{cascade, intake, rebuild, sampler};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tracing::info_span;
 
 /// Starts projectors.
 #[derive(Debug)]
 pub struct Projector;
 
-/// A projector that runs. Dropping it ends its tasks at their next await, which loses nothing: whatever was accepted is
-/// in the queue, whatever was not settled is done again. [`ProjectorHandle::stop`] ends it in good order.
+/// A running projector.
+///
+/// Dropping it ends its tasks at their next await. That loses nothing: accepted changes are in the queue, and unsettled
+/// entries are processed again. [`ProjectorHandle::stop`] lets the tasks finish their current work.
 pub struct ProjectorHandle {
     context: Arc<Context>,
     /// In the order in which they are drained.
@@ -24,58 +27,49 @@ pub struct ProjectorHandle {
     fatal: watch::Receiver<Option<Arc<str>>>,
 }
 
-/// The deadline passed before every task had finished what it had in hand.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the projector did not stop in time: {group} was still busy and was cut off; nothing is lost, but work is repeated"
-)]
-pub struct StopError {
-    /// The group that was being waited for.
-    pub group: &'static str,
-}
-
 impl Projector {
-    /// Starts everything and returns at once. Must be called within a tokio runtime.
+    /// Starts all tasks of `deps.options.part` and returns immediately. Call it within a tokio runtime.
     ///
-    /// Nothing that can fail for a while fails the start: a database or a source that is away is tried again, and shows in
-    /// [`ProjectorHandle::status`]. What cannot be mended by trying again shows in [`ProjectorHandle::fatal`].
+    /// An unreachable database or source does not fail the start: it is retried and shown by
+    /// [`ProjectorHandle::status`]. A failure that a retry cannot fix is reported by [`ProjectorHandle::fatal`].
     pub fn start(deps: Deps) -> ProjectorHandle {
         crate::metrics::describe();
         let context = Arc::new(Context::new(deps));
         let fatal = Fatal::new();
         let options = context.options();
+        let source = context.deps.source.stream();
 
         let (follows, works) = (options.part != Part::Work, options.part != Part::Intake);
         let workers = |wanted: usize| if works { wanted.max(1) } else { 0 };
 
-        let mut taking_in = TaskGroup::new("intake", &fatal);
+        let mut intake = TaskGroup::new("intake", info_span!("task", role = "intake", %source), &fatal);
         if follows {
-            let (task, stop) = (Arc::clone(&context), taking_in.stop.clone());
-            taking_in.spawn(async move { intake::follow(&task, &stop).await });
-            let (task, stop) = (Arc::clone(&context), taking_in.stop.clone());
-            taking_in.spawn(async move { intake::keep(&task, &stop).await });
+            let (task, stop) = (Arc::clone(&context), intake.stop.clone());
+            intake.spawn(async move { intake::follow::follow(&task, &stop).await });
+            let (task, stop) = (Arc::clone(&context), intake.stop.clone());
+            intake.spawn(async move { intake::progress::keep(&task, &stop).await });
         }
-        let mut cascading = TaskGroup::new("cascade", &fatal);
+        let mut cascade = TaskGroup::new("cascade", info_span!("task", role = "cascade"), &fatal);
         for _ in 0..workers(options.cascade_workers) {
-            let (task, stop) = (Arc::clone(&context), cascading.stop.clone());
-            cascading.spawn(async move { cascade::work(&task, &stop).await });
+            let (task, stop) = (Arc::clone(&context), cascade.stop.clone());
+            cascade.spawn(async move { cascade::work(&task, &stop).await });
         }
-        let mut rebuilding = TaskGroup::new("rebuild", &fatal);
+        let mut rebuild = TaskGroup::new("rebuild", info_span!("task", role = "rebuild"), &fatal);
         for _ in 0..workers(options.rebuild_workers) {
-            let (task, stop) = (Arc::clone(&context), rebuilding.stop.clone());
-            rebuilding.spawn(async move { rebuild::work(&task, &stop).await });
+            let (task, stop) = (Arc::clone(&context), rebuild.stop.clone());
+            rebuild.spawn(async move { rebuild::worker::work(&task, &stop).await });
         }
-        let mut measuring = TaskGroup::new("sampler", &fatal);
-        let (task, stop, told) = (Arc::clone(&context), measuring.stop.clone(), fatal.clone());
-        measuring.spawn(async move { sampler::measure(&task, &told, &stop).await });
+        let mut sampler = TaskGroup::new("sampler", info_span!("task", role = "sampler"), &fatal);
+        let (task, stop, reported) = (Arc::clone(&context), sampler.stop.clone(), fatal.clone());
+        sampler.spawn(async move { sampler::measure(&task, &reported, &stop).await });
 
-        let groups = vec![taking_in, cascading, rebuilding, measuring];
+        let groups = vec![intake, cascade, rebuild, sampler];
         ProjectorHandle { context, groups, fatal: fatal.subscribe() }
     }
 }
 
 impl ProjectorHandle {
-    /// How it is doing, asked now.
+    /// Measures and returns the projector's status.
     ///
     /// # Errors
     /// When the queue does not answer.
@@ -84,18 +78,18 @@ impl ProjectorHandle {
         sampler::status(&self.context, fatal).await
     }
 
-    /// Completes when the projector can no longer do its work, and says why. Whoever runs it should stop it and end the
-    /// process. Never completes otherwise. Cancellation safe.
+    /// Completes with the reason once the projector cannot continue; the process should then stop it and exit. Never
+    /// completes otherwise. Cancellation safe.
     pub async fn fatal(&self) -> String {
         wait_fatal(&self.fatal).await
     }
 
-    /// Stops in this order: the intake (the source is told of the last durable position), the cascade workers (each
-    /// finishes its page), the rebuild workers (each settles its batch), the sampler. The queue is not emptied: it is on
-    /// disk, and the next start goes on with it.
+    /// Stops in this order: the intake (it confirms the last durable position to the source), the cascade workers (each
+    /// finishes its page), the rebuild workers (each settles its batch), the sampler. The queue is not drained: it is
+    /// durable, and the next start continues with it.
     ///
     /// # Errors
-    /// When `deadline` passes first. The tasks are cut off then, and gone when this returns all the same.
+    /// When `deadline` passes first. The remaining tasks are then aborted, and have ended when this returns.
     pub async fn stop(self, deadline: Duration) -> Result<(), StopError> {
         let mut late = self.context.deps.clock.sleep(deadline);
         for (at, group) in self.groups.iter().enumerate() {

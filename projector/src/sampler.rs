@@ -1,49 +1,47 @@
-//! Once in a while, everything that has to be asked for: depth, ages, rates, open cascades.
+//! The sampler: periodic measurements of queue depth, ages, rates and open cascades.
 
 use crate::context::Context;
 use crate::counters::eta_ms;
-use crate::error::ProjectorError;
+use crate::error::{During, ProjectorError};
 use crate::lag::Lag;
+use crate::metrics::export;
 use crate::options::Part;
-use crate::publish;
 use crate::status::{
     CascadeReport, ErrorReport, ProjectorStatus, QueueReport, RebuildReport, ResyncReport, SourceReport,
 };
 use crate::task_group::Fatal;
 use millstream_pipeline::queue::QueueStats;
 use millstream_store::error::StoreError;
+use millstream_store::table::cascade;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-const OPEN_CASCADES_SQL: &str = r#"
-SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min("OpenedAt")) * 1000, 0)::int8 FROM "dms"."Cascade""#;
-
 const COUNTING: &str = "counting open cascades";
 
-/// How long the database may take to answer that.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// Deadline for counting open cascades.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Holds that nobody looked at for so long are not waited for any more: a newer version has replaced their entry.
-const HOLD_EXPIRES_MS: u64 = 60_000;
+/// A wait that no read has renewed for this time is dropped: a newer version has replaced its entry.
+const WAIT_EXPIRES_MS: u64 = 60_000;
 
-/// Measures until it is told to stop.
+/// Measures until `stop`.
 ///
 /// # Errors
-/// None: a measurement that fails is logged and made again.
+/// Never: a failed measurement is logged and repeated.
 pub(crate) async fn measure(context: &Context, fatal: &Fatal, stop: &CancellationToken) -> Result<(), ProjectorError> {
     let interval = context.options().gauge_interval;
-    let (mut before, mut behind) = (Sample::of(context), Lag::default());
+    let (mut before, mut lag) = (RateSample::of(context), Lag::default());
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             () = context.deps.clock.sleep(interval) => {}
         }
-        let now = Sample::of(context);
+        let now = RateSample::of(context);
         rates(context, &before, &now);
         let source = context.source_status();
-        let behind_ms = behind.age_ms(now.at_ms, source.server_position.lsn, source.confirmed.lsn);
+        let behind_ms = lag.age_ms(now.at_ms, source.server_position.lsn, source.confirmed.lsn);
         context.counters.behind_ms.set(behind_ms);
-        expire_holds(context, now.at_ms);
+        expire_waits(context, now.at_ms);
         before = now;
         if let Err(error) = status(context, fatal.reason()).await {
             context.will_retry(&error, interval);
@@ -51,8 +49,8 @@ pub(crate) async fn measure(context: &Context, fatal: &Fatal, stop: &Cancellatio
     }
 }
 
-/// What rates are made of.
-struct Sample {
+/// Counters at one moment; two of them give rates.
+struct RateSample {
     at_ms: u64,
     stored: u64,
     changes: u64,
@@ -60,7 +58,7 @@ struct Sample {
     lag: u64,
 }
 
-impl Sample {
+impl RateSample {
     fn of(context: &Context) -> Self {
         let counters = &context.counters;
         Self {
@@ -73,7 +71,7 @@ impl Sample {
     }
 }
 
-fn rates(context: &Context, before: &Sample, now: &Sample) {
+fn rates(context: &Context, before: &RateSample, now: &RateSample) {
     let (counters, elapsed_ms) = (&context.counters, now.at_ms.saturating_sub(before.at_ms).max(1));
     let per_s = |before: u64, now: u64| now.saturating_sub(before).saturating_mul(1_000) / elapsed_ms;
     counters.stored_per_s.set(per_s(before.stored, now.stored));
@@ -82,47 +80,44 @@ fn rates(context: &Context, before: &Sample, now: &Sample) {
     counters.source_eta.set(eta_ms(now.lag, per_s(now.lag, before.lag)));
 }
 
-fn expire_holds(context: &Context, now_ms: u64) {
-    let mut holds = context.holds();
-    holds.expire(now_ms, Duration::from_millis(HOLD_EXPIRES_MS));
-    context.counters.holds.set(holds.len() as u64);
+fn expire_waits(context: &Context, now_ms: u64) {
+    let mut waits = context.visibility_waits();
+    waits.expire(now_ms, Duration::from_millis(WAIT_EXPIRES_MS));
+    context.counters.waits.set(waits.len() as u64);
 }
 
-/// Asks for no longer than [`ANSWER_WITHIN`]: a database that hangs must hide neither the other figures nor the status.
+/// Counts open cascades within [`COUNT_TIMEOUT`]: a database that hangs must not hide the other numbers of the status.
 async fn open_cascades(context: &Context) -> Result<(), ProjectorError> {
     tokio::select! {
         counted = count_cascades(context) => counted,
-        () = context.deps.clock.sleep(ANSWER_WITHIN) => {
-            let silent = StoreError::other(format!("the database did not answer within {ANSWER_WITHIN:?}"));
-            Err(ProjectorError::database(COUNTING)(silent))
+        () = context.deps.clock.sleep(COUNT_TIMEOUT) => {
+            let timeout = StoreError::other(format!("the database did not answer within {COUNT_TIMEOUT:?}"));
+            Err(ProjectorError::database(COUNTING, timeout))
         }
     }
 }
 
 async fn count_cascades(context: &Context) -> Result<(), ProjectorError> {
-    let client = context.deps.database.get().await.map_err(ProjectorError::database(COUNTING))?;
-    let statement = client.prepare_cached(OPEN_CASCADES_SQL).await.map_err(ProjectorError::database(COUNTING))?;
-    let row = client.query_one(&statement, &[]).await.map_err(ProjectorError::database(COUNTING))?;
-    let open: i64 = row.try_get(0).map_err(ProjectorError::database(COUNTING))?;
-    let age_ms: i64 = row.try_get(1).map_err(ProjectorError::database(COUNTING))?;
-    context.counters.cascades_open.set(u64::try_from(open).unwrap_or(0));
-    context.counters.cascades_age_ms.set(u64::try_from(age_ms).unwrap_or(0));
+    let client = context.deps.database.get().await.during(COUNTING)?;
+    let backlog = cascade::backlog(&client).await.during(COUNTING)?;
+    context.counters.cascades_open.set(backlog.open);
+    context.counters.cascades_age_ms.set(backlog.oldest_age_ms);
     Ok(())
 }
 
-/// Everything at once, and published. The queue and the cascades are asked now; rates are those of the last interval.
+/// Measures and exports the whole status. Queue and cascades are read now; rates are those of the last interval.
 ///
-/// In the order of the flow: what the source had made durable by then is counted in the queue's depth, or done. Asked the
-/// other way round, a change that arrives in between would be neither.
+/// Reads in the order of the flow: a change that the source had made durable is then counted in the queue's depth, or
+/// done. In the other order a change that arrives in between would be in neither.
 pub(crate) async fn status(context: &Context, fatal: Option<String>) -> Result<ProjectorStatus, ProjectorError> {
-    let source = source(context);
-    let stats = context.deps.queue.stats().await.map_err(ProjectorError::queue("reading the queue's counters"))?;
-    // An unreachable database must not hide the rest: the last count stands, and the error is shown.
+    let source = source_report(context);
+    let stats = context.deps.queue.stats().await.during("reading the queue's counters")?;
+    // An unreachable database must not hide the rest: the last count stays, and the error is shown.
     if let Err(error) = open_cascades(context).await {
         context.will_retry(&error, context.options().gauge_interval);
     }
     let status = report(context, source, stats, fatal);
-    publish::projector(&status);
+    export::projector(&status);
     Ok(status)
 }
 
@@ -132,7 +127,7 @@ fn report(context: &Context, source: SourceReport, stats: QueueStats, fatal: Opt
     let workers = |wanted: usize| if works { wanted.max(1) as u64 } else { 0 };
     ProjectorStatus {
         source,
-        queue: queue(stats, counters.stored_per_s.get(), counters.changes_per_s.get()),
+        queue: queue_report(stats, counters.stored_per_s.get(), counters.changes_per_s.get()),
         rebuild: RebuildReport {
             stored: counters.stored.get(),
             stored_per_s: counters.stored_per_s.get(),
@@ -142,9 +137,9 @@ fn report(context: &Context, source: SourceReport, stats: QueueStats, fatal: Opt
             superseded: counters.superseded.get(),
             gone: counters.gone.get(),
             awaits_stamp: counters.awaits_stamp.get(),
-            held: counters.held.get(),
+            held: counters.not_visible.get(),
             contradicted: counters.contradicted.get(),
-            holds: counters.holds.get(),
+            holds: counters.waits.get(),
             alarms: counters.alarms.get(),
             failures: counters.failures.get(),
             quarantines: counters.quarantines.get(),
@@ -164,12 +159,12 @@ fn report(context: &Context, source: SourceReport, stats: QueueStats, fatal: Opt
             compared: counters.compared.get(),
             enqueued: counters.enqueued.get(),
         },
-        last_error: context.mishap().map(|mishap| ErrorReport { at_ms: mishap.at_ms, text: mishap.text }),
+        last_error: context.last_error().map(|error| ErrorReport { at_ms: error.at_ms, text: error.text }),
         fatal,
     }
 }
 
-fn source(context: &Context) -> SourceReport {
+fn source_report(context: &Context) -> SourceReport {
     let status = context.source_status();
     let counters = &context.counters;
     SourceReport {
@@ -190,7 +185,7 @@ fn source(context: &Context) -> SourceReport {
     }
 }
 
-fn queue(stats: QueueStats, stored_per_s: u64, changes_per_s: u64) -> QueueReport {
+fn queue_report(stats: QueueStats, stored_per_s: u64, changes_per_s: u64) -> QueueReport {
     QueueReport {
         depth: stats.depth,
         touches: stats.touches,

@@ -1,108 +1,108 @@
-//! What `status --json` shows of a projector. Every number here is a metric as well ([`crate::metrics`]).
+//! The projector's part of `status --json`. Every number is also a metric ([`crate::metrics`]).
 
 use serde::Serialize;
 
-/// How a projector is doing.
+/// The status of a projector.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProjectorStatus {
-    /// Where changes come from.
+    /// The source of changes.
     pub source: SourceReport,
-    /// What waits.
+    /// The cache queue.
     pub queue: QueueReport,
-    /// What was rebuilt since the start.
+    /// Rebuilds since the start.
     pub rebuild: RebuildReport,
-    /// What renames still have to reach.
+    /// Cascades of renames.
     pub cascade: CascadeReport,
-    /// Whether the cache is being compared with the tables, and how far that has come since the start.
+    /// The comparison of the cache with the tables, since the start.
     pub resync: ResyncReport,
-    /// The last thing that went wrong since the start, whether or not it was mended since.
+    /// The last error since the start, also if a retry succeeded.
     pub last_error: Option<ErrorReport>,
-    /// Why the projector can no longer do its work, if so.
+    /// The reason why the projector cannot continue, if so.
     pub fatal: Option<String>,
 }
 
-/// Where changes come from.
+/// The source of changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SourceReport {
-    /// Changes can arrive right now.
+    /// The source is connected.
     pub connected: bool,
-    /// Connections lost and tried again by the source itself.
+    /// Connections that the source lost and restored by itself.
     pub reconnects: u64,
-    /// Times the source gave up and was opened again.
+    /// Times the source failed and was reopened.
     pub failures: u64,
-    /// How far the server has come.
+    /// Position of the server.
     pub server_position: String,
-    /// How far changes were handed out.
+    /// Position up to which the source has handed out changes.
     pub delivered: String,
-    /// How far they are safe in the queue.
+    /// Position up to which changes are durable in the queue.
     pub durable: String,
-    /// How far the server was told so.
+    /// Position confirmed to the server.
     pub confirmed: String,
-    /// How far what is confirmed is behind the server, in `lag_unit`.
+    /// Distance from the confirmed position to the server's, in `lag_unit`.
     pub lag: u64,
-    /// `bytes` of WAL (a slot), `transactions` (polling) or `offsets` (a topic, marks of transactions included).
+    /// `bytes` of WAL (a slot), `transactions` (polling) or `offsets` (a topic, transaction markers included).
     pub lag_unit: &'static str,
-    /// How long ago the server was where the confirmed position is; 0 if nothing is behind.
+    /// Milliseconds since the server was at the confirmed position; 0 without lag.
     pub behind_ms: u64,
-    /// Milliseconds until nothing is behind, at the rate of the last second; none if that does not get less.
+    /// Milliseconds until the lag is 0, at the rate of the last second; `None` if it does not decrease.
     pub eta_ms: Option<u64>,
     /// Change records put into the queue.
     pub changes: u64,
     /// The same, in the last second.
     pub changes_per_s: u64,
-    /// What the source complains about.
+    /// The source's current error.
     pub last_error: Option<String>,
 }
 
-/// What waits in the queue.
+/// The cache queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct QueueReport {
-    /// Entries, those in quarantine not counted.
+    /// Entries, without those in quarantine.
     pub depth: u64,
-    /// Those of them that only a cascade touched.
+    /// Entries that only a cascade touched.
     pub touches: u64,
-    /// Those of them being worked on.
+    /// Entries being processed.
     pub in_flight: u64,
-    /// Those of them that wait for their time.
+    /// Entries that wait for their retry time.
     pub delayed: u64,
     /// Entries in quarantine.
     pub quarantined: u64,
-    /// Records that nobody could read.
+    /// Records that cannot be decoded.
     pub unreadable: u64,
     /// Age of the oldest entry.
     pub oldest_age_ms: u64,
-    /// Bytes on disk.
+    /// Size on disk, in bytes.
     pub disk_bytes: u64,
-    /// Milliseconds until the queue is empty at the rate of the last second; none if it does not get shorter.
+    /// Milliseconds until the queue is empty, at the rate of the last second; `None` if it does not get shorter.
     pub eta_ms: Option<u64>,
 }
 
-/// What was rebuilt since the start.
+/// Rebuilds since the start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RebuildReport {
     /// Bodies written to the cache.
     pub stored: u64,
     /// The same, in the last second.
     pub stored_per_s: u64,
-    /// The newest version among them: how far the cache has come.
+    /// The newest version among them.
     pub version: u64,
-    /// Batches that may be rebuilt at the same time.
+    /// Limit of batches rebuilt at the same time.
     pub workers: u64,
     /// Damaged bodies overwritten at an equal version.
     pub repaired: u64,
-    /// Bodies overtaken by a newer version, or cached already.
+    /// Bodies that a newer version overtook, or that were cached already.
     pub superseded: u64,
-    /// Entries whose document is gone.
+    /// Entries whose document was deleted.
     pub gone: u64,
     /// Entries left to the stamp of a cascade.
     pub awaits_stamp: u64,
-    /// Looks at entries whose transaction was not visible yet.
+    /// Reads that did not show an entry's transaction yet.
     pub held: u64,
-    /// Looks at documents whose rows were older than their visible change record.
+    /// Reads of rows older than their visible change record.
     pub contradicted: u64,
-    /// Transactions and documents that are waited for now.
+    /// Transactions and documents being waited for.
     pub holds: u64,
-    /// Waits that exceeded the deadline.
+    /// Waits beyond the visibility deadline.
     pub alarms: u64,
     /// Failed attempts at single documents.
     pub failures: u64,
@@ -110,43 +110,43 @@ pub struct RebuildReport {
     pub quarantines: u64,
 }
 
-/// What renames still have to reach.
+/// Cascades of renames.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CascadeReport {
     /// Open cascades.
     pub open: u64,
-    /// Age of the oldest of them.
+    /// Age of the oldest.
     pub oldest_age_ms: u64,
-    /// Pages worked off.
+    /// Pages of referrers processed.
     pub pages: u64,
     /// Referrers stamped.
     pub stamped: u64,
     /// The same, in the last second.
     pub stamped_per_s: u64,
-    /// Cascades that may be worked off at the same time.
+    /// Limit of cascades processed at the same time.
     pub workers: u64,
     /// Cascades finished.
     pub finished: u64,
-    /// Pages that failed and were started over.
+    /// Pages that failed and were retried.
     pub failures: u64,
 }
 
-/// How far the comparison of cache and tables has come.
+/// The comparison of the cache with the tables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ResyncReport {
-    /// One runs now.
+    /// A resync is running.
     pub running: bool,
     /// Documents compared.
     pub compared: u64,
-    /// Documents found behind and put into the queue.
+    /// Stale documents put into the queue.
     pub enqueued: u64,
 }
 
-/// The last thing that went wrong.
+/// An error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorReport {
-    /// When, in milliseconds since 1970 UTC.
+    /// Time, in milliseconds since 1970 UTC.
     pub at_ms: u64,
-    /// What, with its causes.
+    /// The error with its causes.
     pub text: String,
 }

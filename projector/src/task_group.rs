@@ -1,4 +1,4 @@
-//! A group of tasks with one owner: started together, told to stop together, waited for, never left behind.
+//! Tasks with one owner: started together, stopped together, waited for.
 
 use crate::error::{ProjectorError, chain};
 use futures::FutureExt;
@@ -8,8 +8,19 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
 
-/// Why a projector can no longer do its work: the first failure that nothing could be done about.
+/// The deadline passed before every task had finished its current work.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the {group} tasks did not stop within the deadline and were aborted; nothing is lost, unfinished work is repeated"
+)]
+pub struct StopError {
+    /// The group that was being waited for.
+    pub group: &'static str,
+}
+
+/// The first failure after which a projector cannot continue.
 #[derive(Debug, Clone)]
 pub(crate) struct Fatal(watch::Sender<Option<Arc<str>>>);
 
@@ -22,50 +33,52 @@ impl Fatal {
         self.0.subscribe()
     }
 
-    /// Why, if so.
+    /// Returns the failure, if there was one.
     pub(crate) fn reason(&self) -> Option<String> {
         self.0.borrow().as_deref().map(str::to_owned)
     }
 
-    fn report(&self, stage: &'static str, problem: &str) {
-        tracing::error!(stage, problem, "the projector cannot go on");
+    fn report(&self, group: &'static str, problem: &str) {
+        tracing::error!(problem, "task failed; it does not run again in this process");
         self.0.send_if_modified(|fatal| {
             let first = fatal.is_none();
             if first {
-                *fatal = Some(format!("{stage}: {problem}").into());
+                *fatal = Some(format!("{group}: {problem}").into());
             }
             first
         });
     }
 }
 
-/// Completes when something is fatal, and says what. Never completes otherwise. Cancellation safe.
+/// Completes with the first fatal failure; never completes without one. Cancellation safe.
 pub(crate) async fn wait_fatal(fatal: &watch::Receiver<Option<Arc<str>>>) -> String {
     let mut fatal = fatal.clone();
     match fatal.wait_for(Option::is_some).await {
         Ok(reason) => reason.as_deref().unwrap_or_default().to_owned(),
-        // All tasks are gone without a complaint: they were stopped.
+        // All tasks ended without a failure: they were stopped.
         Err(_) => std::future::pending().await,
     }
 }
 
-/// The tasks of one stage.
+/// A group of tasks, in one tracing span.
 #[derive(Debug)]
 pub(crate) struct TaskGroup {
     pub(crate) name: &'static str,
     pub(crate) stop: CancellationToken,
+    span: Span,
     tracker: TaskTracker,
     aborts: Vec<AbortHandle>,
     fatal: Fatal,
 }
 
 impl TaskGroup {
-    pub(crate) fn new(name: &'static str, fatal: &Fatal) -> Self {
+    /// An empty group whose tasks run in `span`.
+    pub(crate) fn new(name: &'static str, span: Span, fatal: &Fatal) -> Self {
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-        Self { name, stop, tracker, aborts: Vec::new(), fatal: fatal.clone() }
+        Self { name, stop, span, tracker, aborts: Vec::new(), fatal: fatal.clone() }
     }
 
-    /// Adds a task. If it fails or panics, that is reported; the other tasks go on with what they can do.
+    /// Adds a task. An error or a panic of the task is reported as fatal; the other tasks continue.
     pub(crate) fn spawn<F>(&mut self, task: F)
     where
         F: Future<Output = Result<(), ProjectorError>> + Send + 'static,
@@ -78,10 +91,10 @@ impl TaskGroup {
                 Err(panic) => fatal.report(name, &panic_message(&*panic)),
             }
         };
-        self.aborts.push(self.tracker.spawn(watched).abort_handle());
+        self.aborts.push(self.tracker.spawn(watched.instrument(self.span.clone())).abort_handle());
     }
 
-    /// Tells the tasks to stop and waits until the last one has.
+    /// Stops the tasks and waits until the last one has ended.
     pub(crate) async fn drain(&self) {
         self.stop.cancel();
         self.tracker.close();
@@ -109,25 +122,25 @@ mod tests {
     async fn a_panic_is_reported_and_the_rest_is_drained() {
         let fatal = Fatal::new();
         let mut reported = fatal.subscribe();
-        let mut stage = TaskGroup::new("rebuild", &fatal);
-        let stop = stage.stop.clone();
-        stage.spawn(async move {
+        let mut group = TaskGroup::new("rebuild", Span::none(), &fatal);
+        let stop = group.stop.clone();
+        group.spawn(async move {
             stop.cancelled().await;
             Ok(())
         });
-        stage.spawn(async { panic!("made for a test") });
+        group.spawn(async { panic!("made for a test") });
         let problem = reported.wait_for(Option::is_some).await.expect("the sender lives").clone();
         assert_eq!(problem.as_deref(), Some("rebuild: a task panicked: made for a test"));
-        stage.drain().await;
+        group.drain().await;
     }
 
     #[tokio::test]
     async fn aborting_ends_what_does_not_listen() {
         let fatal = Fatal::new();
-        let mut stage = TaskGroup::new("intake", &fatal);
-        stage.spawn(std::future::pending());
-        stage.abort();
-        stage.drain().await;
-        assert!(fatal.subscribe().borrow().is_none(), "being told to stop is no failure");
+        let mut group = TaskGroup::new("intake", Span::none(), &fatal);
+        group.spawn(std::future::pending());
+        group.abort();
+        group.drain().await;
+        assert!(fatal.subscribe().borrow().is_none(), "a stop is not a failure");
     }
 }

@@ -1,22 +1,23 @@
-//! How long the ledger of deletes is kept: tombstones go when they are old and nobody can need them any more.
+//! Pruning tombstones: they are removed when they are old and no component needs them.
 //!
-//! A tombstone answers for a deleted document wherever somebody still looks for it: a courier that has an entry of it, a
-//! backfill that walks the ledger, a proof that asks why a sink holds what the cache does not. So a tombstone goes only
-//! when it is older than the operator's period, which is longer than any sink remembers deletes by itself, and only after
-//! everything that was committed before the look has left the stage and every lane there is, paused lanes and those of
-//! all generations too, and while no replay walks
-//! (docs/design/rules.md#rule-31). Otherwise all of them stay, until the next look.
+//! A tombstone identifies a deleted document to a delivery worker that has an entry of it, to a backfill, and to a
+//! proof that finds a document in a sink but not in the cache. It is removed only when it is older than the operator's
+//! period, which exceeds the time for which any sink remembers deletes, and when everything committed before the call
+//! has left the cache queue and every lane, those of paused sinks and of all generations included, while no replay runs
+//! (docs/design/rules.md#rule-31). Otherwise all tombstones stay until the next call.
 //!
-//! What is left to know of a delete then: entries in quarantine carry it themselves, and an entry of a document that is
-//! neither there nor in the ledger ends as a delete ([`crate::delivery`]).
+//! After that, entries in quarantine carry their delete themselves, and an entry of a document that has neither a row
+//! nor a tombstone is delivered as a delete ([`crate::delivery`]).
 
 use crate::caught_up::caught_up;
-use crate::error::ProjectorError;
-use crate::intake::SourceFactory;
-use crate::replay::{JobState, Ledger, LedgerError, NoteLedger};
+use crate::error::{During, ProjectorError};
+use crate::intake::source::SourceFactory;
+use crate::replay::job::JobState;
+use crate::replay::ledger::{Ledger, LedgerError, NoteLedger};
 use millstream_pipeline::clock::Clock;
 use millstream_pipeline::queue::{LaneInfo, Lanes, WorkQueue};
-use millstream_store::connect::{Client, Database};
+use millstream_store::connect::Database;
+use millstream_store::table::tombstone_prune;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,24 +25,19 @@ use uuid::Uuid;
 
 const ACTION: &str = "pruning old tombstones";
 
-/// Tombstones that one call removes at most.
-const LOOK_MAX: i64 = 50_000;
-/// Tombstones that one statement removes.
+/// Most tombstones that one call removes.
+const PRUNE_MAX: i64 = 50_000;
+/// Most tombstones that one statement removes.
 const STATEMENT_MAX: usize = 5_000;
 
-const OLD_SQL: &str = r#"
-SELECT "DocumentUuid" FROM "dms"."Tombstone" WHERE "DeletedAt" < now() - make_interval(secs => $1::float8) LIMIT $2::int8"#;
-
-const DELETE_SQL: &str = r#"DELETE FROM "dms"."Tombstone" WHERE "DocumentUuid" = ANY((SELECT $1::uuid[])::uuid[])"#;
-
-/// Where deletes may still be on their way.
+/// The components that may still need a tombstone.
 #[derive(Clone)]
 pub struct TombstoneDeps {
-    /// The ledger.
+    /// The database with the tombstones.
     pub database: Database,
-    /// Where changes come from, whoever follows them.
+    /// The configured source, also if another process follows it.
     pub source: Arc<dyn SourceFactory>,
-    /// The stage.
+    /// The cache queue.
     pub queue: Arc<dyn WorkQueue>,
     /// Its lanes.
     pub lanes: Arc<dyn Lanes>,
@@ -55,34 +51,34 @@ impl fmt::Debug for TombstoneDeps {
     }
 }
 
-/// What one look did.
+/// The result of one call of [`prune`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pruned {
-    /// So many tombstones went; there may be more if it is not 0.
+    /// The number of tombstones removed. Unless it is 0, there may be more.
     Removed(u64),
-    /// There are old ones, and they are needed.
+    /// There are old tombstones, and they are still needed.
     HeldBack(HeldBack),
 }
 
-/// Why old tombstones stay.
+/// The reason why old tombstones stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HeldBack {
-    /// A replay walks into this lane: it may be about to read them.
+    /// A replay into this lane is running and may be about to read them.
     Replay(String),
-    /// The stage did not get past what was committed before.
+    /// The cache queue still holds changes committed before the call.
     CacheQueue,
-    /// This lane did not.
+    /// This lane does.
     Lane(String),
     /// This sink is configured and has no lane yet.
     Absent(String),
-    /// Lanes were added or removed meanwhile.
+    /// Lanes were added or removed during the call.
     Changed,
 }
 
 impl fmt::Display for HeldBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Replay(lane) => write!(f, "a replay to {lane} is under way"),
+            Self::Replay(lane) => write!(f, "a replay to {lane} is running"),
             Self::CacheQueue => f.write_str("the queue is behind"),
             Self::Lane(lane) => write!(f, "{lane} is behind or paused"),
             Self::Absent(sink) => write!(f, "{sink} is configured and not added yet"),
@@ -91,65 +87,60 @@ impl fmt::Display for HeldBack {
     }
 }
 
-/// Why a look could not be made.
+/// A failure of [`prune`].
 #[derive(Debug, thiserror::Error)]
 pub enum TombstoneError {
     /// The database or the queue failed.
     #[error(transparent)]
     Projector(#[from] ProjectorError),
-    /// Whether a lane is being filled cannot be read.
-    #[error("whether a replay is under way cannot be told")]
+    /// The job of a lane cannot be read, so a replay into it may be running.
+    #[error("reading whether a replay is running failed")]
     Ledger(#[from] LedgerError),
 }
 
-/// Removes tombstones that are older than `keep`, up to a bounded number, if every lane is past them. Waits for the stage
-/// and for each lane up to `patience`. Safe to be cut off at any point, and to be made by several at once.
+/// Removes tombstones that are older than `keep`, up to a bounded number, if every lane is past them. Waits up to
+/// `wait_max` for the cache queue and for each lane. May be cancelled at any point, and run in several processes at
+/// once.
 ///
-/// `keep` has to be longer than any sink remembers deletes.
+/// `keep` has to exceed the time for which any sink remembers deletes.
 ///
 /// # Errors
 /// When the database or the queue does not answer.
-pub async fn prune(deps: &TombstoneDeps, keep: Duration, patience: Duration) -> Result<Pruned, TombstoneError> {
-    // Chosen first: what is visible here was committed before everything that is waited for below.
-    let old = old(&deps.database, keep).await?;
+pub async fn prune(deps: &TombstoneDeps, keep: Duration, wait_max: Duration) -> Result<Pruned, TombstoneError> {
+    // Selected first: a tombstone that is visible here was committed before everything that is waited for below.
+    let old = older_than(&deps.database, keep).await?;
     if old.is_empty() {
         return Ok(Pruned::Removed(0));
     }
     let before = lanes(deps).await?;
-    if let Some(lane) = walked(deps, &before).await? {
+    if let Some(lane) = lane_being_filled(deps, &before).await? {
         return Ok(Pruned::HeldBack(HeldBack::Replay(lane)));
     }
-    if let Some(held_back) = behind(deps, &before, patience).await? {
+    if let Some(held_back) = lagging(deps, &before, wait_max).await? {
         return Ok(Pruned::HeldBack(held_back));
     }
-    // A sink that was added meanwhile is being filled, from this ledger too.
+    // A sink that was added meanwhile is being filled, also from these tombstones.
     let after = lanes(deps).await?;
     if after.iter().map(|lane| lane.epoch).ne(before.iter().map(|lane| lane.epoch)) {
         return Ok(Pruned::HeldBack(HeldBack::Changed));
     }
-    if let Some(lane) = walked(deps, &after).await? {
+    if let Some(lane) = lane_being_filled(deps, &after).await? {
         return Ok(Pruned::HeldBack(HeldBack::Replay(lane)));
     }
-    remove(&deps.database, &old).await.map(Pruned::Removed)
+    Ok(Pruned::Removed(remove(&deps.database, &old).await?))
 }
 
 async fn lanes(deps: &TombstoneDeps) -> Result<Vec<LaneInfo>, ProjectorError> {
-    deps.lanes.lanes().await.map_err(ProjectorError::queue(ACTION))
+    deps.lanes.lanes().await.during(ACTION)
 }
 
-async fn connect(database: &Database) -> Result<Client, ProjectorError> {
-    database.get().await.map_err(ProjectorError::database(ACTION))
+async fn older_than(database: &Database, keep: Duration) -> Result<Vec<Uuid>, ProjectorError> {
+    let client = database.get().await.during(ACTION)?;
+    tombstone_prune::older_than(&client, keep, PRUNE_MAX).await.during(ACTION)
 }
 
-async fn old(database: &Database, keep: Duration) -> Result<Vec<Uuid>, ProjectorError> {
-    let client = connect(database).await?;
-    let rows =
-        client.query(OLD_SQL, &[&keep.as_secs_f64(), &LOOK_MAX]).await.map_err(ProjectorError::database(ACTION))?;
-    rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(ProjectorError::database(ACTION))
-}
-
-/// A lane that a replay walks into, if there is one.
-async fn walked(deps: &TombstoneDeps, lanes: &[LaneInfo]) -> Result<Option<String>, TombstoneError> {
+/// Returns a lane into which a replay runs, if there is one.
+async fn lane_being_filled(deps: &TombstoneDeps, lanes: &[LaneInfo]) -> Result<Option<String>, TombstoneError> {
     for lane in lanes {
         let job = NoteLedger::new(Arc::clone(&deps.lanes), &lane.name).load().await?;
         if job.is_some_and(|job| job.state == JobState::Running) {
@@ -159,19 +150,19 @@ async fn walked(deps: &TombstoneDeps, lanes: &[LaneInfo]) -> Result<Option<Strin
     Ok(None)
 }
 
-/// Who has not passed what was committed before this call, if anybody.
-async fn behind(
+/// Returns the first queue that does not get past everything committed before this call, if there is one.
+async fn lagging(
     deps: &TombstoneDeps,
     lanes: &[LaneInfo],
-    patience: Duration,
+    wait_max: Duration,
 ) -> Result<Option<HeldBack>, ProjectorError> {
-    if !passed(deps, None, patience).await? {
+    if !passed(deps, None, wait_max).await? {
         return Ok(Some(HeldBack::CacheQueue));
     }
     for info in lanes {
-        let lane = deps.lanes.lane(&info.name).await.map_err(ProjectorError::queue(ACTION))?;
+        let lane = deps.lanes.lane(&info.name).await.during(ACTION)?;
         let Some(lane) = lane else { return Ok(Some(HeldBack::Changed)) };
-        if !passed(deps, Some(&*lane), patience).await? {
+        if !passed(deps, Some(&*lane), wait_max).await? {
             return Ok(Some(HeldBack::Lane(info.name.clone())));
         }
     }
@@ -181,18 +172,18 @@ async fn behind(
 async fn passed(
     deps: &TombstoneDeps,
     lane: Option<&dyn WorkQueue>,
-    patience: Duration,
+    wait_max: Duration,
 ) -> Result<bool, ProjectorError> {
     tokio::select! {
         passed = caught_up(&deps.database, &*deps.source, &*deps.queue, lane, &*deps.clock) => passed.map(|()| true),
-        () = deps.clock.sleep(patience) => Ok(false),
+        () = deps.clock.sleep(wait_max) => Ok(false),
     }
 }
 
-async fn remove(database: &Database, old: &[Uuid]) -> Result<u64, TombstoneError> {
-    let (client, mut removed) = (connect(database).await?, 0);
+async fn remove(database: &Database, old: &[Uuid]) -> Result<u64, ProjectorError> {
+    let (client, mut removed) = (database.get().await.during(ACTION)?, 0);
     for part in old.chunks(STATEMENT_MAX) {
-        removed += client.execute(DELETE_SQL, &[&part]).await.map_err(ProjectorError::database(ACTION))?;
+        removed += tombstone_prune::delete(&client, part).await.during(ACTION)?;
     }
     Ok(removed)
 }

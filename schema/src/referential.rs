@@ -1,9 +1,8 @@
 //! ReferentialIds: UUID version 5 over a document's natural identity (docs/design/edfi-identity.md#edfi-2).
 //!
 //! The name that is hashed is `ProjectName ResourceName path=value#path=value…` without a separator before the first
-//! path, the elements in the order of the target's `identityJsonPaths`. Values come in canonical: text as it is in the
-//! body, numbers by [`canonical_number`], descriptor URIs by [`lower_uri`], dates as `yyyy-MM-dd`, date-times as
-//! `yyyy-MM-ddTHH:mm:ssZ`.
+//! path, the elements in the order of the target's `identityJsonPaths`. Values are canonical: text as in the body, numbers
+//! by [`canonical_number`], descriptor URIs by [`lower_uri`], dates as `yyyy-MM-dd`, date-times as `yyyy-MM-ddTHH:mm:ssZ`.
 
 use uuid::Uuid;
 
@@ -14,13 +13,13 @@ pub const NAMESPACE: Uuid = Uuid::from_u128(0xedf1_edf1_3df1_3df1_3df1_3df1_edf1
 /// (docs/design/edfi-identity.md#edfi-2.5).
 pub const DESCRIPTOR_PATH: &str = "$.descriptor";
 
-/// Fraction digits that a canonical number may have.
+/// Maximum fraction digits of a canonical number.
 const FRACTION_DIGITS_MAX: usize = 28;
 
-/// Digits that a canonical number may have in all, so that `1e400` is refused before it is written out.
+/// Maximum digits of a canonical number in all, so that `1e400` is refused before it is written out.
 const DIGITS_MAX: usize = 60;
 
-/// The ReferentialId of the document of `project` and `resource` that these identity elements name.
+/// Returns the ReferentialId of the document of `project` and `resource` with these identity elements.
 ///
 /// `elements` are (path in the **target** document, canonical value), in the target's identity order.
 pub fn referential_id<'a>(
@@ -42,18 +41,17 @@ pub fn referential_id<'a>(
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
 }
 
-/// The ReferentialId of the descriptor that `uri` names, whatever its casing.
+/// Returns the ReferentialId of a descriptor, whatever the casing of `uri`.
 pub fn descriptor_id(project: &str, resource: &str, uri: &str) -> Uuid {
     referential_id(project, resource, [(DESCRIPTOR_PATH, lower_uri(uri).as_str())])
 }
 
-/// Whether the value at an identity path is a descriptor URI, and therefore hashed in lower case.
+/// Returns whether the value at an identity path is a descriptor URI, which is hashed in lower case.
 pub fn is_descriptor_path(path: &str) -> bool {
     path.ends_with("Descriptor") || path.ends_with("Descriptor]")
 }
 
-/// Lower-cases a descriptor URI one character for one
-/// (docs/design/rules.md#rule-22), the same on every machine and in every locale.
+/// Lower-cases a descriptor URI character by character (docs/design/rules.md#rule-22), independent of machine and locale.
 ///
 /// A character whose lower case is more than one character (only U+0130) stays as it is.
 pub fn lower_uri(uri: &str) -> String {
@@ -68,10 +66,10 @@ pub fn lower_uri(uri: &str) -> String {
         .collect()
 }
 
-/// The canonical spelling of a JSON number: fixed point, no exponent, no superfluous zeros, `-0` is `0`.
+/// Returns the canonical spelling of a JSON number: fixed point, no exponent, no superfluous zeros, `-0` is `0`.
 ///
-/// `None` for text that is no JSON number (leading zeros are forgiven), and for a number that would take more than 28
-/// fraction digits or more than 60 digits in all: nothing that Ed-Fi stores does, and the output stays bounded.
+/// `None` for text that is not a JSON number (leading zeros are accepted), and for a number of more than 28 fraction digits
+/// or more than 60 digits in all. Ed-Fi stores no such number, and the limits bound the output.
 pub fn canonical_number(text: &str) -> Option<String> {
     let (negative, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -90,7 +88,7 @@ pub fn canonical_number(text: &str) -> Option<String> {
     if whole.is_empty() || !digits_only(whole) || !digits_only(fraction) {
         return None;
     }
-    // The value is 0.DIGITS × 10^point once the zeros at both ends are gone.
+    // The value is 0.DIGITS × 10^point without the zeros at both ends.
     let significant = || whole.bytes().chain(fraction.bytes());
     let leading = significant().take_while(|b| *b == b'0').count();
     let length = whole.len() + fraction.len();
@@ -103,7 +101,7 @@ pub fn canonical_number(text: &str) -> Option<String> {
     place_point(negative, significant().skip(leading).take(count), count, point)
 }
 
-/// Writes `count` digits with the decimal point after the first `point` of them, zeros added on either side.
+/// Writes `count` digits with the decimal point after the first `point` of them, and zeros on either side.
 fn place_point(negative: bool, digits: impl Iterator<Item = u8>, count: usize, point: i64) -> Option<String> {
     let zeros_before = usize::try_from(point.checked_neg()?.max(0)).ok()?;
     let whole_digits = usize::try_from(point.max(0)).ok()?;
@@ -129,8 +127,8 @@ fn place_point(negative: bool, digits: impl Iterator<Item = u8>, count: usize, p
     Some(out)
 }
 
-/// The exponent after `e`. Beyond what an `i64` holds comfortably it saturates: such a number is refused either way,
-/// unless its digits are all zero.
+/// Parses the exponent after `e`. It saturates at 2^40: such a number is refused in any case, unless its digits are all
+/// zero.
 fn parse_exponent(text: &str) -> Option<i64> {
     const FAR: i64 = 1 << 40;
     let (negative, digits) = match text.as_bytes().first()? {

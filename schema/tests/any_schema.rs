@@ -1,4 +1,4 @@
-//! What schemas may hold that the published ones do not: each was found by inventing schemas.
+//! Constructs that the published schemas do not use; each was found with generated schemas.
 
 mod support;
 
@@ -8,7 +8,7 @@ use millstream_schema::plan::{self, Mapping};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// A resource with these properties, all required, and these identity paths.
+/// Returns a resource with these properties, all required, and these identity paths.
 fn resource(name: &str, properties: Value, identity: &[&str]) -> Value {
     let required: Vec<&String> = properties.as_object().into_iter().flatten().map(|(name, _)| name).collect();
     json!({ "resourceName": name, "identityJsonPaths": identity, "documentPathsMapping": {},
@@ -44,7 +44,7 @@ fn columns(model: &Model, table: &str) -> Vec<String> {
     table.columns.iter().map(|column| column.name.clone()).collect()
 }
 
-/// A reference to the superclass locks what it leads to, so that must have something to lock.
+/// A reference to the superclass locks its target, so every subtype needs an identity lock.
 #[test]
 fn subtypes_beside_one_that_can_be_renamed_count_as_changeable() {
     let subtype = |name: &str, renamable: bool| {
@@ -64,7 +64,8 @@ fn subtypes_beside_one_that_can_be_renamed_count_as_changeable() {
     assert_eq!(changeable, [("House", true), ("Tent", true)]);
 }
 
-/// The mapping makes a descriptor, not the name of its member: who has the value and who refers to it hash it alike.
+/// The mapping decides what is a descriptor, not the name of the member: the document and those that refer to it hash the
+/// value in the same way.
 #[test]
 fn a_descriptor_in_an_identity_is_hashed_in_lower_case_whatever_it_is_called() {
     let kind = json!({ "resourceName": "KindDescriptor", "isDescriptor": true, "jsonSchemaForInsert": {
@@ -80,14 +81,14 @@ fn a_descriptor_in_an_identity_is_hashed_in_lower_case_whatever_it_is_called() {
     let resources = json!({ "kindDescriptors": kind, "things": thing, "parts": part, "pieces": piece });
     let (_, mapping) = derive("core", resources, json!({})).expect("derived");
     for name in ["Thing", "Part", "Piece"] {
-        let found = mapping.resources.iter().find(|r| r.resource_name == name).expect("there");
-        assert!(found.identity.elements.iter().all(|element| element.lower_case), "{name}");
-        assert!(found.references.iter().flat_map(|site| &site.members).all(|member| member.lower_case), "{name}");
+        let resource = mapping.resources.iter().find(|r| r.resource_name == name).expect("the resource is compiled");
+        assert!(resource.identity.elements.iter().all(|element| element.lower_case), "{name}");
+        assert!(resource.references.iter().flat_map(|site| &site.members).all(|member| member.lower_case), "{name}");
     }
 }
 
 #[test]
-fn values_called_as_our_key_columns_step_aside() {
+fn values_named_like_key_columns_are_renamed() {
     let items = json!({ "type": "array", "items": { "type": "object", "properties": {
         "ordinal": { "type": "integer" }, "schoolReference": object("documentId") } } });
     let mut school = resource("School", json!({ "documentId": text(), "neighbors": items }), &["$.documentId"]);

@@ -69,7 +69,7 @@ fn the_published_files_have_their_hashes_and_keys() {
         ]
     );
     assert_eq!(all.hash, "b2c0874b34dd86ef9ebbc3373c696104c55468864f171e3612a54b373d086368");
-    // The key seeds of the published core are those of this one: it has the same resources.
+    // The key seeds equal those of the published core, which has the same resources.
     let sets: [(&[PathBuf], usize, &str); 4] = [
         (std::slice::from_ref(&core), 351, "fae376b7b81722efe1878226a49200d74ae68febac7d21f5121a0824236e981b"),
         (&[core.clone(), tpdm.clone()], 384, "f7816f4770f793d5e211735a3159b82645766f95178dc8cb784dc6b5cf0bcfb6"),

@@ -1,4 +1,4 @@
-//! What loading gives for good files: our own schema, the published ones, and older forms of the format.
+//! Loading of valid files: the small schema, the published ones, and older forms of the format.
 
 mod support;
 
@@ -31,7 +31,7 @@ fn a_directory_stands_for_its_json_files() {
 }
 
 #[test]
-fn published_query_fields_that_lead_nowhere_are_named_warnings() {
+fn published_query_fields_without_a_value_are_warnings() {
     let Some(files) = support::corpus_files() else { return };
     let set = load(&files).expect("the published files load");
     let query_warnings: Vec<&String> = set.warnings.iter().filter(|w| w.contains("queryFieldMapping")).collect();
@@ -45,7 +45,7 @@ fn published_query_fields_that_lead_nowhere_are_named_warnings() {
     assert_eq!(set.warnings.len(), 2, "{:#?}", set.warnings);
 }
 
-/// The fixture's core, changed in memory.
+/// Loads the fixture's core, changed in memory.
 fn load_changed(change: impl FnOnce(&mut Value)) -> Result<EffectiveSchema, LoadErrors> {
     let [core, _] = support::fixture_files();
     let text = std::fs::read(&core).expect("the fixture is there");

@@ -1,4 +1,4 @@
-//! The documents of our own schema: each is valid, its identity is new, and what it refers to stands on an earlier line.
+//! The documents of the small schema: each is valid, has a new identity, and refers only to documents on earlier lines.
 
 mod support;
 
@@ -30,7 +30,7 @@ fn project<'s>(set: &'s EffectiveSchema, endpoint: &str) -> &'s ProjectSchema {
     &found.expect("the project is loaded").schema
 }
 
-/// `HH:mm:ss`: Ed-Fi's times have no offset, JSON Schema's have.
+/// Accepts `HH:mm:ss`. Ed-Fi's times have no offset; those of JSON Schema do.
 fn is_time(text: &str) -> bool {
     let parts: Vec<Option<u8>> = text.split(':').map(|part| (part.len() == 2).then(|| part.parse().ok())?).collect();
     matches!(parts.as_slice(), [Some(0..24), Some(0..60), Some(0..60)])
@@ -75,7 +75,7 @@ fn identities_are_new_and_references_point_back() {
         let mappings = extensions.chain([resource]).flat_map(|r| r.document_paths_mapping.values());
         for mapping in mappings.filter(|m| m.is_reference) {
             for id in referred(mapping, &line.body) {
-                assert!(known.contains(&id), "line {}: {mapping:?} points to no earlier line", number + 1);
+                assert!(known.contains(&id), "line {}: {mapping:?} points to a later line or none", number + 1);
             }
         }
         for id in own_ids(&owner.project_name, resource, &line.body) {

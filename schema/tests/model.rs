@@ -1,6 +1,5 @@
-//! The relational model: counts that the design pages name, the shapes of
-//! docs/design/edfi-model.md#edfi-4, the DDL of the small schema, and the
-//! same bytes in any order (invariant SAME-BYTES).
+//! The relational model: the counts of the design pages, the shapes of docs/design/edfi-model.md#edfi-4, the DDL of the
+//! small schema, and the same bytes in any order (invariant SAME-BYTES).
 
 mod support;
 
@@ -38,7 +37,7 @@ fn the_published_schemas_map_to_the_counts_of_the_design() {
     assert_eq!(sites.filter(|site| site.target_changeable).count(), 23);
     assert_eq!(model.tables().count(), 566);
     let long = model.tables().filter(|t| t.name.len() > 63).count();
-    assert_eq!(long, 26, "table names that PostgreSQL takes only shortened");
+    assert_eq!(long, 26, "table names that need shortening for PostgreSQL");
 }
 
 #[test]
@@ -54,7 +53,7 @@ fn school_is_laid_out_as_in_the_worked_example() {
     assert_eq!(school.uniques[0].name, "UX_School_NK");
     let period = table(&model, "edfi", "SchoolAddressPeriod");
     assert_eq!(period.key, ["School_DocumentId", "AddressOrdinal", "Ordinal"]);
-    // The override `SchoolCategory` repeats its parent's name, and loses it.
+    // The override `SchoolCategory` repeats its parent's name, which is dropped.
     assert_eq!(table(&model, "edfi", "SchoolCategory").role, TableRole::Collection);
     assert_eq!(table(&model, "tpdm", "SchoolExtension").key, ["DocumentId"]);
     let address = table(&model, "sample", "ContactExtensionAddress");

@@ -1,7 +1,5 @@
-//! Published and worked ReferentialId vectors
-//! (docs/design/edfi-identity.md#edfi-2.2, docs/design/edfi-identity.md#edfi-2.3), and the canonical values that go
-//! into them
-//! (docs/design/edfi-identity.md#edfi-2.4).
+//! Published and worked ReferentialId vectors (docs/design/edfi-identity.md#edfi-2.2,
+//! docs/design/edfi-identity.md#edfi-2.3), and their canonical values (docs/design/edfi-identity.md#edfi-2.4).
 
 use millstream_schema::referential::{canonical_number, descriptor_id, is_descriptor_path, lower_uri, referential_id};
 

@@ -1,5 +1,5 @@
-//! One test for each reason to refuse a set of files: what is wrong with files, with the set, with JSON schemas and with
-//! extensions. What is wrong with single resources: `refusals_resource.rs`.
+//! One test per reason to refuse a set of files: faults of files, of the set, of JSON schemas and of extensions. Faults of
+//! single resources are in `refusals_resource.rs`.
 
 mod support;
 
@@ -15,22 +15,22 @@ fn malformed_json() {
     let errors = refused_texts(CORE, "$", "malformed JSON", &texts);
     assert_eq!(errors.iter().count(), 1, "{errors}");
     refused_texts(CORE, "$", "not UTF-8", &[(PathBuf::from(CORE), vec![b'"', 0xff, b'"'])]);
-    refused_texts(CORE, "$.projectSchema", "no ApiSchema file", &[(PathBuf::from(CORE), b"{}".to_vec())]);
+    refused_texts(CORE, "$.projectSchema", "not an ApiSchema file", &[(PathBuf::from(CORE), b"{}".to_vec())]);
 }
 
 #[test]
-fn files_that_are_not_there() {
+fn files_that_do_not_exist() {
     for paths in [vec![], vec![PathBuf::from("/nowhere/at/all.json")]] {
         assert!(load(&paths).is_err(), "{paths:?}");
     }
 }
 
 #[test]
-fn a_member_that_is_there_twice() {
+fn a_duplicate_member() {
     let mut texts = Files::new().texts();
     let text = String::from_utf8(texts[1].1.clone()).expect("the fixture is UTF-8");
     texts[1].1 = text.replacen("\"busRoutes\":{", "\"busRoutes\":{},\"busRoutes\":{", 2).into_bytes();
-    refused_texts(EXTENSION, "resourceSchemas.busRoutes", "twice", &texts);
+    refused_texts(EXTENSION, "resourceSchemas.busRoutes", "duplicate member", &texts);
 }
 
 #[test]
@@ -79,14 +79,14 @@ fn an_endpoint_twice_in_a_project() {
 
 #[test]
 fn a_resource_twice() {
-    refused(CORE, "resourceSchemas.zessions", "Meadow Session is there twice", |f| {
+    refused(CORE, "resourceSchemas.zessions", "Meadow Session is defined twice", |f| {
         let copy = f.resource("sessions").clone();
         *f.resource("zessions") = copy;
     });
 }
 
 #[test]
-fn an_endpoint_that_is_no_url_segment() {
+fn an_endpoint_that_is_not_a_url_segment() {
     refused(EXTENSION, "projectEndpointName", "URL segment", |f| {
         f.extension["projectSchema"]["projectEndpointName"] = json!("a/b");
     });
@@ -156,7 +156,7 @@ fn schema_types_that_cannot_be_stored() {
             "webSite",
             json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["b"]}),
             "webSite.required[0]",
-            "no property",
+            "not a property",
         ),
         ("web.site", json!({"type": "string"}), "['web.site']", "name"),
     ];
@@ -199,11 +199,11 @@ fn a_descriptor_that_is_extended() {
 }
 
 #[test]
-fn an_extension_that_leaves_its_room() {
+fn an_extension_outside_its_ext_member() {
     refused_alone(EXTENSION, "schools.jsonSchemaForInsert.properties.motto", "under _ext only", |f| {
         f.added("schools")["jsonSchemaForInsert"]["properties"]["motto"] = json!({"type": "string", "maxLength": 9});
     });
-    refused(EXTENSION, "properties._ext.properties.brook.required[0]", "no property", |f| {
+    refused(EXTENSION, "properties._ext.properties.brook.required[0]", "not a property", |f| {
         f.added("schools")["jsonSchemaForInsert"]["properties"]["_ext"]["properties"]["brook"]["required"] =
             json!(["motto"]);
     });
@@ -211,23 +211,23 @@ fn an_extension_that_leaves_its_room() {
         f.added("schools")["jsonSchemaForInsert"]["properties"]["_ext"]["properties"]["creek"] =
             json!({"type": "object", "properties": {}});
     });
-    refused(EXTENSION, "commonExtensionOverrides[0].insertionLocations[0]", "no object", |f| {
+    refused(EXTENSION, "commonExtensionOverrides[0].insertionLocations[0]", "not an object", |f| {
         f.added("schools")["commonExtensionOverrides"][0]["insertionLocations"][0] = json!("$.properties.rooms.items");
     });
     refused(EXTENSION, "commonExtensionOverrides[0].projectEndpointName", "own endpoint", |f| {
         f.added("schools")["commonExtensionOverrides"][0]["projectEndpointName"] = json!("meadow");
     });
-    refused_alone(EXTENSION, "commonExtensionOverrides[0].schemaFragment", "two ways", |f| {
+    refused_alone(EXTENSION, "commonExtensionOverrides[0].schemaFragment", "differently", |f| {
         let fragment = &mut f.added("schools")["commonExtensionOverrides"][0]["schemaFragment"];
         fragment["properties"]["brook"]["properties"]["onBusRoute"] = json!({"type": "integer"});
     });
 }
 
-/// docs/design/rules.md#rule-18: an extension's constraints may name members of the resource that it extends, and must
-/// name some.
+/// docs/design/rules.md#rule-18: an extension's constraints may name members of the resource that it extends, but only
+/// members that exist.
 #[test]
 fn extension_paths_are_checked_against_the_merged_schema() {
-    refused_alone(EXTENSION, "studentSectionAssociations.equalityConstraints[0].targetJsonPath", "no value", |f| {
+    refused_alone(EXTENSION, "studentSectionAssociations.equalityConstraints[0].targetJsonPath", "not a value", |f| {
         f.added("studentSectionAssociations")["equalityConstraints"][0]["targetJsonPath"] =
             json!("$.studentReference.studentId");
     });

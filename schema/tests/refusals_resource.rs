@@ -1,4 +1,4 @@
-//! One test for each reason to refuse a resource: identities, references, paths, constraints, superclasses.
+//! One test per reason to refuse a resource: identities, references, paths, constraints, superclasses.
 
 mod support;
 
@@ -36,7 +36,7 @@ fn an_identity_cycle_of_one_type() {
             district["jsonSchemaForInsert"]["properties"]["parentDistrictReference"]["properties"]["parentDistrictId"] =
                 json!({"type": "integer", "format": "int64"});
             district["identityJsonPaths"] = json!(["$.districtId", "$.parentDistrictReference.districtId"]);
-            // The school's reference spells the identity as it is now.
+            // The school's reference has to follow the changed identity.
             let school = f.resource("schools");
             school["jsonSchemaForInsert"]["properties"]["districtReference"]["properties"]["parentDistrictId"] =
                 json!({"type": "integer", "format": "int64"});
@@ -52,7 +52,7 @@ fn an_identity_cycle_of_one_type() {
 #[test]
 fn an_identity_cycle_over_several_types() {
     let errors = refused(CORE, "identityJsonPaths", "the identity contains itself", |f| {
-        // The student's identity gets the section association's, which holds the student's.
+        // The student's identity now contains the section association's, which contains the student's.
         let student = f.resource("students");
         student["jsonSchemaForInsert"]["properties"]["firstAssociationReference"] = json!({
             "type": "object", "properties": {"beginDate": {"type": "string", "format": "date"}},
@@ -109,7 +109,7 @@ fn targets_that_do_not_exist() {
 
 #[test]
 fn a_descriptor_where_a_document_belongs_and_the_reverse() {
-    refused(CORE, "TermDescriptor.resourceName", "is no descriptor", |f| {
+    refused(CORE, "TermDescriptor.resourceName", "is not a descriptor", |f| {
         f.resource("sessions")["documentPathsMapping"]["TermDescriptor"]["resourceName"] = json!("Student");
     });
     refused(CORE, "School.resourceName", "is a descriptor", |f| {
@@ -142,7 +142,7 @@ fn reference_elements_that_do_not_fit_the_targets_identity() {
 }
 
 #[test]
-fn reference_members_that_do_not_stand_together() {
+fn reference_members_in_different_objects() {
     refused(CORE, "documentPathsMapping.School.referenceJsonPaths", "one object of their own", |f| {
         f.resource("sessions")["documentPathsMapping"]["School"]["referenceJsonPaths"][0]["referenceJsonPath"] =
             json!("$.sessionName");
@@ -164,11 +164,11 @@ fn a_plain_resource_without_an_identity() {
 }
 
 #[test]
-fn identity_paths_that_name_no_single_value() {
+fn identity_paths_without_a_single_value() {
     let cases = [
         ("$.meetingTimes[*].startTime", "through an array"),
-        ("$.schoolReference", "no value"),
-        ("$.nowhere", "no value"),
+        ("$.schoolReference", "not a value"),
+        ("$.nowhere", "not a value"),
         ("$.schoolReference.schoolId", "twice"),
     ];
     for (path, words) in cases {
@@ -182,7 +182,7 @@ fn identity_paths_that_name_no_single_value() {
 fn paths_that_do_not_follow_the_grammar() {
     let bad = ["districtId", "$['districtId']", "$.a[0].b", "$..a", "$"];
     for path in bad {
-        let problem = "is no path";
+        let problem = "is not a path";
         refused(CORE, "districts.numericJsonPaths[0]", problem, |f| {
             f.resource("districts")["numericJsonPaths"][0] = json!(path)
         });
@@ -199,9 +199,9 @@ fn paths_that_do_not_follow_the_grammar() {
 }
 
 #[test]
-fn array_uniqueness_that_compares_no_items() {
+fn array_uniqueness_without_items_to_compare() {
     let cases = [
-        (json!({"paths": ["$.addresses[*].town"]}), ".paths[0]", "no value"),
+        (json!({"paths": ["$.addresses[*].town"]}), ".paths[0]", "not a value"),
         (json!({"paths": ["$.nameOfInstitution"]}), ".paths", "items of one array"),
         (
             json!({"paths": ["$.addresses[*].city", "$.gradeLevels[*].gradeLevelDescriptor"]}),
@@ -212,7 +212,7 @@ fn array_uniqueness_that_compares_no_items() {
         (
             json!({"paths": ["$.addresses[*].city"], "nestedConstraints": [{"basePath": "$.addresses[*]", "paths": ["$.city[*].x"]}]}),
             ".nestedConstraints[0].paths[0]",
-            "no value",
+            "not a value",
         ),
     ];
     for (constraint, place, words) in cases {
@@ -242,7 +242,7 @@ fn subclasses_that_differ_from_their_superclass() {
 }
 
 #[test]
-fn decimals_that_no_column_holds() {
+fn decimals_too_large_for_a_column() {
     let at = "courseOfferings.decimalPropertyValidationInfos[0]";
     refused_alone(CORE, &format!("{at}.decimalPlaces"), "of 9 digits in all", |f| {
         f.resource("courseOfferings")["decimalPropertyValidationInfos"][0]["decimalPlaces"] = json!(10);

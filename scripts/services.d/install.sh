@@ -29,7 +29,7 @@ as_root() {
   fi
 }
 
-# The independent reader of the documents topic (docs/topic-contract.md) is written in Python.
+# The independent reader of the documents topic (docs/reference/topic-contract.md) is written in Python.
 python_reader() {
   local python
   for python in /usr/bin/python3 python3; do

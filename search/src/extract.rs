@@ -1,35 +1,35 @@
-//! The values of a document, by field and by element of a collection: what engines index and the reference evaluates.
+//! Extraction of a document's values by field and collection element; engines index them, the reference evaluates them.
 
-use crate::model::{CollectionIx, FieldIx, Place, SearchResource, Shape};
+use crate::model::{CollectionIx, FieldIx, FieldKind, Place, SearchResource, Shape};
 use crate::value::{Value, code_of};
 use serde_json::Value as Json;
 
-/// What a document has to be found by.
+/// The searchable content of a document.
 #[derive(Debug, Default)]
 pub struct Extracted {
-    /// The document itself: what stands outside of all collections, and its collections' elements.
+    /// The document itself: the values outside collections, and the elements of its collections.
     pub root: Element,
-    /// Everything that free text looks at, in no particular order: texts of any length, and code values of descriptors.
+    /// The input of free text, in no particular order: texts of any length, and code values of descriptors.
     pub texts: Vec<String>,
 }
 
 /// The document, or one element of a collection.
 #[derive(Debug, Default)]
 pub struct Element {
-    /// Values of fields of this very element.
+    /// Values of fields of this element.
     pub values: Vec<(FieldIx, Value)>,
-    /// Elements of the collections within.
+    /// Elements of inner collections.
     pub inner: Vec<(CollectionIx, Element)>,
 }
 
 impl Element {
-    /// The values of a field in this element.
+    /// Iterates over the values of a field in this element.
     pub fn values_of(&self, field: FieldIx) -> impl Iterator<Item = &Value> {
         self.values.iter().filter(move |(ix, _)| *ix == field).map(|(_, value)| value)
     }
 }
 
-/// Reads the values of a body (with `id` and the other server members). What the type does not know is left out.
+/// Extracts the values of a body (with `id` and the other server members). Ignores members that the type does not have.
 pub fn extract(resource: &SearchResource, body: &Json) -> Extracted {
     let mut extractor = Extractor { resource, texts: Vec::new() };
     let mut root = Element::default();
@@ -73,7 +73,7 @@ impl Extractor<'_> {
         if kind.is_analyzed()
             && let Json::String(text) = json
         {
-            let text = if kind == crate::model::FieldKind::Descriptor { code_of(text) } else { text };
+            let text = if kind == FieldKind::Descriptor { code_of(text) } else { text };
             self.texts.push(text.to_owned());
         }
         if let Some(value) = Value::from_json(kind, json) {

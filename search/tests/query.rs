@@ -1,4 +1,4 @@
-//! Reading queries: what is taken, and what is told about what is not.
+//! Parsing of queries: accepted parameters, and the errors for rejected ones.
 
 use millstream_schema::{apischema, model, plan};
 use millstream_search::{
@@ -28,7 +28,7 @@ fn parse(endpoint: &str, parameters: &[(&str, &str)]) -> Result<SearchQuery, Vec
     SearchQuery::parse(resource(endpoint), &parameters, &OPTIONS)
 }
 
-fn taken(endpoint: &str, parameters: &[(&str, &str)]) -> SearchQuery {
+fn accepted(endpoint: &str, parameters: &[(&str, &str)]) -> SearchQuery {
     parse(endpoint, parameters).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
@@ -37,16 +37,16 @@ fn hit(body: &str) -> Hit {
 }
 
 #[test]
-fn nothing_asked_is_the_first_page_by_id() {
-    let query = taken("schools", &[]);
+fn an_empty_query_is_the_first_page_by_id() {
+    let query = accepted("schools", &[]);
     assert!(query.conditions.is_empty() && query.terms.is_empty() && query.sort.is_empty());
     assert_eq!((query.limit, query.total_count, query.after.is_none()), (25, false, true));
     assert!(!query.is_by_relevance());
 }
 
 #[test]
-fn conditions_in_one_collection_are_one_group_and_nested_ones_lie_within() {
-    let query = taken(
+fn conditions_in_one_collection_are_one_group_and_nested_ones_are_inner_groups() {
+    let query = accepted(
         "schools",
         &[
             ("addresses.city", "Dale"),
@@ -72,14 +72,14 @@ fn conditions_in_one_collection_are_one_group_and_nested_ones_lie_within() {
 }
 
 #[test]
-fn a_query_field_with_several_places_matches_any() {
-    let query = taken("courseOfferings", &[("schoolId", "5"), ("schoolId:gt", "1")]);
+fn a_query_field_with_several_fields_matches_any() {
+    let query = accepted("courseOfferings", &[("schoolId", "5"), ("schoolId:gt", "1")]);
     let [equal, above] = query.conditions.conditions.as_slice() else { panic!("two conditions") };
     assert_eq!((equal.any_of.len(), above.any_of.len()), (2, 2));
 }
 
 #[test]
-fn what_can_match_nothing_is_a_query_like_any_other() {
+fn a_query_that_cannot_match_is_valid() {
     for (name, value) in [
         ("schoolId", "99999999999999999999"),
         ("schoolId", "5.5"),
@@ -87,13 +87,13 @@ fn what_can_match_nothing_is_a_query_like_any_other() {
         ("q", &"x".repeat(256)),
         ("schoolId:gt", "1e30"),
     ] {
-        let query = taken("schools", &[(name, value)]);
+        let query = accepted("schools", &[(name, value)]);
         assert!(query.conditions.conditions[0].any_of.is_empty(), "{name}={value}");
     }
 }
 
 #[test]
-fn every_problem_is_told_at_once_and_names_its_parameter() {
+fn every_problem_is_reported_at_once_and_names_its_parameter() {
     let errors = parse(
         "schools",
         &[
@@ -114,7 +114,7 @@ fn every_problem_is_told_at_once_and_names_its_parameter() {
             ("schoolid", "1"),
         ],
     )
-    .expect_err("none of them can be taken");
+    .expect_err("none of them is valid");
     let named: Vec<&str> = errors.iter().map(|error| error.parameter.as_str()).collect();
     assert_eq!(
         named,
@@ -143,27 +143,28 @@ fn every_problem_is_told_at_once_and_names_its_parameter() {
 }
 
 #[test]
-fn a_sort_names_one_place() {
-    let errors = parse("courseOfferings", &[("sort", "schoolId")]).expect_err("it stands for two");
+fn a_sort_names_one_field() {
+    let errors = parse("courseOfferings", &[("sort", "schoolId")]).expect_err("the name has two fields");
     assert!(errors[0].message.contains("schoolReference.schoolId, sessionReference.schoolId"), "{errors:?}");
-    let query = taken("courseOfferings", &[("sort", "-sessionReference.schoolId,localCourseCode,_lastModifiedDate")]);
+    let query =
+        accepted("courseOfferings", &[("sort", "-sessionReference.schoolId,localCourseCode,_lastModifiedDate")]);
     assert_eq!(query.sort.iter().map(|sort| sort.descending).collect::<Vec<_>>(), [true, false, false]);
 }
 
 #[test]
 fn a_cursor_belongs_to_its_query_and_order() {
-    let asked = [("acceptsTransfers", "true"), ("schoolId:gte", "5"), ("sort", "-nameOfInstitution,schoolId")];
+    let parameters = [("acceptsTransfers", "true"), ("schoolId:gte", "5"), ("sort", "-nameOfInstitution,schoolId")];
     let last = hit(r#"{"id":"x","schoolId":7,"nameOfInstitution":"Östra \"Hill\""}"#);
-    let first = taken("schools", &asked[..2]);
+    let first = accepted("schools", &parameters[..2]);
     let by_id = first.cursor_after(&last).expect("JSON").expect("an order by id has one").to_string();
-    let query = taken(
+    let query = accepted(
         "schools",
         &[("acceptsTransfers", "true"), ("schoolId:gte", "5"), ("sort", "-nameOfInstitution,schoolId")],
     );
     let text = query.cursor_after(&last).expect("JSON").expect("a sort has one").to_string();
     assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'), "{text}");
-    // Another order of parameters, other counts and another size: the same query.
-    let next = taken(
+    // A different order of parameters, other counts and another page size are the same query.
+    let next = accepted(
         "schools",
         &[
             ("cursor", &text),
@@ -174,7 +175,7 @@ fn a_cursor_belongs_to_its_query_and_order() {
             ("acceptsTransfers", "true"),
         ],
     );
-    let key = next.after.expect("it goes on");
+    let key = next.after.expect("a cursor");
     assert_eq!(key.values, [Some(Value::Text("Östra \"Hill\"".to_owned())), Some(Value::Integer(7))]);
     assert_eq!(key.uuid, last.uuid);
     for (parameters, cursor) in [
@@ -196,15 +197,15 @@ fn a_cursor_belongs_to_its_query_and_order() {
 
 #[test]
 fn an_order_by_relevance_has_no_cursor() {
-    let query = taken("schools", &[("q", "hill Hill DALE")]);
+    let query = accepted("schools", &[("q", "hill Hill DALE")]);
     assert_eq!(query.terms, ["dale", "hill"]);
     assert!(query.is_by_relevance());
     assert_eq!(query.cursor_after(&hit("{}")).expect("JSON"), None);
-    assert!(!taken("schools", &[("q", "hill"), ("sort", "schoolId")]).is_by_relevance());
+    assert!(!accepted("schools", &[("q", "hill"), ("sort", "schoolId")]).is_by_relevance());
 }
 
 #[test]
-fn a_projection_keeps_the_id_and_what_was_named() {
+fn a_projection_keeps_the_id_and_the_named_members() {
     let body = br#"{"id":"x","_etag":"7","schoolId":9007199254740993,"nameOfInstitution":"F",
         "addresses":[{"city":"Dale","latitude":-33.9,"periods":[{"beginDate":"2020-08-01"},{"endDate":"2021-01-01"}]},
         {"postalCode":"1"}],"districtReference":{"districtId":1}}"#;
@@ -216,7 +217,7 @@ fn a_projection_keeps_the_id_and_what_was_named() {
         ("districtReference.districtId,districtReference", r#"{"id":"x","districtReference":{"districtId":1}}"#),
         ("acceptsTransfers", r#"{"id":"x"}"#),
     ] {
-        let projection = taken("schools", &[("fields", fields)]).projection.expect("asked for");
+        let projection = accepted("schools", &[("fields", fields)]).projection.expect("a projection");
         let kept = projection.apply(body).expect("JSON");
         assert_eq!(std::str::from_utf8(&kept), Ok(expected), "{fields}");
     }
@@ -226,7 +227,7 @@ fn a_projection_keeps_the_id_and_what_was_named() {
 #[test]
 fn hostile_text_is_refused_or_finds_nothing_and_is_not_echoed_at_length() {
     let long = "9".repeat(100_000);
-    let errors = parse("schools", &[(&long, &long), ("limit", &long), ("sort", &long)]).expect_err("not taken");
+    let errors = parse("schools", &[(&long, &long), ("limit", &long), ("sort", &long)]).expect_err("invalid");
     assert!(errors.iter().all(|error| error.message.len() < 1_000));
     let names: Vec<String> = (0..300).map(|at| format!("a{at}")).collect();
     for parameter in ["sort", "facet", "fields"] {

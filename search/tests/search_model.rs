@@ -1,4 +1,4 @@
-//! The model, from the schemas at hand.
+//! The search model of the small schema and of the published schemas.
 
 use millstream_schema::{apischema, model, plan};
 use millstream_search::{FieldKind, ID, Place, SearchModel, SearchResource, Shape};
@@ -24,7 +24,7 @@ fn resource<'m>(model: &'m SearchModel, endpoint: &str) -> &'m SearchResource {
     model.iter().find(|resource| resource.endpoint == endpoint).expect("a type of the small schema")
 }
 
-/// Path, kind, and path of the collection.
+/// Returns kind and collection path of the field at a path.
 fn place<'r>(resource: &'r SearchResource, path: &str) -> (FieldKind, Option<&'r str>) {
     let field = resource.field(resource.at_path(path).unwrap_or_else(|| panic!("no field {path}")));
     assert_eq!(field.path, path);
@@ -46,12 +46,13 @@ fn every_scalar_of_a_body_is_a_field_with_its_collection() {
     assert_eq!(place(schools, "addresses._ext.brook.complex"), (FieldKind::Text, Some("addresses")));
     let openings = "addresses.periods.openings";
     assert_eq!(place(schools, "addresses.periods.openings.opensAt"), (FieldKind::Time, Some(openings)));
-    let collection = schools.collections.iter().find(|collection| collection.path == openings).expect("it is there");
-    let parent = schools.collection(collection.parent.expect("it lies in another"));
+    let collection =
+        schools.collections.iter().find(|collection| collection.path == openings).expect("the collection exists");
+    let parent = schools.collection(collection.parent.expect("the collection is nested"));
     assert_eq!(parent.path, "addresses.periods");
     let programs = resource(&model, "studentProgramAssociations");
     let descriptor = place(programs, "programReference.programTypeDescriptor");
-    assert_eq!(descriptor, (FieldKind::Descriptor, None), "a descriptor in a reference is one, too");
+    assert_eq!(descriptor, (FieldKind::Descriptor, None), "a descriptor in a reference is a descriptor field");
 }
 
 #[test]
@@ -59,8 +60,8 @@ fn a_name_is_a_query_field_or_a_path_in_any_case() {
     let model = small();
     let offerings = resource(&model, "courseOfferings");
     let paths = |name: &str| -> Vec<&str> {
-        let places = offerings.named(name).unwrap_or_default();
-        places.into_iter().map(|place| offerings.field(place).path.as_str()).collect()
+        let fields = offerings.named(name).unwrap_or_default();
+        fields.into_iter().map(|field| offerings.field(field).path.as_str()).collect()
     };
     assert_eq!(paths("SCHOOLID"), ["schoolReference.schoolId", "sessionReference.schoolId"]);
     assert_eq!(paths("sessionreference.SchoolId"), ["sessionReference.schoolId"]);
@@ -77,7 +78,7 @@ fn descriptors_have_fields_like_others() {
     assert_eq!(place(descriptors, "effectiveEndDate"), (FieldKind::Date, None));
 }
 
-/// The tree holds exactly the fields of the list.
+/// Counts the fields of a tree, which has exactly the fields of the list.
 fn count(shape: &Shape) -> usize {
     fn of(place: &Place) -> usize {
         match place {
@@ -90,7 +91,7 @@ fn count(shape: &Shape) -> usize {
 }
 
 #[test]
-#[allow(clippy::print_stderr, reason = "a test that measures says what, and one that skips its work says so")]
+#[allow(clippy::print_stderr, reason = "a test that measures prints its result, and one that skips prints why")]
 fn the_real_schema_has_a_model_in_milliseconds() {
     let corpus = std::env::var_os("MILLSTREAM_CORPUS").map_or_else(|| root().join("../shared/corpus"), PathBuf::from);
     let files = ["ed-fi-5.2", "tpdm-1.1.0", "sample-1.0.0"]
@@ -112,8 +113,8 @@ fn the_real_schema_has_a_model_in_milliseconds() {
         assert_eq!(model.by_key(plan.key).map(|found| found.ix), Some(ix));
         assert_eq!(count(&resource.shape), resource.fields.len(), "{}", resource.endpoint);
         for (name, field) in &plan.query_fields {
-            let places = resource.named(name).expect("every query field is a name");
-            assert_eq!(places.len(), field.paths.len(), "{}: {name}", resource.endpoint);
+            let fields = resource.named(name).expect("every query field is a name");
+            assert_eq!(fields.len(), field.paths.len(), "{}: {name}", resource.endpoint);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Seconds of UTC as PostgreSQL takes them. How clients write dates and times is read by [`millstream_schema::calendar`].
+//! UTC seconds as PostgreSQL parameters. [`millstream_schema::calendar`] parses the dates and times that clients write.
 
 use bytes::BytesMut;
 use jiff::civil::{DateTime, date};
@@ -9,7 +9,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 pub use millstream_schema::calendar::{read_date, read_slashed_date, read_time};
 
-/// Where PostgreSQL counts from.
+/// The zero of PostgreSQL's timestamps.
 const POSTGRES_EPOCH: DateTime = date(2000, 1, 1).at(0, 0, 0, 0);
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -19,7 +19,7 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 pub struct UtcSecond(DateTime);
 
 impl UtcSecond {
-    /// As [`read_utc_second`] reads it.
+    /// Parses a date-time as [`read_utc_second`] does.
     pub fn read(text: &str) -> Option<Self> {
         read_utc_second(text).map(Self)
     }

@@ -1,14 +1,13 @@
-//! PostgreSQL as the other crates see it.
+//! PostgreSQL for the other crates.
 //!
-//! What it is: how to reach a server ([`connect`]) or to run one of our own ([`cluster`]), what went wrong when a
-//! statement failed ([`error`]) and whether to try again ([`retry`]), the shared `dms.*` tables and how a database gets
-//! them ([`provision`]), and the one definition of a document's effective version ([`version`]); then reading documents
-//! back out of their tables.
+//! * [`connect`] reaches a server, [`cluster`] runs one; [`error`] classifies failures, [`retry`] repeats transactions.
+//! * [`provision`] creates the shared `dms.*` tables, [`table`] owns every statement on them, and [`transaction`] sends
+//!   the statements of a write in pipelines. [`version`] is the one definition of a document's effective version.
+//! * [`load`], [`compose`], [`read`] and [`query`] turn rows back into documents; [`verify`] audits a database.
 //!
-//! What it is not: it knows no HTTP, no Kafka, no search, and not what a write request is. It never decides about
-//! documents; it only keeps and returns them.
+//! The crate knows neither HTTP, Kafka and search, nor what a write request is. It stores and returns documents; it
+//! never decides about them.
 
-pub mod cache;
 pub mod calendar;
 pub mod cluster;
 pub mod compose;
@@ -19,5 +18,8 @@ pub mod provision;
 pub mod query;
 pub mod read;
 pub mod retry;
+pub mod table;
+pub mod transaction;
 pub mod verify;
 pub mod version;
+pub mod xid;

@@ -1,25 +1,19 @@
-//! Doing a transaction again that lost against another one.
+//! Retrying a transaction that lost against another one.
 //!
-//! Only failures after which the server has rolled back everything are repeated (serialisation failure, deadlock), and
-//! the whole transaction is repeated, never a part of it. Everything else goes to the caller at once.
+//! Only failures after which the server has rolled back everything are retried (serialization failure, deadlock), and
+//! the whole transaction is repeated, never a part of it. All other errors are returned to the caller.
 
 use std::time::Duration;
 
 use crate::error::{ErrorKind, StoreError};
 
-/// Counter: attempts repeated, by `operation` and `reason`.
-pub const RETRIES: &str = "millstream_store_retries_total";
-/// Counter: operations given up with their retries used up, by `operation` and `reason`.
-pub const EXHAUSTED: &str = "millstream_store_retries_exhausted_total";
-
-/// Describes them to the installed recorder.
-pub fn describe() {
-    use metrics::{Unit, describe_counter};
-    describe_counter!(RETRIES, Unit::Count, "Transactions done again, by operation and reason");
-    describe_counter!(EXHAUSTED, Unit::Count, "Operations given up after their last attempt, by operation and reason");
+millstream_pipeline::metric_table! {
+    RETRIES: &str = "millstream_store_retries_total", Counter, Count, "Transactions repeated, by operation and reason";
+    EXHAUSTED: &str = "millstream_store_retries_exhausted_total", Counter, Count,
+        "Operations given up after their last attempt, by operation and reason";
 }
 
-/// An error that knows whether the operation may be repeated.
+/// An error that states whether the operation may be repeated.
 pub trait Retryable {
     /// A short, fixed name of the reason to try again, or `None` if that would not help.
     fn retry_reason(&self) -> Option<&'static str>;
@@ -35,7 +29,7 @@ impl Retryable for StoreError {
     }
 }
 
-/// How often and how fast an operation is repeated.
+/// The number of retries of an operation, and the pauses before them.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
     /// Repetitions after the first attempt.
@@ -55,7 +49,7 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// The pause before repetition `number` (from 1): between half and all of `base · 2^(number-1)`. Two transactions
-    /// that met once would meet again if both waited equally long.
+    /// that conflicted once would conflict again if both waited equally long.
     fn pause(&self, number: u32) -> Duration {
         let full = self.base.saturating_mul(1_u32.checked_shl(number.saturating_sub(1)).unwrap_or(u32::MAX));
         full.mul_f64(0.5 + (self.jitter)().clamp(0.0, 1.0) / 2.0)
@@ -65,7 +59,7 @@ impl RetryPolicy {
 /// Why an operation under [`with_retry`] did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum RetryError<E> {
-    /// It failed in a way that a repetition would not change.
+    /// It failed permanently.
     #[error(transparent)]
     Failed(E),
     /// Every attempt lost against other transactions.
@@ -73,7 +67,7 @@ pub enum RetryError<E> {
     Exhausted {
         /// Attempts made.
         attempts: u32,
-        /// What the last one failed with.
+        /// The error of the last one.
         #[source]
         last: E,
     },
@@ -88,10 +82,10 @@ impl<E> RetryError<E> {
     }
 }
 
-/// Runs `attempt` until it succeeds, fails for good, or the policy's repetitions are used up.
+/// Runs `attempt` until it succeeds, fails permanently, or the policy's repetitions are used up.
 ///
-/// `operation` names it in metrics and logs; `attempt` gets the number of the attempt, from 1. Each call must be a
-/// transaction of its own.
+/// `operation` is its name in metrics and logs; `attempt` gets the number of the attempt, from 1. Each call must be a
+/// separate transaction.
 pub async fn with_retry<T, E, F, Fut>(
     policy: &RetryPolicy,
     operation: &'static str,
@@ -115,7 +109,7 @@ where
         }
         metrics::counter!(RETRIES, "operation" => operation, "reason" => reason).increment(1);
         let pause = policy.pause(number);
-        tracing::debug!(operation, reason, attempt = number, pause_ms = pause.as_millis() as u64, %error, "repeating");
+        tracing::debug!(operation, reason, attempt = number, pause_ms = pause.as_millis() as u64, %error, "retrying");
         tokio::time::sleep(pause).await;
         number += 1;
     }

@@ -2,8 +2,8 @@
 //!
 //! A rename that is still being worked off is a row of `dms.Cascade`. A document that refers to the renamed one and was
 //! not stamped yet already counts as changed: its effective version is the cascade's, so no reader gets the old
-//! identity under an old etag. Every GET, query, precondition and comparison uses these fragments; a second spelling
-//! anywhere would be a bug waiting for its schedule.
+//! identity under an old etag. Every GET, query, precondition and comparison uses these fragments; two spellings could
+//! disagree under some schedule.
 
 /// SQL of the effective version of the `dms.Document` row known as `document` (an alias such as `d`).
 ///
@@ -22,6 +22,16 @@ pub fn effective_last_modified(document: &str) -> String {
     format!(
         r#"greatest({document}."LastModifiedAt", (SELECT max(k."OpenedAt") FROM "dms"."Cascade" k JOIN "dms"."ReferenceEdge" e ON e."ChildDocumentId" = k."DocumentId" WHERE e."ParentDocumentId" = {document}."DocumentId" AND k."ContentVersion" > {document}."ContentVersion"))"#
     )
+}
+
+/// Replaces `{effective_version:d}` and `{effective_last_modified:d}` in a statement file, for the alias `d`.
+///
+/// Other `{…}` stay: the function that owns the statement fills them in.
+pub fn expand(sql: &str) -> String {
+    let alias = "d";
+    sql.trim_end()
+        .replace("{effective_version:d}", &effective_version(alias))
+        .replace("{effective_last_modified:d}", &effective_last_modified(alias))
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 mod support;
 
-use millstream_store::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
 use millstream_store::compose::body_hash;
+use millstream_store::table::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
 use support::World;
 
 /// Version, body and hash that the cache holds of a document.

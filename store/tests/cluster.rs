@@ -1,4 +1,5 @@
-//! The managed cluster, with real servers: made, found again, taken over, refused, and told apart from what is stale.
+//! The managed cluster, with real servers: created, found again, taken over, refused, and distinguished from stale
+//! files.
 
 #![allow(clippy::print_stdout, reason = "a test that does not apply says so")]
 
@@ -192,7 +193,7 @@ async fn a_failed_initdb_leaves_nothing_behind() {
     for left in ["data", "data.new", "initdb.password"] {
         assert!(!folder.path.join(left).exists(), "{left} was left behind");
     }
-    // What a killed initdb left is no obstacle either.
+    // The leftovers of a killed initdb are not an obstacle either.
     fs::create_dir_all(folder.path.join("data.new/base")).expect("made");
     start(&folder, quick()).await.stop(DEADLINE).await.expect("stops");
 

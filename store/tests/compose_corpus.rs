@@ -2,9 +2,9 @@
 
 mod support;
 
-use millstream_store::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
 use millstream_store::compose::compose_documents;
 use millstream_store::load::{Caches, heads_by_id};
+use millstream_store::table::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
 use millstream_store::verify::{VerifyOptions, verify};
 use serde_json::Value;
 use std::time::{Duration, Instant};

@@ -94,7 +94,7 @@ async fn a_deadlock_is_resolved_by_repeating() {
     };
     let (outcome, ()) = tokio::join!(with_retry(&policy, "crossing", crossing), close);
     let attempts = outcome.unwrap_or_else(|error| panic!("{error}"));
-    assert!(attempts > 1, "nobody lost");
+    assert!(attempts > 1, "no attempt lost");
     let session = database.session().await;
     let rows = session.query(r#"SELECT "V" FROM "Hub" ORDER BY "Id""#, &[]).await.expect("reads");
     assert_eq!(rows.iter().map(|row| row.get(0)).collect::<Vec<i32>>(), [11, 11]);
@@ -117,8 +117,9 @@ async fn an_unreachable_server_is_a_lost_connection_and_a_wrong_password_is_not(
     let cluster = TestCluster::shared().await;
     let options = cluster.connect_options("postgres");
     let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-    let error =
-        Session::open(&options.clone().with_address("127.0.0.1", closed.port())).await.expect_err("nobody there");
+    let error = Session::open(&options.clone().with_address("127.0.0.1", closed.port()))
+        .await
+        .expect_err("nothing listens there");
     assert!(error.is_connection_lost(), "{error}");
     let error = Database::connect(&options.clone().with_password("guess"), 1).await.expect_err("refused");
     assert_eq!((error.kind(), error.sqlstate()), (&ErrorKind::Other, Some("28P01")));

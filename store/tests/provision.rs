@@ -1,6 +1,6 @@
 //! Building a database for a schema: once, whole, by one at a time, and for no other schema afterwards.
 
-#![allow(clippy::print_stdout, reason = "figures for the reader of a test run")]
+#![allow(clippy::print_stdout, reason = "numbers for the reader of a test run")]
 
 use std::sync::Arc;
 
@@ -127,7 +127,7 @@ async fn resource_keys_that_differ_are_damage() {
     }
 }
 
-/// What `dms.ProjectionProgress` is made of, whatever the order.
+/// The columns of `dms.ProjectionProgress`, in any order.
 const COLUMNS_SQL: &str = r#"SELECT string_agg(format('%s %s %s %s', column_name, data_type, is_nullable, column_default),
                                     ', ' ORDER BY column_name)
                              FROM information_schema.columns WHERE table_name = 'ProjectionProgress'"#;

@@ -1,4 +1,4 @@
-//! What the API reads: from the cache when that is current, from the tables when it is not, the same bytes either way.
+//! Reads of the API: from the cache when it is current, from the tables when it is not, the same bytes either way.
 
 mod support;
 

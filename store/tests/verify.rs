@@ -146,7 +146,8 @@ async fn references_to_the_wrong_type_are_found() {
     let world = World::cached().await;
     let program = world.first("Program");
     let student = world.first("Student");
-    // An abstract reference has its foreign key on dms.Document: only the audit knows that a student is no organization.
+    // An abstract reference has its foreign key on dms.Document: only the audit detects that a student is not an
+    // organization.
     world
         .damage(&format!(
             r#"UPDATE "meadow"."Program" SET "EducationOrganization_DocumentId" = {student} WHERE "DocumentId" = {program};

@@ -1,4 +1,4 @@
-//! The reader of the documents topic in another language, as `docs/topic-contract.md` has it: what it rebuilds from the
+//! The reader of the documents topic in another language, as `docs/reference/topic-contract.md` has it: what it rebuilds from the
 //! topic alone.
 
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The page that says what the topic is.
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/topic-contract.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/topic-contract.md");
 
 /// What the reader rebuilds: by id the version and the text of each document.
 ///

@@ -92,7 +92,7 @@ impl HttpFaultProxy {
     pub async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let client = reqwest::Client::builder().no_gzip().no_proxy().build().expect("a client");
+        let client = crate::http_client().build().expect("a client");
         let state = Mutex::new(State { policy: Arc::new(|_| Fault::None), requests: 0 });
         let shared = Arc::new(Shared { target, client, state });
         let acceptor = tokio::spawn(accept(listener, Arc::clone(&shared)));

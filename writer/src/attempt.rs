@@ -1,23 +1,22 @@
-//! One attempt at a write, and when to make another
-//! (docs/design/rules.md#rule-11,
-//! docs/design/edfi-identity.md#edfi-7.7).
+//! The failures of one attempt at a write, and when to make another
+//! (docs/design/rules.md#rule-11, docs/design/edfi-identity.md#edfi-7.7).
 
 use crate::error::WriteError;
-use millstream_store::error::ErrorKind;
-use millstream_store::error::StoreError;
+use millstream_store::error::{ErrorKind, StoreError};
 use millstream_store::retry::{RetryError, Retryable};
+use millstream_store::transaction::WriteTransaction;
 use std::fmt;
 
 /// Why an attempt did not commit.
 #[derive(Debug)]
 pub(crate) enum AttemptError {
-    /// The answer to the client, now and after any number of attempts.
+    /// The answer to the client, after any number of attempts.
     Refused(WriteError),
-    /// What was read before the locks is no longer so: do the whole transaction again.
+    /// A value read before the locks has changed: do the whole transaction again.
     StartOver(&'static str),
-    /// The identity was taken by a concurrent insert: again, to find it; a conflict if it stays.
+    /// A concurrent insert took the identity: try again to find it; a conflict if it stays taken.
     IdentityTaken,
-    /// A referenced document went away between resolution and insert: again, to name it.
+    /// A referenced document was deleted between resolution and insert: try again to name it.
     ReferenceGone,
     /// The database failed.
     Store(StoreError),
@@ -66,7 +65,7 @@ impl From<WriteError> for AttemptError {
 }
 
 impl AttemptError {
-    /// Sorts a failure of the statements that write rows of a type whose root table is `root`.
+    /// Classifies a failure of the statements that write rows of a type whose root table is `root`.
     pub(crate) fn of_write(error: StoreError, root: &str) -> Self {
         match error.kind() {
             ErrorKind::UniqueViolation { .. } => match error.table() {
@@ -84,7 +83,18 @@ impl AttemptError {
     }
 }
 
-/// What the client gets when the last attempt failed.
+/// Rolls back and returns the reason. If the rollback fails, the connection is closed, which rolls back as well.
+pub(crate) async fn abandon<T>(
+    transaction: WriteTransaction,
+    reason: impl Into<AttemptError>,
+) -> Result<T, AttemptError> {
+    if let Err(error) = transaction.rollback().await {
+        tracing::debug!(%error, "rollback failed; closing the connection instead");
+    }
+    Err(reason.into())
+}
+
+/// The client's error after the last attempt failed.
 pub(crate) fn final_error(error: RetryError<AttemptError>) -> WriteError {
     let attempts = if let RetryError::Exhausted { attempts, .. } = &error { *attempts } else { 1 };
     match error.into_last() {

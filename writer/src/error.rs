@@ -1,5 +1,5 @@
-//! Why a write was refused. Each variant is one problem type of
-//! docs/design/edfi-api.md#edfi-6.7; nothing was written in any of them.
+//! Errors of a write. Each variant is one problem type of docs/design/edfi-api.md#edfi-6.7; in all of them nothing was
+//! written.
 
 use millstream_store::error::StoreError;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use thiserror::Error;
 /// A refused or failed write.
 #[derive(Debug, Error)]
 pub enum WriteError {
-    /// 400 `bad-request`: the body is no JSON object.
+    /// 400 `bad-request`: the body is not a JSON object.
     #[error("the body could not be read")]
     Malformed {
         /// Reasons, for the client.
@@ -37,7 +37,7 @@ pub enum WriteError {
     /// 409 `data-conflict:unresolved-reference`.
     #[error("referenced documents do not exist")]
     UnresolvedReference {
-        /// One message a reference, naming path and type.
+        /// One message per reference, with path and type.
         errors: Vec<String>,
     },
     /// 409 `identity-conflict`.
@@ -68,22 +68,22 @@ pub enum WriteError {
     /// 412 `precondition-failed:if-none-match`.
     #[error("the document exists")]
     IfNoneMatchFailed,
-    /// 500 `system`: concurrent writes kept getting in the way.
+    /// 500 `system`: every attempt conflicted with concurrent writes.
     #[error("gave up after {attempts} attempts because of concurrent writes")]
     Busy {
         /// Attempts made.
         attempts: u32,
     },
-    /// 503 `service-unavailable`: the database cannot be used now.
+    /// 503 `service-unavailable`: the database is not available.
     #[error("the database is not available")]
     Unavailable(#[source] StoreError),
-    /// 500 `system`: a defect, or a failure that no retry mends.
+    /// 500 `system`: a bug, or a failure that a retry would not fix.
     #[error("the write failed")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl WriteError {
-    /// Sorts a database failure that the writer has no better name for.
+    /// Classifies a database failure that has no variant of its own.
     pub(crate) fn from_store(error: StoreError) -> Self {
         if error.is_connection_lost() { Self::Unavailable(error) } else { Self::Internal(Box::new(error)) }
     }

@@ -1,5 +1,6 @@
-//! What a write is asked with, and what it answers.
+//! The preconditions and the outcome of a write.
 
+use crate::error::WriteError;
 use uuid::Uuid;
 
 /// Conditions on the current version of the target document (`If-Match`, `If-None-Match`).
@@ -11,17 +12,33 @@ pub struct Preconditions {
     pub if_none_match: Option<EtagMatch>,
 }
 
+impl Preconditions {
+    /// Checks the target's effective version, `None` if it does not exist. `If-Match` wins where both are sent; it
+    /// fails on a document that does not exist (docs/design/edfi-api.md#edfi-6.6).
+    pub(crate) fn check(&self, current: Option<i64>) -> Result<(), WriteError> {
+        if let Some(required) = &self.if_match {
+            let matches = current.is_some_and(|version| required.matches(version));
+            return if matches { Ok(()) } else { Err(WriteError::PreconditionFailed) };
+        }
+        let forbidden = self.if_none_match.as_ref().zip(current);
+        if forbidden.is_some_and(|(tags, version)| tags.matches(version)) {
+            return Err(WriteError::IfNoneMatchFailed);
+        }
+        Ok(())
+    }
+}
+
 /// The entity tags of one conditional header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EtagMatch {
     /// `*`: any existing document.
     Any,
-    /// Versions; tags that are no numbers were left out, since they match nothing.
+    /// Versions. Tags that are not numbers are left out, since they match nothing.
     Versions(Vec<i64>),
 }
 
 impl EtagMatch {
-    /// Whether an existing document at this effective version is named.
+    /// Whether the tags name an existing document at this effective version.
     pub fn matches(&self, version: i64) -> bool {
         match self {
             Self::Any => true,
@@ -30,23 +47,23 @@ impl EtagMatch {
     }
 }
 
-/// What a write did.
+/// The effect of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// A new document exists.
     Created,
     /// The document changed.
     Updated,
-    /// The document already was what the request asked for: nothing was written, no version was drawn.
+    /// The document already had the requested content: nothing was written, no version was drawn.
     Unchanged,
     /// The document is gone.
     Deleted,
 }
 
-/// The answer of a committed (or needless) write.
+/// The result of a write that committed or changed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
-    /// What happened.
+    /// The effect.
     pub outcome: Outcome,
     /// Public id of the document.
     pub uuid: Uuid,

@@ -1,46 +1,25 @@
-//! Resolution: ReferentialIds to documents, in one statement however many there are.
+//! Resolution: from the references of a body to the documents that it refers to.
 
 use crate::body::{Cell, FlatDocument, MESSAGES_MAX, NOT_ALL, Row, Target};
 use crate::error::WriteError;
-use crate::transaction::{Pipeline, params};
 use millstream_schema::plan::{IdentitySource, ResourceKeyId, ResourcePlan};
 use millstream_store::error::StoreError;
-use millstream_store::version::effective_version;
+use millstream_store::table::resolution::ResolutionRow;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
 use uuid::Uuid;
 
-/// One snapshot: referenced documents and descriptors (`$1`), the document that carries the body's own id (`$2`), and
-/// the document of the route (`$3`).
-///
-/// Written so that PostgreSQL plans it once a session, and well even if it does so while the tables are empty. Arrays
-/// stand in sub-selects, which hides their lengths: a plan for just these ids would look a little cheaper than the generic
-/// one every time, and planning takes twenty times as long as running. Nothing is a join that could become a hash join:
-/// made on empty tables, it would read whole ones until somebody analyses them.
-static RESOLVE: LazyLock<String> = LazyLock::new(|| {
-    let own = format!(
-        r#"SELECT o."ReferentialId", d."DocumentId", d."ResourceKeyId", o."IdentityValues", NULL::varchar, d."DocumentUuid", d."ContentVersion", {}, d."ContentHash" FROM "dms"."Document" d CROSS JOIN LATERAL (SELECT r."ReferentialId", r."IdentityValues" FROM "dms"."ReferentialIdentity" r WHERE r."DocumentId" = d."DocumentId" AND r."ResourceKeyId" = d."ResourceKeyId" LIMIT 1) o"#,
-        effective_version("d")
-    );
-    format!(
-        r#"SELECT i."ReferentialId", i."DocumentId", i."ResourceKeyId", i."IdentityValues", (SELECT x."Uri" FROM "dms"."Descriptor" x WHERE x."DocumentId" = i."DocumentId"), NULL::uuid, NULL::int8, NULL::int8, NULL::bytea FROM "dms"."ReferentialIdentity" i WHERE i."ReferentialId" = ANY((SELECT $1::uuid[])::uuid[])
-UNION ALL {own} WHERE d."DocumentId" = ANY(ARRAY(SELECT s."DocumentId" FROM "dms"."ReferentialIdentity" s WHERE s."ReferentialId" = ANY((SELECT $2::uuid[])::uuid[])))
-UNION ALL {own} WHERE d."DocumentUuid" = ANY((SELECT $3::uuid[])::uuid[])"#
-    )
-});
-
-/// A document that was found.
+/// A referenced document that exists.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
+pub(crate) struct ResolvedTarget {
     pub(crate) document_id: i64,
     pub(crate) identity_values: Vec<String>,
     /// For descriptors.
     pub(crate) uri: Option<String>,
 }
 
-/// The target document of a write, as one snapshot shows it.
+/// The document that a write is about, as one snapshot shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Own {
+pub(crate) struct CurrentRow {
     pub(crate) document_id: i64,
     pub(crate) uuid: Uuid,
     pub(crate) key: ResourceKeyId,
@@ -50,54 +29,35 @@ pub(crate) struct Own {
     pub(crate) content_hash: Vec<u8>,
 }
 
-/// The answer of one resolution.
+/// The result of one resolution.
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
-    found: HashMap<Uuid, Found>,
+    targets: HashMap<Uuid, ResolvedTarget>,
     /// The document of the body's identity (POST) or of the route (PUT, DELETE).
-    pub(crate) own: Option<Own>,
-}
-
-/// Whose document a write is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Subject {
-    /// The one with this ReferentialId (POST).
-    Identity(Uuid),
-    /// The one with this public id (PUT, DELETE).
-    Uuid(Uuid),
-}
-
-/// Adds the resolution of a body's targets and of its subject; returns its place in the answers.
-pub(crate) fn add_resolution(pipeline: &mut Pipeline<'_>, targets: &[Target], subject: Subject) -> usize {
-    let ids: Vec<Uuid> = targets.iter().map(|target| target.referential_id).collect();
-    let (identities, uuids) = match subject {
-        Subject::Identity(id) => (vec![id], Vec::new()),
-        Subject::Uuid(uuid) => (Vec::new(), vec![uuid]),
-    };
-    pipeline.add(RESOLVE.as_str(), params![ids, identities, uuids])
+    pub(crate) current: Option<CurrentRow>,
 }
 
 impl Resolved {
-    /// Reads the answer of [`add_resolution`].
-    pub(crate) fn read(rows: &[tokio_postgres::Row]) -> Result<Self, StoreError> {
+    /// Sorts the rows of a resolution.
+    pub(crate) fn new(rows: Vec<ResolutionRow>) -> Result<Self, StoreError> {
         let mut resolved = Self::default();
         for row in rows {
-            let (referential_id, document_id) = (row.try_get(0)?, row.try_get(1)?);
-            let identity_values: Vec<String> = row.try_get(3)?;
-            match row.try_get::<_, Option<Uuid>>(5)? {
+            let ResolutionRow { referential_id, document_id, key, identity_values, uri, .. } = row;
+            match row.uuid {
                 None => {
-                    let uri = row.try_get(4)?;
-                    resolved.found.insert(referential_id, Found { document_id, identity_values, uri });
+                    let target = ResolvedTarget { document_id, identity_values, uri };
+                    resolved.targets.insert(referential_id, target);
                 }
                 Some(uuid) => {
-                    resolved.own = Some(Own {
+                    let missing = |column| StoreError::other(format!("the resolved document has no {column}"));
+                    resolved.current = Some(CurrentRow {
                         document_id,
                         uuid,
-                        key: row.try_get(2)?,
+                        key,
                         referential_id,
                         identity_values,
-                        effective_version: row.try_get(7)?,
-                        content_hash: row.try_get(8)?,
+                        effective_version: row.effective_version.ok_or_else(|| missing("EffectiveVersion"))?,
+                        content_hash: row.content_hash.ok_or_else(|| missing("ContentHash"))?,
                     });
                 }
             }
@@ -105,12 +65,12 @@ impl Resolved {
         Ok(resolved)
     }
 
-    /// Binds a body to what was found, or says what is missing: descriptors are 400, documents alone 409.
+    /// Binds a body to the resolved targets. Missing descriptors are a 400, missing documents alone a 409.
     pub(crate) fn bind(&self, flat: &FlatDocument) -> Result<Binding, WriteError> {
         let mut found = Vec::with_capacity(flat.targets.len());
         let mut missing: Vec<&Target> = Vec::new();
         for target in &flat.targets {
-            match self.found.get(&target.referential_id) {
+            match self.targets.get(&target.referential_id) {
                 Some(document) if target.is_named_by(&document.identity_values) => found.push(document.clone()),
                 _ => missing.push(target),
             }
@@ -152,10 +112,10 @@ fn unresolved(missing: &[&Target]) -> WriteError {
     WriteError::DescriptorNotFound { validation_errors }
 }
 
-/// A body's targets, found: one entry for each of [`FlatDocument::targets`].
+/// A body's resolved targets: one entry per [`FlatDocument::targets`].
 #[derive(Debug, Clone)]
 pub(crate) struct Binding {
-    found: Vec<Found>,
+    found: Vec<ResolvedTarget>,
 }
 
 impl Binding {
@@ -164,7 +124,7 @@ impl Binding {
         self.found[target].document_id
     }
 
-    /// The reference set: child → is identity component. Descriptors are no edges.
+    /// The reference set: child → is identity component. Descriptors have no edges.
     pub(crate) fn edges(&self, flat: &FlatDocument) -> BTreeMap<i64, bool> {
         let mut edges = BTreeMap::new();
         for (target, found) in flat.targets.iter().zip(&self.found) {
@@ -184,8 +144,8 @@ impl Binding {
         ids
     }
 
-    /// `IdentityValues` as they are stored: the body's own scalars, and what the targets have (a descriptor keeps the
-    /// casing of its document, docs/design/rules.md#rule-15).
+    /// `IdentityValues` as they are stored: the body's own scalars, and the values of the targets (a descriptor keeps
+    /// the casing of its document, docs/design/rules.md#rule-15).
     pub(crate) fn identity_values(
         &self,
         resource: &ResourcePlan,

@@ -1,14 +1,15 @@
-//! Rows as column arrays for one statement a table, and their hash.
+//! Rows as column arrays for one statement per table, and their hash.
 
 use crate::body::{Cell, FlatDocument, Row, Scalar};
 use crate::resolve::Binding;
-use crate::transaction::{Param, Pipeline, params};
 use jiff::civil::{Date, Time};
 use millstream_schema::plan::{ColumnType, ResourcePlan, TablePlan};
 use millstream_store::calendar::UtcSecond;
+use millstream_store::table::descriptor::{self, DescriptorColumn};
+use millstream_store::transaction::{Param, Pipeline, param};
 use sha2::{Digest, Sha256};
 
-/// A body whose targets were found, on its way into one document's rows.
+/// A body with its resolved targets, about to become one document's rows.
 pub(crate) struct BoundDocument<'a> {
     pub(crate) document_id: i64,
     pub(crate) flat: &'a FlatDocument,
@@ -16,7 +17,7 @@ pub(crate) struct BoundDocument<'a> {
 }
 
 /// Values of one column over many rows.
-enum Column {
+enum ColumnValues {
     Text(Vec<Option<String>>),
     Int4(Vec<Option<i32>>),
     Int8(Vec<Option<i64>>),
@@ -26,7 +27,7 @@ enum Column {
     Timestamp(Vec<Option<UtcSecond>>),
 }
 
-impl Column {
+impl ColumnValues {
     fn new(ty: ColumnType, rows: usize) -> Self {
         match ty {
             ColumnType::Text | ColumnType::Decimal { .. } => Self::Text(Vec::with_capacity(rows)),
@@ -88,7 +89,8 @@ fn params(table: &TablePlan, at: usize, documents: &[BoundDocument<'_>]) -> Opti
     }
     let mut ids: Vec<i64> = Vec::with_capacity(rows);
     let mut ordinals: Vec<Vec<i32>> = (0..table.depth).map(|_| Vec::with_capacity(rows)).collect();
-    let mut columns: Vec<Column> = table.columns.iter().map(|column| Column::new(column.ty, rows)).collect();
+    let mut columns: Vec<ColumnValues> =
+        table.columns.iter().map(|column| ColumnValues::new(column.ty, rows)).collect();
     for document in documents {
         for row in &document.flat.tables[at] {
             ids.push(document.document_id);
@@ -97,14 +99,14 @@ fn params(table: &TablePlan, at: usize, documents: &[BoundDocument<'_>]) -> Opti
         }
     }
     let keys = std::iter::once(Box::new(ids) as Param).chain(ordinals.into_iter().map(|o| Box::new(o) as Param));
-    Some(keys.chain(columns.into_iter().map(Column::into_param)).collect())
+    Some(keys.chain(columns.into_iter().map(ColumnValues::into_param)).collect())
 }
 
-/// Adds the inserts of new documents of one type: one statement for each table that gets rows.
+/// Adds the inserts of new documents of one type: one statement per table that gets rows.
 pub(crate) fn add_inserts(pipeline: &mut Pipeline<'_>, resource: &ResourcePlan, documents: &[BoundDocument<'_>]) {
     for (at, table) in resource.tables.iter().enumerate() {
         if let Some(params) = params(table, at, documents) {
-            pipeline.add(&*table.insert_sql, params);
+            pipeline.execute(table.insert_sql.to_string(), params);
         }
     }
 }
@@ -113,30 +115,23 @@ pub(crate) fn add_inserts(pipeline: &mut Pipeline<'_>, resource: &ResourcePlan, 
 pub(crate) fn add_replacements(pipeline: &mut Pipeline<'_>, resource: &ResourcePlan, documents: &[BoundDocument<'_>]) {
     let ids: Vec<i64> = documents.iter().map(|document| document.document_id).collect();
     for table in resource.tables.iter().filter(|table| table.parent == Some(0)) {
-        pipeline.add(&*table.delete_sql, params![ids.clone()]);
+        pipeline.execute(table.delete_sql.to_string(), vec![param(ids.clone())]);
     }
     for (at, table) in resource.tables.iter().enumerate() {
         let Some(params) = params(table, at, documents) else { continue };
-        let sql = if at > 0 {
-            &table.insert_sql
-        } else if resource.is_descriptor {
-            // The URI is immutable; a difference in case is accepted and the stored casing stays
-            // (docs/design/edfi-api.md#edfi-6.9).
-            DESCRIPTOR_UPDATE
-        } else {
-            &table.update_sql
-        };
+        if at == 0 && resource.is_descriptor {
+            descriptor::update(pipeline, params);
+            continue;
+        }
+        let sql = if at > 0 { &table.insert_sql } else { &table.update_sql };
         if !sql.is_empty() {
-            pipeline.add(sql, params);
+            pipeline.execute(sql.to_string(), params);
         }
     }
 }
 
-const DESCRIPTOR_UPDATE: &str = r#"UPDATE "dms"."Descriptor" AS t SET "ShortDescription" = u.c2, "Description" = u.c3, "EffectiveBeginDate" = u.c4, "EffectiveEndDate" = u.c5 FROM unnest($1::int8[], $2::text[], $3::text[], $4::text[], $5::text[], $6::date[], $7::date[], $8::text[], $9::text[], $10::int4[]) AS u(k0, c0, c1, c2, c3, c4, c5, c6, c7, c8) WHERE t."DocumentId" = u.k0"#;
-
-/// The hash of the resolved rows
-/// (docs/design/rules.md#rule-10): equal exactly if the stored rows would be. For descriptors the casing
-/// of the URI is left out: it is not written again.
+/// The hash of the resolved rows (docs/design/rules.md#rule-10): equal exactly if the stored rows would be. For
+/// descriptors it leaves out the casing of the URI, which is not written again.
 pub(crate) fn content_hash(resource: &ResourcePlan, flat: &FlatDocument, binding: &Binding) -> Vec<u8> {
     let mut hash = Sha256::new();
     for (at, rows) in flat.tables.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
@@ -151,7 +146,9 @@ pub(crate) fn content_hash(resource: &ResourcePlan, flat: &FlatDocument, binding
 }
 
 fn hash_cells(hash: &mut Sha256, resource: &ResourcePlan, row: &Row, binding: &Binding) {
-    let immutable = |column: usize| resource.is_descriptor && matches!(column, 0 | 1 | 6);
+    let immutable = |column: usize| {
+        resource.is_descriptor && DescriptorColumn::ALL.get(column).is_some_and(|column| column.is_immutable())
+    };
     for (column, cell) in row.cells.iter().enumerate() {
         match cell {
             Cell::Value(_) if immutable(column) => hash.update([0]),

@@ -1,22 +1,23 @@
-//! The writer's front door.
+//! The public entry point of the writer.
 
 use crate::attempt::final_error;
-use crate::body::{self, IdRule, Validators};
+use crate::body::{self, IdRule, InvalidJsonSchema, Validators};
 use crate::delete::Delete;
 use crate::error::WriteError;
 use crate::options::WriterOptions;
 use crate::request::{Preconditions, Written};
 use crate::upsert::Upsert;
+use crate::upsert_request::UpsertRequest;
 use millstream_schema::plan::{Mapping, ResourceIx};
 use millstream_store::connect::Database;
 use millstream_store::retry::{RetryPolicy, with_retry};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Writes documents. Cheap to clone; every call takes a connection from the pool for its own duration.
+/// Writes documents. Cheap to clone; every call uses one connection of the pool.
 ///
-/// A call that is dropped before it answers leaves no half-written document: its connection is closed and the server
-/// rolls back, unless the commit was already on its way.
+/// A call that is dropped before it returns leaves no half-written document: its connection is closed and the server
+/// rolls back, unless the commit was already sent.
 #[derive(Clone, Debug)]
 pub struct Writer {
     database: Database,
@@ -31,12 +32,12 @@ impl Writer {
     ///
     /// # Errors
     /// A JSON schema of the mapping that does not compile, by resource.
-    pub fn new(database: Database, mapping: Arc<Mapping>, options: WriterOptions) -> Result<Self, String> {
+    pub fn new(database: Database, mapping: Arc<Mapping>, options: WriterOptions) -> Result<Self, InvalidJsonSchema> {
         let validators = Arc::new(Validators::compile(&mapping)?);
         Ok(Self { database, mapping, validators, options, retry: RetryPolicy::default() })
     }
 
-    /// Upsert by identity: creates the document, or makes the existing one what the body says.
+    /// Upserts by identity: creates the document, or replaces the content of the existing one.
     ///
     /// # Errors
     /// See [`WriteError`]; nothing was written then.
@@ -44,7 +45,7 @@ impl Writer {
         self.upsert(resource, None, body, when).await
     }
 
-    /// Makes the document with this id what the body says; its identity too, where the type allows that.
+    /// Replaces the content of the document with this id, and its identity where the type allows that.
     ///
     /// # Errors
     /// See [`WriteError`]; nothing was written then. A document that does not exist is never created.
@@ -83,7 +84,7 @@ impl Writer {
         let resource = self.mapping.resource(resource);
         let id = route.map_or(IdRule::Absent, IdRule::Equal);
         let flat = body::read(resource, &self.validators, body, id)?;
-        let upsert = Upsert {
+        let upsert = Upsert(UpsertRequest {
             database: &self.database,
             mapping: &self.mapping,
             options: &self.options,
@@ -91,7 +92,7 @@ impl Writer {
             flat: &flat,
             route,
             preconditions: when,
-        };
+        });
         let operation = if route.is_some() { "put" } else { "post" };
         with_retry(&self.retry, operation, |_| Box::pin(upsert.attempt())).await.map_err(final_error)
     }

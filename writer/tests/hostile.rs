@@ -1,5 +1,5 @@
-//! Bad input is normal input: mutated bodies go from parsing to rows without a panic, in bounded time, and to one answer.
-#![allow(clippy::print_stderr, reason = "tests say what they did")]
+//! Mutated bodies go from parsing to rows without a panic, in bounded time, and with a deterministic result.
+#![allow(clippy::print_stderr, reason = "tests report progress on stderr")]
 
 use millstream_testkit::World;
 use millstream_writer::{Validators, WriteError, body};
@@ -9,13 +9,13 @@ use serde_json::{Map, Value};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// Fewer cases than this in the budget means that something became far too slow.
+/// Minimum number of cases within the budget; fewer means a severe slowdown.
 const CASES_MIN: u32 = 500;
 const BUDGET: Duration = Duration::from_secs(10);
 
-/// One damage: a place in the tree (by walking steps) and what to put there.
+/// One mutation: a path into the tree (child index modulo the number of children) and a value.
 #[derive(Debug, Clone)]
-enum Damage {
+enum Mutation {
     Replace(Vec<usize>, Value),
     Remove(Vec<usize>),
     Repeat(Vec<usize>),
@@ -45,24 +45,24 @@ fn junk() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn damage() -> impl Strategy<Value = Damage> {
+fn mutation() -> impl Strategy<Value = Mutation> {
     let steps = || prop::collection::vec(0..12_usize, 1..5);
     prop_oneof![
-        (steps(), junk()).prop_map(|(at, value)| Damage::Replace(at, value)),
-        steps().prop_map(Damage::Remove),
-        steps().prop_map(Damage::Repeat),
-        (steps(), "[a-z_]{1,8}", junk()).prop_map(|(at, name, value)| Damage::Add(at, name, value)),
+        (steps(), junk()).prop_map(|(at, value)| Mutation::Replace(at, value)),
+        steps().prop_map(Mutation::Remove),
+        steps().prop_map(Mutation::Repeat),
+        (steps(), "[a-z_]{1,8}", junk()).prop_map(|(at, name, value)| Mutation::Add(at, name, value)),
     ]
 }
 
-fn apply(value: &mut Value, damage: &Damage) {
-    let (steps, remove) = match damage {
-        Damage::Remove(steps) => (steps, true),
-        Damage::Replace(steps, _) | Damage::Repeat(steps) | Damage::Add(steps, ..) => (steps, false),
+fn apply(value: &mut Value, mutation: &Mutation) {
+    let (steps, remove) = match mutation {
+        Mutation::Remove(steps) => (steps, true),
+        Mutation::Replace(steps, _) | Mutation::Repeat(steps) | Mutation::Add(steps, ..) => (steps, false),
     };
-    let Some((last, way)) = steps.split_last() else { return };
+    let Some((last, path)) = steps.split_last() else { return };
     let mut at = value;
-    for step in way {
+    for step in path {
         at = match at {
             Value::Object(members) if !members.is_empty() => {
                 let index = step % members.len();
@@ -75,14 +75,14 @@ fn apply(value: &mut Value, damage: &Damage) {
             _ => return,
         };
     }
-    match (at, damage) {
-        (Value::Object(members), Damage::Add(_, name, junk)) => {
+    match (at, mutation) {
+        (Value::Object(members), Mutation::Add(_, name, junk)) => {
             members.insert(name.clone(), junk.clone());
         }
         (Value::Object(members), _) if !members.is_empty() => {
             let name = members.keys().nth(last % members.len()).expect("within").clone();
-            match damage {
-                Damage::Replace(_, junk) => members[&name] = junk.clone(),
+            match mutation {
+                Mutation::Replace(_, junk) => members[&name] = junk.clone(),
                 _ if remove => {
                     members.shift_remove(&name);
                 }
@@ -91,9 +91,9 @@ fn apply(value: &mut Value, damage: &Damage) {
         }
         (Value::Array(items), _) if !items.is_empty() => {
             let index = last % items.len();
-            match damage {
-                Damage::Replace(_, junk) => items[index] = junk.clone(),
-                Damage::Repeat(_) => items.push(items[index].clone()),
+            match mutation {
+                Mutation::Replace(_, junk) => items[index] = junk.clone(),
+                Mutation::Repeat(_) => items.push(items[index].clone()),
                 _ if remove => {
                     items.remove(index);
                 }
@@ -111,7 +111,7 @@ fn mutated_bodies_are_refused_or_flattened_and_never_panic() {
     let files = world.corpus.document_paths();
     let bodies: Vec<(usize, Value)> = files
         .iter()
-        .flat_map(|path| millstream_testkit::corpus::read(path).expect("readable"))
+        .flat_map(|path| millstream_testkit::corpus::read(path).expect("the file can be read"))
         .map(|document| document.expect("a document"))
         .step_by(if world.mapping.resources.len() > 100 { 17 } else { 1 })
         .map(|document| {
@@ -123,21 +123,21 @@ fn mutated_bodies_are_refused_or_flattened_and_never_panic() {
     let mut runner = TestRunner::new(Config { cases: 200_000, failure_persistence: None, ..Config::default() });
     let strategy = (
         0..bodies.len(),
-        prop::collection::vec(damage(), 1..6),
+        prop::collection::vec(mutation(), 1..6),
         prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
     );
     runner
-        .run(&strategy, |(at, damages, flip)| {
+        .run(&strategy, |(at, mutations, flip)| {
             if started.elapsed() > BUDGET {
                 return Ok(());
             }
             let (resource, original) = &bodies[at];
             let mut body = original.clone();
-            damages.iter().for_each(|damage| apply(&mut body, damage));
+            mutations.iter().for_each(|mutation| apply(&mut body, mutation));
             let mut bytes = serde_json::to_vec(&body).expect("serialises");
-            if let Some((place, byte)) = flip {
-                let place = place.index(bytes.len());
-                bytes[place] = byte;
+            if let Some((index, byte)) = flip {
+                let index = index.index(bytes.len());
+                bytes[index] = byte;
             }
             let resource = &world.mapping.resources[*resource];
             let first = body::plan(resource, &validators, &bytes);
@@ -157,9 +157,9 @@ fn mutated_bodies_are_refused_or_flattened_and_never_panic() {
     assert!(accepted.get() > 0 && accepted.get() < cases.get(), "the mutations must reach both outcomes");
 }
 
-/// BOUNDED: neither the time nor the answer grows with the square of what is wrong.
+/// BOUNDED: neither the time nor the response grows quadratically with the number of problems.
 #[test]
-fn a_hundred_thousand_problems_are_told_in_a_hundred_messages() {
+fn a_hundred_thousand_problems_are_reported_in_a_hundred_messages() {
     let world = World::fixtures();
     let validators = Validators::compile(&world.mapping).expect("schemas compile");
     let resource = world.mapping.resource(world.mapping.route("meadow", "students").expect("a route"));
@@ -171,12 +171,12 @@ fn a_hundred_thousand_problems_are_told_in_a_hundred_messages() {
     });
     let started = Instant::now();
     for text in bodies {
-        let refused = body::plan(resource, &validators, text.as_bytes()).expect_err("it is wrong");
+        let refused = body::plan(resource, &validators, text.as_bytes()).expect_err("the body is invalid");
         let WriteError::Invalid { validation_errors, errors } = refused else { panic!("{refused:?}") };
         assert_eq!(validation_errors.values().map(Vec::len).sum::<usize>(), 100);
         assert_eq!(errors.len(), 1, "{errors:?}");
     }
-    let took = started.elapsed();
-    eprintln!("2 bodies with 100,000 problems each: {took:?}");
-    assert!(took < BUDGET, "{took:?}");
+    let duration = started.elapsed();
+    eprintln!("2 bodies with 100,000 problems each: {duration:?}");
+    assert!(duration < BUDGET, "{duration:?}");
 }

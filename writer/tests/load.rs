@@ -1,5 +1,5 @@
-//! Every document of the fixtures and of the corpus is accepted, and what is stored agrees with itself.
-#![allow(clippy::print_stderr, reason = "tests say what they did")]
+//! The writer accepts every document of the fixtures and the corpus, and the stored rows are consistent.
+#![allow(clippy::print_stderr, reason = "tests report progress on stderr")]
 
 use futures::stream::{self, StreamExt};
 use millstream_store::verify::{VerifyOptions, verify};
@@ -13,8 +13,8 @@ fn writer(world: &World, database: &TestDatabase) -> Writer {
         .expect("schemas compile")
 }
 
-/// Posts documents in order, runs of one type side by side; returns how many were created.
-async fn load(world: &World, writer: &Writer, documents: Vec<Document>, side_by_side: usize) -> usize {
+/// Posts documents in order, with runs of one type in parallel; returns the number of created documents.
+async fn load(world: &World, writer: &Writer, documents: Vec<Document>, concurrency: usize) -> usize {
     let mut created = 0;
     let mut rest = documents.as_slice();
     while let Some(first) = rest.first() {
@@ -26,13 +26,13 @@ async fn load(world: &World, writer: &Writer, documents: Vec<Document>, side_by_
             world.mapping.resource(resource).references.iter().any(|site| {
                 site.target_resource == world.mapping.resource(resource).resource_name || site.target_abstract
             });
-        let width = if refers_to_itself { 1 } else { side_by_side };
+        let width = if refers_to_itself { 1 } else { concurrency };
         let outcomes: Vec<Outcome> = stream::iter(now)
             .map(|document| async move {
                 match writer.post(resource, document.body(), &Preconditions::default()).await {
                     Ok(written) => written.outcome,
                     Err(error) => panic!(
-                        "{}/{} refused: {error:?}\n{}",
+                        "{}/{} was refused: {error:?}\n{}",
                         document.project,
                         document.resource,
                         String::from_utf8_lossy(document.body())
@@ -67,13 +67,13 @@ async fn accepts_everything(world: &'static World, documents: Vec<Document>) {
 async fn every_fixture_document_is_accepted() {
     let world = World::fixtures();
     let paths = world.corpus.document_paths();
-    let documents = paths.iter().flat_map(|path| millstream_testkit::corpus::read(path).expect("readable"));
+    let documents = paths.iter().flat_map(|path| millstream_testkit::corpus::read(path).expect("the file can be read"));
     accepts_everything(world, documents.map(|d| d.expect("a document")).collect()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_corpus_document_is_accepted() {
     let Some(world) = World::corpus() else { return };
-    let documents = world.corpus.documents().expect("readable").map(|d| d.expect("a document"));
+    let documents = world.corpus.documents().expect("the file can be read").map(|d| d.expect("a document"));
     accepts_everything(world, documents.collect()).await;
 }

@@ -1,17 +1,18 @@
 //! `/data/{project}/{endpoint}`: a collection.
 //!
-//! A page is a JSON array of the same bytes that each document has under its own address. `Total-Count` says how many
-//! documents match in all (`totalCount=true`); `Next-Page-Token`, given with every full page, is what `pageToken` takes
-//! to go on behind that page, at the same cost however far it is.
+//! A page is a JSON array of the same bytes that a GET of each document returns. `Total-Count` is the number of matching
+//! documents (`totalCount=true`). `Next-Page-Token` comes with every full page; passed as `pageToken`, it continues after
+//! that page at the same cost at any depth.
 
-use super::location::{base_url, location};
-use super::write::{self, Write};
-use super::{Address, JSON, Segments};
-use crate::edge::Admission;
+use super::write;
+use crate::address::{Address, Segments};
+use crate::backend::DocumentWriter;
+use crate::links::{base_url, location};
+use crate::media::{ENVELOPE_BYTES, JSON};
+use crate::min_version::check_min_version;
 use crate::problem::Problem;
 use crate::request::{etag, preconditions, read_body, read_query};
-use crate::routes::Shared;
-use crate::search::check_min_version;
+use crate::state::ApiState;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header, request};
@@ -26,7 +27,7 @@ const TOTAL_COUNT: HeaderName = HeaderName::from_static("total-count");
 const NEXT_PAGE_TOKEN: HeaderName = HeaderName::from_static("next-page-token");
 
 pub(crate) async fn collection(
-    State(api): State<Arc<Shared>>,
+    State(api): State<Arc<ApiState>>,
     segments: Segments,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -42,7 +43,7 @@ pub(crate) async fn collection(
     }
 }
 
-async fn page(api: &Shared, resource: ResourceIx, query: Option<&str>) -> Result<Response, Problem> {
+async fn page(api: &ApiState, resource: ResourceIx, query: Option<&str>) -> Result<Response, Problem> {
     let request = read_query(query, &api.options)?;
     let page = api.reader.page(resource, &request).await?;
     let mut response = Response::new(Body::from(array(&page.documents)));
@@ -58,7 +59,7 @@ async fn page(api: &Shared, resource: ResourceIx, query: Option<&str>) -> Result
 }
 
 fn array(documents: &[ReadDocument]) -> Vec<u8> {
-    let bodies: usize = documents.iter().map(|document| document.body.len() + super::item::ENVELOPE_BYTES).sum();
+    let bodies: usize = documents.iter().map(|document| document.body.len() + ENVELOPE_BYTES).sum();
     let mut bytes = Vec::with_capacity(bodies + 2);
     bytes.push(b'[');
     for (at, document) in documents.iter().enumerate() {
@@ -71,11 +72,12 @@ fn array(documents: &[ReadDocument]) -> Vec<u8> {
     bytes
 }
 
-async fn post(api: &Shared, resource: ResourceIx, head: &request::Parts, body: Body) -> Result<Response, Problem> {
+async fn post(api: &ApiState, resource: ResourceIx, head: &request::Parts, body: Body) -> Result<Response, Problem> {
     let body = read_body(&head.headers, body, &api.options).await?;
-    let admission = head.extensions.get::<Arc<Admission>>().map(Arc::clone);
     let conditions = preconditions(&head.headers);
-    let written = write::run(api, admission, resource, Write::Post { body }, conditions).await?;
+    let post = |writer: Arc<dyn DocumentWriter>| async move { writer.post(resource, body, conditions).await };
+    let written = write::run(api, head, post).await?;
+    tracing::Span::current().record("document_id", tracing::field::display(written.uuid));
     let status = if written.outcome == Outcome::Created { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = (status, [(header::ETAG, etag(written.version))]).into_response();
     let base_url = base_url(api, &head.headers, &head.uri);

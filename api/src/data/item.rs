@@ -1,15 +1,16 @@
 //! `/data/{project}/{endpoint}/{id}`: one document.
 
-use super::write::{self, Write};
-use super::{Address, JSON, Segments};
-use crate::edge::Admission;
+use super::write;
+use crate::address::{Address, Segments};
+use crate::backend::DocumentWriter;
+use crate::media::{ENVELOPE_BYTES, JSON};
+use crate::min_version::check_min_version;
 use crate::problem::Problem;
 use crate::request::{etag, preconditions, read_body};
-use crate::routes::Shared;
-use crate::search::check_min_version;
+use crate::state::ApiState;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header, request};
 use axum::response::{IntoResponse, Response};
 use millstream_schema::plan::ResourceIx;
 use std::sync::Arc;
@@ -17,11 +18,8 @@ use uuid::Uuid;
 
 const METHODS: &str = "GET, HEAD, PUT, DELETE";
 
-/// What an answer has beside a stored body.
-pub(super) const ENVELOPE_BYTES: usize = 160;
-
 pub(crate) async fn item(
-    State(api): State<Arc<Shared>>,
+    State(api): State<Arc<ApiState>>,
     segments: Segments,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -31,10 +29,10 @@ pub(crate) async fn item(
         return Err(Problem::method_not_allowed(METHODS));
     }
     let uuid = address.id.ok_or_else(Problem::no_such_item)?;
-    let admission = || head.extensions.get::<Arc<Admission>>().map(Arc::clone);
+    tracing::Span::current().record("document_id", tracing::field::display(uuid));
     match head.method {
-        Method::PUT => put(&api, admission(), address.resource, uuid, &head.headers, body).await,
-        Method::DELETE => delete(&api, admission(), address.resource, uuid, &head.headers).await,
+        Method::PUT => put(&api, address.resource, uuid, &head, body).await,
+        Method::DELETE => delete(&api, address.resource, uuid, &head).await,
         _ => {
             check_min_version(&api, &head.headers).await?;
             get(&api, address.resource, uuid, &head.headers).await
@@ -42,12 +40,12 @@ pub(crate) async fn item(
     }
 }
 
-async fn get(api: &Shared, resource: ResourceIx, uuid: Uuid, headers: &HeaderMap) -> Result<Response, Problem> {
+async fn get(api: &ApiState, resource: ResourceIx, uuid: Uuid, headers: &HeaderMap) -> Result<Response, Problem> {
     let document = api.reader.get(resource, uuid).await?.ok_or_else(Problem::no_such_item)?;
     let conditions = preconditions(headers);
     let tag = etag(document.version);
-    if let Some(wanted) = conditions.if_match {
-        if !wanted.matches(document.version) {
+    if let Some(expected) = conditions.if_match {
+        if !expected.matches(document.version) {
             return Err(Problem::another_version());
         }
     } else if conditions.if_none_match.is_some_and(|known| known.matches(document.version)) {
@@ -59,25 +57,22 @@ async fn get(api: &Shared, resource: ResourceIx, uuid: Uuid, headers: &HeaderMap
 }
 
 async fn put(
-    api: &Shared,
-    admission: Option<Arc<Admission>>,
+    api: &ApiState,
     resource: ResourceIx,
     uuid: Uuid,
-    headers: &HeaderMap,
+    head: &request::Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = read_body(headers, body, &api.options).await?;
-    let written = write::run(api, admission, resource, Write::Put { uuid, body }, preconditions(headers)).await?;
+    let body = read_body(&head.headers, body, &api.options).await?;
+    let conditions = preconditions(&head.headers);
+    let put = |writer: Arc<dyn DocumentWriter>| async move { writer.put(resource, uuid, body, conditions).await };
+    let written = write::run(api, head, put).await?;
     Ok((StatusCode::NO_CONTENT, [(header::ETAG, etag(written.version))]).into_response())
 }
 
-async fn delete(
-    api: &Shared,
-    admission: Option<Arc<Admission>>,
-    resource: ResourceIx,
-    uuid: Uuid,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    write::run(api, admission, resource, Write::Delete { uuid }, preconditions(headers)).await?;
+async fn delete(api: &ApiState, resource: ResourceIx, uuid: Uuid, head: &request::Parts) -> Result<Response, Problem> {
+    let conditions = preconditions(&head.headers);
+    let delete = |writer: Arc<dyn DocumentWriter>| async move { writer.delete(resource, uuid, conditions).await };
+    write::run(api, head, delete).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,48 +1,35 @@
-//! Writes run as tasks of the process: a client that hangs up does not stop one in the middle.
+//! Writes run as tasks of the process: a client that disconnects does not stop one in the middle.
 
-use crate::edge::Admission;
+use crate::backend::DocumentWriter;
 use crate::problem::Problem;
-use crate::routes::Shared;
-use bytes::Bytes;
-use millstream_schema::plan::ResourceIx;
-use millstream_writer::{Preconditions, Written};
+use crate::state::{Admission, ApiState};
+use axum::http::request;
+use millstream_writer::{WriteError, Written};
 use std::sync::Arc;
-use uuid::Uuid;
+use tracing::Instrument;
 
-/// One write.
-pub(super) enum Write {
-    /// Insert or update by identity.
-    Post { body: Bytes },
-    /// Replace.
-    Put { uuid: Uuid, body: Bytes },
-    /// Remove.
-    Delete { uuid: Uuid },
-}
-
-/// Runs a write to its end, whether or not somebody waits for it. The admission of its request is kept until then.
-pub(super) async fn run(
-    api: &Shared,
-    admission: Option<Arc<Admission>>,
-    resource: ResourceIx,
-    write: Write,
-    preconditions: Preconditions,
-) -> Result<Written, Problem> {
-    let writer = Arc::clone(&api.writer);
-    let task = api.writes.spawn(async move {
-        let written = match write {
-            Write::Post { body } => writer.post(resource, body, preconditions).await,
-            Write::Put { uuid, body } => writer.put(resource, uuid, body, preconditions).await,
-            Write::Delete { uuid } => writer.delete(resource, uuid, preconditions).await,
-        };
+/// Runs a write to its end, even if the client disconnects. The request's admission is held until then.
+pub(super) async fn run<F>(
+    api: &ApiState,
+    head: &request::Parts,
+    write: impl FnOnce(Arc<dyn DocumentWriter>) -> F,
+) -> Result<Written, Problem>
+where
+    F: Future<Output = Result<Written, WriteError>> + Send + 'static,
+{
+    let admission = head.extensions.get::<Arc<Admission>>().map(Arc::clone);
+    let write = write(Arc::clone(&api.writer));
+    let task = async move {
+        let written = write.await;
         drop(admission);
         written
-    });
-    match task.await {
+    };
+    match api.writes.spawn(task.in_current_span()).await {
         Ok(written) => Ok(written?),
         Err(error) => match error.try_into_panic() {
             Ok(payload) => Err(Problem::panicked(&*payload)),
             Err(cancelled) => {
-                let detail = "The server is shutting down. Whether the write was made is not known: read the item.";
+                let detail = "The server is shutting down. Whether the write was committed is unknown: read the item.";
                 Err(Problem::unavailable(detail).because(cancelled.to_string()))
             }
         },

@@ -2,31 +2,31 @@
 
 use axum::http::StatusCode;
 
-/// What every type starts with.
+/// The prefix of every type.
 const PREFIX: &str = "urn:ed-fi:api:";
 
 /// A kind of problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProblemKind {
-    /// 400: the request cannot be understood, names a query field that is none, or a descriptor that does not exist.
+    /// 400: malformed request, unknown query field, or a descriptor that does not exist.
     BadRequest,
     /// 400: the body breaks the schema or a constraint of its type.
     DataValidationFailed,
-    /// 400: the identity of this type cannot be changed.
+    /// 400: the identity of this type is immutable.
     KeyChangeNotSupported,
-    /// 400: a query parameter has a value that it cannot have.
+    /// 400: invalid value of a query parameter.
     ParameterValidationFailed,
-    /// 404: nothing has this address.
+    /// 404: no such address.
     NotFound,
-    /// 405: the address does not take this method; `Allow` says which it takes.
+    /// 405: the address does not support this method; `Allow` lists those it supports.
     MethodNotAllowed,
     /// 408: the body did not arrive in time.
     RequestTimeout,
     /// 409: referenced documents do not exist.
     UnresolvedReference,
-    /// 409: another document has this identity, or the change of an identity cannot be carried through.
+    /// 409: another document has this identity, or the identity change is refused.
     IdentityConflict,
-    /// 409: other documents refer to this one.
+    /// 409: other documents reference this one.
     DependentItemExists,
     /// 412: `If-Match` names another version.
     OptimisticLockFailed,
@@ -34,11 +34,11 @@ pub enum ProblemKind {
     IfNoneMatchFailed,
     /// 413: the body is larger than the limit.
     ContentTooLarge,
-    /// 415: the body is no JSON, or is encoded.
+    /// 415: the body is not JSON, or is encoded.
     UnsupportedMediaType,
-    /// 500: a defect, or concurrent writes that kept getting in each other's way.
+    /// 500: a bug, or a write that kept conflicting with concurrent ones.
     System,
-    /// 503: too much to do, shutting down, or the database cannot be reached.
+    /// 503: overloaded, shutting down, or the database is unreachable.
     ServiceUnavailable,
     /// 503: the database does not have the tables of this schema.
     DatabaseNotProvisioned,
@@ -108,22 +108,22 @@ impl ProblemKind {
         }
     }
 
-    /// HTTP status.
+    /// Returns the HTTP status.
     pub const fn status(self) -> StatusCode {
         self.row().0
     }
 
-    /// Type, without what all types start with.
+    /// Returns the type without the prefix.
     pub const fn name(self) -> &'static str {
         self.row().1
     }
 
-    /// Type, in full.
+    /// Returns the full type.
     pub fn urn(self) -> String {
         format!("{PREFIX}{}", self.name())
     }
 
-    /// Title.
+    /// Returns the title.
     pub const fn title(self) -> &'static str {
         self.row().2
     }

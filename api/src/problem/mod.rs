@@ -1,7 +1,7 @@
-//! Problem documents: how every refusal and failure looks to a client (docs/design/edfi-api.md#edfi-6.7).
+//! Problem documents: the body of every error response (docs/design/edfi-api.md#edfi-6.7).
 //!
-//! A [`Problem`] has two sides. What stands in the document is for the client; what [`Problem::because`] was told is for
-//! the log alone, under the same correlation id. Both meet only here.
+//! A [`Problem`] has a public and an internal side. The document is for the client; the reason given to [`Problem::because`]
+//! goes to the log only, under the same correlation id.
 
 mod kind;
 mod refusal;
@@ -19,18 +19,18 @@ use uuid::Uuid;
 /// Media type of problem documents.
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// Where the reasons stand in lists.
+/// The detail of problems whose reasons are in `errors`.
 pub(crate) const SEE_ERRORS: &str = "The request could not be processed. See 'errors' for details.";
 
 /// Messages by JSON path.
 pub type ValidationErrors = BTreeMap<String, Vec<String>>;
 
-/// An answer that says what is wrong.
+/// An error response.
 #[derive(Debug)]
-pub struct Problem(Box<Inner>);
+pub struct Problem(Box<ProblemParts>);
 
 #[derive(Debug)]
-struct Inner {
+struct ProblemParts {
     kind: ProblemKind,
     detail: Cow<'static, str>,
     validation_errors: ValidationErrors,
@@ -42,7 +42,7 @@ struct Inner {
 /// The document, its members in the order of the standard.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+struct ProblemDocument<'a> {
     detail: &'a str,
     r#type: String,
     title: &'static str,
@@ -53,9 +53,9 @@ struct Document<'a> {
 }
 
 impl Problem {
-    /// A problem of this kind; `detail` says to the client what happened and what to do.
+    /// Creates a problem; `detail` states to the client what happened and what to do.
     pub fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(ProblemParts {
             kind,
             detail: detail.into(),
             validation_errors: ValidationErrors::new(),
@@ -79,27 +79,27 @@ impl Problem {
         self
     }
 
-    /// Adds a header to the answer.
+    /// Adds a header to the response.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.push((name, value));
         self
     }
 
-    /// The connection ends with this answer: what is left of the request cannot be told from the next one.
+    /// Closes the connection after this response: the rest of the request body would be read as the next request.
     #[must_use]
     pub(crate) fn closing(self) -> Self {
         self.with_header(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
-    /// Keeps the reason for the log; the client does not see it.
+    /// Sets the reason for the log; the client does not see it.
     #[must_use]
     pub fn because(mut self, internal: impl Into<String>) -> Self {
         self.0.internal = Some(internal.into());
         self
     }
 
-    /// Its kind.
+    /// Returns the kind.
     pub fn kind(&self) -> ProblemKind {
         self.0.kind
     }
@@ -107,10 +107,11 @@ impl Problem {
     fn log(&self, correlation_id: Uuid) {
         let (problem, detail) = (self.0.kind.name(), &*self.0.detail);
         let internal = self.0.internal.as_deref().unwrap_or_default();
+        tracing::Span::current().record("correlation_id", tracing::field::display(correlation_id));
         if self.0.kind.status().is_server_error() {
-            tracing::error!(%correlation_id, problem, internal, "a request failed: {detail}");
+            tracing::error!(%correlation_id, problem, internal, "request failed: {detail}");
         } else {
-            tracing::debug!(%correlation_id, problem, internal, "a request was refused: {detail}");
+            tracing::debug!(%correlation_id, problem, internal, "request refused: {detail}");
         }
     }
 }
@@ -120,7 +121,7 @@ impl IntoResponse for Problem {
         let correlation_id = Uuid::new_v4();
         self.log(correlation_id);
         let inner = *self.0;
-        let document = Document {
+        let document = ProblemDocument {
             detail: &inner.detail,
             r#type: inner.kind.urn(),
             title: inner.kind.title(),
@@ -130,7 +131,7 @@ impl IntoResponse for Problem {
             errors: &inner.errors,
         };
         let body = serde_json::to_vec(&document).unwrap_or_else(|error| {
-            tracing::error!(%correlation_id, %error, "a problem document could not be written");
+            tracing::error!(%correlation_id, %error, "failed to serialize a problem document");
             Vec::new()
         });
         let mut response = Response::new(Body::from(body));

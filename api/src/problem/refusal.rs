@@ -1,4 +1,4 @@
-//! Refused writes and failed reads as problems. The one place that decides what of a failure a client is told.
+//! Maps errors of the backend to problems. The only place that decides which details of an error a client sees.
 
 use super::{Problem, ProblemKind, SEE_ERRORS, ValidationErrors};
 use axum::http::{HeaderValue, header};
@@ -15,46 +15,46 @@ const FAILED: &str = "An unexpected problem occurred; it was logged under the co
 const NO_ITEM: &str = "The specified resource item could not be found.";
 
 impl Problem {
-    /// No document has this id.
+    /// 404: no document has this id.
     pub(crate) fn no_such_item() -> Self {
         Self::new(ProblemKind::NotFound, NO_ITEM)
     }
 
-    /// No resource type has this address.
+    /// 404: no resource type has this address.
     pub(crate) fn no_such_endpoint() -> Self {
         Self::new(ProblemKind::NotFound, "The specified data could not be found.")
     }
 
-    /// The address takes other methods.
+    /// 405: the address supports other methods.
     pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
-        Self::new(ProblemKind::MethodNotAllowed, format!("This address takes the methods {allow}."))
+        Self::new(ProblemKind::MethodNotAllowed, format!("This address supports the methods {allow}."))
             .with_header(header::ALLOW, HeaderValue::from_static(allow))
     }
 
-    /// The document is at a version that `If-Match` does not name.
+    /// 412: `If-Match` does not name the version of the document.
     pub(crate) fn another_version() -> Self {
         let detail = "The item was changed since it was read, or does not exist: read it again and repeat the change.";
         Self::new(ProblemKind::OptimisticLockFailed, detail)
     }
 
-    /// Values of query parameters that they cannot have.
+    /// 400: invalid values of query parameters.
     pub(crate) fn bad_parameters(errors: impl IntoIterator<Item = String>) -> Self {
-        let detail = "Query parameters have values that they cannot have. See 'errors' for details.";
+        let detail = "Query parameters have invalid values. See 'errors' for details.";
         Self::new(ProblemKind::ParameterValidationFailed, detail).with_errors(errors)
     }
 
-    /// Cannot be done now, but perhaps soon.
+    /// 503 with `Retry-After`.
     pub(crate) fn unavailable(detail: &'static str) -> Self {
         Self::new(ProblemKind::ServiceUnavailable, detail)
             .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
-    /// A defect; `error` and what caused it go to the log.
+    /// 500: a bug. `error` and its causes go to the log.
     pub(crate) fn defect(error: &(dyn Error + 'static)) -> Self {
         Self::new(ProblemKind::System, FAILED).because(with_causes(error))
     }
 
-    /// A handler panicked with this payload.
+    /// 500: a handler panicked with this payload.
     pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Self {
         let message = payload.downcast_ref::<&str>().copied();
         let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
@@ -84,7 +84,7 @@ impl From<WriteError> for Problem {
             WriteError::KeyChangeNotSupported { detail } => Self::new(ProblemKind::KeyChangeNotSupported, detail),
             WriteError::DescriptorNotFound { validation_errors } => Self::new(
                 ProblemKind::BadRequest,
-                "Items that the body refers to do not exist. See 'validationErrors'.",
+                "Items that the body references do not exist. See 'validationErrors'.",
             )
             .with_validation_errors(validation_errors),
             WriteError::UnresolvedReference { errors } => {
@@ -102,7 +102,7 @@ impl From<WriteError> for Problem {
             }
             WriteError::Busy { attempts } => Self::new(
                 ProblemKind::System,
-                "Other requests kept changing the same items: nothing was written, try again.",
+                "Other requests kept changing the same items. Nothing was written; try again.",
             )
             .because(format!("gave up after {attempts} attempts")),
             WriteError::Unavailable(error) => error.into(),
@@ -136,7 +136,7 @@ impl From<QueryError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let problem = match error.kind() {
-            ErrorKind::ConnectionLost => Self::unavailable("The database cannot be reached now. Try again."),
+            ErrorKind::ConnectionLost => Self::unavailable("The database cannot be reached at the moment. Try again."),
             ErrorKind::LockTimeout | ErrorKind::Cancelled => {
                 Self::unavailable("The database did not answer in time. Try again.")
             }
@@ -150,7 +150,7 @@ impl From<StoreError> for Problem {
     }
 }
 
-/// An error and everything that caused it, on one line.
+/// Formats an error and its causes on one line.
 fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,6 +1,6 @@
-//! Reading a body, within a size and a time.
+//! Reads a body within a size and a time.
 
-use super::media::check_media_type;
+use crate::media::check_media_type;
 use crate::options::ApiOptions;
 use crate::problem::{Problem, ProblemKind};
 use axum::body::Body;
@@ -11,20 +11,21 @@ use hyper::body::Body as _;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// A client that is still sending reads no answer, and a connection that is closed under it may lose the answer: so
-/// much more than the limit is read and thrown away, for so long.
+/// Bytes beyond the limit that are read and discarded. A client that is still sending does not read the response, and
+/// closing its connection may lose the response.
 const DISCARDED_MAX_BYTES: u64 = 16 * 1024 * 1024;
-const DISCARDING: Duration = Duration::from_secs(2);
+/// Time that discarding may take.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads the body of a request that carries a document.
 pub(crate) async fn read_body(headers: &HeaderMap, mut body: Body, options: &ApiOptions) -> Result<Bytes, Problem> {
     check_media_type(headers)?;
     let too_large = |options: &ApiOptions| {
-        let detail = format!("The body is larger than {} bytes, the most that is taken.", options.body_max_bytes);
+        let detail = format!("The body is larger than {} bytes, the most that is accepted.", options.body_max_bytes);
         Problem::new(ProblemKind::ContentTooLarge, detail).closing()
     };
     if body.size_hint().lower() > options.body_max_bytes as u64 {
-        // A client that waits for 100 Continue has not begun.
+        // A client that waits for 100 Continue has not begun to send.
         if !headers.contains_key(header::EXPECT) {
             discard(body).await;
         }
@@ -59,7 +60,7 @@ async fn discard(mut body: Body) {
             }
         }
     };
-    if timeout(DISCARDING, reading).await.is_err() {
+    if timeout(DISCARD_TIMEOUT, reading).await.is_err() {
         tracing::debug!("a client kept sending a body that is too large");
     }
 }

@@ -1,19 +1,18 @@
-//! Entity tags: `If-Match`, `If-None-Match`, and the `ETag` of an answer.
+//! Entity tags: `If-Match`, `If-None-Match` and the `ETag` of a response.
 //!
-//! A tag is a version in quotes. Weak tags are taken like strong ones and quotes may be missing
-//! (docs/design/edfi-api.md#edfi-6.6): a version
-//! names one body exactly, so there is nothing weak about it.
+//! A tag is a version in quotes. Weak tags count as strong ones, because a version identifies one body exactly, and the
+//! quotes may be missing (docs/design/edfi-api.md#edfi-6.6).
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use millstream_writer::{EtagMatch, Preconditions};
 
-/// The `ETag` header of a version.
+/// Returns the `ETag` header of a version.
 pub(crate) fn etag(version: i64) -> HeaderValue {
-    // Digits in quotes always are a header value.
+    // Digits in quotes are always a valid header value.
     HeaderValue::try_from(format!("\"{version}\"")).unwrap_or_else(|_| HeaderValue::from(version))
 }
 
-/// The conditions that a request makes.
+/// Reads the conditions of a request.
 pub(crate) fn preconditions(headers: &HeaderMap) -> Preconditions {
     Preconditions {
         if_match: entity_tags(headers, &header::IF_MATCH),
@@ -21,8 +20,8 @@ pub(crate) fn preconditions(headers: &HeaderMap) -> Preconditions {
     }
 }
 
-/// The tags of all headers of one name; `None` if there are none. Tags that no version ever has match nothing and are
-/// left out.
+/// Reads the tags of all headers of one name; `None` without such a header. Tags that cannot be a version match nothing
+/// and are dropped.
 fn entity_tags(headers: &HeaderMap, name: &HeaderName) -> Option<EtagMatch> {
     let mut versions = Vec::new();
     let mut is_present = false;
@@ -38,7 +37,7 @@ fn entity_tags(headers: &HeaderMap, name: &HeaderName) -> Option<EtagMatch> {
     is_present.then_some(EtagMatch::Versions(versions))
 }
 
-/// The version that a tag stands for. Tags are compared as text, so `007` is none.
+/// Parses a tag. Tags compare as text, so `007` is not a version.
 fn version_of(tag: &[u8]) -> Option<i64> {
     let is_canonical =
         tag.first().is_some_and(|first| (b'1'..=b'9').contains(first)) && tag.iter().all(u8::is_ascii_digit);
@@ -48,7 +47,7 @@ fn version_of(tag: &[u8]) -> Option<i64> {
     std::str::from_utf8(tag).ok()?.parse().ok()
 }
 
-/// The tags of a list, without weakness and quotes. A comma within quotes belongs to the tag.
+/// The tags of a list, without `W/` and quotes. A comma inside quotes belongs to the tag.
 struct Tags<'a>(&'a [u8]);
 
 impl<'a> Iterator for Tags<'a> {
@@ -67,7 +66,7 @@ impl<'a> Iterator for Tags<'a> {
     }
 }
 
-/// What stands before the first such byte, and what behind it.
+/// Splits at the first occurrence of `byte`, which is dropped.
 fn split_at(text: &[u8], byte: u8) -> (&[u8], &[u8]) {
     match text.iter().position(|other| *other == byte) {
         Some(at) => (&text[..at], &text[at + 1..]),

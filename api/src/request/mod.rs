@@ -1,8 +1,7 @@
-//! Reading what a client sent: conditions, media type, body, query parameters.
+//! Reads requests: conditions, body and query parameters.
 
 mod body;
 mod conditions;
-mod media;
 mod parameters;
 
 pub(crate) use body::read_body;

@@ -1,15 +1,14 @@
-//! The query of a collection: paging parameters, and everything else a filter.
+//! The query string of a collection: paging parameters; every other parameter is a filter.
 
 use crate::options::ApiOptions;
 use crate::problem::{Problem, ProblemKind, SEE_ERRORS};
 use millstream_store::query::QueryRequest;
 use percent_encoding::percent_decode;
 
-/// Reads a raw query string. The names of paging parameters are case-sensitive, those of fields are not
-/// (docs/design/edfi-api.md#edfi-9); a
-/// name may stand only once. Whether a field exists is not decided here.
+/// Parses a raw query string. Names of paging parameters are case-sensitive, those of fields are not
+/// (docs/design/edfi-api.md#edfi-9). Each name may occur once. The store decides whether a field exists.
 pub(crate) fn read_query(raw: Option<&str>, options: &ApiOptions) -> Result<QueryRequest, Problem> {
-    let mut reader = Reader { options, request: QueryRequest::default(), seen: Vec::new(), errors: Vec::new() };
+    let mut reader = QueryReader { options, request: QueryRequest::default(), seen: Vec::new(), errors: Vec::new() };
     reader.request.limit = options.limit_default;
     for (name, value) in pairs(raw)? {
         reader.parameter(name, value);
@@ -17,12 +16,12 @@ pub(crate) fn read_query(raw: Option<&str>, options: &ApiOptions) -> Result<Quer
     if reader.request.page_token.is_some() && reader.request.offset > 0 {
         reader
             .errors
-            .push("'pageToken' and 'offset' cannot be combined: a token already says where to go on.".to_owned());
+            .push("'pageToken' and 'offset' cannot be combined: a token already names where to continue.".to_owned());
     }
     if reader.errors.is_empty() { Ok(reader.request) } else { Err(Problem::bad_parameters(reader.errors)) }
 }
 
-/// The parameters of a raw query string, decoded, in their order.
+/// Decodes the parameters of a raw query string, in their order.
 pub(crate) fn pairs(raw: Option<&str>) -> Result<Vec<(String, String)>, Problem> {
     let pairs = raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     let pairs = pairs.map(|pair| {
@@ -35,22 +34,22 @@ pub(crate) fn pairs(raw: Option<&str>) -> Result<Vec<(String, String)>, Problem>
     pairs.collect()
 }
 
-/// `+` is a blank; `None` if the bytes are not UTF-8.
+/// Decodes `%XX` and `+` (a blank); `None` if the bytes are not UTF-8.
 fn decode(text: &str) -> Option<String> {
     let text = text.replace('+', " ");
     let decoded = percent_decode(text.as_bytes()).decode_utf8().ok()?;
     Some(decoded.into_owned())
 }
 
-struct Reader<'a> {
+struct QueryReader<'a> {
     options: &'a ApiOptions,
     request: QueryRequest,
-    /// Names as they are compared.
+    /// Names seen so far, in the case that they compare in.
     seen: Vec<String>,
     errors: Vec<String>,
 }
 
-impl Reader<'_> {
+impl QueryReader<'_> {
     fn parameter(&mut self, name: String, value: String) {
         let is_paging = matches!(&*name, "limit" | "offset" | "totalCount" | "pageToken");
         let compared = if is_paging { name.clone() } else { format!("?{}", name.to_ascii_lowercase()) };
@@ -97,7 +96,7 @@ impl Reader<'_> {
     }
 }
 
-/// Digits only: the standard parser also takes a plus sign.
+/// Parses digits only; the standard parser also accepts a plus sign.
 fn whole_number(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().ok())?

@@ -1,4 +1,4 @@
-//! Bodies that are taken, and those that never reach the writer.
+//! Bodies that reach the writer, and bodies that are refused before.
 
 use crate::fakes::{Call, Fake, ID, Started, request};
 use axum::body::{Body, Bytes};

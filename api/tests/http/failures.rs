@@ -1,4 +1,4 @@
-//! Refused writes, failures, panics, overload: each its problem, and nothing of the inside in it.
+//! Refused writes, failures, panics and overload: each has its problem document, without internal details.
 
 use crate::fakes::{Fake, ID, SOON, gated, request};
 use axum::body::Body;
@@ -151,7 +151,7 @@ async fn beyond_the_limit_requests_are_turned_away_until_a_write_has_really_ende
     turned_away.problem(ProblemKind::ServiceUnavailable);
     assert_eq!(turned_away.header("retry-after"), Some("1"));
     assert_eq!(api.ask("GET", "/health").await.status, StatusCode::OK, "health is told whatever the load");
-    // The client hangs up: its write goes on and keeps its place.
+    // The client disconnects: its write continues and keeps its permit.
     abandoned.abort();
     assert!(abandoned.await.expect_err("aborted").is_cancelled());
     api.ask("GET", STUDENTS).await.problem(ProblemKind::ServiceUnavailable);

@@ -1,4 +1,4 @@
-//! A reader and a writer that do what a test tells them, and requests to put to them.
+//! A reader and a writer that tests control, and requests to them.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-/// Longer than anything that is waited for takes.
+/// Longer than any wait takes.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 pub(crate) const ID: Uuid = Uuid::from_u128(0x0420_a54c_16df_4fff_8f48_d87d_35e7_1fe7);
@@ -38,7 +38,7 @@ type WriteAnswer = dyn Fn(&Call) -> BoxFuture<'static, Result<Written, WriteErro
 type GetAnswer = dyn Fn(Uuid) -> Result<Option<ReadDocument>, ReadError> + Send + Sync;
 type PageAnswer = dyn Fn(&QueryRequest) -> Result<Page, ReadError> + Send + Sync;
 
-/// What a test's API does, and what was asked of it.
+/// The behaviour of a fake API, and the calls that it received.
 pub(crate) struct Fake {
     pub(crate) write: Box<WriteAnswer>,
     pub(crate) get: Box<GetAnswer>,
@@ -49,7 +49,7 @@ pub(crate) struct Fake {
 }
 
 impl Default for Fake {
-    /// A store with one document, `ID` at version 7; every write changes it to version 8, a POST creates it.
+    /// Creates a store with one document, `ID` at version 7. Every write changes it to version 8; a POST creates it.
     fn default() -> Self {
         Self {
             write: Box::new(|call| {
@@ -70,7 +70,7 @@ impl Default for Fake {
 }
 
 impl Fake {
-    /// Every write is refused or fails like this.
+    /// Makes every write fail with this error.
     pub(crate) fn refusing(error: impl Fn() -> WriteError + Send + Sync + 'static) -> Self {
         Self { write: Box::new(move |_| std::future::ready(Err(error())).boxed()), ..Self::default() }
     }
@@ -108,7 +108,7 @@ impl Started {
         Answer { status: head.status, headers: head.headers, body }
     }
 
-    /// A request without a body.
+    /// Sends a request without a body.
     pub(crate) async fn ask(&self, method: &str, path: &str) -> Answer {
         self.send(request(method, path, &[], Body::empty())).await
     }
@@ -131,7 +131,7 @@ pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: 
         .expect("a request")
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -148,7 +148,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// Asserts that this is a whole problem document of that kind, and returns it.
+    /// Asserts that the response is a complete problem document of this kind, and returns it.
     #[track_caller]
     pub(crate) fn problem(&self, kind: ProblemKind) -> Value {
         assert_eq!(self.status, kind.status(), "{self:?}");
@@ -180,7 +180,7 @@ pub(crate) fn document(uuid: Uuid, version: i64) -> ReadDocument {
     }
 }
 
-/// A fake whose writes wait for a permit of the gate each, and are counted when they have ended.
+/// A fake whose writes each wait for a permit of the gate and are counted when they have ended.
 pub(crate) fn gated(options: ApiOptions) -> (Fake, Arc<Semaphore>, Arc<AtomicUsize>) {
     let (gate, ended) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let (gate_of_writes, ended_writes) = (Arc::clone(&gate), Arc::clone(&ended));

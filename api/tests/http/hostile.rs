@@ -1,4 +1,4 @@
-//! Requests that nobody thought of: whatever is sent, the answer is a success or a problem of the client's making.
+//! Random requests: every response is a success or a problem caused by the client.
 
 use crate::fakes::{Fake, ID, Started};
 use axum::body::Body;
@@ -23,7 +23,7 @@ const HEADERS: [HeaderName; 8] = [
     header::EXPECT,
 ];
 
-/// Targets that begin like real ones, and go on in any way that a request line can.
+/// Targets with a valid beginning and an arbitrary rest.
 fn target() -> impl Strategy<Value = String> {
     let beginning = prop::sample::select(vec![
         String::new(),
@@ -56,7 +56,7 @@ proptest! {
         headers in prop::collection::vec(header(), 0..4),
         body in prop::collection::vec(any::<u8>(), 0..50),
     ) {
-        // What is no request by the rules of HTTP does not come this far.
+        // A line that HTTP does not accept as a request is rejected earlier.
         let request = Request::builder().method(method).uri(&target).body(Body::from(body));
         prop_assume!(request.is_ok());
         let mut request = request.map_err(|error| TestCaseError::reject(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! Answers about one document: status, `Location`, `ETag`, conditions, bytes.
+//! Responses about one document: status, `Location`, `ETag`, conditions, bytes.
 
 use crate::fakes::{Answer, Call, Fake, ID, Started, request, written};
 use axum::body::{Body, Bytes};

@@ -1,4 +1,4 @@
-//! HTTP semantics, without a database: what each request gets, through the router and over the wire.
+//! HTTP semantics without a database, through the router and on the wire.
 
 mod bodies;
 mod collections;

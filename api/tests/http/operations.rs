@@ -1,4 +1,4 @@
-//! Health, metrics and the first page.
+//! Health, metrics and the discovery document.
 
 use crate::fakes::{Fake, ID, SOON, gated, request};
 use axum::body::Body;

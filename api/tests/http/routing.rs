@@ -1,4 +1,4 @@
-//! Which addresses exist, in which spellings, and which methods they take.
+//! Addresses, their spellings and their methods.
 
 use crate::fakes::{Call, Fake, ID, request};
 use axum::body::Body;
@@ -16,7 +16,7 @@ async fn addresses_are_found_in_any_case_and_with_a_slash_at_the_end() {
     {
         assert_eq!(api.ask("GET", &path).await.status, StatusCode::OK, "{path}");
     }
-    // An encoded character is the character.
+    // Percent-encoding makes no difference.
     assert_eq!(api.ask("GET", "/data/meadow/student%73").await.status, StatusCode::OK);
 }
 

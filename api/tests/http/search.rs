@@ -1,4 +1,4 @@
-//! `/search`: what is asked of the engine, what is answered, and what is refused.
+//! `/search`: queries passed to the engine, responses and refusals.
 
 use crate::fakes::{Answer, Fake, Started, request};
 use axum::body::Body;
@@ -145,7 +145,7 @@ async fn what_the_engine_says_stays_in_the_log() {
     assert!(!problem.to_string().contains("10.0.0.1"), "{problem}");
 }
 
-/// A copy that is at version 7 of 9, and what was asked of it.
+/// A copy at version 7 of 9, and the waits that it received.
 #[derive(Default)]
 struct AtSeven(Mutex<Vec<(ReadCopy, i64, Duration)>>);
 
@@ -177,7 +177,7 @@ async fn a_request_can_ask_for_a_version() {
     let late = asked_for(&api, SCHOOLS, "8").await;
     late.problem(ProblemKind::ServiceUnavailable);
     assert_eq!(late.header("retry-after"), Some("1"));
-    // Documents themselves are never behind.
+    // The documents themselves never lag.
     for path in [students, &student] {
         assert_eq!(asked_for(&api, path, "9").await.status, StatusCode::OK, "{path}");
     }

@@ -1,13 +1,13 @@
-//! `docs/search.md`: every example in it is asked, and answers as it says.
+//! `docs/reference/search.md`: every example of the page is executed and returns the documented response.
 
 use crate::search::loaded;
 use serde_json::Value;
 use std::path::Path;
 
-/// What stands in the page where a value means nothing to its reader.
+/// The placeholder of values that mean nothing to a reader of the page.
 const ANY: &str = "…";
 
-/// A request of the page and the answer below it.
+/// A request of the page and the response below it.
 struct Example {
     path: String,
     answer: Value,
@@ -16,7 +16,7 @@ struct Example {
 fn examples(page: &str) -> Vec<Example> {
     let mut examples = Vec::new();
     let mut path = None;
-    // Every second part stands between fences.
+    // Every second part is inside a fence.
     for block in page.split("```").skip(1).step_by(2) {
         let (language, text) = block.split_once('\n').expect("a fence ends its line");
         match language {
@@ -32,7 +32,7 @@ fn examples(page: &str) -> Vec<Example> {
     examples
 }
 
-/// Takes out what differs between two loads of the same documents.
+/// Removes the values that differ between two loads of the same documents.
 fn neutral(value: &mut Value) {
     match value {
         Value::Object(members) => {
@@ -51,8 +51,8 @@ fn neutral(value: &mut Value) {
 
 #[tokio::test]
 async fn every_example_answers_as_the_page_says() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/search.md");
-    let page = std::fs::read_to_string(&page).expect("docs/search.md can be read");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/search.md");
+    let page = std::fs::read_to_string(&page).expect("docs/reference/search.md can be read");
     let examples = examples(&page);
     assert!(examples.len() >= 9, "{} examples", examples.len());
     let api = loaded();

@@ -1,4 +1,4 @@
-//! Writes whose client is gone, and shutting down.
+//! Writes whose client has disconnected, and shutdown.
 
 use crate::fakes::{SOON, gated};
 use crate::wire::Server;
@@ -21,7 +21,7 @@ async fn a_client_that_hangs_up_does_not_stop_its_write() {
     wire.send(POST).await;
     wait_until("the write has begun", SOON, || async { api.calls().len() == 1 }).await;
     wire.hang_up();
-    // Shutting down waits for the write, although nobody is connected.
+    // Shutdown waits for the write although no client is connected.
     server.shutdown.cancel();
     wait_until("the listener is closed", SOON, || async { TcpStream::connect(server.address).await.is_err() }).await;
     assert!(!server.ended.is_finished());
@@ -45,7 +45,7 @@ async fn a_shutdown_lets_requests_be_answered_and_accepts_no_more() {
     server.shutdown.cancel();
     assert_eq!(idle.rest().await, "", "an idle connection is closed at once");
     assert_eq!(silent.rest().await, "", "so is one that has not asked anything");
-    assert!(TcpStream::connect(server.address).await.is_err(), "nobody is accepted");
+    assert!(TcpStream::connect(server.address).await.is_err(), "the listener is closed");
     gate.add_permits(1);
     let answer = busy.rest().await;
     assert!(answer.starts_with("HTTP/1.1 201") && answer.contains("connection: close"), "{answer}");
@@ -81,7 +81,7 @@ async fn beyond_the_limit_of_connections_clients_wait() {
     second.send(b"GET /health HTTP/1.1\r\nhost: h\r\n\r\n").await;
     assert!(
         timeout(Duration::from_millis(50), second.receive("live\"}")).await.is_err(),
-        "there is no place for it yet"
+        "every permit is taken"
     );
     first.hang_up();
     assert!(second.receive("live\"}").await.starts_with("HTTP/1.1 200"));

@@ -1,4 +1,4 @@
-//! What goes over the wire: broken HTTP, broken bodies, connections that stay open.
+//! On the wire: broken HTTP, broken bodies, connections that stay open.
 
 use crate::fakes::{Fake, ID, SOON, Started};
 use millstream_api::{ApiOptions, Drained, ServerOptions, serve};
@@ -30,7 +30,7 @@ impl Server {
         Wire(TcpStream::connect(self.address).await.expect("the server accepts"))
     }
 
-    /// Asserts that the server still answers.
+    /// Asserts that the server still responds.
     async fn assert_alive(&self) {
         let mut wire = self.connect().await;
         wire.send(b"GET /health HTTP/1.1\r\nhost: h\r\n\r\n").await;
@@ -46,7 +46,7 @@ impl Wire {
         self.0.write_all(bytes).await.expect("the server reads");
     }
 
-    /// What arrives, up to and with `last`.
+    /// Reads up to and including `last`.
     pub(crate) async fn receive(&mut self, last: &str) -> String {
         let mut received = Vec::new();
         let reading = async {
@@ -61,11 +61,11 @@ impl Wire {
         String::from_utf8(received).expect("UTF-8")
     }
 
-    /// What arrives until the server closes the connection.
+    /// Reads until the server closes the connection.
     pub(crate) async fn rest(&mut self) -> String {
         let mut received = Vec::new();
         let read = timeout(SOON, self.0.read_to_end(&mut received)).await.expect("the server closes");
-        // A reset after the answer is a close as well.
+        // A reset after the response is a close as well.
         if let Err(error) = read {
             assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
         }
@@ -89,7 +89,7 @@ async fn start(api: &Started) -> Server {
 const POST: &str = "POST /data/meadow/students HTTP/1.1\r\nhost: h\r\n";
 
 #[tokio::test]
-async fn broken_http_is_refused_and_harms_nobody() {
+async fn broken_http_is_refused_and_harms_no_other_client() {
     let api = small_bodies();
     let server = start(&api).await;
     for head in [
@@ -218,7 +218,7 @@ async fn a_connection_serves_many_requests_also_after_a_panic() {
         let head = wire.receive("\r\n\r\n").await;
         assert!(head.contains("content-length: 2\r\n") && head.ends_with("\r\n\r\n"), "{head}");
     }
-    // Several at once are answered in order.
+    // Pipelined requests are answered in order.
     wire.send(format!("{POST}content-length: 2\r\n\r\n{{}}GET /health HTTP/1.1\r\nhost: h\r\n\r\n").as_bytes()).await;
     let both = wire.receive("live\"}").await;
     assert!(both.starts_with("HTTP/1.1 201") && both.contains("HTTP/1.1 200"), "{both}");

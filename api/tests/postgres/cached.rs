@@ -1,7 +1,7 @@
-//! Answers out of the cache and answers composed from the tables are the same bytes, and never old ones (FRESH).
+//! Responses from the cache and responses composed from the tables are the same bytes, and always current (FRESH).
 
 use crate::site::Site;
-use millstream_store::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
+use millstream_store::table::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
 use millstream_store::compose::compose_documents;
 use millstream_store::load::{Caches, heads_after};
 use tokio_postgres::IsolationLevel;
@@ -59,7 +59,7 @@ async fn the_cache_is_used_while_it_is_current_and_not_a_moment_longer() {
     assert_eq!(marked(&students), students.len());
     let path = format!("/data/meadow/students/{}", students[0]["id"].as_str().expect("an id"));
     assert_eq!(site.get(&path).await.json()["marked"], true);
-    // A write makes its document's cached body old.
+    // A write makes the cached body of its document stale.
     let body = serde_json::json!({
         "id": students[0]["id"], "studentUniqueId": "S-7001", "firstName": "Adele", "lastSurname": "Abara",
         "birthData": {"birthDate": "2014-01-01"}

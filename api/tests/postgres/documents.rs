@@ -18,9 +18,8 @@ async fn create(site: &Site, collection: &str, body: &Value) -> Answer {
     answer
 }
 
-/// Equal but for what a round trip may change
-/// (docs/design/rules.md#rule-27): the order of members, the spelling of numbers, the case of
-/// descriptor URIs. Server members of `read` are left out by the caller.
+/// Compares except for what a round trip may change (docs/design/rules.md#rule-27): the order of members, the spelling of
+/// numbers, the case of descriptor URIs. The caller removes the server members of `read`.
 fn is_same(posted: &Value, read: &Value) -> bool {
     match (posted, read) {
         (Value::Object(posted), Value::Object(read)) => {
@@ -63,7 +62,7 @@ async fn what_is_posted_is_what_is_read() {
         let body = without_server_members(body);
         assert!(is_same(&posted, &body), "{collection}\nposted {posted}\nread   {body}");
     }
-    // Once more: the same address, the same version, nothing written.
+    // Posted again: the same address, the same version, nothing written.
     let outbox = site.count("Outbox").await;
     for document in &documents {
         let collection = format!("/data/{}/{}", document.project, document.resource);
@@ -97,12 +96,12 @@ async fn a_life_of_a_document() {
     assert_eq!(site.put(&path, &body).await.etag(), put.etag());
     let known = site.send("GET", &path, &[("if-none-match", &put.etag())], Body::empty()).await;
     assert_eq!((known.status, known.body.len()), (StatusCode::NOT_MODIFIED, 0));
-    // Gone.
+    // Deleted.
     assert_eq!(site.delete(&path).await.status, StatusCode::NO_CONTENT);
     site.get(&path).await.assert_problem(404, "not-found");
     site.delete(&path).await.assert_problem(404, "not-found");
     site.put(&path, &body).await.assert_problem(404, "not-found");
-    // Made again, it is another document.
+    // Created again, it is another document.
     assert_ne!(create(&site, STUDENTS, &student("S-1")).await.location(), path);
 }
 

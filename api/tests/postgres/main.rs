@@ -1,4 +1,4 @@
-//! The HTTP surface on a real database: documents in, documents out, pages, every query field.
+//! The HTTP surface on a real database: documents, pages and every query field.
 
 mod cached;
 mod documents;

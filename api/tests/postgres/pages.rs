@@ -104,7 +104,7 @@ async fn what_cannot_be_asked_is_refused() {
     }
     let problem = site.get(&format!("{STUDENTS}?shoeSize=5")).await.json();
     assert_eq!(problem["errors"][0], "The query field 'shoeSize' is not valid for this resource.");
-    // A token of another type is none.
+    // A token of another type is not valid.
     let site = Site::loaded().await;
     let answer = site.get("/data/meadow/sections?limit=1").await;
     let token = answer.header("next-page-token").expect("a token");

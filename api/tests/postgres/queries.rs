@@ -7,7 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// The text of the value at a path of plain members.
+/// Returns the text of the value at a path of plain members.
 fn text_at(document: &Value, path: &str) -> Option<String> {
     let pointer = path.strip_prefix('$')?.replace('.', "/");
     match document.pointer(&pointer)? {
@@ -18,7 +18,7 @@ fn text_at(document: &Value, path: &str) -> Option<String> {
     }
 }
 
-/// Whether a document has the value at some path of the field. Descriptors and ids are compared ignoring case.
+/// Returns whether a document has the value at some path of the field. Descriptors and ids are compared ignoring case.
 fn matches(document: &Value, field: &QueryField, value: &str) -> bool {
     field.paths.iter().any(|path| {
         let ignores_case = matches!(path.kind, QueryKind::Descriptor { .. } | QueryKind::Uuid);

@@ -1,4 +1,4 @@
-//! Every query field of every resource of the published schema is a statement that PostgreSQL takes.
+//! Every query field of every resource of the published schema is a statement that PostgreSQL accepts.
 
 use crate::site::Site;
 use axum::http::StatusCode;

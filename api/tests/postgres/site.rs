@@ -1,4 +1,4 @@
-//! An API on a database of its own, with or without the documents of the fixtures.
+//! An API on its own database, with or without the documents of the fixtures.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -21,7 +21,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Without documents.
+    /// Creates an API without documents.
     pub(crate) async fn of(world: &'static World) -> Self {
         let database = world.database().await;
         let mapping = Arc::clone(&world.mapping);
@@ -37,7 +37,7 @@ impl Site {
         Self { world, database, router: router(Api::new(parts, ApiOptions::default())) }
     }
 
-    /// With the documents of the fixtures, all posted through the API.
+    /// Creates an API with the documents of the fixtures, all posted through it.
     pub(crate) async fn loaded() -> Self {
         let site = Self::of(World::fixtures()).await;
         for document in site.fixture_documents() {
@@ -85,21 +85,21 @@ impl Site {
         self.send("DELETE", path, &[], Body::empty()).await
     }
 
-    /// All documents of a type, as its collection gives them.
+    /// Returns all documents of a type, as its collection lists them.
     pub(crate) async fn all(&self, collection: &str) -> Vec<Value> {
         let answer = self.get(&format!("{collection}?limit=500")).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         serde_json::from_slice(&answer.body).expect("an array")
     }
 
-    /// Rows of a table of the shared ones.
+    /// Counts the rows of a shared table.
     pub(crate) async fn count(&self, table: &str) -> i64 {
         let sql = format!("SELECT count(*) FROM \"dms\".\"{table}\"");
         self.database.session().await.query_one(&sql, &[]).await.expect("counted").get(0)
     }
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -120,7 +120,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The path of the document that was written.
+    /// Returns the path of the written document.
     pub(crate) fn location(&self) -> String {
         self.header("location").expect("a location").to_owned()
     }

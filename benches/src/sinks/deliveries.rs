@@ -1,6 +1,6 @@
-//! What is delivered when the sinks are measured by themselves: rows of the cache, in the batches that a lane makes.
+//! The deliveries for measuring a sink alone: rows of the cache, in batches as a lane delivers them.
 
-use crate::setup::Failure;
+use crate::failure::Failure;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
@@ -10,13 +10,13 @@ use millstream_store::connect::Session;
 use std::time::Instant;
 use uuid::Uuid;
 
-/// Every so many rows of the cache in the order of their keys, so that all types are among them.
+/// Selects an even sample of the cache in key order, so that all types are included.
 const SQL: &str = r#"
 SELECT "DocumentUuid", "ResourceKeyId", "ContentVersion", "LastModifiedAt", "Body"
 FROM (SELECT c.*, row_number() OVER (ORDER BY "DocumentId") AS n, count(*) OVER () AS total FROM "dms"."DocumentCache" c) c
 WHERE n * $1::int8 / total > (n - 1) * $1::int8 / total ORDER BY "DocumentId""#;
 
-/// So many documents out of the cache, at most.
+/// Reads at most `count` documents from the cache.
 pub(super) async fn read(session: &Session, count: usize) -> Result<Vec<Delivery>, Failure> {
     let mut deliveries = Vec::new();
     for row in session.query(SQL, &[&i64::try_from(count)?]).await? {
@@ -28,12 +28,12 @@ pub(super) async fn read(session: &Session, count: usize) -> Result<Vec<Delivery
     Ok(deliveries)
 }
 
-/// The same documents as if each had been changed once more.
-pub(super) fn newer(deliveries: &mut [Delivery]) {
+/// Increments the version of every delivery.
+pub(super) fn increment_versions(deliveries: &mut [Delivery]) {
     deliveries.iter_mut().for_each(|delivery| delivery.version += 1);
 }
 
-/// As large as the sink takes them.
+/// Splits deliveries into batches of the maximum size that the sink accepts.
 pub(super) fn batches<'a>(deliveries: &'a [Delivery], sink: &dyn Sink) -> Vec<&'a [Delivery]> {
     let limits = sink.limits();
     let (mut batches, mut rest) = (Vec::new(), deliveries);
@@ -51,7 +51,7 @@ pub(super) fn batches<'a>(deliveries: &'a [Delivery], sink: &dyn Sink) -> Vec<&'
     batches
 }
 
-/// Puts everything, as many batches at a time as the sink takes; documents a second.
+/// Puts all deliveries with as many batches in flight as the sink accepts; returns documents per second.
 pub(super) async fn put(sink: &dyn Sink, deliveries: &[Delivery]) -> Result<f64, Failure> {
     let batches = batches(deliveries, sink);
     let started = Instant::now();
@@ -60,7 +60,7 @@ pub(super) async fn put(sink: &dyn Sink, deliveries: &[Delivery]) -> Result<f64,
     Ok(deliveries.len() as f64 / started.elapsed().as_secs_f64())
 }
 
-/// Reads back everything that the sink holds, as `millstream verify` does; versions a second.
+/// Reads all versions in the sink, as `millstream verify` does; returns versions per second.
 pub(super) async fn scan(sink: &dyn Sink) -> Result<f64, Failure> {
     let started = Instant::now();
     let (mut scan, mut count) = (sink.scan().await?, 0);
@@ -76,6 +76,6 @@ pub(super) async fn scan(sink: &dyn Sink) -> Result<f64, Failure> {
 async fn put_one(sink: &dyn Sink, batch: &[Delivery]) -> Result<(), Failure> {
     match sink.put(batch).await.into_iter().find(|outcome| *outcome != Outcome::Done) {
         None => Ok(()),
-        Some(outcome) => Err(format!("a delivery came to {outcome:?}").into()),
+        Some(outcome) => Err(format!("a delivery ended with {outcome:?}").into()),
     }
 }

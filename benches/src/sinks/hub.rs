@@ -1,15 +1,15 @@
-//! The document whose rename changes the most others, and how searches count those that embed its name.
+//! The document whose rename changes the most others, and searches that count the documents with its name.
 
 use crate::connection::{Connection, percent};
-use crate::setup::Failure;
+use crate::failure::Failure;
 use millstream_schema::plan::{ColumnType, IdentitySource, Mapping, ResourcePlan};
 use millstream_search::SearchModel;
 use millstream_store::connect::Session;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Everything that is rebuilt when a document of these types is renamed: what has its identity in its own, at any depth,
-/// and what refers to any of that.
+/// Selects all documents that a rename of a document of these types rebuilds: its closure, and the referrers of the
+/// closure.
 const AFFECTED: &str = r#"
 WITH RECURSIVE closure(hub, id) AS (
   SELECT "DocumentId", "DocumentId" FROM "dms"."Document" WHERE "ResourceKeyId" = ANY($1) AND ($2::int8 IS NULL OR "DocumentId" = $2)
@@ -24,21 +24,21 @@ pub(super) struct Hub {
     pub(super) endpoint: String,
     /// Its path below the API's address.
     pub(super) path: String,
-    /// The member that is given another value.
+    /// The identity member that is changed.
     pub(super) member: String,
-    /// What a rename of it rebuilds, itself among it, with their versions now.
+    /// All documents that a rename rebuilds, including the hub, with their current versions.
     pub(super) affected: Vec<Affected>,
 }
 
-/// A document that embeds the hub's name.
+/// A document that a rename of the hub rebuilds.
 pub(super) struct Affected {
     pub(super) uuid: Uuid,
     pub(super) resource_key: i16,
     pub(super) version: i64,
 }
 
-/// The name of a document that a rename changes: a text of its identity that is its own.
-fn own_name(resource: &ResourcePlan) -> Option<&str> {
+/// Returns the identity member that a rename changes: a string that does not come from a reference.
+fn name_member(resource: &ResourcePlan) -> Option<&str> {
     let mut elements = resource.identity.elements.iter().filter(|_| resource.allow_identity_updates);
     elements.find_map(|element| match element.source {
         IdentitySource::Column { .. } if element.ty == ColumnType::Text => {
@@ -49,15 +49,15 @@ fn own_name(resource: &ResourcePlan) -> Option<&str> {
 }
 
 impl Hub {
-    /// The one with the most.
+    /// Finds the hub with the most affected documents.
     pub(super) async fn find(session: &Session, mapping: &Mapping) -> Result<Self, Failure> {
-        let candidates = mapping.iter().filter(|(_, resource)| own_name(resource).is_some());
+        let candidates = mapping.iter().filter(|(_, resource)| name_member(resource).is_some());
         let keys: Vec<i16> = candidates.map(|(_, resource)| resource.key).collect();
         let most = format!("{AFFECTED} SELECT hub FROM affected GROUP BY hub ORDER BY count(*) DESC, hub LIMIT 1");
         let hub: i64 = session
             .query_opt(&most, &[&keys, &None::<i64>])
             .await?
-            .ok_or("no document of these data can be renamed")?
+            .ok_or("no document in this data can be renamed")?
             .try_get(0)?;
         let row = session
             .query_one(
@@ -67,7 +67,7 @@ impl Hub {
             .await?;
         let (uuid, key): (Uuid, i16) = (row.try_get(0)?, row.try_get(1)?);
         let resource = mapping.resource(mapping.by_key(key).ok_or("a document of an unknown type")?);
-        let member = own_name(resource).ok_or("this type has no name")?.to_owned();
+        let member = name_member(resource).ok_or("the type has no member to rename")?.to_owned();
         let path = format!("/data/{}/{}/{uuid}", resource.project_endpoint, resource.endpoint);
         let mut hub = Self { endpoint: resource.endpoint.clone(), path, member, affected: Vec::new() };
         hub.affected = hub.read_affected(session, uuid, key).await?;
@@ -89,7 +89,7 @@ impl Hub {
         affected.collect()
     }
 
-    /// Reads the versions again, after a rename.
+    /// Reads the versions again after a rename.
     pub(super) async fn refresh(&mut self, session: &Session) -> Result<(), Failure> {
         let ids: Vec<Uuid> = self.affected.iter().map(|one| one.uuid).collect();
         let sql = r#"SELECT "DocumentUuid", "ContentVersion" FROM "dms"."Document" WHERE "DocumentUuid" = ANY($1)"#;
@@ -98,39 +98,39 @@ impl Hub {
             versions.insert(row.try_get::<_, Uuid>(0)?, row.try_get::<_, i64>(1)?);
         }
         for one in &mut self.affected {
-            one.version = *versions.get(&one.uuid).ok_or("a document went away during the measurement")?;
+            one.version = *versions.get(&one.uuid).ok_or("a document disappeared during the measurement")?;
         }
         Ok(())
     }
 }
 
-/// How searches count the documents of one type that embed a name.
-pub(super) struct Count {
-    /// `/search/ed-fi/sections?courseOfferingReference.sessionName=`
+/// A search that counts the documents of one type with a name.
+pub(super) struct CountSearch {
+    /// Query without the value, such as `/search/ed-fi/sections?courseOfferingReference.sessionName=`.
     query: String,
-    /// How many there are of the hub that is renamed.
+    /// Number of documents with the name of the hub.
     expected: u64,
 }
 
-impl Count {
+impl CountSearch {
     async fn total(&self, connection: &mut Connection, name: &str) -> Result<u64, Failure> {
         let page = connection.json(&format!("{}{}&limit=0&totalCount=true", self.query, percent(name))).await?;
-        page["totalCount"].as_u64().ok_or_else(|| "a search did not count".into())
+        page["totalCount"].as_u64().ok_or_else(|| "a search returned no total count".into())
     }
 
-    /// Whether all of them are found by this name.
+    /// Returns whether the search finds all documents by this name.
     pub(super) async fn is_complete(&self, connection: &mut Connection, name: &str) -> Result<bool, Failure> {
         Ok(self.total(connection, name).await? >= self.expected)
     }
 }
 
-/// A search for each type among the affected, by a field that holds the hub's name.
-pub(super) async fn counts(
+/// Returns a search for each affected type, by a field that holds the name of the hub.
+pub(super) async fn count_searches(
     hub: &Hub,
     model: &SearchModel,
     name: &str,
     connection: &mut Connection,
-) -> Result<Vec<Count>, Failure> {
+) -> Result<Vec<CountSearch>, Failure> {
     let mut by_type: BTreeMap<i16, u64> = BTreeMap::new();
     hub.affected.iter().for_each(|one| *by_type.entry(one.resource_key).or_default() += 1);
     let mut counts = Vec::new();
@@ -142,7 +142,7 @@ pub(super) async fn counts(
         let mut found = None;
         for field in names {
             let query = format!("/search/{}/{}?{field}=", resource.project_endpoint, resource.endpoint);
-            let count = Count { query, expected };
+            let count = CountSearch { query, expected };
             if count.is_complete(connection, name).await? {
                 found = Some(count);
                 break;

@@ -1,10 +1,10 @@
-//! Memory of the process, as the kernel counts it.
+//! Memory of the process, as reported by the kernel.
 
-use crate::setup::Failure;
+use crate::failure::Failure;
 use crate::table;
 use std::collections::HashMap;
 
-/// Memory at one moment, MiB.
+/// Memory at one moment, in MiB.
 struct Sample {
     when: String,
     resident: f64,
@@ -13,19 +13,19 @@ struct Sample {
     peak: f64,
 }
 
-/// Samples, to be printed at the end.
+/// The samples of a run.
 #[derive(Default)]
 pub(super) struct Memory {
     samples: Vec<Sample>,
 }
 
 impl Memory {
-    /// Notes what a process has now.
-    pub(super) fn note(&mut self, when: impl Into<String>, pid: u32) -> Result<(), Failure> {
+    /// Samples the memory of a process.
+    pub(super) fn sample(&mut self, when: impl Into<String>, pid: u32) -> Result<(), Failure> {
         let mut kib = fields(&format!("/proc/{pid}/smaps_rollup"))?;
         kib.extend(fields(&format!("/proc/{pid}/status"))?);
         let mib = |name: &str| -> Result<f64, Failure> {
-            Ok(kib.get(name).ok_or_else(|| format!("the kernel does not tell {name}"))? / 1024.0)
+            Ok(kib.get(name).ok_or_else(|| format!("the kernel does not report {name}"))? / 1024.0)
         };
         self.samples.push(Sample {
             when: when.into(),
@@ -55,7 +55,7 @@ impl Memory {
     }
 }
 
-/// Lines such as `Rss:  1234 kB`.
+/// Parses lines such as `Rss:  1234 kB`.
 fn fields(path: &str) -> Result<HashMap<String, f64>, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
     let field = |line: &str| {

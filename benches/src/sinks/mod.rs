@@ -1,17 +1,16 @@
-//! `bench sinks`: what the copies outside the database cost, each beside its limit, in one run.
+//! `bench sinks`: compares the copies outside the database with their limits in one run.
 //!
-//! What it is: one life of the product with a real broker and a real search node. Everything is loaded through the process;
-//! then searches, edits at a steady pace and renames are followed into every copy; at last, with the process stopped, each
-//! sink is fed by itself, in turns with a bare client that sends the same bytes.
-//! What it is not: a test. Nothing is asserted; ratios are printed.
+//! Runs Millstream with a real broker and a real search node. Loads everything through the process; then measures how
+//! long searches take and how soon edits at a steady rate and renames reach every copy. Last, with the process stopped,
+//! delivers to each sink alone, alternating with a baseline client that sends the same bytes. Nothing is asserted.
 
-mod bare_kafka;
-mod bare_opensearch;
-mod bare_tantivy;
+mod baseline_kafka;
+mod baseline_opensearch;
+mod baseline_tantivy;
 mod deliveries;
 mod hub;
+mod installation;
 mod memory;
-mod place;
 mod probe;
 mod rates;
 mod rename;
@@ -19,59 +18,62 @@ mod searches;
 mod topic;
 mod visible;
 
-use crate::setup::Failure;
+use crate::failure::Failure;
+use crate::process::Process;
 use crate::table;
-use crate::up::Up;
+use installation::{Installation, wait_delivered};
 use memory::Memory;
-use millstream_search::{SearchModel, SearchResource};
-use place::{Place, wait_delivered};
+use millstream_search::SearchModel;
 use searches::Searches;
 use std::time::Instant;
 
-const WITHOUT: &str = "kafka,opensearch";
+const WITHOUT_EMBEDDED: &str = "kafka,opensearch";
 const ALL: &str = "embedded,kafka,opensearch";
 
-/// How much is done.
+/// Command-line options.
 pub(crate) struct Options {
-    /// Rounds of each sink and its limits.
+    /// Rounds per sink and limit.
     pub(crate) rounds: usize,
-    /// Documents of such a round.
+    /// Documents per round.
     pub(crate) documents: usize,
-    /// On the fixtures of the repository, to see that all of it works.
+    /// Use the fixtures of the repository, as a smoke test.
     pub(crate) small: bool,
-    /// Only each sink by itself beside its limit.
+    /// Measure only the rates of each sink alone.
     pub(crate) rates_only: bool,
 }
 
 pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     let started = Instant::now();
-    let place = Place::make(options.small).await?;
-    let model = SearchModel::of(&place.world.mapping);
-    println!("{} · {} documents · one broker, one search node, all on this machine", place.data, place.documents);
+    let installation = Installation::create(options.small).await?;
+    let model = SearchModel::of(&installation.world.mapping);
+    println!(
+        "{} · {} documents · one broker, one search node, all on this machine",
+        installation.data, installation.documents
+    );
     let (mut memory, mut searches) = (Memory::default(), Searches::default());
-    load(&place, &mut memory, &mut searches).await?;
+    load(&installation, &mut memory, &mut searches).await?;
     if !options.rates_only {
-        follow(&place, &model, &mut memory, &mut searches).await?;
-        searches.print(place.documents);
-        rest(&place, &mut memory).await?;
+        measure_copies(&installation, &model, &mut memory, &mut searches).await?;
+        searches.print(installation.documents);
+        measure_idle(&installation, &mut memory).await?;
         memory.print();
     }
-    rates::measure(&place, options.rounds, options.documents).await?;
+    rates::measure(&installation, options.rounds, options.documents).await?;
     println!("\n{:.0} s in all", started.elapsed().as_secs_f64());
     Ok(())
 }
 
-/// Everything is loaded into Kafka and OpenSearch.
-async fn load(place: &Place, memory: &mut Memory, searches: &mut Searches) -> Result<(), Failure> {
-    let launch = place.launch(WITHOUT, "opensearch");
-    let up = Up::start(&launch).await?;
+/// Loads everything into Kafka and OpenSearch.
+async fn load(installation: &Installation, memory: &mut Memory, searches: &mut Searches) -> Result<(), Failure> {
+    let launch = installation.launch(WITHOUT_EMBEDDED, "opensearch");
+    let up = Process::start(&launch).await?;
     wait_delivered(&launch).await?;
-    memory.note(format!("{WITHOUT}: started on an empty database"), up.pid()?)?;
-    let loaded = place.load(&launch, &up).await?;
-    memory.note(format!("{WITHOUT}: after the load"), up.pid()?)?;
+    memory.sample(format!("{WITHOUT_EMBEDDED}: started on an empty database"), up.pid()?)?;
+    let loaded = installation.load(&launch, &up).await?;
+    memory.sample(format!("{WITHOUT_EMBEDDED}: after the load"), up.pid()?)?;
     let row = [
         format!("{:.0}", loaded.load.as_secs_f64()),
-        format!("{:.0}", place.documents as f64 / loaded.load.as_secs_f64()),
+        format!("{:.0}", installation.documents as f64 / loaded.load.as_secs_f64()),
         format!("{:.1}", loaded.behind.as_secs_f64()),
     ];
     table::print(
@@ -79,46 +81,38 @@ async fn load(place: &Place, memory: &mut Memory, searches: &mut Searches) -> Re
         &["load, s", "documents/s", "all copies complete after the last answer, s"],
         &[row.to_vec()],
     );
-    searches.measure("OpenSearch", place, &up).await?;
-    memory.note(format!("{WITHOUT}: after searches"), up.pid()?)?;
+    searches.measure("OpenSearch", installation, &up).await?;
+    memory.sample(format!("{WITHOUT_EMBEDDED}: after searches"), up.pid()?)?;
     up.stop().await
 }
 
-/// The embedded index is filled as well, and edits and renames are followed into all copies.
-async fn follow(
-    place: &Place,
+/// Fills the embedded index, and measures edits and renames in all copies.
+async fn measure_copies(
+    installation: &Installation,
     model: &SearchModel,
     memory: &mut Memory,
     searches: &mut Searches,
 ) -> Result<(), Failure> {
-    let launch = place.launch(ALL, "embedded");
-    let up = Up::start(&launch).await?;
+    let launch = installation.launch(ALL, "embedded");
+    let up = Process::start(&launch).await?;
     let started = Instant::now();
     wait_delivered(&launch).await?;
     let seconds = started.elapsed().as_secs_f64();
-    println!("\nembedded index added: {} documents backfilled in {seconds:.1} s", place.documents);
-    memory.note(format!("{ALL}: after the backfill of the index"), up.pid()?)?;
-    searches.measure("embedded", place, &up).await?;
-    visible::measure(place, model, &up).await?;
+    println!("\nembedded index added: {} documents backfilled in {seconds:.1} s", installation.documents);
+    memory.sample(format!("{ALL}: after the backfill of the index"), up.pid()?)?;
+    searches.measure("embedded", installation, &up).await?;
+    visible::measure(installation, model, &up).await?;
     wait_delivered(&launch).await?;
-    rename::measure(place, model, &launch, &up).await?;
-    memory.note(format!("{ALL}: after searches, edits and renames"), up.pid()?)?;
+    rename::measure(installation, model, &launch, &up).await?;
+    memory.sample(format!("{ALL}: after searches, edits and renames"), up.pid()?)?;
     up.stop().await
 }
 
-/// What the process takes when it is started on all of it and has nothing to do.
-async fn rest(place: &Place, memory: &mut Memory) -> Result<(), Failure> {
-    let launch = place.launch(ALL, "embedded");
-    let up = Up::start(&launch).await?;
+/// Measures the memory of an idle process that is started on the loaded data.
+async fn measure_idle(installation: &Installation, memory: &mut Memory) -> Result<(), Failure> {
+    let launch = installation.launch(ALL, "embedded");
+    let up = Process::start(&launch).await?;
     wait_delivered(&launch).await?;
-    memory.note(format!("{ALL}: started on what is loaded, at rest"), up.pid()?)?;
+    memory.sample(format!("{ALL}: started on what is loaded, at rest"), up.pid()?)?;
     up.stop().await
-}
-
-/// What the names of a type's indexes in OpenSearch end with.
-fn stem(resource: &SearchResource) -> String {
-    if resource.is_descriptor {
-        return "descriptors".to_owned();
-    }
-    format!("{}.{}", resource.project_endpoint, resource.endpoint).to_ascii_lowercase()
 }

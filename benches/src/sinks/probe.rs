@@ -1,51 +1,52 @@
-//! Looking whether an edit has arrived: in the topic, in OpenSearch by id and by search, in the embedded index by search.
+//! Probes that check whether an edit has arrived: in the topic, in OpenSearch by id and by search, in the embedded index
+//! by search.
 
-use super::place::Place;
+use super::installation::Installation;
 use super::topic::TopicReader;
 use crate::connection::Connection;
-use crate::setup::Failure;
+use crate::failure::Failure;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// What the text of an edit begins with; its number follows.
+/// Prefix of the text of an edit; its number follows.
 pub(super) const MARK: &str = "Bench";
 
-/// What is waited for: a document at a version, or a later one.
+/// An expected edit: a document at a version or a later one.
 #[derive(Debug, Clone)]
 pub(super) struct Edit {
     pub(super) uuid: Uuid,
     pub(super) version: i64,
-    /// The alias of its index in OpenSearch.
+    /// Alias of the index in OpenSearch.
     pub(super) alias: String,
-    /// Its number, which its text ends with.
+    /// Number of the edit, with which its text ends.
     pub(super) number: usize,
-    /// When the writer had its answer.
+    /// Time of the response to the writer.
     pub(super) answered: Instant,
 }
 
-/// One way to look.
+/// One way to check for edits.
 pub(super) enum Probe {
-    /// A consumer's log.
+    /// The records that a consumer received.
     Topic(TopicReader),
-    /// Reading by id, which is realtime.
-    ById(Search),
-    /// A search, which shows what was there at the last refresh.
-    BySearch(Search),
-    /// `/search` of the process, by the text of the edit: path of the search, and the member.
+    /// Reads by id, which are realtime.
+    ById(SearchClient),
+    /// Searches, which show the state of the last refresh.
+    BySearch(SearchClient),
+    /// `/search` of the process, by the text of the edit, with the path of the search and the member.
     Embedded(Box<Connection>, String, &'static str),
 }
 
-/// Requests to OpenSearch.
-pub(super) struct Search {
+/// A client of OpenSearch.
+pub(super) struct SearchClient {
     client: reqwest::Client,
     url: String,
 }
 
-impl Search {
-    pub(super) fn new(place: &Place) -> Self {
-        Self { client: reqwest::Client::new(), url: place.opensearch.url() }
+impl SearchClient {
+    pub(super) fn new(installation: &Installation) -> Self {
+        Self { client: millstream_testkit::http_client().build().expect("an HTTP client"), url: installation.opensearch.url() }
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
@@ -78,7 +79,7 @@ fn versions(found: &Value) -> Result<HashMap<Uuid, i64>, Failure> {
 }
 
 impl Probe {
-    /// Pause between two looks: looking costs what is looked at.
+    /// Returns the pause between two polls: polling costs the measured system time.
     pub(super) fn pause(&self) -> Duration {
         match self {
             Self::Topic(_) | Self::Embedded(..) => Duration::from_millis(1),
@@ -87,23 +88,23 @@ impl Probe {
         }
     }
 
-    /// When each was seen first, for those that are visible now.
-    pub(super) async fn look(&mut self, pending: &[Edit]) -> Result<Vec<Option<Instant>>, Failure> {
+    /// Polls once; returns when each pending edit was first visible, if it is.
+    pub(super) async fn poll(&mut self, pending: &[Edit]) -> Result<Vec<Option<Instant>>, Failure> {
         let found = match self {
             Self::Topic(reader) => {
-                return Ok(pending.iter().map(|edit| reader.seen(edit.uuid, edit.version)).collect());
+                return Ok(pending.iter().map(|edit| reader.arrival(edit.uuid, edit.version)).collect());
             }
             Self::Embedded(connection, path, member) => return by_text(connection, path, member, pending).await,
             Self::ById(search) => search.versions_by_id(pending).await?,
             Self::BySearch(search) => search.versions_by_search(pending).await?,
         };
         let now = Instant::now();
-        let is_there = |edit: &Edit| found.get(&edit.uuid).is_some_and(|version| *version >= edit.version);
-        Ok(pending.iter().map(|edit| is_there(edit).then_some(now)).collect())
+        let is_visible = |edit: &Edit| found.get(&edit.uuid).is_some_and(|version| *version >= edit.version);
+        Ok(pending.iter().map(|edit| is_visible(edit).then_some(now)).collect())
     }
 }
 
-/// A later edit of the same document may have taken the place of the one that is looked for.
+/// Polls by the text of the edit. A later edit of the same document counts as well.
 async fn by_text(
     connection: &mut Connection,
     path: &str,

@@ -1,9 +1,10 @@
-//! Documents a second into each sink, beside the same bytes by a bare client: rounds alternate, medians are printed.
+//! Measures documents per second into each sink, compared with a baseline client that sends the same bytes. Rounds
+//! alternate; medians are printed.
 
 use super::deliveries;
-use super::place::Place;
-use super::{bare_kafka, bare_opensearch, bare_tantivy};
-use crate::setup::Failure;
+use super::installation::Installation;
+use super::{baseline_kafka, baseline_opensearch, baseline_tantivy};
+use crate::failure::Failure;
 use crate::table;
 use futures::future::BoxFuture;
 use millstream_connectors::sink::embedded::{EmbeddedOptions, EmbeddedStore};
@@ -14,10 +15,10 @@ use millstream_pipeline::sink::{Delivery, Sink};
 use millstream_search::SearchModel;
 use std::sync::Arc;
 
-/// As the configuration has it.
+/// Default number of partitions of the topic.
 const PARTITIONS: u32 = 6;
 
-/// One sink's figures by rounds.
+/// The rates of one sink and its limits, by round.
 #[derive(Default)]
 struct Rates {
     sink: Vec<f64>,
@@ -25,7 +26,7 @@ struct Rates {
 }
 
 impl Rates {
-    fn note(&mut self, sink: f64, limits: Vec<(&'static str, f64)>) {
+    fn add(&mut self, sink: f64, limits: Vec<(&'static str, f64)>) {
         self.sink.push(sink);
         for (name, figure) in limits {
             match self.limits.iter_mut().find(|(known, _)| *known == name) {
@@ -47,31 +48,31 @@ impl Rates {
     }
 }
 
-/// What is measured: a round of the sink, then one of each limit.
+/// One round of the sink and one of each limit.
 type Round<'a> = BoxFuture<'a, Result<(f64, Vec<(&'static str, f64)>), Failure>>;
 
-pub(super) async fn measure(place: &Place, rounds: usize, documents: usize) -> Result<(), Failure> {
-    let mut all = deliveries::read(&place.session().await?, documents).await?;
-    let model = Arc::new(SearchModel::of(&place.world.mapping));
+pub(super) async fn measure(installation: &Installation, rounds: usize, documents: usize) -> Result<(), Failure> {
+    let mut all = deliveries::read(&installation.session().await?, documents).await?;
+    let model = Arc::new(SearchModel::of(&installation.world.mapping));
     let bytes = all.iter().map(Delivery::bytes).sum::<usize>() / all.len().max(1);
     let (mut rows, mut scans) = (Vec::new(), Vec::new());
 
-    let servers = place.kafka.bootstrap_servers();
-    let kafka = Kafka::open(&servers, place, &mut all).await?;
+    let servers = installation.kafka.bootstrap_servers();
+    let kafka = KafkaRounds::open(&servers, installation, &mut all).await?;
     rows.extend(run(rounds, &mut all, |all| Box::pin(kafka.round(all))).await?.rows("Kafka"));
     scans.push(("Kafka", deliveries::scan(&kafka.sink).await?));
     drop(kafka);
 
-    let search = OpenSearch::open(&place.opensearch.url(), &model, &mut all).await?;
+    let search = OpenSearchRounds::open(&installation.opensearch.url(), &model, &mut all).await?;
     rows.extend(run(rounds, &mut all, |all| Box::pin(search.round(all))).await?.rows("OpenSearch"));
     scans.push(("OpenSearch", deliveries::scan(&*search.sink).await?));
     drop(search);
 
-    let (folder, store, sink) = open_embedded(place, &model).await?;
+    let (folder, store, sink) = open_embedded(installation, &model).await?;
     deliveries::put(&*sink, &all).await?;
     scans.push(("embedded index", deliveries::scan(&*sink).await?));
     drop((sink, store, folder));
-    let rates = run(rounds, &mut all, |all| Box::pin(embedded(place, &model, all))).await?;
+    let rates = run(rounds, &mut all, |all| Box::pin(embedded(installation, &model, all))).await?;
     rows.extend(rates.rows("embedded index"));
     table::print(
         &format!("delivered to each sink by itself: {} rows of the cache, {bytes} bytes each on average", all.len()),
@@ -90,30 +91,30 @@ async fn run<'a>(
 ) -> Result<Rates, Failure> {
     let mut rates = Rates::default();
     for _ in 0..rounds {
-        deliveries::newer(all);
+        deliveries::increment_versions(all);
         let (sink, limits) = round(all.to_vec()).await?;
-        rates.note(sink, limits);
+        rates.add(sink, limits);
     }
     Ok(rates)
 }
 
-struct Kafka {
+struct KafkaRounds {
     sink: KafkaSink,
-    bare: bare_kafka::Bare,
+    baseline: baseline_kafka::KafkaBaseline,
 }
 
-impl Kafka {
-    /// With a topic of its own for the sink and one for each limit, the records read back from a first round.
-    async fn open(servers: &str, place: &Place, all: &mut [Delivery]) -> Result<Self, Failure> {
+impl KafkaRounds {
+    /// Creates topics for the sink and each limit, and reads the records back from a first round.
+    async fn open(servers: &str, installation: &Installation, all: &mut [Delivery]) -> Result<Self, Failure> {
         let topic = "bench-sink";
-        let resources = place.world.schema.resource_keys.clone();
+        let resources = installation.world.schema.resource_keys.clone();
         let options = KafkaOptions { partitions: PARTITIONS, ..KafkaOptions::new(servers, topic, resources) };
         let sink = KafkaSink::new(options)?;
         sink.prepare().await?;
         deliveries::put(&sink, all).await?;
         let limits = sink.limits();
-        let bare = bare_kafka::Bare::open(servers, topic, PARTITIONS, all.len(), limits).await?;
-        Ok(Self { sink, bare })
+        let baseline = baseline_kafka::KafkaBaseline::open(servers, topic, PARTITIONS, all.len(), limits).await?;
+        Ok(Self { sink, baseline })
     }
 
     async fn round(&self, all: Vec<Delivery>) -> Result<(f64, Vec<(&'static str, f64)>), Failure> {
@@ -121,21 +122,21 @@ impl Kafka {
         Ok((
             sink,
             vec![
-                ("rdkafka, idempotent producer", self.bare.idempotent().await?),
-                ("rdkafka, transactional producer", self.bare.transactional().await?),
+                ("rdkafka, idempotent producer", self.baseline.idempotent().await?),
+                ("rdkafka, transactional producer", self.baseline.transactional().await?),
             ],
         ))
     }
 }
 
-struct OpenSearch {
+struct OpenSearchRounds {
     model: Arc<SearchModel>,
     sink: Arc<dyn Sink>,
-    bare: bare_opensearch::Bare,
+    baseline: baseline_opensearch::OpenSearchBaseline,
 }
 
-impl OpenSearch {
-    /// With two generations under a prefix of its own, which a first round of both makes the indexes of.
+impl OpenSearchRounds {
+    /// Creates two generations under a separate prefix; a first round of both creates their indexes.
     async fn open(url: &str, model: &Arc<SearchModel>, all: &mut [Delivery]) -> Result<Self, Failure> {
         let prefix = "bench";
         let indexes = OpenSearchIndexes::new(OpenSearchOptions::new(url, prefix, Arc::clone(model)))?;
@@ -145,44 +146,44 @@ impl OpenSearch {
         for sink in [Arc::clone(&sink), indexes.sink(other)?] {
             deliveries::put(&*sink, all).await?;
         }
-        let bare = bare_opensearch::Bare::new(url, prefix, other);
-        Ok(Self { model: Arc::clone(model), sink, bare })
+        let baseline = baseline_opensearch::OpenSearchBaseline::new(url, prefix, other);
+        Ok(Self { model: Arc::clone(model), sink, baseline })
     }
 
     async fn round(&self, all: Vec<Delivery>) -> Result<(f64, Vec<(&'static str, f64)>), Failure> {
         let batches = deliveries::batches(&all, &*self.sink);
-        let ready = bare_opensearch::ready(&self.bare, &self.model, &batches)?;
-        let limit = self.bare.send(ready, self.sink.limits().in_flight_max).await?;
+        let bulks = baseline_opensearch::bulks(&self.baseline, &self.model, &batches)?;
+        let limit = self.baseline.send(bulks, self.sink.limits().in_flight_max).await?;
         let sink = deliveries::put(&*self.sink, &all).await?;
         Ok((sink, vec![("reqwest, POST _bulk", limit)]))
     }
 }
 
-/// A new, empty index; the folder goes away with the first of the three.
+/// Opens a new, empty index. Dropping the folder deletes it.
 async fn open_embedded(
-    place: &Place,
+    installation: &Installation,
     model: &Arc<SearchModel>,
 ) -> Result<(tempfile::TempDir, EmbeddedStore, Arc<dyn Sink>), Failure> {
-    let folder = tempfile::Builder::new().prefix("embedded-").tempdir_in(place.folder.path())?;
+    let folder = tempfile::Builder::new().prefix("embedded-").tempdir_in(installation.folder.path())?;
     let store = EmbeddedStore::open(&EmbeddedOptions::new(folder.path().join("sink")), Arc::clone(model))?;
     let sink = store.sink(store.live().await?)?;
     sink.prepare().await?;
     Ok((folder, store, sink))
 }
 
-/// Into a new, empty index each time, as the bare writer.
+/// Measures one round into a new, empty index, like the baseline writer.
 async fn embedded(
-    place: &Place,
+    installation: &Installation,
     model: &Arc<SearchModel>,
     all: Vec<Delivery>,
 ) -> Result<(f64, Vec<(&'static str, f64)>), Failure> {
-    let (folder, store, sink) = open_embedded(place, model).await?;
+    let (folder, store, sink) = open_embedded(installation, model).await?;
     let rate = deliveries::put(&*sink, &all).await?;
     let batch_documents = sink.limits().batch_documents_max;
     drop((sink, store));
-    let (model, bare) = (Arc::clone(model), folder.path().join("bare"));
+    let (model, baseline) = (Arc::clone(model), folder.path().join("baseline"));
     let heap_bytes = EmbeddedOptions::new(folder.path()).writer_heap_bytes;
-    let writing = move || bare_tantivy::write(&bare, &model, &all, batch_documents, heap_bytes);
+    let writing = move || baseline_tantivy::write(&baseline, &model, &all, batch_documents, heap_bytes);
     let limit = tokio::task::spawn_blocking(writing).await??;
     Ok((rate, vec![("tantivy, one writer", limit)]))
 }

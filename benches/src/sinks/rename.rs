@@ -1,35 +1,34 @@
-//! From the rename of a document that many embed until every copy shows it in all of them.
+//! Measures the time from a rename until every copy shows the new name in all documents that embed it.
 
-use super::hub::{Affected, Count, Hub, counts};
-use super::place::{PREFIX, Place, TOPIC, wait_delivered};
-use super::probe::{Edit, Probe, Search};
-use super::stem;
+use super::hub::{Affected, CountSearch, Hub, count_searches};
+use super::installation::{Installation, PREFIX, TOPIC, index_stem, wait_delivered};
+use super::probe::{Edit, Probe, SearchClient};
 use super::topic::TopicReader;
 use crate::connection::Connection;
-use crate::setup::Failure;
+use crate::failure::Failure;
+use crate::process::{Launch, Process};
 use crate::table;
-use crate::up::{Launch, Up};
 use millstream_search::SearchModel;
 use millstream_store::connect::Session;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// Renames of the same document.
+/// Number of renames of the document.
 const RENAMES: usize = 3;
-/// Longest part of the old name that is kept: names have at most 60 characters in Ed-Fi.
+/// Characters of the old name that are kept: names have at most 60 characters in Ed-Fi.
 const KEPT_CHARS: usize = 40;
-/// Documents that are asked for at a time.
+/// Documents per poll.
 const PAGE: usize = 500;
-/// Least pause between two looks at a copy.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// And how many times as long as the look itself took: client, server and all copies share the processors.
-const REST: u32 = 4;
+/// Minimum pause between two polls of a copy.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// Pause as a multiple of the duration of the poll: client, server and all copies share the processors.
+const PAUSE_FACTOR: u32 = 4;
 const DEADLINE: Duration = Duration::from_secs(120);
 
 const CACHED_SQL: &str = r#"SELECT count(*) FROM unnest($1::uuid[], $2::int8[]) AS u(id, version)
 JOIN "dms"."DocumentCache" c ON c."DocumentUuid" = u.id AND c."ContentVersion" >= u.version"#;
 
-/// What is looked at, in the order of the table.
+/// The measured copies in the order of the table.
 const COPIES: [&str; 5] = [
     "the cache",
     "Kafka: a consumer has every record",
@@ -38,17 +37,22 @@ const COPIES: [&str; 5] = [
     "OpenSearch: found by a search",
 ];
 
-pub(super) async fn measure(place: &Place, model: &SearchModel, launch: &Launch, up: &Up) -> Result<(), Failure> {
-    let session = place.session().await?;
-    let mut hub = Hub::find(&session, &place.world.mapping).await?;
+pub(super) async fn measure(
+    installation: &Installation,
+    model: &SearchModel,
+    launch: &Launch,
+    up: &Process,
+) -> Result<(), Failure> {
+    let session = installation.session().await?;
+    let mut hub = Hub::find(&session, &installation.world.mapping).await?;
     let mut connection = Connection::open(up.address).await?;
     let mut body = connection.json(&hub.path).await?;
-    let old = body[&hub.member].as_str().ok_or("the name of the document is no text")?.to_owned();
-    let counts = counts(&hub, model, &old, &mut connection).await?;
+    let old = body[&hub.member].as_str().ok_or("the name of the document is not a string")?.to_owned();
+    let searches = count_searches(&hub, model, &old, &mut connection).await?;
     let (mut answered_s, mut times) = (Vec::new(), vec![Vec::new(); COPIES.len()]);
     for number in 1..=RENAMES {
         hub.refresh(&session).await?;
-        let reader = TopicReader::begin(&place.kafka.bootstrap_servers(), TOPIC).await?;
+        let reader = TopicReader::start(&installation.kafka.bootstrap_servers(), TOPIC).await?;
         let name = format!("{} bench {number}", old.chars().take(KEPT_CHARS).collect::<String>());
         body[&hub.member] = name.clone().into();
         let sent = Instant::now();
@@ -57,14 +61,14 @@ pub(super) async fn measure(place: &Place, model: &SearchModel, launch: &Launch,
         answered_s.push((answered - sent).as_secs_f64());
         let edits = edits(model, &hub.affected, answered)?;
         let open_search = async {
-            let by_id = all_seen(Probe::ById(Search::new(place)), &edits).await?;
-            Ok::<_, Failure>((by_id, all_seen(Probe::BySearch(Search::new(place)), &edits).await?))
+            let by_id = all_seen(Probe::ById(SearchClient::new(installation)), &edits).await?;
+            Ok::<_, Failure>((by_id, all_seen(Probe::BySearch(SearchClient::new(installation)), &edits).await?))
         };
         let (cache, kafka, (by_id, by_search), embedded) = tokio::try_join!(
-            all_cached(place, &edits),
+            all_cached(installation, &edits),
             all_seen(Probe::Topic(reader), &edits),
             open_search,
-            all_counted(up, &counts, &name)
+            all_counted(up, &searches, &name)
         )?;
         for (times, seen) in times.iter_mut().zip([cache, kafka, by_id, embedded, by_search]) {
             times.push(seen.saturating_duration_since(answered).as_secs_f64());
@@ -93,70 +97,70 @@ fn print(hub: &Hub, answered_s: &[f64], times: &[Vec<f64>]) {
     );
 }
 
-/// Nobody else writes, so any later version of a document shows the new name.
+/// Returns the edits to wait for. There are no other writers, so any later version of a document has the new name.
 fn edits(model: &SearchModel, affected: &[Affected], answered: Instant) -> Result<Vec<Edit>, Failure> {
     let edit = |one: &Affected| {
         let resource = model.by_key(one.resource_key).ok_or("a document of an unknown type")?;
-        let alias = format!("{PREFIX}.read.{}", stem(resource));
+        let alias = format!("{PREFIX}.read.{}", index_stem(resource));
         Ok(Edit { uuid: one.uuid, version: one.version + 1, alias, number: 0, answered })
     };
     affected.iter().map(edit).collect()
 }
 
-/// When the last of them was seen.
+/// Returns when the last edit became visible.
 async fn all_seen(mut probe: Probe, edits: &[Edit]) -> Result<Instant, Failure> {
     let mut pending = edits.to_vec();
     let mut last = None;
     while !pending.is_empty() {
         let rest = pending.split_off(PAGE.min(pending.len()));
-        let begun = Instant::now();
-        let seen = probe.look(&pending).await?;
+        let started = Instant::now();
+        let seen = probe.poll(&pending).await?;
         let unseen: Vec<Edit> =
             pending.into_iter().zip(&seen).filter_map(|(edit, seen)| seen.is_none().then_some(edit)).collect();
         last = last.max(seen.into_iter().flatten().max());
         check_deadline(edits.first().map(|edit| edit.answered), unseen.len() + rest.len())?;
         let is_behind = !unseen.is_empty();
-        // What was not there yet is asked for after the others.
+        // Poll the unseen edits after the others.
         pending = [rest, unseen].concat();
         if is_behind {
-            rest_after(begun).await;
+            pause_after(started).await;
         }
     }
     last.ok_or_else(|| "nothing was renamed".into())
 }
 
-async fn all_cached(place: &Place, edits: &[Edit]) -> Result<Instant, Failure> {
-    let session: Session = place.session().await?;
+async fn all_cached(installation: &Installation, edits: &[Edit]) -> Result<Instant, Failure> {
+    let session: Session = installation.session().await?;
     let (ids, versions): (Vec<Uuid>, Vec<i64>) = edits.iter().map(|edit| (edit.uuid, edit.version)).unzip();
     let statement = session.prepare(CACHED_SQL).await?;
     loop {
-        let begun = Instant::now();
+        let started = Instant::now();
         let cached: i64 = session.query_one(&statement, &[&ids, &versions]).await?.try_get(0)?;
         let missing = edits.len().saturating_sub(usize::try_from(cached)?);
         if missing == 0 {
             return Ok(Instant::now());
         }
         check_deadline(edits.first().map(|edit| edit.answered), missing)?;
-        rest_after(begun).await;
+        pause_after(started).await;
     }
 }
 
-/// Looking less often makes a copy seem later by a pause; looking without one would make all of them later.
-async fn rest_after(begun: Instant) {
-    tokio::time::sleep((begun.elapsed() * REST).max(LOOK_AGAIN)).await;
+/// Pauses between polls. A long pause delays the observation of a copy; without a pause, polling delays all copies.
+async fn pause_after(started: Instant) {
+    tokio::time::sleep((started.elapsed() * PAUSE_FACTOR).max(PAUSE_MIN)).await;
 }
 
-async fn all_counted(up: &Up, counts: &[Count], name: &str) -> Result<Instant, Failure> {
-    let begun = Instant::now();
+async fn all_counted(up: &Process, searches: &[CountSearch], name: &str) -> Result<Instant, Failure> {
+    let started = Instant::now();
     let mut connection = Connection::open(up.address).await?;
-    for (at, count) in counts.iter().enumerate() {
+    for (at, search) in searches.iter().enumerate() {
         loop {
-            let looked = Instant::now();
-            if count.is_complete(&mut connection, name).await? {
+            let polled = Instant::now();
+            if search.is_complete(&mut connection, name).await? {
                 break;
             }
-            check_deadline(Some(begun), counts.len() - at)?;
-            rest_after(looked).await;
+            check_deadline(Some(started), searches.len() - at)?;
+            pause_after(polled).await;
         }
     }
     Ok(Instant::now())
@@ -164,7 +168,9 @@ async fn all_counted(up: &Up, counts: &[Count], name: &str) -> Result<Instant, F
 
 fn check_deadline(since: Option<Instant>, missing: usize) -> Result<(), Failure> {
     if since.is_some_and(|since| since.elapsed() > DEADLINE) {
-        return Err(format!("a rename was not everywhere after {DEADLINE:?}: {missing} are missing").into());
+        return Err(
+            format!("a rename did not reach every copy within {DEADLINE:?}: {missing} documents are missing").into()
+        );
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! A consumer of the documents topic that notes when each version of each document came.
+//! A consumer of the documents topic that records when each version of each document arrived.
 
-use crate::setup::Failure;
+use crate::failure::Failure;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::message::{Headers, Message};
@@ -13,17 +13,17 @@ use uuid::Uuid;
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(30);
 
-type Seen = Arc<Mutex<HashMap<Uuid, Vec<(i64, Instant)>>>>;
+type Arrivals = Arc<Mutex<HashMap<Uuid, Vec<(i64, Instant)>>>>;
 
-/// Reads on until it is dropped.
+/// The consumer; dropping it stops it.
 pub(super) struct TopicReader {
-    seen: Seen,
+    arrivals: Arrivals,
     task: JoinHandle<()>,
 }
 
 impl TopicReader {
-    /// From the present end of the topic.
-    pub(super) async fn begin(servers: &str, topic: &'static str) -> Result<Self, Failure> {
+    /// Starts at the current end of the topic.
+    pub(super) async fn start(servers: &str, topic: &'static str) -> Result<Self, Failure> {
         let consumer: StreamConsumer = ClientConfig::new()
             .set("bootstrap.servers", servers)
             .set("group.id", "bench-follower")
@@ -31,24 +31,24 @@ impl TopicReader {
             .set("isolation.level", "read_committed")
             .create()?;
         let consumer = tokio::task::spawn_blocking(move || at_end(consumer, topic)).await??;
-        let seen = Seen::default();
-        let notes = Arc::clone(&seen);
+        let arrivals = Arrivals::default();
+        let shared = Arc::clone(&arrivals);
         let task = tokio::spawn(async move {
-            // What librdkafka reports as an error passes, or shows as an edit that never came.
+            // Errors of librdkafka are temporary, or show as an edit that never arrives.
             while let Ok(message) = consumer.recv().await {
                 if let Some((uuid, version)) = identify(&message) {
-                    let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
-                    notes.entry(uuid).or_default().push((version, Instant::now()));
+                    let mut arrivals = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    arrivals.entry(uuid).or_default().push((version, Instant::now()));
                 }
             }
         });
-        Ok(Self { seen, task })
+        Ok(Self { arrivals, task })
     }
 
-    /// When this version of a document, or a later one, came first.
-    pub(super) fn seen(&self, uuid: Uuid, version: i64) -> Option<Instant> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(&uuid)?.iter().find(|(came, _)| *came >= version).map(|(_, at)| *at)
+    /// Returns when this version of a document, or a later one, first arrived.
+    pub(super) fn arrival(&self, uuid: Uuid, version: i64) -> Option<Instant> {
+        let arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        arrivals.get(&uuid)?.iter().find(|(arrived, _)| *arrived >= version).map(|(_, at)| *at)
     }
 }
 
@@ -58,7 +58,7 @@ impl Drop for TopicReader {
     }
 }
 
-/// Assigns every partition at its present end, asked for now: an offset that is looked up later would skip what comes first.
+/// Assigns every partition at its current end. The offsets are read now, because a later lookup could skip records.
 fn at_end(consumer: StreamConsumer, topic: &str) -> Result<StreamConsumer, Failure> {
     let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
     let mut all = TopicPartitionList::new();

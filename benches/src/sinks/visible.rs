@@ -1,13 +1,12 @@
-//! From the answer to an edit until each copy shows it, at a steady pace of edits.
+//! Measures the time from the response to an edit until each copy shows it, at a steady rate of edits.
 
-use super::place::{PREFIX, Place, TOPIC};
-use super::probe::{Edit, MARK, Probe, Search};
-use super::stem;
+use super::installation::{Installation, PREFIX, TOPIC, index_stem};
+use super::probe::{Edit, MARK, Probe, SearchClient};
 use super::topic::TopicReader;
 use crate::connection::Connection;
-use crate::setup::Failure;
+use crate::failure::Failure;
+use crate::process::Process;
 use crate::table;
-use crate::up::Up;
 use millstream_search::{SearchModel, SearchResource};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -17,33 +16,33 @@ use uuid::Uuid;
 
 const EDITS_PER_S: u32 = 50;
 const SECONDS: u32 = 25;
-/// First edits that are not counted: connections open, code is compiled on the node.
+/// First edits that are not measured, while connections open and the node compiles code.
 const WARM_UP: usize = 100;
-/// Documents that are edited in turn, so that hardly two edits of one are on the way at the same time.
+/// Documents that are edited in turn, so that two edits of one document are rarely in flight at the same time.
 const DOCUMENTS: i64 = 200;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The member that is edited.
 const MEMBER: &str = "firstName";
 
-/// A document to edit.
-struct Editable {
+/// A student to edit.
+struct Student {
     uuid: Uuid,
     path: String,
     body: Value,
 }
 
-pub(super) async fn measure(place: &Place, model: &SearchModel, up: &Up) -> Result<(), Failure> {
+pub(super) async fn measure(installation: &Installation, model: &SearchModel, up: &Process) -> Result<(), Failure> {
     let students = model.iter().find(|resource| resource.endpoint == "students").ok_or("there are no students")?;
-    let mut documents = find(place, students, up).await?;
+    let mut documents = find(installation, students, up).await?;
     let (mut names, mut senders, mut tasks) = (Vec::new(), Vec::new(), JoinSet::new());
-    for (at, (name, probe)) in probes(place, students, up).await?.into_iter().enumerate() {
+    for (at, (name, probe)) in probes(installation, students, up).await?.into_iter().enumerate() {
         let (sender, receiver) = unbounded_channel();
         names.push(name);
         senders.push(sender);
         tasks.spawn(async move { follow(name, probe, receiver).await.map(|lags| (at, lags)) });
     }
-    let alias = format!("{PREFIX}.read.{}", stem(students));
+    let alias = format!("{PREFIX}.read.{}", index_stem(students));
     let started = Instant::now();
     let answers = edit(up, &mut documents, &alias, senders).await?;
     let seconds = started.elapsed().as_secs_f64();
@@ -59,10 +58,10 @@ pub(super) async fn measure(place: &Place, model: &SearchModel, up: &Up) -> Resu
     };
     let mut rows = vec![row("(the answer itself, from sending)", &answers)];
     rows.extend(names.iter().zip(&lags).map(|(name, lags)| row(name, lags)));
-    let pace = answers.len() as f64 / seconds;
+    let rate = answers.len() as f64 / seconds;
     table::print(
         &format!(
-            "from the answer to an edit until a copy shows it: {pace:.0} edits/s, {} edits after a warm-up",
+            "from the answer to an edit until a copy shows it: {rate:.0} edits/s, {} edits after a warm-up",
             answers.len().saturating_sub(WARM_UP)
         ),
         &["copy", "p50, ms", "p99, ms", "longest, ms"],
@@ -71,37 +70,41 @@ pub(super) async fn measure(place: &Place, model: &SearchModel, up: &Up) -> Resu
     Ok(())
 }
 
-async fn find(place: &Place, students: &SearchResource, up: &Up) -> Result<Vec<Editable>, Failure> {
+async fn find(installation: &Installation, students: &SearchResource, up: &Process) -> Result<Vec<Student>, Failure> {
     let sql =
         r#"SELECT "DocumentUuid" FROM "dms"."Document" WHERE "ResourceKeyId" = $1 ORDER BY "DocumentId" LIMIT $2"#;
-    let rows = place.session().await?.query(sql, &[&students.key, &DOCUMENTS]).await?;
+    let rows = installation.session().await?.query(sql, &[&students.key, &DOCUMENTS]).await?;
     let mut connection = Connection::open(up.address).await?;
     let mut documents = Vec::new();
     for row in rows {
         let uuid: Uuid = row.try_get(0)?;
         let path = format!("/data/{}/{}/{uuid}", students.project_endpoint, students.endpoint);
         let body = connection.json(&path).await?;
-        documents.push(Editable { uuid, path, body });
+        documents.push(Student { uuid, path, body });
     }
-    if documents.is_empty() { Err("there is no student to edit".into()) } else { Ok(documents) }
+    if documents.is_empty() { Err("no student to edit".into()) } else { Ok(documents) }
 }
 
-async fn probes(place: &Place, students: &SearchResource, up: &Up) -> Result<Vec<(&'static str, Probe)>, Failure> {
-    let reader = TopicReader::begin(&place.kafka.bootstrap_servers(), TOPIC).await?;
+async fn probes(
+    installation: &Installation,
+    students: &SearchResource,
+    up: &Process,
+) -> Result<Vec<(&'static str, Probe)>, Failure> {
+    let reader = TopicReader::start(&installation.kafka.bootstrap_servers(), TOPIC).await?;
     let path = format!("/search/{}/{}", students.project_endpoint, students.endpoint);
     let connection = Box::new(Connection::open(up.address).await?);
     Ok(vec![
         ("Kafka: a consumer has the record", Probe::Topic(reader)),
-        ("OpenSearch: read by id", Probe::ById(Search::new(place))),
-        ("OpenSearch: found by a search", Probe::BySearch(Search::new(place))),
+        ("OpenSearch: read by id", Probe::ById(SearchClient::new(installation))),
+        ("OpenSearch: found by a search", Probe::BySearch(SearchClient::new(installation))),
         ("embedded index: found by a search", Probe::Embedded(connection, path, MEMBER)),
     ])
 }
 
-/// Edits at the pace; how long each answer took, in ms.
+/// Edits at the configured rate; returns the duration of each response in ms.
 async fn edit(
-    up: &Up,
-    documents: &mut [Editable],
+    up: &Process,
+    documents: &mut [Student],
     alias: &str,
     senders: Vec<UnboundedSender<Edit>>,
 ) -> Result<Vec<f64>, Failure> {
@@ -119,14 +122,14 @@ async fn edit(
         answers.push((answered - sent).as_secs_f64() * 1_000.0);
         let edit = Edit { uuid: document.uuid, version, alias: alias.to_owned(), number, answered };
         for sender in &senders {
-            // Whoever stopped following says why when it is waited for.
+            // A probe task that has ended reports its error when it is joined.
             drop(sender.send(edit.clone()));
         }
     }
     Ok(answers)
 }
 
-/// Looks until everything that comes was seen; how long each took, in ms, in the order of the edits.
+/// Polls until all edits are visible; returns the lag of each in ms, in the order of the edits.
 async fn follow(name: &str, mut probe: Probe, mut edits: UnboundedReceiver<Edit>) -> Result<Vec<f64>, Failure> {
     let (mut pending, mut lags): (Vec<(usize, Edit)>, Vec<f64>) = (Vec::new(), Vec::new());
     loop {
@@ -139,12 +142,12 @@ async fn follow(name: &str, mut probe: Probe, mut edits: UnboundedReceiver<Edit>
             pending.push((lags.len(), edit));
             lags.push(f64::NAN);
         }
-        let asked: Vec<Edit> = pending.iter().map(|(_, edit)| edit.clone()).collect();
-        let seen = probe.look(&asked).await?;
+        let expected: Vec<Edit> = pending.iter().map(|(_, edit)| edit.clone()).collect();
+        let seen = probe.poll(&expected).await?;
         let mut waiting = Vec::new();
         for ((at, edit), seen) in pending.into_iter().zip(seen) {
             match seen {
-                // It may have been there before the answer was.
+                // The edit may be visible before the response arrives.
                 Some(seen) => lags[at] = seen.saturating_duration_since(edit.answered).as_secs_f64() * 1_000.0,
                 None if edit.answered.elapsed() > DEADLINE => {
                     return Err(format!("{name}: an edit of {} did not arrive within {DEADLINE:?}", edit.uuid).into());

@@ -1,108 +1,108 @@
-//! Command lines about the copies of documents: sinks, indexes, quarantine, replay.
+//! Command lines of `sink`, `index`, `quarantine`, `rebuild` and `replay`.
 
-use super::ProgressStyle;
+use super::load::ProgressStyle;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
-/// What `sink` does.
+/// Actions of `sink`.
 #[derive(Debug, Subcommand)]
 pub enum SinkAction {
     /// `millstream sink NAME`: deliver to it from the shared queue, until SIGTERM or Ctrl-C.
     #[command(external_subcommand)]
     Run(Vec<String>),
-    /// Deliver to one more sink, and fill it with all there is.
+    /// Deliver to one more sink, and fill it with all existing documents.
     Add {
-        /// Which one: kafka, opensearch, embedded.
+        /// Name of the sink: kafka, opensearch or embedded.
         sink: String,
-        /// Deliver only what changes from now on.
+        /// Deliver only new changes.
         #[arg(long)]
         no_backfill: bool,
-        /// Fill it with so many documents a second at most.
+        /// Documents per second at most while filling it.
         #[arg(long, value_name = "N", conflicts_with = "no_backfill", value_parser = clap::value_parser!(u32).range(1..))]
         per_s: Option<u32>,
     },
-    /// Deliver to it no more. What it holds stays.
+    /// Stop delivering to a sink. Its content stays.
     Remove {
-        /// Which one.
+        /// Name of the sink.
         sink: String,
     },
-    /// Hold deliveries back. At most one entry a document waits.
+    /// Pause deliveries. At most one entry per document waits.
     Pause {
-        /// Which one.
+        /// Name of the sink.
         sink: String,
     },
-    /// Let them go again.
+    /// Resume deliveries.
     Resume {
-        /// Which one.
+        /// Name of the sink.
         sink: String,
     },
-    /// Fill it again with all there is, beside what changes.
+    /// Deliver all existing documents again, while new changes continue.
     Backfill {
-        /// Which one.
+        /// Name of the sink.
         sink: String,
-        /// So many documents a second at most.
+        /// Documents per second at most.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         per_s: Option<u32>,
     },
 }
 
-/// What `index` does. A generation is one content of the sink.
+/// Actions of `index`. A generation is one complete content of the sink.
 #[derive(Debug, Subcommand)]
 pub enum IndexCommand {
-    /// All generations of a sink.
+    /// List all generations of a sink.
     List {
-        /// Which sink: opensearch, embedded.
+        /// Name of the sink: opensearch or embedded.
         sink: String,
     },
-    /// Make the next generation and fill it, beside what is live. It is kept current from the start.
+    /// Create the next generation and fill it beside the live one. It is kept current from the start.
     Build {
-        /// Which sink.
+        /// Name of the sink.
         sink: String,
-        /// So many documents a second at most.
+        /// Documents per second at most.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         per_s: Option<u32>,
     },
     /// Compare a generation with the source, document by document.
     Compare {
-        /// Which sink.
+        /// Name of the sink.
         sink: String,
-        /// Which one; the newest without.
+        /// Number of the generation; by default the newest.
         generation: Option<u32>,
     },
-    /// Answer searches from a generation, at once and for all types. It is compared first.
+    /// Answer searches from a generation, at once and for all types, if a comparison finds no difference.
     Swap {
-        /// Which sink.
+        /// Name of the sink.
         sink: String,
-        /// Which one; the newest without.
+        /// Number of the generation; by default the newest.
         generation: Option<u32>,
-        /// Do not compare it first.
+        /// Skip the comparison.
         #[arg(long)]
         unchecked: bool,
     },
-    /// Answer searches from the generation before the live one again.
+    /// Answer searches from the generation before the live one.
     Rollback {
-        /// Which sink.
+        /// Name of the sink.
         sink: String,
     },
     /// Remove a generation that is not live.
     Drop {
-        /// Which sink.
+        /// Name of the sink.
         sink: String,
-        /// Which one.
+        /// Number of the generation.
         generation: u32,
     },
 }
 
-/// What can be in quarantine.
+/// The id of something in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Quarantined {
+pub enum QuarantinedId {
     /// A document, by its id.
     Document(Uuid),
-    /// A record of the queue that nobody could read, by its `topic/partition/offset`.
+    /// An unreadable record of the queue, by its `topic/partition/offset`.
     Record(String),
 }
 
-impl std::str::FromStr for Quarantined {
+impl std::str::FromStr for QuarantinedId {
     type Err = uuid::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -110,113 +110,113 @@ impl std::str::FromStr for Quarantined {
     }
 }
 
-/// What `quarantine` does. Places are `cache` and the names of sinks.
+/// Actions of `quarantine`. A place is `cache` or the name of a sink.
 #[derive(Debug, Subcommand)]
 pub enum QuarantineAction {
-    /// All of them, with reason, attempts and times; and the records of a shared queue that nobody could read.
+    /// List all of them, with reason, attempts and times, and the unreadable records of a shared queue.
     List {
-        /// Only at this place.
+        /// Only at this place: `cache`, or a sink.
         #[arg(long, value_name = "PLACE")]
         at: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// One document: what the sink said, and what is sent to it. Or one record: what it holds.
+    /// Show one document with the error and the body to deliver, or the content of one record.
     Show {
-        /// The id of the document, or the `topic/partition/offset` of a record that nobody could read.
+        /// Id of a document, or `topic/partition/offset` of an unreadable record.
         #[arg(value_name = "ID")]
-        what: Quarantined,
-        /// Only at this place.
+        what: QuarantinedId,
+        /// Only at this place: `cache`, or a sink.
         #[arg(long, value_name = "PLACE")]
         at: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// One document: what the sink has of it beside what the source says.
+    /// Compare the copy of one document in the sink with the source.
     Diff {
-        /// Its id.
+        /// Id of the document.
         document: Uuid,
-        /// Only at this place.
+        /// Only at this place: `cache`, or a sink.
         #[arg(long, value_name = "PLACE")]
         at: Option<String>,
     },
-    /// Try again.
+    /// Retry documents.
     Retry {
-        /// Their ids. A record that nobody could read cannot be tried again.
+        /// Ids of documents. An unreadable record cannot be retried.
         #[arg(required_unless_present = "all", value_name = "ID")]
-        what: Vec<Quarantined>,
-        /// Only at this place.
+        what: Vec<QuarantinedId>,
+        /// Only at this place: `cache`, or a sink.
         #[arg(long, value_name = "PLACE")]
         at: Option<String>,
-        /// All of them.
+        /// Retry all of them.
         #[arg(long, conflicts_with = "what")]
         all: bool,
     },
-    /// Give up what is owed to them, until they change. Let go of records that nobody could read.
+    /// Discard the entries of documents, which stay as they are in the sink until they change; discard unreadable records.
     Skip {
-        /// The ids of documents, or the `topic/partition/offset` of records.
+        /// Ids of documents, or `topic/partition/offset` of records.
         #[arg(required = true, value_name = "ID")]
-        what: Vec<Quarantined>,
-        /// Only at this place.
+        what: Vec<QuarantinedId>,
+        /// Only at this place: `cache`, or a sink.
         #[arg(long, value_name = "PLACE")]
         at: Option<String>,
     },
 }
 
-/// What `rebuild` does.
+/// Actions of `rebuild`.
 #[derive(Debug, Subcommand)]
 pub enum RebuildAction {
-    /// Remove every cached body and make it again. Reads are answered from the tables meanwhile.
+    /// Remove and rebuild every cached body. Reads are answered from the tables meanwhile.
     Cache {
-        /// So many documents a second at most.
+        /// Documents per second at most.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         per_s: Option<u32>,
-        /// Return at once.
+        /// Return at once; `status` shows the progress.
         #[arg(long)]
         detach: bool,
-        /// How to show progress.
+        /// Style of the progress report.
         #[arg(long, value_enum, default_value_t = ProgressStyle::Auto)]
         progress: ProgressStyle,
     },
 }
 
-/// Which documents `replay` owes, and to whom. Without a selection all of them.
+/// Arguments of `replay`. Without a selection it enqueues all documents.
 #[derive(Debug, Clone, Args)]
 #[command(group = clap::ArgGroup::new("selection").args(["outbox", "since", "resource", "document"]))]
 pub struct ReplayArguments {
-    /// `cache`, which makes the bodies again and delivers them to every sink, or a sink.
+    /// `cache`, which rebuilds the bodies and delivers them to every sink, or the name of a sink.
     #[arg(long, value_name = "NAME", default_value = "cache")]
     pub to: String,
-    /// Those with change records in this range of the outbox.
+    /// Documents with change records in this range of outbox ids.
     #[arg(long, value_name = "FROM..TO")]
     pub outbox: Option<String>,
-    /// Those with change records since then: a time, or how long ago, like 2h.
+    /// Documents with change records since a time, or since a span like 2h before now.
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
-    /// And until then.
+    /// The end of that period.
     #[arg(long, value_name = "TIME", requires = "since")]
     pub until: Option<String>,
-    /// Those of one type, as in the URL: ed-fi/students.
+    /// Documents of one type, named as in the URL: ed-fi/students.
     #[arg(long, value_name = "TYPE")]
     pub resource: Option<String>,
-    /// This one.
+    /// One document.
     #[arg(long, value_name = "ID")]
     pub document: Option<Uuid>,
-    /// So many documents a second at most.
+    /// Documents per second at most.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub per_s: Option<u32>,
-    /// Only count them, by type.
+    /// Only count the documents, by type.
     #[arg(long)]
     pub dry_run: bool,
-    /// Return at once; `status` says how far it is.
+    /// Return at once; `status` shows the progress.
     #[arg(long)]
     pub detach: bool,
-    /// End the replay that is under way.
+    /// Cancel the running replay.
     #[arg(long, conflicts_with_all = ["selection", "dry_run", "detach"])]
     pub cancel: bool,
-    /// How to show progress.
+    /// Style of the progress report.
     #[arg(long, value_enum, default_value_t = ProgressStyle::Auto)]
     pub progress: ProgressStyle,
 }

@@ -1,15 +1,14 @@
-//! `millstream config`: what is in force, and what there is.
+//! `millstream config`: the values in force, and the reference of all keys.
 
-use super::Outcome;
 use crate::{
     args::ConfigAction,
     config::{Settings, reference, show},
     exit::Exit,
-    failure::Failure,
+    failure::{Failure, Outcome},
 };
 use std::io::Write;
 
-/// Prints the values in force, or the reference.
+/// Prints the values in force or the reference.
 pub fn run(action: &ConfigAction, settings: &Settings, out: &mut dyn Write) -> Outcome {
     let text = match action {
         ConfigAction::Show => show(settings),

@@ -1,11 +1,16 @@
-//! `millstream ddl`: the tables as text, or made.
+//! `millstream ddl`: prints the tables of a schema, or creates them.
 
-use super::Outcome;
-use crate::{compiled::Compiled, config::Config, database::Server, exit::Exit, failure::Failure};
+use crate::{
+    compiled::Compiled,
+    config::Config,
+    database::Server,
+    exit::Exit,
+    failure::{Failure, Outcome},
+};
 use millstream_store::provision::{self, Applied};
 use std::io::Write;
 
-/// Connections that making tables needs.
+/// Connections that creating tables needs.
 const CONNECTIONS: usize = 2;
 
 /// Prints the script that `ddl apply` executes.
@@ -15,9 +20,9 @@ pub fn emit(compiled: &Compiled, out: &mut dyn Write) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Makes the tables, all in one transaction, or finds that they were made for this schema.
+/// Creates the tables in one transaction. Changes nothing in a database that has the tables of this schema.
 pub async fn apply(compiled: &Compiled, config: &Config, out: &mut (dyn Write + Send)) -> Outcome {
-    let server = Server::shared(config).await?;
+    let server = Server::attach(config).await?;
     let outcome = apply_to(&server, compiled, out).await;
     let closed = server.close(config.shutdown_deadline).await;
     let exit = outcome?;
@@ -29,13 +34,15 @@ async fn apply_to(server: &Server, compiled: &Compiled, out: &mut (dyn Write + S
     let applied = provision::apply(&database, &compiled.schema, &compiled.ddl()).await.map_err(Failure::failed)?;
     database.close();
     let hash = &compiled.schema.hash;
-    let told = match applied {
-        Applied::Created => writeln!(out, "made the tables for effective schema {hash} in {}", server.options),
+    let written = match applied {
+        Applied::Created => writeln!(out, "created the tables for effective schema {hash} in {}", server.options),
         Applied::Upgraded => {
-            writeln!(out, "{} was made by an earlier version and has the columns of this one now", server.options)
+            writeln!(out, "added the columns of this version to {}, built by an earlier version", server.options)
         }
-        Applied::AlreadyCurrent => writeln!(out, "{} was made for effective schema {hash} already", server.options),
+        Applied::AlreadyCurrent => {
+            writeln!(out, "{} already has the tables for effective schema {hash}", server.options)
+        }
     };
-    told.map_err(Failure::failed)?;
+    written.map_err(Failure::failed)?;
     Ok(Exit::Done)
 }

@@ -1,94 +1,101 @@
-//! `millstream index`: search indexes built anew beside what is live, compared, swapped in, and swapped back.
+//! `millstream index`: builds a generation of a search index beside the live one, compares it, swaps it in and back.
 
-use super::Outcome;
 use crate::{
     args::IndexCommand,
     config::Config,
-    control::{self, IndexAction, Request},
+    control::{
+        self, Request,
+        protocol::{
+            GenerationEntry, GenerationList, IndexAction, IndexBuildStarted, IndexDropped, IndexLive, ProofReport,
+            SinkProof,
+        },
+    },
     exit::Exit,
-    failure::Failure,
-    load::grouped,
+    failure::{Failure, Outcome},
+    text::{grouped, moment},
 };
-use jiff::Timestamp;
-use millstream_store::compose::whole_seconds;
-use serde_json::Value;
 use std::{fmt::Write as _, io::Write, time::Duration};
 
-/// A comparison reads the whole index.
-const PATIENCE: Duration = Duration::from_secs(24 * 3_600);
+/// Longest wait for a reply: a comparison reads the whole index.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 
-/// Does it.
+/// Performs one action and prints its result.
 pub async fn run(command: IndexCommand, config: &Config, out: &mut (dyn Write + Send)) -> Outcome {
-    let (sink, action) = match command {
-        IndexCommand::List { sink } => (sink, IndexAction::List),
-        IndexCommand::Build { sink, per_s } => (sink, IndexAction::Build { per_s }),
-        IndexCommand::Compare { sink, generation } => (sink, IndexAction::Compare { generation }),
-        IndexCommand::Swap { sink, generation, unchecked } => (sink, IndexAction::Swap { generation, unchecked }),
-        IndexCommand::Rollback { sink } => (sink, IndexAction::Rollback),
-        IndexCommand::Drop { sink, generation } => (sink, IndexAction::Drop { generation }),
-    };
-    let request = Request::Index { sink: sink.clone(), action: action.clone() };
-    let answer = control::tell(&config.data_dir, &request, PATIENCE).await?;
-    let (told, exit) = match action {
-        IndexAction::List => (listed(&answer), Exit::Done),
-        IndexAction::Build { .. } => {
-            let told = format!(
+    let (text, exit) = match command {
+        IndexCommand::List { sink } => {
+            let list: GenerationList = call(config, &sink, IndexAction::List).await?;
+            (list.generations.iter().map(line).collect(), Exit::Done)
+        }
+        IndexCommand::Build { sink, per_s } => {
+            let build: IndexBuildStarted = call(config, &sink, IndexAction::Build { per_s }).await?;
+            let text = format!(
                 "generation {} of {sink} is being built; `millstream status` says how far it is, then swap it in\n",
-                answer["generation"]
+                build.generation
             );
-            (told, Exit::Done)
+            (text, Exit::Done)
         }
-        IndexAction::Compare { .. } => compared(&answer),
-        IndexAction::Swap { .. } | IndexAction::Rollback => {
-            (format!("searches are answered from generation {} of {sink} now\n", answer["live"]), Exit::Done)
+        IndexCommand::Compare { sink, generation } => {
+            compared(&call(config, &sink, IndexAction::Compare { generation }).await?)
         }
-        IndexAction::Drop { .. } => (format!("generation {} of {sink} is gone\n", answer["dropped"]), Exit::Done),
+        IndexCommand::Swap { sink, generation, unchecked } => {
+            swapped(&sink, &call(config, &sink, IndexAction::Swap { generation, unchecked }).await?)
+        }
+        IndexCommand::Rollback { sink } => swapped(&sink, &call(config, &sink, IndexAction::Rollback).await?),
+        IndexCommand::Drop { sink, generation } => {
+            let dropped: IndexDropped = call(config, &sink, IndexAction::Drop { generation }).await?;
+            (format!("generation {} of {sink} is gone\n", dropped.dropped), Exit::Done)
+        }
     };
-    out.write_all(told.as_bytes()).map_err(Failure::failed)?;
+    out.write_all(text.as_bytes()).map_err(Failure::failed)?;
     Ok(exit)
 }
 
-// Writing to a string cannot fail.
-fn listed(answer: &Value) -> String {
-    let mut told = String::new();
-    for row in answer["generations"].as_array().into_iter().flatten() {
-        let at = row["created_at_ms"].as_i64().and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
-        let number = |member: &str| grouped(row[member].as_u64().unwrap_or_default());
-        _ = write!(
-            told,
-            "generation {:<4} {:<5} {:>12} documents {:>14} bytes, made {}",
-            row["generation"],
-            if row["live"] == true { "LIVE" } else { "" },
-            number("documents"),
-            number("bytes"),
-            at.map_or_else(|| "-".to_owned(), whole_seconds),
-        );
-        if row["kept_current"] != true {
-            told.push_str(", not delivered to");
-        }
-        if row["mapping_current"] != true {
-            told.push_str(", its fields are those of another schema: build a new one");
-        }
-        told.push('\n');
-    }
-    told
+async fn call<T: control::protocol::Reply>(config: &Config, sink: &str, action: IndexAction) -> Result<T, Failure> {
+    let request = Request::Index { sink: sink.to_owned(), action };
+    Ok(control::call(&config.data_dir, &request, REPLY_TIMEOUT).await?)
 }
 
-fn compared(answer: &Value) -> (String, Exit) {
-    let report = &answer["sinks"][0];
-    if let Some(error) = report["error"].as_str().or(report["not_compared"].as_str()) {
-        return (format!("could not be compared: {error}\n"), Exit::Failed);
+fn swapped(sink: &str, index: &IndexLive) -> (String, Exit) {
+    (format!("searches are answered from generation {} of {sink} now\n", index.live), Exit::Done)
+}
+
+fn line(entry: &GenerationEntry) -> String {
+    let mut line = format!(
+        "generation {:<4} {:<5} {:>12} documents {:>14} bytes, made {}",
+        entry.generation,
+        if entry.live { "LIVE" } else { "" },
+        grouped(entry.documents),
+        grouped(entry.bytes),
+        moment(entry.created_at_ms),
+    );
+    if !entry.kept_current {
+        line.push_str(", not delivered to");
     }
-    let number = |member: &str| report[member].as_u64().unwrap_or_default();
-    let mut told = format!("{}: {} documents compared\n", report["sink"], grouped(number("compared")));
-    for (kind, count) in report["counts"].as_object().into_iter().flatten() {
-        _ = writeln!(told, "{kind}: {count}");
+    if !entry.mapping_current {
+        line.push_str(", its fields are those of another schema: build a new one");
     }
-    _ = writeln!(told, "differences: {}", number("differences"));
-    let exit = match (number("differences"), number("behind")) {
+    line.push('\n');
+    line
+}
+
+fn compared(report: &ProofReport) -> (String, Exit) {
+    let comparison = match report.sinks.first() {
+        Some(SinkProof::Compared(comparison)) => comparison,
+        Some(SinkProof::Failed { error: reason, .. } | SinkProof::NotCompared { not_compared: reason, .. }) => {
+            return (format!("could not be compared: {reason}\n"), Exit::Failed);
+        }
+        None => return ("could not be compared: the report is empty\n".to_owned(), Exit::Failed),
+    };
+    let mut text = format!("{}: {} documents compared\n", comparison.sink, grouped(comparison.compared));
+    for (kind, count) in &comparison.counts {
+        // Writing to a string cannot fail.
+        _ = writeln!(text, "{kind}: {count}");
+    }
+    _ = writeln!(text, "differences: {}", comparison.differences);
+    let exit = match (comparison.differences, comparison.behind) {
         (0, 0) => Exit::Done,
         (0, _) => Exit::Behind,
         _ => Exit::Failed,
     };
-    (told, exit)
+    (text, exit)
 }

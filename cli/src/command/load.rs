@@ -1,19 +1,18 @@
-//! `millstream load`: from the command line to a load, and from its account to an exit code.
+//! `millstream load`: runs a load and prints its account.
 
-use super::Outcome;
 use crate::{
     args::LoadArguments,
     config::Config,
     control,
     exit::Exit,
-    failure::Failure,
-    load::{Input, LoadError, LoadPlan, Patience, Progress, load},
+    failure::{Failure, Outcome},
+    load::{Input, LoadError, LoadPlan, Progress, RetryLimit, load},
     signal::Interrupt,
 };
 use reqwest::Url;
 use std::{io::Write, time::Duration};
 
-/// Loads the files; 0 only if every line was accepted.
+/// Loads the files. Exit code 0 only if every line was accepted.
 pub async fn run(arguments: LoadArguments, config: &Config, out: &mut (dyn Write + Send)) -> Outcome {
     let url = match &arguments.url {
         Some(text) => parse(text)?,
@@ -25,7 +24,7 @@ pub async fn run(arguments: LoadArguments, config: &Config, out: &mut (dyn Write
         inputs,
         url,
         connections: arguments.connections.into(),
-        patience: Patience(Duration::from_secs(arguments.patience_s)),
+        retry_limit: RetryLimit(Duration::from_secs(arguments.patience_s)),
         refused: arguments.refused,
         lines_max: None,
     };
@@ -34,7 +33,7 @@ pub async fn run(arguments: LoadArguments, config: &Config, out: &mut (dyn Write
     write!(out, "{}", loaded.account).map_err(Failure::failed)?;
     let is_complete = loaded.is_complete();
     if loaded.interrupted {
-        writeln!(out, "interrupted: what was in flight was answered, what follows was not posted")
+        writeln!(out, "interrupted: requests in flight were answered, the remaining lines were not posted")
             .map_err(Failure::failed)?;
     }
     match loaded.stopped {
@@ -54,14 +53,16 @@ fn parse(text: &str) -> Result<Url, Failure> {
     }
 }
 
-/// The address that the process of this data folder says it has.
+/// Returns the address of the process of this data folder.
 async fn running_url(config: &Config) -> Result<Url, Failure> {
-    let status = control::ask(&config.data_dir).await?;
-    let Some(url) = status.get("address").and_then(serde_json::Value::as_str) else {
+    let status = control::status(&config.data_dir).await?;
+    let Some(process) = status.running else {
         return Err(Failure::not_running(
             "the Millstream of this data folder is starting or stopping: try again shortly",
         ));
     };
-    Url::parse(url)
-        .map_err(|error| Failure::failed(format!("the running Millstream names no usable address '{url}': {error}")))
+    let address = &process.address;
+    Url::parse(address).map_err(|error| {
+        Failure::failed(format!("invalid address '{address}' in the status of the running Millstream: {error}"))
+    })
 }

@@ -1,4 +1,4 @@
-//! The commands. Each takes what it needs, writes what it has to say to `out`, and answers how it ended.
+//! The commands. Each takes its arguments and the configuration, writes its output to `out`, and returns the exit code.
 
 pub mod config;
 pub mod ddl;
@@ -11,8 +11,3 @@ pub mod sink;
 pub mod status;
 pub mod verify;
 pub mod wait;
-
-use crate::{exit::Exit, failure::Failure};
-
-/// How a command ended.
-pub type Outcome = Result<Exit, Failure>;

@@ -1,213 +1,242 @@
-//! `millstream quarantine`: documents that could not be rebuilt or delivered, and what becomes of them.
+//! `millstream quarantine`: lists, shows, retries and discards documents that could not be rebuilt or delivered.
 
-use super::Outcome;
 use crate::{
-    args::{QuarantineAction, Quarantined},
+    args::{QuarantineAction, QuarantinedId},
     config::Config,
-    control::{self, Request, Target},
+    control::{
+        self, Request,
+        protocol::{
+            EntriesReleased, EntriesSkipped, QuarantineEntry, QuarantineReport, SinkCopy, Target, UnreadableRecord,
+        },
+    },
     exit::Exit,
-    failure::Failure,
+    failure::{Failure, Outcome},
+    text::moment,
 };
-use jiff::Timestamp;
-use millstream_store::compose::whole_seconds;
 use serde_json::Value;
 use similar::TextDiff;
 use std::{fmt::Write as _, io::Write, time::Duration};
 use uuid::Uuid;
 
-/// A sink may have to be asked what it holds.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Longest wait for a reply: a sink may have to be read.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Does it.
+/// Performs one action and prints its result.
 pub async fn run(action: QuarantineAction, config: &Config, out: &mut (dyn Write + Send)) -> Outcome {
     let place = |at: Option<String>| at.as_deref().map(Target::named);
-    let (requests, tell): (Vec<Request>, fn(&Value) -> String) = match action {
+    let text = match action {
         QuarantineAction::List { at, json } => {
-            (vec![Request::QuarantineList { place: place(at) }], if json { in_full } else { listed })
+            let report = report(config, Request::QuarantineList { place: place(at) }).await?;
+            if json { as_json(&report)? } else { listed(&report) }
         }
         QuarantineAction::Show { what, at, json } => {
             let place = place(at);
             let request = match what {
-                Quarantined::Document(document) => Request::QuarantineShow { document, place },
-                Quarantined::Record(record) => Request::UnreadableShow { record, place },
+                QuarantinedId::Document(document) => Request::QuarantineShow { document, place },
+                QuarantinedId::Record(record) => Request::UnreadableShow { record, place },
             };
-            (vec![request], if json { in_full } else { shown })
+            let report = report(config, request).await?;
+            if json { as_json(&report)? } else { shown(&report) }
         }
         QuarantineAction::Diff { document, at } => {
-            (vec![Request::QuarantineShow { document, place: place(at) }], compared)
+            compared(&report(config, Request::QuarantineShow { document, place: place(at) }).await?)
         }
-        QuarantineAction::Retry { what, at, all: _ } => {
-            let (documents, records) = sorted(what);
-            if let Some(record) = records.first() {
-                return Err(Failure::usage(format!(
-                    "{record} cannot be tried again: nobody can read what it asks for. `millstream verify --repair` finds \
-                     out what is missing and owes it again; `millstream quarantine skip` lets go of the record"
-                )));
-            }
-            let documents = (!documents.is_empty()).then_some(documents);
-            (vec![Request::QuarantineRetry { documents, place: place(at) }], counted)
-        }
-        QuarantineAction::Skip { what, at } => (skips(sorted(what), place(at).as_ref()), counted),
+        QuarantineAction::Retry { what, at, all: _ } => retry(config, what, place(at)).await?,
+        QuarantineAction::Skip { what, at } => return skip(config, what, place(at), out).await,
     };
-    for request in &requests {
-        let answer = control::tell(&config.data_dir, request, PATIENCE).await?;
-        out.write_all(tell(&answer).as_bytes()).map_err(Failure::failed)?;
+    out.write_all(text.as_bytes()).map_err(Failure::failed)?;
+    Ok(Exit::Done)
+}
+
+async fn report(config: &Config, request: Request) -> Result<QuarantineReport, Failure> {
+    Ok(control::call(&config.data_dir, &request, REPLY_TIMEOUT).await?)
+}
+
+async fn retry(config: &Config, what: Vec<QuarantinedId>, place: Option<Target>) -> Result<String, Failure> {
+    let (documents, records) = partition(what);
+    if let Some(record) = records.first() {
+        return Err(Failure::usage(format!(
+            "{record} cannot be tried again: it cannot be parsed. `millstream verify --repair` finds the documents that are \
+             missing because of it and enqueues them; `millstream quarantine skip` discards the record"
+        )));
+    }
+    let request = Request::QuarantineRetry { documents: (!documents.is_empty()).then_some(documents), place };
+    let released: EntriesReleased = control::call(&config.data_dir, &request, REPLY_TIMEOUT).await?;
+    Ok(format!("released: {}\n", released.released))
+}
+
+/// Discards documents, then records. The result of the first is printed even if the second fails.
+async fn skip(
+    config: &Config,
+    what: Vec<QuarantinedId>,
+    place: Option<Target>,
+    out: &mut (dyn Write + Send),
+) -> Outcome {
+    let (documents, records) = partition(what);
+    let documents = (!documents.is_empty()).then(|| Request::QuarantineSkip { documents, place: place.clone() });
+    let records = (!records.is_empty()).then_some(Request::UnreadableSkip { records, place });
+    for request in documents.into_iter().chain(records) {
+        let skipped: EntriesSkipped = control::call(&config.data_dir, &request, REPLY_TIMEOUT).await?;
+        writeln!(out, "skipped: {}", skipped.skipped).map_err(Failure::failed)?;
     }
     Ok(Exit::Done)
 }
 
-/// Documents and records apart.
-fn sorted(what: Vec<Quarantined>) -> (Vec<Uuid>, Vec<String>) {
+/// Separates documents and records.
+fn partition(what: Vec<QuarantinedId>) -> (Vec<Uuid>, Vec<String>) {
     let (mut documents, mut records) = (Vec::new(), Vec::new());
-    for one in what {
-        match one {
-            Quarantined::Document(document) => documents.push(document),
-            Quarantined::Record(record) => records.push(record),
+    for id in what {
+        match id {
+            QuarantinedId::Document(document) => documents.push(document),
+            QuarantinedId::Record(record) => records.push(record),
         }
     }
     (documents, records)
 }
 
-fn skips((documents, records): (Vec<Uuid>, Vec<String>), place: Option<&Target>) -> Vec<Request> {
-    let documents = (!documents.is_empty()).then(|| Request::QuarantineSkip { documents, place: place.cloned() });
-    let records = (!records.is_empty()).then(|| Request::UnreadableSkip { records, place: place.cloned() });
-    documents.into_iter().chain(records).collect()
+fn as_json(report: &QuarantineReport) -> Result<String, Failure> {
+    Ok(serde_json::to_string_pretty(report).map_err(Failure::failed)? + "\n")
 }
 
-fn in_full(answer: &Value) -> String {
-    format!("{answer:#}\n")
+fn record_line(record: &UnreadableRecord) -> String {
+    let UnreadableRecord { place, record, reason, bytes, .. } = record;
+    format!("{place}  {record}  UNREADABLE, {bytes} bytes\n    {reason}\n")
 }
 
-fn counted(answer: &Value) -> String {
-    let pairs = answer.as_object().into_iter().flatten();
-    pairs.map(|(what, count)| format!("{what}: {count}\n")).collect()
-}
-
-fn entries(answer: &Value) -> &[Value] {
-    answer["quarantined"].as_array().map_or(&[], Vec::as_slice)
-}
-
-/// Records that nobody could read.
-fn unreadable(answer: &Value) -> &[Value] {
-    answer["unreadable"].as_array().map_or(&[], Vec::as_slice)
-}
-
-fn record(record: &Value) -> String {
-    let (place, name, reason) = (text(record, "place"), text(record, "record"), text(record, "reason"));
-    format!("{place}  {name}  UNREADABLE, {} bytes\n    {reason}\n", record["bytes"])
-}
-
-fn text<'v>(entry: &'v Value, member: &str) -> &'v str {
-    entry[member].as_str().unwrap_or("-")
-}
-
-fn at(entry: &Value, member: &str) -> String {
-    let at = entry[member].as_i64().and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
-    at.map_or_else(|| "-".to_owned(), whole_seconds)
-}
-
-fn line(entry: &Value) -> String {
-    let deleted = if entry["deleted"] == true { ", delete" } else { "" };
+fn entry_line(entry: &QuarantineEntry) -> String {
     format!(
-        "{}  {}  {}  version {}{deleted}, {} attempts from {} to {}\n    {}\n",
-        text(entry, "place"),
-        text(entry, "id"),
-        text(entry, "resource"),
-        entry["version"],
-        entry["attempts"],
-        at(entry, "first_failed_at_ms"),
-        at(entry, "last_failed_at_ms"),
-        text(entry, "reason"),
+        "{}  {}  {}  version {}{}, {} attempts from {} to {}\n    {}\n",
+        entry.place,
+        entry.id,
+        entry.resource.as_deref().unwrap_or("-"),
+        entry.version,
+        if entry.deleted { ", delete" } else { "" },
+        entry.attempts,
+        moment(entry.first_failed_at_ms),
+        moment(entry.last_failed_at_ms),
+        entry.reason,
     )
 }
 
-/// A line for each, then how many there are.
-fn listed(answer: &Value) -> String {
-    let mut told: String = entries(answer).iter().map(line).chain(unreadable(answer).iter().map(record)).collect();
+/// One entry per line, then the counts.
+fn listed(report: &QuarantineReport) -> String {
+    let entries = report.quarantined.iter().map(entry_line);
+    let mut text: String = entries.chain(report.unreadable().iter().map(record_line)).collect();
     // Writing to a string cannot fail.
-    if !unreadable(answer).is_empty() {
-        _ = writeln!(told, "unreadable: {}", unreadable(answer).len());
+    if !report.unreadable().is_empty() {
+        _ = writeln!(text, "unreadable: {}", report.unreadable().len());
     }
-    _ = writeln!(told, "in quarantine: {}", entries(answer).len());
-    told
+    _ = writeln!(text, "in quarantine: {}", report.quarantined.len());
+    text
 }
 
-fn pretty(json: &Value) -> String {
-    let parsed = json.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
-    match parsed {
-        Some(body) => format!("{body:#}\n"),
-        None => json.as_str().map_or_else(|| "nothing\n".to_owned(), |text| format!("{text}\n")),
+/// Formats a body with one member per line, or returns it unchanged if it is not JSON.
+fn pretty(body: Option<&str>) -> String {
+    let Some(body) = body else { return "nothing\n".to_owned() };
+    match serde_json::from_str::<Value>(body) {
+        Ok(parsed) => format!("{parsed:#}\n"),
+        Err(_) => format!("{body}\n"),
     }
 }
 
-fn shown(answer: &Value) -> String {
-    let mut told = String::new();
-    for unreadable in unreadable(answer) {
-        _ = writeln!(told, "{}holds:\n{}", record(unreadable), text(unreadable, "content"));
+fn shown(report: &QuarantineReport) -> String {
+    let mut text = String::new();
+    for record in report.unreadable() {
+        _ = writeln!(text, "{}holds:\n{}", record_line(record), record.content.as_deref().unwrap_or("-"));
     }
-    for entry in entries(answer) {
-        told.push_str(&line(entry));
-        if entry.get("sink").is_some() {
-            _ = write!(told, "sent to {} ({} bytes):\n{}", text(entry, "sink"), entry["bytes"], pretty(&entry["sent"]));
+    for entry in &report.quarantined {
+        text.push_str(&entry_line(entry));
+        if let Some(view) = &entry.view {
+            let bytes = view.bytes.map_or_else(|| "null".to_owned(), |bytes| bytes.to_string());
+            _ = write!(text, "sent to {} ({bytes} bytes):\n{}", view.sink, pretty(view.sent.as_deref()));
         }
     }
-    told
+    text
 }
 
-/// What the sink has beside what the source says, line by line.
-fn compared(answer: &Value) -> String {
-    let mut told = String::new();
-    for entry in entries(answer) {
-        let place = text(entry, "place");
-        if let Some(error) = entry["held"]["error"].as_str() {
-            _ = writeln!(told, "{place} cannot be asked: {error}");
-            continue;
-        }
-        let (held, sent) = (pretty(&entry["held"]), pretty(&entry["sent"]));
+/// Compares the copy in the sink with the body to deliver, line by line.
+fn compared(report: &QuarantineReport) -> String {
+    let mut text = String::new();
+    for entry in &report.quarantined {
+        let (held, sent) = match &entry.view {
+            Some(view) => {
+                let held = match &view.held {
+                    SinkCopy::Body(body) => body.as_deref(),
+                    SinkCopy::Failed { error } => {
+                        _ = writeln!(text, "{} cannot be read: {error}", entry.place);
+                        continue;
+                    }
+                };
+                (held, view.sent.as_deref())
+            }
+            None => (None, None),
+        };
+        let (held, sent) = (pretty(held), pretty(sent));
         let diff = TextDiff::from_lines(&held, &sent);
-        let unified = diff.unified_diff().header(&format!("{place} has"), "the source says").to_string();
-        told.push_str(if unified.is_empty() { "both are the same\n" } else { &unified });
+        let unified = diff.unified_diff().header(&format!("{} has", entry.place), "the source says").to_string();
+        text.push_str(if unified.is_empty() { "both are the same\n" } else { &unified });
     }
-    told
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::control::protocol::SinkView;
 
-    fn answer(held: Value) -> Value {
-        json!({"quarantined": [{
-            "place": "opensearch-g1", "id": "7d1f…", "resource": "ed-fi/students", "version": 7, "deleted": false,
-            "reason": "mapper_parsing_exception (12 bytes)", "attempts": 10, "first_failed_at_ms": 0,
-            "last_failed_at_ms": 1_000, "sink": "opensearch at 127.0.0.1", "bytes": 12,
-            "sent": r#"{"a":1,"b":2}"#, "held": held,
-        }]})
+    fn entry(held: SinkCopy) -> QuarantineReport {
+        let view = SinkView {
+            sink: "opensearch at 127.0.0.1".to_owned(),
+            bytes: Some(12),
+            sent: Some(r#"{"a":1,"b":2}"#.to_owned()),
+            held,
+        };
+        let entry = QuarantineEntry {
+            place: "opensearch-g1".to_owned(),
+            id: Uuid::from_u128(7),
+            resource: Some("ed-fi/students".to_owned()),
+            version: 7,
+            deleted: false,
+            reason: "mapper_parsing_exception (12 bytes)".to_owned(),
+            attempts: 10,
+            first_failed_at_ms: 0,
+            last_failed_at_ms: 1_000,
+            view: Some(view),
+        };
+        QuarantineReport { quarantined: vec![entry], unreadable: None }
+    }
+
+    fn body(text: &str) -> SinkCopy {
+        SinkCopy::Body(Some(text.to_owned()))
     }
 
     #[test]
     fn a_list_ends_with_the_count() {
-        let told = listed(&answer(Value::Null));
-        assert!(told.contains("version 7, 10 attempts from 1970-01-01T00:00:00Z to 1970-01-01T00:00:01Z"), "{told}");
-        assert!(told.ends_with("in quarantine: 1\n"), "{told}");
+        let text = listed(&entry(SinkCopy::Body(None)));
+        assert!(text.contains("version 7, 10 attempts from 1970-01-01T00:00:00Z to 1970-01-01T00:00:01Z"), "{text}");
+        assert!(text.ends_with("in quarantine: 1\n"), "{text}");
     }
 
     #[test]
-    fn records_that_nobody_could_read_are_listed_with_their_place() {
-        let answer = json!({"quarantined": [], "unreadable": [{
-            "place": "cache", "record": "millstream.work/0/7", "reason": "its format is 9, this version reads 1", "bytes": 3,
-        }]});
-        let told = listed(&answer);
-        assert!(told.starts_with("cache  millstream.work/0/7  UNREADABLE, 3 bytes\n    its format is 9"), "{told}");
-        assert!(told.ends_with("unreadable: 1\nin quarantine: 0\n"), "{told}");
+    fn unreadable_records_are_listed_with_their_place() {
+        let record = UnreadableRecord {
+            place: "cache".to_owned(),
+            record: "millstream.work/0/7".to_owned(),
+            reason: "its format is 9, this version reads 1".to_owned(),
+            bytes: 3,
+            content: None,
+        };
+        let text = listed(&QuarantineReport { quarantined: Vec::new(), unreadable: Some(vec![record]) });
+        assert!(text.starts_with("cache  millstream.work/0/7  UNREADABLE, 3 bytes\n    its format is 9"), "{text}");
+        assert!(text.ends_with("unreadable: 1\nin quarantine: 0\n"), "{text}");
     }
 
     #[test]
     fn a_difference_is_shown_by_lines() {
-        let told = compared(&answer(json!(r#"{"a":1,"b":1}"#)));
-        assert!(told.contains("-  \"b\": 1") && told.contains("+  \"b\": 2"), "{told}");
-        assert_eq!(compared(&answer(json!(r#"{"a":1,"b":2}"#))), "both are the same\n");
-        assert!(compared(&answer(Value::Null)).contains("-nothing"));
-        assert!(compared(&answer(json!({"error": "away"}))).contains("cannot be asked: away"));
+        let text = compared(&entry(body(r#"{"a":1,"b":1}"#)));
+        assert!(text.contains("-  \"b\": 1") && text.contains("+  \"b\": 2"), "{text}");
+        assert_eq!(compared(&entry(body(r#"{"a":1,"b":2}"#))), "both are the same\n");
+        assert!(compared(&entry(SinkCopy::Body(None))).contains("-nothing"));
+        assert!(compared(&entry(SinkCopy::Failed { error: "away".to_owned() })).contains("cannot be read: away"));
     }
 }

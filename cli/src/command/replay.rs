@@ -1,43 +1,45 @@
-//! `millstream replay` and `millstream rebuild`: documents are owed again, with a bar that says how far it is.
+//! `millstream replay` and `millstream rebuild`: enqueue documents again and show the progress.
 
-use super::Outcome;
 use crate::{
     args::{ProgressStyle, ReplayArguments},
     compiled::Compiled,
     config::Config,
-    control::{self, Request, Target},
+    control::{
+        self, Request,
+        protocol::{ReplayCancelled, ReplayStarted, ReplayState, ReplayStatus, StatusReport, Target},
+    },
     database::Server,
     exit::Exit,
-    failure::Failure,
-    load::grouped,
+    failure::{Failure, Outcome},
+    process::state::resource_name,
+    text::grouped,
 };
 use indicatif::{ProgressBar, ProgressStyle as BarStyle};
 use jiff::{SpanRelativeTo, Timestamp, Zoned};
-use millstream_projector::replay::{Counted, Selection, Spec, count};
-use serde_json::Value;
+use millstream_projector::replay::{Selection, Spec, TypeCount, count};
 use std::{
     fmt::Write as _,
     io::{IsTerminal, Write},
     time::{Duration, Instant},
 };
 
-/// For one answer of the process.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Pause between two looks at how far it is.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// Pause between two lines where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Longest wait for a reply.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause between two reads of the status.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// Pause between two progress lines without a terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// Connections that counting needs.
 const CONNECTIONS: usize = 1;
 
-/// Replays, counts or cancels.
+/// Starts, counts or cancels a replay.
 pub async fn run(arguments: ReplayArguments, config: &Config, out: &mut (dyn Write + Send)) -> Outcome {
     let target = Target::named(&arguments.to);
     if arguments.cancel {
-        let answer = control::tell(&config.data_dir, &Request::ReplayCancel { target }, PATIENCE).await?;
-        let ended = answer["cancelled"].as_array().is_some_and(|ended| !ended.is_empty());
-        let told = if ended { "is ended" } else { "was not under way" };
-        writeln!(out, "the replay into {} {told}", arguments.to).map_err(Failure::failed)?;
+        let request = Request::ReplayCancel { target };
+        let ReplayCancelled { cancelled } = control::call(&config.data_dir, &request, REPLY_TIMEOUT).await?;
+        let outcome = if cancelled.is_empty() { "was not running" } else { "is cancelled" };
+        writeln!(out, "the replay into {} {outcome}", arguments.to).map_err(Failure::failed)?;
         return Ok(Exit::Done);
     }
     let selection = selection(&arguments, config)?;
@@ -48,7 +50,7 @@ pub async fn run(arguments: ReplayArguments, config: &Config, out: &mut (dyn Wri
     start(target, spec, arguments.detach, arguments.progress, config, out).await
 }
 
-/// Empties the cache and makes every body again.
+/// Empties the cache and rebuilds every body.
 pub async fn rebuild_cache(
     per_s: Option<u32>,
     detach: bool,
@@ -60,12 +62,12 @@ pub async fn rebuild_cache(
     start(Target::Cache, spec, detach, progress, config, out).await
 }
 
-/// What the arguments name.
+/// Parses the selection of documents.
 fn selection(arguments: &ReplayArguments, config: &Config) -> Result<Selection, Failure> {
     if let Some(range) = &arguments.outbox {
         let parts = range.split_once("..").and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
         let (from, to) = parts.filter(|(from, to)| from <= to).ok_or_else(|| {
-            Failure::usage(format!("--outbox {range}: a range is two ids of the outbox, like 1000..2000"))
+            Failure::usage(format!("--outbox {range}: expected two ids of the outbox, like 1000..2000"))
         })?;
         return Ok(Selection::Outbox { from, to });
     }
@@ -79,33 +81,33 @@ fn selection(arguments: &ReplayArguments, config: &Config) -> Result<Selection, 
         let compiled = Compiled::from_files(config.schema_files().map_err(Failure::usage)?)?;
         let route = name.split_once('/').and_then(|(project, endpoint)| compiled.mapping.route(project, endpoint));
         let resource = route.ok_or_else(|| {
-            Failure::usage(format!(
-                "--resource {name}: there is no such type; name it as in the URL, like ed-fi/students"
-            ))
+            Failure::usage(format!("--resource {name}: unknown type; name it as in the URL, like ed-fi/students"))
         })?;
         return Ok(Selection::Resource { resource_key: compiled.mapping.resource(resource).key });
     }
     Ok(arguments.document.map_or(Selection::All, |uuid| Selection::Document { uuid }))
 }
 
-/// A time as RFC 3339, or how long ago.
+/// Parses a time in RFC 3339, or a span before now; returns milliseconds since 1970 UTC.
 fn moment(flag: &str, text: &str, now: &Zoned) -> Result<u64, Failure> {
-    let refused = || {
-        Failure::usage(format!("--{flag} {text}: a time is like 2030-08-19T06:00:00Z, or like 2h for two hours ago"))
+    let invalid = || {
+        Failure::usage(format!(
+            "--{flag} {text}: expected a time like 2030-08-19T06:00:00Z, or a span like 2h for two hours ago"
+        ))
     };
     if let Ok(at) = text.parse::<Timestamp>() {
-        return u64::try_from(at.as_millisecond()).map_err(|_| refused());
+        return u64::try_from(at.as_millisecond()).map_err(|_| invalid());
     }
-    let span = text.parse::<jiff::Span>().map_err(|_| refused())?;
-    // A day is 24 hours here, whatever the clocks did.
-    let span = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| refused())?;
-    let at = now.timestamp().checked_sub(span.abs()).map_err(|_| refused())?;
-    u64::try_from(at.as_millisecond()).map_err(|_| refused())
+    let span = text.parse::<jiff::Span>().map_err(|_| invalid())?;
+    // A day is 24 hours, without regard to daylight saving.
+    let span = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| invalid())?;
+    let at = now.timestamp().checked_sub(span.abs()).map_err(|_| invalid())?;
+    u64::try_from(at.as_millisecond()).map_err(|_| invalid())
 }
 
 async fn dry_run(selection: &Selection, config: &Config, out: &mut (dyn Write + Send)) -> Outcome {
     let compiled = Compiled::from_files(config.schema_files().map_err(Failure::usage)?)?;
-    let server = Server::shared(config).await?;
+    let server = Server::attach(config).await?;
     let database = server.connect(CONNECTIONS).await?;
     let counted = count(&database, selection).await.map_err(Failure::failed);
     database.close();
@@ -114,20 +116,17 @@ async fn dry_run(selection: &Selection, config: &Config, out: &mut (dyn Write + 
     Ok(Exit::Done)
 }
 
-fn by_type(counted: &[Counted], compiled: &Compiled) -> String {
-    let mut told = String::new();
+fn by_type(counted: &[TypeCount], compiled: &Compiled) -> String {
+    let mut text = String::new();
     for one in counted {
-        let resource = compiled.mapping.resources.iter().find(|resource| resource.key == one.resource_key);
-        let name = resource.map_or_else(
-            || format!("type {}", one.resource_key),
-            |resource| format!("{}/{}", resource.project_endpoint, resource.endpoint),
-        );
+        let name = resource_name(&compiled.mapping, one.resource_key);
+        let name = name.unwrap_or_else(|| format!("type {}", one.resource_key));
         // Writing to a string cannot fail.
-        _ = writeln!(told, "{name:<60} {:>12} written {:>10} deleted", grouped(one.written), grouped(one.deleted));
+        _ = writeln!(text, "{name:<60} {:>12} written {:>10} deleted", grouped(one.written), grouped(one.deleted));
     }
-    let total: u64 = counted.iter().map(Counted::all).sum();
-    _ = writeln!(told, "would be replayed: {}", grouped(total));
-    told
+    let total: u64 = counted.iter().map(TypeCount::total).sum();
+    _ = writeln!(text, "would be replayed: {}", grouped(total));
+    text
 }
 
 async fn start(
@@ -139,44 +138,44 @@ async fn start(
     out: &mut (dyn Write + Send),
 ) -> Outcome {
     let request = Request::Replay { target, spec };
-    let answer = control::tell(&config.data_dir, &request, PATIENCE).await?;
-    let total = answer["total"].as_u64().unwrap_or_default();
-    let targets: Vec<String> = serde_json::from_value(answer["targets"].clone()).unwrap_or_default();
+    let ReplayStarted { total, targets } = control::call(&config.data_dir, &request, REPLY_TIMEOUT).await?;
     if detach {
-        writeln!(out, "{} entries are owed again: see `millstream status`", grouped(total)).map_err(Failure::failed)?;
+        writeln!(out, "{} entries are being enqueued: see `millstream status`", grouped(total))
+            .map_err(Failure::failed)?;
         return Ok(Exit::Done);
     }
     let mut progress = Progress::new(total, style);
     loop {
-        let status = control::ask(&config.data_dir).await?;
-        let replays: Vec<&Value> = targets.iter().map(|target| replay_of(&status, target)).collect();
-        progress.tell(&replays);
-        if replays.iter().all(|replay| replay["state"] != "running") {
-            return ended(&replays, &progress, out);
+        let status = control::status(&config.data_dir).await?;
+        let replays: Vec<Option<&ReplayStatus>> = targets.iter().map(|target| replay_of(&status, target)).collect();
+        progress.report(&replays);
+        let is_running = |replay: &ReplayStatus| replay.state == ReplayState::Running;
+        if !replays.iter().flatten().any(|replay| is_running(replay)) {
+            return finish(&replays, &progress, out);
         }
-        tokio::time::sleep(LOOK_AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// What the status says of the replay into a target.
-fn replay_of<'v>(status: &'v Value, target: &str) -> &'v Value {
+/// Returns the replay into a target, if the status has one.
+fn replay_of<'s>(status: &'s StatusReport, target: &str) -> Option<&'s ReplayStatus> {
     if target == "cache" {
-        return &status["replay"];
+        return status.running.as_ref()?.replay.as_ref();
     }
-    let lanes = status["lanes"].as_array().map_or(&[] as &[Value], Vec::as_slice);
-    lanes.iter().find(|lane| lane["name"] == target).map_or(&Value::Null, |lane| &lane["replay"])
+    status.lanes().iter().find(|lane| lane.name == target)?.replay.as_ref()
 }
 
-fn ended(replays: &[&Value], progress: &Progress, out: &mut (dyn Write + Send)) -> Outcome {
-    let done: u64 = replays.iter().filter_map(|replay| replay["done"].as_u64()).sum();
-    let bad = replays.iter().find(|replay| replay["state"] != "done");
-    if let Some(bad) = bad {
-        let why = bad["last_error"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
-        let state = bad["state"].as_str().unwrap_or("not known");
-        return Err(Failure::failed(format!("the replay is {state} after {} entries{why}", grouped(done))));
+fn finish(replays: &[Option<&ReplayStatus>], progress: &Progress, out: &mut (dyn Write + Send)) -> Outcome {
+    let done: u64 = replays.iter().flatten().map(|replay| replay.done).sum();
+    let unfinished = replays.iter().find(|replay| replay.is_none_or(|replay| replay.state != ReplayState::Done));
+    if let Some(replay) = unfinished {
+        let state = replay.map_or("not known", |replay| replay.state.name());
+        let error = replay.and_then(|replay| replay.last_error.as_deref());
+        let error = error.map(|error| format!(": {error}")).unwrap_or_default();
+        return Err(Failure::failed(format!("the replay is {state} after {} entries{error}", grouped(done))));
     }
     let took_s = progress.started.elapsed().as_secs_f64();
-    writeln!(out, "{} entries are owed again, in {took_s:.1} s", grouped(done)).map_err(Failure::failed)?;
+    writeln!(out, "{} entries enqueued in {took_s:.1} s", grouped(done)).map_err(Failure::failed)?;
     Ok(Exit::Done)
 }
 
@@ -185,7 +184,7 @@ struct Progress {
     bar: Option<ProgressBar>,
     lines: bool,
     started: Instant,
-    told: Instant,
+    last_line: Instant,
 }
 
 impl Progress {
@@ -197,18 +196,18 @@ impl Progress {
                 .with_style(BarStyle::with_template(template).unwrap_or_else(|_| BarStyle::default_bar()))
         });
         let lines = style == ProgressStyle::Lines || (style == ProgressStyle::Auto && !terminal);
-        Self { bar, lines, started: Instant::now(), told: Instant::now() }
+        Self { bar, lines, started: Instant::now(), last_line: Instant::now() }
     }
 
-    fn tell(&mut self, replays: &[&Value]) {
-        // All targets walk the same documents: the slowest says how far it is.
-        let done = replays.iter().filter_map(|replay| replay["done"].as_u64()).min().unwrap_or_default();
-        let total = replays.iter().filter_map(|replay| replay["total"].as_u64()).max().unwrap_or_default();
+    fn report(&mut self, replays: &[Option<&ReplayStatus>]) {
+        // All targets read the same documents: the slowest determines the progress.
+        let done = replays.iter().flatten().map(|replay| replay.done).min().unwrap_or_default();
+        let total = replays.iter().flatten().map(|replay| replay.total).max().unwrap_or_default();
         if let Some(bar) = &self.bar {
             bar.set_length(total.max(done));
             bar.set_position(done);
-        } else if self.lines && self.told.elapsed() >= LINE_EVERY {
-            self.told = Instant::now();
+        } else if self.lines && self.last_line.elapsed() >= LINE_INTERVAL {
+            self.last_line = Instant::now();
             let per_s = done as f64 / self.started.elapsed().as_secs_f64().max(0.001);
             let left_s = total.saturating_sub(done) as f64 / per_s.max(0.001);
             tracing::info!(done, total, per_s = per_s as u64, left_s = left_s as u64, "replaying");

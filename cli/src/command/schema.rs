@@ -1,10 +1,13 @@
-//! `millstream schema check` and `millstream ddl emit`: what follows from the files, without a database.
+//! `millstream schema check`: checks ApiSchema files without a database.
 
-use super::Outcome;
-use crate::{compiled::Compiled, exit::Exit, failure::Failure};
+use crate::{
+    compiled::Compiled,
+    exit::Exit,
+    failure::{Failure, Outcome},
+};
 use std::{fmt::Write as _, io::Write};
 
-/// Prints what the files are, their fingerprint, what follows from them, and every warning.
+/// Prints the projects, the hash, the counts of derived objects, and every warning.
 pub fn check(compiled: &Compiled, out: &mut dyn Write) -> Outcome {
     out.write_all(described(compiled).as_bytes()).map_err(Failure::failed)?;
     Ok(Exit::Done)

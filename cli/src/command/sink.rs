@@ -1,54 +1,66 @@
-//! `millstream sink`: copies of all documents, joined and parted while everything runs.
+//! `millstream sink`: adds, removes, pauses, resumes and fills sinks while everything runs.
 
-use super::Outcome;
 use crate::{
     args::SinkAction,
     config::Config,
-    control::{self, Request, Target},
+    control::{
+        self, Request,
+        protocol::{ReplayStarted, SinkAdded, SinkPaused, SinkRemoved, Target},
+    },
     exit::Exit,
-    failure::Failure,
+    failure::{Failure, Outcome},
 };
 use millstream_projector::sink_manager::backfill;
 use std::{io::Write, time::Duration};
 
-/// Long enough for deliveries in hand to finish.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for a reply: deliveries in flight have to finish before a sink is removed.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Does it.
+/// Performs one action and prints its result.
 pub async fn run(action: SinkAction, config: &Config, out: &mut (dyn Write + Send)) -> Outcome {
-    let (request, told) = match action {
-        SinkAction::Run(_) => return Err(Failure::usage("a sink that runs by itself is started before commands are")),
+    let data_dir = &config.data_dir;
+    let text = match action {
+        SinkAction::Run(_) => return Err(Failure::usage("`millstream sink NAME` is a role, not an action")),
         SinkAction::Add { sink, no_backfill, per_s } => {
-            let told =
-                if no_backfill { "is added, without what is there already" } else { "is added and being filled" };
-            let told = format!("{sink} {told}");
-            (Request::SinkAdd { sink, backfill: (!no_backfill).then_some(per_s) }, told)
+            let request = Request::SinkAdd { sink: sink.clone(), backfill: (!no_backfill).then_some(per_s) };
+            let _: SinkAdded = control::call(data_dir, &request, REPLY_TIMEOUT).await?;
+            let done =
+                if no_backfill { "is added, without the existing documents" } else { "is added and being filled" };
+            format!("{sink} {done}")
         }
         SinkAction::Remove { sink } => {
-            let told = format!("{sink} is removed; what it holds stays as it is{}", wanted(config, &sink));
-            (Request::SinkRemove { sink }, told)
+            let request = Request::SinkRemove { sink: sink.clone() };
+            let _: SinkRemoved = control::call(data_dir, &request, REPLY_TIMEOUT).await?;
+            format!("{sink} is removed; what it holds stays as it is{}", wanted_hint(config, &sink))
         }
         SinkAction::Pause { sink } => {
-            let told = format!("{sink} is paused: at most one entry a document waits until it is resumed");
-            (Request::SinkPause { sink, paused: true }, told)
+            pause(config, &sink, true).await?;
+            format!("{sink} is paused: at most one entry per document waits until it is resumed")
         }
         SinkAction::Resume { sink } => {
-            let told = format!("{sink} is resumed");
-            (Request::SinkPause { sink, paused: false }, told)
+            pause(config, &sink, false).await?;
+            format!("{sink} is resumed")
         }
         SinkAction::Backfill { sink, per_s } => {
-            let told = format!("{sink} is being filled: see `millstream status`");
-            (Request::Replay { target: Target::Sink(sink), spec: backfill(per_s) }, told)
+            let request = Request::Replay { target: Target::Sink(sink.clone()), spec: backfill(per_s) };
+            let _: ReplayStarted = control::call(data_dir, &request, REPLY_TIMEOUT).await?;
+            format!("{sink} is being filled: see `millstream status`")
         }
     };
-    control::tell(&config.data_dir, &request, PATIENCE).await?;
-    writeln!(out, "{told}").map_err(Failure::failed)?;
+    writeln!(out, "{text}").map_err(Failure::failed)?;
     Ok(Exit::Done)
 }
 
-fn wanted(config: &Config, sink: &str) -> &'static str {
-    if config.sinks.wanted.iter().any(|wanted| wanted == sink) {
-        "; the configuration wants it, so the next start adds it again: take it out of `sinks`"
+async fn pause(config: &Config, sink: &str, paused: bool) -> Result<SinkPaused, Failure> {
+    let request = Request::SinkPause { sink: sink.to_owned(), paused };
+    Ok(control::call(&config.data_dir, &request, REPLY_TIMEOUT).await?)
+}
+
+/// Returns what to do if the configuration would add the sink again at the next start.
+fn wanted_hint(config: &Config, sink: &str) -> &'static str {
+    if config.sinks.wanted.iter().any(|wanted| wanted.name() == sink) {
+        "; the next start adds it again because the configuration names it: to make the removal permanent, remove it from \
+         `sinks`"
     } else {
         ""
     }

@@ -1,14 +1,16 @@
-//! From text to typed values. Problems are collected, each under the name by which its user knows the key.
+//! Parsing of single values. Problems are collected, each under the name of the key at the origin of its value.
 
 use super::{
-    Kafka, OpenSearch,
     error::ConfigErrors,
     key::{Key, Kind},
     secret::Secret,
     settings::Settings,
+    values::{Kafka, OpenSearch},
 };
+use crate::sink_kind::SinkKind;
 use millstream_api::PublicUrl;
 use millstream_store::connect::ConnectOptions;
+use reqwest::Url;
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
@@ -18,11 +20,11 @@ use std::{
 };
 use tracing_subscriber::EnvFilter;
 
-/// Longest name that PostgreSQL keeps whole, in bytes.
+/// Longest identifier that PostgreSQL does not truncate, in bytes.
 const IDENTIFIER_MAX_BYTES: usize = 63;
 
-/// Types settings and collects what is wrong with them. A wrong value is replaced by a harmless one until
-/// [`Check::conclude`] refuses the whole.
+/// Parses settings and collects problems. A wrong value is replaced by a harmless one until [`Check::conclude`] reports
+/// all problems.
 pub(super) struct Check<'a> {
     settings: &'a Settings,
     errors: Vec<String>,
@@ -37,7 +39,7 @@ impl<'a> Check<'a> {
         if self.errors.is_empty() { Ok(value) } else { Err(ConfigErrors(self.errors)) }
     }
 
-    /// The text of a key, and the key itself.
+    /// Returns a key and its text.
     fn text(&self, name: &str) -> Option<(&'static Key, String)> {
         let key = Key::named(name)?;
         let value = self.settings.get(key)?.values.last()?;
@@ -72,7 +74,7 @@ impl<'a> Check<'a> {
         setting.values.iter().map(PathBuf::from).collect()
     }
 
-    /// A number within the bounds of its key. The bounds keep it within `T` too.
+    /// Returns a number within the bounds of its key, which also keep it within `T`.
     pub(super) fn number<T: TryFrom<u64> + Default>(&mut self, name: &str) -> T {
         let Some((key, text)) = self.text(name) else { return T::default() };
         let Kind::Number { min, max } = key.kind else { return T::default() };
@@ -84,7 +86,7 @@ impl<'a> Check<'a> {
         })
     }
 
-    /// Two numbers of which the first is not the larger one.
+    /// Checks that one number is not larger than another.
     pub(super) fn ordered(&mut self, lesser: &str, greater: &str) {
         let Some((key, text)) = self.text(lesser) else { return };
         if self.number::<u64>(lesser) > self.number::<u64>(greater) {
@@ -107,8 +109,8 @@ impl<'a> Check<'a> {
         text
     }
 
-    /// The words of a list, each one of those that its key knows.
-    pub(super) fn words(&mut self, name: &str) -> Vec<String> {
+    /// Returns the sinks of a list of words.
+    pub(super) fn sinks(&mut self, name: &str) -> Vec<SinkKind> {
         let given = Key::named(name).and_then(|key| Some((key, self.settings.get(key)?.values.clone())));
         let Some((key, values)) = given else { return Vec::new() };
         let Kind::Words(words) = key.kind else { return Vec::new() };
@@ -116,7 +118,7 @@ impl<'a> Check<'a> {
         if let Some(other) = values.iter().find(|value| !words.contains(&value.as_str())) {
             self.refuse(key, other, &format!("it must be any of: {}", words.join(", ")));
         }
-        values
+        values.iter().filter_map(|value| value.parse().ok()).collect()
     }
 
     pub(super) fn optional_text(&mut self, name: &str) -> Option<String> {
@@ -128,7 +130,7 @@ impl<'a> Check<'a> {
         self.text(name).is_some()
     }
 
-    /// Refuses a key that has a value and should not have this one.
+    /// Reports a problem with the value of a key, if it has one.
     pub(super) fn refuse_set(&mut self, name: &str, problem: &str) {
         if let Some((key, text)) = self.text(name) {
             self.refuse(key, &text, problem);
@@ -139,7 +141,7 @@ impl<'a> Check<'a> {
         self.optional_text(name).unwrap_or_default()
     }
 
-    /// Pairs of names and values. What is wrong with one is told without its value.
+    /// Returns pairs of names and values. Problems are reported without the value, which may be secret.
     pub(super) fn properties(&mut self, name: &str) -> BTreeMap<String, String> {
         let given = Key::named(name).and_then(|key| Some((key, self.settings.get(key)?.values.clone())));
         let Some((key, values)) = given else { return BTreeMap::new() };
@@ -147,13 +149,13 @@ impl<'a> Check<'a> {
         for value in values.iter().filter(|value| !value.is_empty()) {
             match value.split_once('=') {
                 Some((name, value)) => drop(properties.insert(name.trim().to_owned(), value.to_owned())),
-                None => self.refuse(key, value, "each has to be a name, '=' and a value"),
+                None => self.refuse(key, value, "each property must be a name, '=' and a value"),
             }
         }
         properties
     }
 
-    /// The documents topic, if brokers are named.
+    /// Returns Kafka, if brokers are configured.
     pub(super) fn kafka(&mut self) -> Option<Kafka> {
         let bootstrap_servers = self.optional_text("kafka.bootstrap_servers")?;
         let properties = self.properties("kafka.properties").into_iter();
@@ -168,12 +170,12 @@ impl<'a> Check<'a> {
         })
     }
 
-    /// OpenSearch, if its address is given.
+    /// Returns OpenSearch, if its address is configured.
     pub(super) fn opensearch(&mut self) -> Option<OpenSearch> {
         let url = self.optional_text("opensearch.url")?;
         let (name, password) = (self.optional_text("opensearch.user"), self.optional_text("opensearch.password"));
         if name.is_some() != password.is_some() {
-            self.errors.push("opensearch.user and opensearch.password have to be set together".to_owned());
+            self.errors.push("opensearch.user and opensearch.password must be set together".to_owned());
         }
         Some(OpenSearch {
             url,
@@ -185,12 +187,12 @@ impl<'a> Check<'a> {
         })
     }
 
-    /// A name that goes unquoted over the replication protocol.
+    /// Returns an identifier that needs no quotes in the replication protocol.
     pub(super) fn identifier(&mut self, name: &str) -> String {
         let Some((key, text)) = self.text(name) else { return String::new() };
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if text.is_empty() || text.len() > IDENTIFIER_MAX_BYTES || !text.chars().all(plain) {
-            self.refuse(key, &text, "it must be 1 to 63 characters out of a-z, 0-9 and _");
+            self.refuse(key, &text, "it must be 1 to 63 characters of a-z, 0-9 and _");
         }
         text
     }
@@ -217,7 +219,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// An address that only this machine can reach: there are no credentials yet that could protect another.
+    /// Returns a loopback address. Other addresses are refused because the API has no authentication yet.
     pub(super) fn loopback(&mut self, name: &str) -> SocketAddr {
         let harmless = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let Some((key, text)) = self.text(name) else { return harmless };
@@ -229,8 +231,8 @@ impl<'a> Check<'a> {
                     key,
                     &text,
                     &format!(
-                        "Millstream listens on loopback only, because it has no credentials to check yet: use 127.0.0.1:{} \
-                         and put a proxy that authenticates in front of it",
+                        "Millstream listens on loopback only, because it does not authenticate clients yet: use 127.0.0.1:{} \
+                         behind a proxy that authenticates them",
                         address.port()
                     ),
                 );
@@ -243,10 +245,22 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Returns a plain http URL. An empty value is the same as none.
+    pub(super) fn http_url(&mut self, name: &str) -> Option<Url> {
+        let (key, text) = self.text(name).filter(|(_, text)| !text.is_empty())?;
+        match Url::parse(&text) {
+            Ok(url) if url.scheme() == "http" && url.has_host() => Some(url),
+            _ => {
+                self.refuse(key, &text, "it must be a plain http URL, like http://127.0.0.1:4318");
+                None
+            }
+        }
+    }
+
     pub(super) fn log_filter(&mut self, name: &str) -> String {
         let Some((key, text)) = self.text(name) else { return String::new() };
         if let Err(problem) = EnvFilter::try_new(&text) {
-            self.refuse(key, &text, &format!("it is no log filter: {problem}"));
+            self.refuse(key, &text, &format!("invalid log filter: {problem}"));
         }
         text
     }

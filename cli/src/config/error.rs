@@ -1,18 +1,18 @@
-//! What is wrong with a configuration.
+//! Errors of a configuration.
 
 use std::fmt;
 
-/// Every reason why a configuration cannot be used, so that one run names them all. Never empty.
+/// All errors of a configuration, so that one run reports every one of them. Never empty.
 #[derive(Debug)]
 pub struct ConfigErrors(pub(super) Vec<String>);
 
 impl ConfigErrors {
-    /// One reason.
+    /// An error with one reason.
     pub(crate) fn one(reason: impl Into<String>) -> Self {
         Self(vec![reason.into()])
     }
 
-    /// The reasons, a sentence each.
+    /// Returns the reasons, one sentence each.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
@@ -23,7 +23,7 @@ impl fmt::Display for ConfigErrors {
         match self.0.as_slice() {
             [only] => f.write_str(only),
             all => {
-                write!(f, "the configuration cannot be used:")?;
+                write!(f, "invalid configuration:")?;
                 all.iter().try_for_each(|reason| write!(f, "\n  {reason}"))
             }
         }

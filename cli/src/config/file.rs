@@ -1,9 +1,9 @@
-//! The configuration file: TOML whose tables are the parts of the key names. What it does not know it refuses.
+//! The configuration file: TOML whose tables are the parts of the key names. Unknown keys are errors.
 
 use super::{
     error::ConfigErrors,
     key::{KEYS, Key, Kind},
-    settings::{DEFAULT_FILE, Origin, Setting},
+    setting::{DEFAULT_FILE, Origin, Setting, parts},
 };
 use std::{
     io,
@@ -11,7 +11,7 @@ use std::{
 };
 use toml::de::{DeTable, DeValue};
 
-/// Reads the file that was named, else the default one if it is there.
+/// Reads the named file, or the default file if it exists.
 pub(super) fn read(named: Option<PathBuf>) -> Result<Vec<(&'static Key, Setting)>, ConfigErrors> {
     let must_exist = named.is_some();
     let file = named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
@@ -22,11 +22,11 @@ pub(super) fn read(named: Option<PathBuf>) -> Result<Vec<(&'static Key, Setting)
     }
 }
 
-/// Takes the text of a file apart, naming every problem with its line.
+/// Parses the text of a file. The error names every problem with its line.
 pub(super) fn parse(file: &Path, text: &str) -> Result<Vec<(&'static Key, Setting)>, ConfigErrors> {
     let document = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(text, span.start));
-        ConfigErrors::one(format!("{}:{line}: this is no TOML: {}", file.display(), error.message()))
+        ConfigErrors::one(format!("{}:{line}: invalid TOML: {}", file.display(), error.message()))
     })?;
     let mut reader = Reader { file, text, found: Vec::new(), errors: Vec::new() };
     reader.table("", document.get_ref());
@@ -71,9 +71,9 @@ impl Reader<'_> {
             return self.refuse(line, &format!("{} must be {wanted}", key.name));
         };
         let values = match key.kind {
-            // What stands in a list is whole: a password may have a comma.
+            // An item of a list is not split: a password may contain a comma.
             Kind::Words(_) | Kind::Properties if !matches!(value, DeValue::Array(_)) => {
-                texts.iter().flat_map(|text| super::settings::parts(key.kind, text)).collect()
+                texts.iter().flat_map(|text| parts(key.kind, text)).collect()
             }
             Kind::Path | Kind::Paths => texts.into_iter().map(|text| self.beside_file(text)).collect(),
             _ => texts,
@@ -81,7 +81,7 @@ impl Reader<'_> {
         self.found.push((key, Setting { values, origin: Origin::File { file: self.file.to_owned(), line } }));
     }
 
-    /// A relative path in a file means: from the folder of that file.
+    /// Resolves a relative path from the folder of the file.
     fn beside_file(&self, text: String) -> String {
         let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty());
         folder.map_or_else(|| text.clone(), |folder| folder.join(&text).to_string_lossy().into_owned())
@@ -142,9 +142,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_is_refused_with_its_line() {
+    fn invalid_toml_is_refused_with_its_line() {
         let errors = parse(Path::new("m.toml"), "[api]\nlisten = \n").expect_err("a value is missing");
-        assert!(errors.to_string().starts_with("m.toml:2: this is no TOML"), "{errors}");
+        assert!(errors.to_string().starts_with("m.toml:2: invalid TOML"), "{errors}");
     }
 
     #[test]

@@ -1,44 +1,44 @@
-//! The one table of everything that can be configured: flags, environment variables, file keys, defaults and the
-//! reference in `docs/configuration.md` all come from it.
+//! The table of all configuration keys. Flags, environment variables, file keys, defaults and the reference in
+//! `docs/reference/configuration.md` are generated from it.
 
-/// What a key takes.
+/// The type of a key's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A file or a folder.
     Path,
-    /// Several of them: a list in a file, `:` between them in the environment, a repeated flag.
+    /// Several paths: a list in a file, separated by `:` in the environment, a repeated flag.
     Paths,
     /// Address and port.
     Address,
-    /// A PostgreSQL connection string; it may hold a password.
+    /// A PostgreSQL connection string; it may contain a password.
     DatabaseUrl,
     /// An http or https URL.
     Url,
-    /// A name of an object in PostgreSQL.
+    /// The name of an object in PostgreSQL.
     Identifier,
-    /// A whole number between these bounds.
+    /// An integer between two bounds, both included.
     Number {
-        /// The smallest that is accepted.
+        /// The lower bound.
         min: u64,
-        /// The largest that is accepted.
+        /// The upper bound.
         max: u64,
     },
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// Several of these words, or none: a list in a file, `,` between them elsewhere.
+    /// Any number of these words: a list in a file, separated by `,` elsewhere.
     Words(&'static [&'static str]),
     /// Text.
     Text,
-    /// Text that is never shown.
+    /// Text that is masked when shown.
     Secret,
-    /// `name=value` pairs, whose values are never shown: a list in a file, `,` between them elsewhere.
+    /// `name=value` pairs whose values are masked when shown: a list in a file, separated by `,` elsewhere.
     Properties,
-    /// A filter of log messages: a level, or `target=level` pairs.
+    /// A log filter: a level, or `target=level` pairs.
     LogFilter,
 }
 
 impl Kind {
-    /// What stands between several values where there is no list; none for a kind that takes one.
+    /// Returns the separator of several values outside of lists; `None` for a kind that takes one value.
     pub const fn separator(self) -> Option<char> {
         match self {
             Self::Paths => Some(':'),
@@ -48,38 +48,38 @@ impl Kind {
     }
 }
 
-/// One thing that can be configured.
+/// A configuration key.
 #[derive(Debug)]
 pub struct Key {
-    /// Its name in the file, dots for tables: `api.listen`.
+    /// Name in the file, with dots for tables: `api.listen`.
     pub name: &'static str,
-    /// What it takes.
+    /// Type of the value.
     pub kind: Kind,
-    /// The value without any configuration; `None` where `unset` says what happens then.
+    /// The default value; `None` where `unset` describes the default behaviour.
     pub default: Option<&'static str>,
-    /// What happens without a value, for those without a default.
+    /// The behaviour without a value, for keys without a default.
     pub unset: &'static str,
-    /// What it does, in one sentence.
+    /// Help text, one sentence.
     pub help: &'static str,
 }
 
 impl Key {
-    /// The flag without its dashes: `api-listen`.
+    /// Returns the flag without its dashes: `api-listen`.
     pub fn flag(&self) -> String {
         self.name.replace(['.', '_'], "-")
     }
 
-    /// The environment variable: `MILLSTREAM_API_LISTEN`.
+    /// Returns the environment variable: `MILLSTREAM_API_LISTEN`.
     pub fn env(&self) -> String {
         format!("MILLSTREAM_{}", self.name.replace('.', "_").to_uppercase())
     }
 
-    /// Whether its value is masked when shown.
+    /// Whether the value is masked when shown.
     pub fn is_secret(&self) -> bool {
         matches!(self.kind, Kind::DatabaseUrl | Kind::Secret | Kind::Properties)
     }
 
-    /// The key with this name.
+    /// Returns the key with this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         KEYS.iter().find(|key| key.name == name)
     }
@@ -109,43 +109,43 @@ pub const KEYS: &[Key] = &[
         "data_dir",
         Kind::Path,
         "data",
-        "Folder for everything that Millstream keeps on this machine: its own PostgreSQL cluster, the durable queue, the control socket.",
+        "Folder for all data on this machine: the managed PostgreSQL cluster, the durable queue, the control socket.",
     ),
     optional(
         "database.url",
         Kind::DatabaseUrl,
-        "a PostgreSQL cluster of its own in `data_dir`",
+        "a managed PostgreSQL cluster in `data_dir`",
         "The database: `postgres://user:password@host:5432/name?sslmode=verify-full`.",
     ),
     key(
         "database.pool_size",
         number(8, 1_000),
         "32",
-        "Connections to the database at most; the replication connection comes on top.",
+        "Pooled connections to the database at most; the replication connection is not counted.",
     ),
     key(
         "database.managed_port",
         number(0, 65_535),
         "0",
-        "Port on 127.0.0.1 of the managed cluster; 0 picks a free one and keeps it.",
+        "Port of the managed cluster on 127.0.0.1; 0 picks a free one and keeps it.",
     ),
     key(
         "source.kind",
         Kind::Choice(&["logical", "poll", "topic", "debezium"]),
         "logical",
-        "Where changes come from: logical replication, polling of the outbox, our own change topic (`millstream publish` fills it), or a Debezium connector's topic.",
+        "Where changes come from: logical replication, polling of the outbox, a change topic that `millstream publish` fills, or a Debezium connector's topic.",
     ),
     key(
         "source.slot",
         Kind::Identifier,
         "millstream",
-        "Name of the replication slot: ours, or that of whoever fills `source.topic`.",
+        "Name of the replication slot: that of this installation, or of the connector that fills `source.topic`.",
     ),
     key(
         "source.publication",
         Kind::Identifier,
         "millstream_outbox",
-        "Name of the publication of the outbox, for a database that somebody else provisioned under another name.",
+        "Name of the publication of the outbox, if it was provisioned under another name.",
     ),
     optional(
         "source.topic",
@@ -157,32 +157,32 @@ pub const KEYS: &[Key] = &[
         "source.group",
         Kind::Text,
         "`millstream-` and the name of the slot",
-        "Consumer group that keeps the offsets of `source.topic`: one for each queue, shared with nobody.",
+        "Consumer group that stores the offsets of `source.topic`: one per queue, not shared.",
     ),
     optional(
         "source.form",
         Kind::Choice(&["millstream", "debezium-envelope", "debezium-flattened", "debezium-router"]),
-        "what the kind brings: `millstream`, or `debezium-envelope`",
-        "How the records of `source.topic` are written.",
+        "that of the kind: `millstream`, or `debezium-envelope`",
+        "Format of the records of `source.topic`.",
     ),
     key(
         "queue.kind",
         Kind::Choice(&["local", "kafka"]),
         "local",
-        "Where work waits: on this machine's disk, or in Kafka (`kafka.bootstrap_servers`), where processes that run apart share it.",
+        "Where the durable queue is: on the disk of this machine, or in Kafka (`kafka.bootstrap_servers`), where several processes share it.",
     ),
-    key("queue.topic_prefix", Kind::Text, "millstream", "What the names of the queue's topics begin with."),
+    key("queue.topic_prefix", Kind::Text, "millstream", "Prefix of the names of the queue's topics."),
     key(
         "queue.partitions",
         number(1, 10_000),
         "12",
-        "Partitions of the queue's topics if they have to be made: processes that share the work at most.",
+        "Partitions of the queue's topics when they are created: the number of processes that can share the work.",
     ),
     key(
         "queue.session_timeout_ms",
         number(6_000, 300_000),
         "30000",
-        "A process that shares the queue and is silent for so long loses its work to the others.",
+        "Silence after which a process that shares the queue loses its partitions to the others.",
     ),
     optional("queue.dir", Kind::Path, "`queue` in `data_dir`", "Folder of the durable queue."),
     key("queue.cache_mib", number(1, 65_536), "16", "Memory of the durable queue for blocks read from disk, in MiB."),
@@ -191,13 +191,13 @@ pub const KEYS: &[Key] = &[
         "outbox.keep_hours",
         number(1, 87_600),
         "72",
-        "Change records are kept at least so long, and longer while a copy may need them.",
+        "Change records are kept at least this long, and longer while a copy may need them.",
     ),
     key(
         "retention.tombstone_days",
         number(8, 36_500),
         "30",
-        "Deletes are remembered at least so long, and longer while a copy may need them; older ones cannot be replayed.",
+        "Tombstones of deletes are kept at least this long, and longer while a copy may need them; older deletes cannot be replayed.",
     ),
     key(
         "api.listen",
@@ -209,7 +209,7 @@ pub const KEYS: &[Key] = &[
         "api.public_url",
         Kind::Url,
         "taken from each request",
-        "How clients reach the API, where a proxy hides it: links start with it.",
+        "Address of the API for clients behind a proxy: links start with it.",
     ),
     key(
         "api.body_limit_bytes",
@@ -222,10 +222,10 @@ pub const KEYS: &[Key] = &[
         "api.requests_max",
         number(1, 100_000),
         "256",
-        "Requests worked on at a time; further ones are answered with 503.",
+        "Requests at the same time; further ones are answered with 503.",
     ),
     key("api.connections_max", number(1, 100_000), "1024", "Open connections; further ones wait."),
-    key("api.page_limit", number(1, 100_000), "25", "Documents of a page if a query does not say."),
+    key("api.page_limit", number(1, 100_000), "25", "Documents per page of a query without `limit`."),
     key("api.page_limit_max", number(1, 100_000), "500", "Largest `limit` of a query."),
     key(
         "identity.closure_max",
@@ -237,36 +237,36 @@ pub const KEYS: &[Key] = &[
         "identity.closure_depth_max",
         number(1, 1_000),
         "16",
-        "Levels of references that a changed identity may travel through.",
+        "Levels of references through which one rename may change identities.",
     ),
     key(
         "cascade.strict_max",
         number(0, 10_000_000),
         "1000",
-        "Referrers outside that closure which a rename brings up to date in its own transaction; more are left to the projector.",
+        "Referrers outside that closure that a rename stamps in its own transaction; more are left to the projector.",
     ),
-    key("cascade.page", number(1, 100_000), "500", "Referrers that one transaction of a cascade looks at."),
-    key("cascade.workers", number(1, 64), "2", "Cascades worked off at the same time."),
-    key("projector.batch", number(1, 10_000), "200", "Documents that one rebuild reads in one snapshot."),
-    key("projector.workers", number(1, 64), "2", "Rebuild batches in flight."),
+    key("cascade.page", number(1, 100_000), "500", "Referrers per transaction of a cascade."),
+    key("cascade.workers", number(1, 64), "2", "Cascades processed at the same time."),
+    key("projector.batch", number(1, 10_000), "200", "Documents that one rebuild batch reads in one snapshot."),
+    key("projector.workers", number(1, 64), "2", "Rebuild batches at the same time."),
     key(
         "shutdown.deadline_ms",
         number(0, 3_600_000),
         "25000",
-        "Time that a stop waits for requests and work in flight.",
+        "Longest wait for requests and work in flight at a stop.",
     ),
     key(
         "sinks",
         Kind::Words(&["embedded", "kafka", "opensearch"]),
         "embedded",
-        "Copies to keep from the start on; each is filled with what is there already. `millstream sink add` adds others while it runs.",
+        "Sinks to add at the start; each is filled with all existing documents. `millstream sink add` adds others at run time.",
     ),
     optional("embedded.dir", Kind::Path, "`search` in `data_dir`", "Folder of the embedded search index."),
     key(
         "embedded.heap_mib",
         number(15, 4_096),
         "20",
-        "Memory that the writer of the embedded index fills before it writes to disk, in MiB.",
+        "Memory that the writer of the embedded index uses before it writes to disk, in MiB.",
     ),
     key(
         "search.sink",
@@ -278,17 +278,22 @@ pub const KEYS: &[Key] = &[
         "kafka.bootstrap_servers",
         Kind::Text,
         "no Kafka",
-        "The Kafka brokers, `host:port,host:port`: of the documents topic, of a queue in Kafka, and of `source.topic`.",
+        "Kafka brokers, `host:port,host:port`: of the documents topic, of a queue in Kafka, and of `source.topic`.",
     ),
     key("kafka.topic", Kind::Text, "edfi.documents.v1", "Name of the documents topic."),
     key(
         "kafka.partitions",
         number(1, 10_000),
         "6",
-        "Partitions of the topic if it has to be made; never to be changed later.",
+        "Partitions of the documents topic when it is created; must not be changed later.",
     ),
-    key("kafka.replication", number(1, 100), "1", "Copies of each partition."),
-    key("kafka.in_sync_min", number(1, 100), "1", "Copies that have to have a record before it counts as written."),
+    key("kafka.replication", number(1, 100), "1", "Replicas of each partition."),
+    key(
+        "kafka.in_sync_min",
+        number(1, 100),
+        "1",
+        "In-sync replicas that must have a record before it counts as written.",
+    ),
     key(
         "kafka.record_bytes_max",
         number(1_000, 1_000_000_000),
@@ -299,42 +304,48 @@ pub const KEYS: &[Key] = &[
         "kafka.properties",
         Kind::Properties,
         "none",
-        "More properties of librdkafka, such as `security.protocol=SASL_SSL`, `sasl.username=…`, `ssl.ca.location=…`.",
+        "Further properties of librdkafka, such as `security.protocol=SASL_SSL`, `sasl.username=…`, `ssl.ca.location=…`.",
     ),
     optional(
         "opensearch.url",
         Kind::Url,
         "no OpenSearch",
-        "The OpenSearch cluster: `https://search.example.org:9200`.",
+        "Address of the OpenSearch cluster: `https://search.example.org:9200`.",
     ),
     optional("opensearch.user", Kind::Text, "no user", "User of OpenSearch."),
     optional("opensearch.password", Kind::Secret, "no password", "Its password."),
     optional(
         "opensearch.ca_file",
         Kind::Path,
-        "what the system trusts",
-        "PEM file of the authority that signed the certificate of OpenSearch.",
+        "the authorities that the system trusts",
+        "PEM file of the certificate authority of OpenSearch.",
     ),
     key(
         "opensearch.prefix",
         Kind::Text,
         "millstream",
-        "What the names of all indexes begin with: one for each installation that shares the cluster.",
+        "Prefix of the names of all indexes: one per installation that shares the cluster.",
     ),
     key(
         "opensearch.replicas",
         number(0, 20),
         "0",
-        "Copies of each index beside the first: 1 on a cluster, so that a lost node loses nothing.",
+        "Replicas of each index: 1 on a cluster of several nodes, so that losing a node loses no data.",
     ),
     key(
         "opensearch.refresh_ms",
         number(100, 3_600_000),
         "1000",
-        "How soon searches find what was delivered. By its id a document is read at once.",
+        "Interval after which searches find delivered documents. Reads by id see them at once.",
     ),
     key("log.level", Kind::LogFilter, "info", "`error`, `warn`, `info`, `debug`, `trace`, or `target=level` pairs."),
-    key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines on stderr are written."),
+    key("log.format", Kind::Choice(&["text", "json"]), "text", "Format of the log lines on stderr."),
+    optional(
+        "telemetry.otlp_endpoint",
+        Kind::Url,
+        "no export",
+        "Base URL of an OpenTelemetry collector, plain http: spans are posted to `/v1/traces` below it as OTLP (protobuf).",
+    ),
 ];
 
 #[cfg(test)]

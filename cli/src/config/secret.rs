@@ -1,4 +1,4 @@
-//! A value that must not be shown.
+//! Secret values.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps it.
+    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself. Never print it.
+    /// Returns the text, which must not be printed.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! What is in force, for people: `millstream config show`, and the reference in `docs/configuration.md`.
+//! The texts of `millstream config show` and of the reference in `docs/reference/configuration.md`.
 
 use super::{
     key::{KEYS, Key, Kind},
@@ -7,7 +7,7 @@ use super::{
 use millstream_store::connect::ConnectOptions;
 use std::{fmt::Write, str::FromStr};
 
-/// Every key with its value and where it came from, secrets masked.
+/// Returns every key with its value and its origin, secrets masked.
 pub fn show(settings: &Settings) -> String {
     let rows: Vec<(&str, String, String)> = KEYS
         .iter()
@@ -35,7 +35,7 @@ fn shown(key: &Key, values: &[String]) -> String {
             .map(|value| value.split_once('=').map_or("***".to_owned(), |(name, _)| format!("{name}=***")));
         return names.collect::<Vec<_>>().join(", ");
     }
-    // The options print everything but the password; what cannot be parsed is not shown at all.
+    // The options print everything but the password. A URL that cannot be parsed is masked as a whole.
     values.last().map(|url| ConnectOptions::from_str(url)).and_then(Result::ok).map_or_else(
         || "***".to_owned(),
         |options| match options.password() {
@@ -45,7 +45,7 @@ fn shown(key: &Key, values: &[String]) -> String {
     )
 }
 
-/// The table of keys in Markdown, as it stands in `docs/configuration.md`.
+/// Returns the table of keys in Markdown, as in `docs/reference/configuration.md`.
 pub fn reference() -> String {
     let mut text = String::from("| key | flag | environment | default | what it does |\n|---|---|---|---|---|\n");
     for key in KEYS {

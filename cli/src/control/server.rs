@@ -1,15 +1,22 @@
-//! The answering side.
+//! The server side of the control socket.
 
-use super::{ANSWER_TIMEOUT, ControlError, REQUEST_MAX_BYTES, Request, ask, socket_path};
+use super::{
+    client::status,
+    protocol::{Refusal, Request, Response},
+    socket::{ControlError, REPLY_TIMEOUT, REQUEST_MAX_BYTES, socket_path},
+};
 use crate::failure::Failure;
 use futures::future::BoxFuture;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
     fs::{self, Permissions},
     io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -17,11 +24,15 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
 
-/// Carries requests out.
-pub type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Result<Value, Failure>> + Send + Sync>;
+/// Handles requests.
+pub type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Result<Response, Failure>> + Send + Sync>;
 
-/// A control socket that answers until it is closed.
+/// Number of the next request of this process.
+static NEXT_REQUEST_ID: AtomicU64 = AtomicU64::new(1);
+
+/// A control socket that serves requests until it is closed.
 #[derive(Debug)]
 pub struct Control {
     path: PathBuf,
@@ -30,14 +41,14 @@ pub struct Control {
 }
 
 impl Control {
-    /// Binds the socket of a data folder, unless a living process has it.
+    /// Binds the socket of a data folder.
+    ///
+    /// # Errors
+    /// [`ControlError::Running`] when another process serves the data folder.
     pub async fn open(data_dir: &Path, handler: Handler) -> Result<Self, ControlError> {
         let path = socket_path(data_dir)?;
-        match ask(data_dir).await {
-            Ok(status) => {
-                let pid = status.get("pid").and_then(Value::as_u64).unwrap_or_default();
-                return Err(ControlError::Running { data_dir: data_dir.to_owned(), pid });
-            }
+        match status(data_dir).await {
+            Ok(status) => return Err(ControlError::Running { data_dir: data_dir.to_owned(), pid: status.pid }),
             Err(ControlError::NotRunning(_)) => {}
             Err(error) => return Err(error),
         }
@@ -52,86 +63,101 @@ impl Control {
         let listener = UnixListener::bind(&path).map_err(failed("listen on"))?;
         fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(failed("protect"))?;
         let stop = CancellationToken::new();
-        let task = tokio::spawn(answer(listener, handler, stop.clone()));
+        let task = tokio::spawn(serve(listener, handler, stop.clone()).in_current_span());
         Ok(Self { path, stop, task })
     }
 
-    /// Stops answering and removes the socket.
+    /// Stops serving and removes the socket.
     pub async fn close(self) {
         self.stop.cancel();
         if let Err(error) = self.task.await {
-            tracing::warn!(%error, "the control socket ended badly");
+            tracing::warn!(%error, "the task of the control socket panicked");
         }
         if let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(%error, path = %self.path.display(), "the control socket could not be removed");
+            tracing::warn!(%error, path = %self.path.display(), "failed to remove the control socket");
         }
     }
 }
 
-async fn answer(listener: UnixListener, handler: Handler, stop: CancellationToken) {
-    let mut answers = JoinSet::new();
+async fn serve(listener: UnixListener, handler: Handler, stop: CancellationToken) {
+    let mut connections = JoinSet::new();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-        while answers.try_join_next().is_some() {}
+        while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, _)) => {
                 let handler = Arc::clone(&handler);
-                answers.spawn(async move {
-                    if let Err(error) = converse(stream, &handler).await {
-                        tracing::debug!(%error, "an answer was not taken");
+                let serving = async move {
+                    if let Err(error) = serve_one(stream, &handler).await {
+                        tracing::debug!(%error, "failed to read a control request or to send its reply");
                     }
-                });
+                };
+                connections.spawn(serving.in_current_span());
             }
-            Err(error) => tracing::warn!(%error, "the control socket could not accept"),
+            Err(error) => tracing::warn!(%error, "failed to accept a control connection"),
         }
     }
 }
 
-async fn converse(stream: UnixStream, handler: &Handler) -> io::Result<()> {
+async fn serve_one(stream: UnixStream, handler: &Handler) -> io::Result<()> {
     let (reading, mut writing) = stream.into_split();
     let mut line = String::new();
     let mut reading = BufReader::new(reading.take(REQUEST_MAX_BYTES));
-    tokio::time::timeout(ANSWER_TIMEOUT, reading.read_line(&mut line)).await.map_err(io::Error::from).flatten()?;
-    let answered = match serde_json::from_str(&line) {
+    tokio::time::timeout(REPLY_TIMEOUT, reading.read_line(&mut line)).await.map_err(io::Error::from).flatten()?;
+    let outcome = match serde_json::from_str::<Request>(&line) {
         Ok(request) => {
+            let request_id = NEXT_REQUEST_ID.fetch_add(1, Ordering::Relaxed);
+            let span = info_span!("control_request", request_id, request = request.name());
             let mut gone = [0];
             tokio::select! {
-                answered = handler(request) => answered,
-                // Who asked has left: nobody wants the answer any more.
+                outcome = handler(request).instrument(span) => outcome,
+                // The client closed the connection: the reply has no reader.
                 _ = reading.read(&mut gone) => return Ok(()),
             }
         }
-        Err(error) => Err(Failure::usage(format!("this Millstream does not know what it was asked: {error}"))),
+        Err(error) => Err(Failure::usage(format!("unknown request; use commands of this version: {error}"))),
     };
-    let answer = answered
-        .unwrap_or_else(|failure| json!({"refused": {"message": failure.to_string(), "exit": failure.exit().code()}}));
+    let reply = match outcome {
+        Ok(response) => serde_json::to_vec(&response)?,
+        Err(failure) => {
+            let refused = Refusal { message: failure.to_string(), exit: failure.exit().code() };
+            serde_json::to_vec(&json!({"refused": refused}))?
+        }
+    };
     let sending = async {
-        writing.write_all(answer.to_string().as_bytes()).await?;
+        writing.write_all(&reply).await?;
         writing.shutdown().await
     };
-    tokio::time::timeout(ANSWER_TIMEOUT, sending).await.map_err(io::Error::from).flatten()
+    tokio::time::timeout(REPLY_TIMEOUT, sending).await.map_err(io::Error::from).flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::tell;
+    use crate::control::{
+        client::call,
+        protocol::{ProcessPhase, SinkRemoved, StatusReport},
+    };
+
+    fn starting() -> StatusReport {
+        StatusReport { pid: 7, version: "1.2.3".to_owned(), state: ProcessPhase::StartingOrStopping, running: None }
+    }
 
     fn source() -> Handler {
         Arc::new(|request| {
-            let answer = match request {
-                Request::Status => Ok(json!({"pid": 7})),
+            let reply = match request {
+                Request::Status => Ok(Response::Status(Box::new(starting()))),
                 other => Err(Failure::usage(format!("{other:?} is too much"))),
             };
-            Box::pin(std::future::ready(answer))
+            Box::pin(std::future::ready(reply))
         })
     }
 
     #[tokio::test]
     async fn a_refusal_keeps_its_words_and_its_code() {
         let folder = tempfile::tempdir().expect("a folder can be made");
-        let control = Control::open(folder.path(), source()).await.expect("nobody has it");
-        let refused = tell(folder.path(), &Request::SinkRemove { sink: "x".to_owned() }, ANSWER_TIMEOUT).await;
-        let refused = refused.expect_err("it is refused");
+        let control = Control::open(folder.path(), source()).await.expect("the folder is free");
+        let request = Request::SinkRemove { sink: "x".to_owned() };
+        let refused = call::<SinkRemoved>(folder.path(), &request, REPLY_TIMEOUT).await.expect_err("it is refused");
         assert!(refused.to_string().ends_with("is too much"), "{refused}");
         assert_eq!(Failure::from(refused).exit(), crate::exit::Exit::Usage);
         control.close().await;
@@ -140,20 +166,34 @@ mod tests {
     #[tokio::test]
     async fn a_status_is_answered_and_a_second_process_refused() {
         let folder = tempfile::tempdir().expect("a folder can be made");
-        assert!(matches!(ask(folder.path()).await, Err(ControlError::NotRunning(_))));
-        let control = Control::open(folder.path(), source()).await.expect("nobody has it");
-        assert_eq!(ask(folder.path()).await.expect("it runs"), json!({"pid": 7}));
+        assert!(matches!(status(folder.path()).await, Err(ControlError::NotRunning(_))));
+        let control = Control::open(folder.path(), source()).await.expect("the folder is free");
+        assert_eq!(status(folder.path()).await.expect("it runs"), starting());
         assert!(matches!(Control::open(folder.path(), source()).await, Err(ControlError::Running { pid: 7, .. })));
         control.close().await;
-        assert!(matches!(ask(folder.path()).await, Err(ControlError::NotRunning(_))));
+        assert!(matches!(status(folder.path()).await, Err(ControlError::NotRunning(_))));
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_lacks_a_member_is_an_error() {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let handler: Handler = Arc::new(|_| {
+            let other = Response::SinkRemoved(SinkRemoved { removed: Vec::new() });
+            Box::pin(std::future::ready(Ok(other)))
+        });
+        let listener = UnixListener::bind(socket_path(folder.path()).expect("a path")).expect("it can be bound");
+        let serving = tokio::spawn(serve(listener, handler, CancellationToken::new()));
+        let refused = status(folder.path()).await.expect_err("it is not a status");
+        assert!(matches!(refused, ControlError::UnknownReply { .. }), "{refused:?}");
+        serving.abort();
     }
 
     #[tokio::test]
     async fn a_socket_left_by_a_killed_process_is_replaced() {
         let folder = tempfile::tempdir().expect("a folder can be made");
         drop(UnixListener::bind(socket_path(folder.path()).expect("a path")).expect("it can be bound"));
-        assert!(matches!(ask(folder.path()).await, Err(ControlError::NotRunning(_))));
-        let control = Control::open(folder.path(), source()).await.expect("nobody answers on the old one");
+        assert!(matches!(status(folder.path()).await, Err(ControlError::NotRunning(_))));
+        let control = Control::open(folder.path(), source()).await.expect("nothing answers on the old socket");
         control.close().await;
     }
 }

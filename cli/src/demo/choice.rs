@@ -1,4 +1,4 @@
-//! What to rename: the documents of the data whose identity most others embed. Found by reading the file twice.
+//! The choice of documents to rename: those whose identity most others embed. Reads the file twice.
 
 use crate::{
     failure::Failure,
@@ -14,7 +14,7 @@ use std::{
 
 /// Renames that a demo shows.
 const RENAMES: usize = 2;
-/// Types that are renamed if the data has them: everybody in a school knows what they are.
+/// Types that are renamed if the data has them, because every reader knows them.
 const PREFERRED: [&str; 2] = ["sessions", "classPeriods"];
 /// Dependents of one rename that are shown, each of another type.
 const SHOWN: usize = 4;
@@ -26,22 +26,22 @@ pub(super) struct Choice {
     pub(super) resource: ResourceIx,
     /// Its body, as loaded.
     pub(super) body: Value,
-    /// The member that is given another value.
+    /// The member that gets another value.
     pub(super) member: String,
-    /// How many documents embed its identity.
+    /// Number of documents that embed its identity.
     pub(super) dependents: u64,
-    /// Some of them, each of another type, with the number of that type.
+    /// Some of these documents, each of another type, with the number of documents of that type.
     pub(super) shown: Vec<(ResourceIx, Value, u64)>,
 }
 
 /// A type whose documents may be renamed.
 struct Candidate {
     resource: ResourceIx,
-    /// Last names of its identity paths: the members of every object that embeds the identity.
+    /// Last parts of its identity paths: the members of every object that embeds the identity.
     leaves: Vec<String>,
-    /// The member of the body that can be renamed by itself.
+    /// The member of the body that is renamed.
     member: String,
-    /// Identity → documents that embed it.
+    /// Number of documents that embed each identity.
     embedded: HashMap<String, u64>,
 }
 
@@ -50,7 +50,7 @@ impl Candidate {
         if !resource.allow_identity_updates {
             return None;
         }
-        let own = resource.identity.elements.iter().find_map(|element| match element.source {
+        let member = resource.identity.elements.iter().find_map(|element| match element.source {
             IdentitySource::Column { .. } if element.ty == ColumnType::Text => {
                 element.path.strip_prefix("$.").filter(|name| !name.contains('.'))
             }
@@ -60,18 +60,18 @@ impl Candidate {
         Some(Self {
             resource: ix,
             leaves: leaves.into_iter().collect(),
-            member: own.to_owned(),
+            member: member.to_owned(),
             embedded: HashMap::new(),
         })
     }
 
-    /// The identity that an object embeds, if it has all its members.
+    /// Returns the identity that an object embeds, if it has all members of one.
     fn embedded_in(&self, object: &Map<String, Value>) -> Option<String> {
         let values: Option<Vec<&Value>> = self.leaves.iter().map(|leaf| object.get(leaf)).collect();
         values.map(|values| serde_json::to_string(&values).unwrap_or_default())
     }
 
-    /// The identity of a document of this type.
+    /// Returns the identity of a document of this type.
     fn identity_of(&self, resource: &ResourcePlan, body: &Value) -> Option<String> {
         let by_leaf: BTreeMap<String, &Value> = resource
             .identity
@@ -84,7 +84,7 @@ impl Candidate {
     }
 }
 
-/// The most embedded document of each of the best types.
+/// Returns the most embedded document of each of the best types.
 pub(super) fn choose(mapping: &Mapping, documents: &Path) -> Result<Vec<Choice>, Failure> {
     let mut candidates: Vec<Candidate> = mapping.iter().filter_map(|(ix, plan)| Candidate::of(ix, plan)).collect();
     for_each(mapping, documents, |_, body| {
@@ -148,7 +148,7 @@ fn look_up(
     })
 }
 
-/// Identities that the objects inside a body embed. The body itself is a document, it embeds nothing.
+/// Collects the identities that the objects inside a body embed. The body itself is the document's own.
 fn embedded(candidate: &Candidate, value: &Value, found: &mut BTreeSet<String>) {
     let inner: Vec<&Value> = match value {
         Value::Object(object) => object.values().collect(),
@@ -166,7 +166,7 @@ fn embedded(candidate: &Candidate, value: &Value, found: &mut BTreeSet<String>) 
 fn for_each(mapping: &Mapping, documents: &Path, mut visit: impl FnMut(ResourceIx, Value)) -> Result<(), Failure> {
     let lines = Lines::open(&Input::File(documents.to_owned()), Arc::default()).map_err(Failure::failed)?;
     for line in lines {
-        // What is no document is told by loading it.
+        // The load reports lines that are not documents.
         let Ok(line) = line.map_err(Failure::failed)? else { continue };
         if let (Some(ix), Ok(body)) = (mapping.route(&line.project, &line.resource), serde_json::from_slice(&line.body))
         {
@@ -176,7 +176,7 @@ fn for_each(mapping: &Mapping, documents: &Path, mut visit: impl FnMut(ResourceI
     Ok(())
 }
 
-/// Query fields and values that find a document by its identity. Two elements may share a field.
+/// Returns the query that finds a document by its identity. Two elements may share a field.
 pub(super) fn identity_query(resource: &ResourcePlan, body: &Value) -> BTreeMap<String, String> {
     let elements = resource.identity.elements.iter();
     let query = elements.filter_map(|element| {
@@ -195,7 +195,7 @@ fn leaf(path: &str) -> String {
     path.rsplit('.').next().unwrap_or(path).to_owned()
 }
 
-/// The value at a path of plain members.
+/// Returns the value at a path of plain members.
 fn at_path<'v>(body: &'v Value, path: &str) -> Option<&'v Value> {
     path.strip_prefix("$.")?.split('.').try_fold(body, |value, member| value.get(member))
 }

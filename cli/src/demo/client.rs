@@ -1,14 +1,14 @@
-//! The few requests that the demo makes besides loading.
+//! The HTTP client of the demo, besides loading.
 
 use crate::failure::Failure;
 use reqwest::{Client as Http, Response, StatusCode, Url, header};
 use serde_json::Value;
 use std::{collections::BTreeMap, time::Duration};
 
-/// A rename that carries thousands of documents with it takes a while.
+/// Longest wait for a response: a rename may change thousands of documents.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A client of one running process.
+/// A client for one process.
 #[derive(Debug)]
 pub(super) struct Client {
     http: Http,
@@ -37,13 +37,13 @@ impl Client {
         url
     }
 
-    /// The metrics, as text.
+    /// Returns the metrics as text.
     pub(super) async fn metrics(&self) -> Result<String, Failure> {
         let response = self.http.get(self.at(&["metrics"])).send().await.map_err(Failure::failed)?;
         response.text().await.map_err(Failure::failed)
     }
 
-    /// The document with this id.
+    /// Returns the document with this id.
     pub(super) async fn read(&self, project: &str, endpoint: &str, id: &str) -> Result<Read, Failure> {
         let url = self.at(&["data", project, endpoint, id]);
         let response = accepted(self.http.get(url).send().await).await?;
@@ -54,7 +54,7 @@ impl Client {
         Ok(Read { etag, bytes, body })
     }
 
-    /// The ids of the documents that these query fields match, at most two.
+    /// Returns the ids of the documents that match a query, at most two.
     pub(super) async fn find(
         &self,
         project: &str,
@@ -69,7 +69,7 @@ impl Client {
         Ok(page.iter().filter_map(|body| body.get("id")?.as_str().map(str::to_owned)).collect())
     }
 
-    /// Replaces a document that nobody changed since it was read.
+    /// Replaces a document, if it has not changed since it was read.
     pub(super) async fn replace(
         &self,
         project: &str,

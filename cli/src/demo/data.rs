@@ -1,4 +1,4 @@
-//! What the demo loads: the real corpus where it is at hand, else the small schema that is built in.
+//! The data of the demo: the Ed-Fi corpus if it is available, otherwise the small built-in schema.
 
 use crate::failure::Failure;
 use std::{
@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Names a corpus for tests and demo.
+/// The environment variable that names a corpus for tests and demo.
 const CORPUS_VARIABLE: &str = "MILLSTREAM_CORPUS";
-/// Where a corpus may lie beside the repository.
+/// The default folder of a corpus, beside the repository.
 const CORPUS_BESIDE: &str = "../shared/corpus";
 
 /// The small schema and its documents.
@@ -18,10 +18,10 @@ const BUILT_IN: [(&str, &[u8]); 3] = [
     ("documents.jsonl", include_bytes!("../../../schema/fixtures/documents.jsonl")),
 ];
 
-/// Schema files and documents that fit them.
+/// Schema files and documents of that schema.
 #[derive(Debug)]
 pub(super) struct DataSet {
-    /// What it is, for people.
+    /// Description for people.
     pub(super) name: String,
     /// ApiSchema files, or the folder of them.
     pub(super) schema: Vec<PathBuf>,
@@ -31,14 +31,14 @@ pub(super) struct DataSet {
     pub(super) second: PathBuf,
 }
 
-/// The corpus that is named, else the one that is found, else the built-in set, unpacked into `scratch`.
+/// Returns the named corpus, or that of the default folder, or the built-in data, written to `scratch`.
 pub(super) fn find(named: Option<&Path>, scratch: &Path) -> Result<DataSet, Failure> {
     let variable = std::env::var_os(CORPUS_VARIABLE).map(PathBuf::from);
     if let Some(folder) = named.map(Path::to_owned).or(variable) {
         let set = corpus(&folder)?;
         return set.ok_or_else(|| {
             Failure::usage(format!(
-                "{} is no corpus: it lacks apischema/ or ds-5.2/documents.jsonl.gz",
+                "{} is not a corpus: it lacks apischema/ or ds-5.2/documents.jsonl.gz",
                 folder.display()
             ))
         });
@@ -72,8 +72,7 @@ fn built_in(scratch: &Path) -> Result<DataSet, Failure> {
     unpack().map_err(|error| Failure::failed(format!("cannot write to {}: {error}", folder.display())))?;
     let documents = folder.join("documents.jsonl");
     Ok(DataSet {
-        name: "the small built-in schema (no corpus is at hand; name one with --corpus or MILLSTREAM_CORPUS)"
-            .to_owned(),
+        name: "the small built-in schema (no corpus was found; name one with --corpus or MILLSTREAM_CORPUS)".to_owned(),
         schema: vec![folder.join("meadow.ApiSchema.json"), folder.join("brook.ApiSchema.json")],
         first: documents.clone(),
         second: documents,

@@ -1,13 +1,13 @@
-//! Quantiles of a histogram as `/metrics` tells it.
+//! Quantiles of the cache lag, from the histogram in `/metrics`.
 
 use millstream_projector::metrics::CACHE_LAG_MS;
 
 /// Cumulative counts of a histogram: upper bound in milliseconds, observations up to it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Lag(Vec<(f64, f64)>);
+pub(super) struct LagHistogram(Vec<(f64, f64)>);
 
-impl Lag {
-    /// Reads the lag of the cache out of the metrics' text.
+impl LagHistogram {
+    /// Parses the histogram in the text of `/metrics`.
     pub(super) fn parse(metrics: &str) -> Self {
         let prefix = format!("{CACHE_LAG_MS}_bucket{{");
         let buckets = metrics.lines().filter(|line| line.starts_with(&prefix)).filter_map(|line| {
@@ -18,7 +18,8 @@ impl Lag {
         Self(buckets.collect())
     }
 
-    /// The bound that this share of the observations keeps, interpolated within its bucket; `None` without any.
+    /// Returns the value below which this share of the observations lies, interpolated within its bucket; `None` without
+    /// observations.
     pub(super) fn quantile_ms(&self, share: f64) -> Option<f64> {
         let total = self.0.last().map(|(_, count)| *count).filter(|total| *total > 0.0)?;
         let wanted = total * share;
@@ -42,9 +43,9 @@ mod tests {
             "# TYPE {CACHE_LAG_MS} histogram\n{CACHE_LAG_MS}_bucket{{le=\"10\"}} 50\n{CACHE_LAG_MS}_bucket{{le=\"20\"}} 100\n\
              {CACHE_LAG_MS}_bucket{{le=\"+Inf\"}} 100\n{CACHE_LAG_MS}_sum 900\n{CACHE_LAG_MS}_count 100\n"
         );
-        let lag = Lag::parse(&text);
+        let lag = LagHistogram::parse(&text);
         assert_eq!(lag.quantile_ms(0.5), Some(10.0));
         assert_eq!(lag.quantile_ms(0.75), Some(15.0));
-        assert_eq!(Lag::parse("").quantile_ms(0.5), None);
+        assert_eq!(LagHistogram::parse("").quantile_ms(0.5), None);
     }
 }

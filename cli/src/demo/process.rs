@@ -1,4 +1,4 @@
-//! A `millstream up` of our own program, as a child that can be killed.
+//! A `millstream up` of this program as a child process that can be killed.
 
 use super::data::DataSet;
 use crate::failure::Failure;
@@ -14,24 +14,24 @@ use tokio::{
     process::{Child, Command},
 };
 
-/// How long a start may take, a first one that makes a cluster included.
+/// Longest start, including the creation of a cluster.
 const START_TIMEOUT: Duration = Duration::from_secs(180);
-/// How long a stop may take.
+/// Longest stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(90);
-/// Lines of the log that are shown when a process ended by itself.
+/// Lines of the log in an error message.
 const LOG_LINES: usize = 20;
 
-/// A running process. Dropped, it is killed.
+/// A running process, which is killed when dropped.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
     log: PathBuf,
-    /// Where its API listens.
+    /// Address of its API.
     pub(super) url: Url,
 }
 
 impl Process {
-    /// Starts it and waits until it says that it is ready.
+    /// Starts a process and waits until it reports that it is ready.
     pub(super) async fn start(data: &DataSet, data_dir: &Path, listen: &str) -> Result<Self, Failure> {
         let log = data_dir.with_extension("log");
         let program = std::env::current_exe().map_err(Failure::failed)?;
@@ -43,7 +43,7 @@ impl Process {
         for schema in &data.schema {
             command.arg("--schema").arg(schema);
         }
-        // Nothing of the working directory matters, such as a configuration file.
+        // A configuration file in the working directory of the demo must have no effect.
         command.current_dir(data_dir.parent().unwrap_or(data_dir));
         command.arg("up").arg("--data-dir").arg(data_dir).args(["--api-listen", listen]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).kill_on_drop(true);
@@ -65,17 +65,17 @@ impl Process {
         }
     }
 
-    /// Host and port, to start another process on the same.
+    /// Returns host and port, for another process on the same address.
     pub(super) fn listen(&self) -> String {
         format!("{}:{}", self.url.host_str().unwrap_or("127.0.0.1"), self.url.port().unwrap_or_default())
     }
 
-    /// kill -9, and gone when this returns.
+    /// Kills the process with SIGKILL and waits for its end.
     pub(super) async fn kill(mut self) -> Result<(), Failure> {
         self.child.kill().await.map_err(Failure::failed)
     }
 
-    /// SIGTERM, and gone when this returns.
+    /// Stops the process with SIGTERM and waits for its end.
     pub(super) async fn stop(mut self) -> Result<ExitStatus, Failure> {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
         if let Some(pid) = pid {

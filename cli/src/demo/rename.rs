@@ -1,20 +1,20 @@
-//! One rename, shown: what embeds the old name, the PUT, and what a reader sees from the first read after the answer on.
+//! One rename: the documents that embed the old name, the PUT, and the reads after its response.
 
 use super::{
-    catch_up,
+    catch_up::catch_up,
     choice::{Choice, identity_query},
     client::{Client, Read},
-    say,
+    output::say,
 };
-use crate::{failure::Failure, load::grouped};
+use crate::{failure::Failure, text::grouped};
 use millstream_schema::plan::{Mapping, ResourcePlan};
 use serde_json::{Map, Value};
 use std::{io::Write, path::Path, time::Instant};
 
-/// Longest part of the old name that is kept: names have at most 60 characters in Ed-Fi.
+/// Longest part of the old name in the new one: names in Ed-Fi have at most 60 characters.
 const KEPT_CHARS: usize = 40;
 
-/// What a rename came to.
+/// The result of a rename.
 #[derive(Debug)]
 pub(super) struct Renamed {
     /// Bodies rebuilt because of it.
@@ -90,15 +90,15 @@ pub(super) async fn show(
             all.saturating_sub(answered).as_millis()
         ),
     )?;
-    // What is loaded next refers to it by its old name.
+    // The next load refers to the document by its old name.
     let read = client.read(&plan.project_endpoint, &plan.endpoint, &id).await?;
     replace(client, plan, &id, &read, &choice.member, &old).await?;
     let back = catch_up(data_dir).await?.stored.saturating_sub(caught.stored);
-    say(out, &format!("     and back to \"{old}\", for what is loaded next: {} bodies rebuilt", grouped(back)))?;
+    say(out, &format!("     and back to \"{old}\", for the next load: {} bodies rebuilt", grouped(back)))?;
     Ok(Renamed { rebuilt: rebuilt + back })
 }
 
-/// Gives the document another value of this member, if nobody changed it since it was read.
+/// Replaces one member of a document, if the document has not changed since it was read.
 async fn replace(
     client: &Client,
     plan: &ResourcePlan,
@@ -128,7 +128,7 @@ async fn find(client: &Client, plan: &ResourcePlan, body: &Value) -> Result<Stri
     }
 }
 
-/// What a reader sees, or why it is wrong.
+/// Describes what a reader sees after the rename; an error if it is wrong.
 fn compare(shown: &Shown<'_>, after: &Read, member: &str, new: &str) -> Result<String, Failure> {
     let embeds = |body: &Value| embedding(body, member, new).cloned();
     let Some(object) = embeds(&after.body) else {
@@ -143,7 +143,7 @@ fn compare(shown: &Shown<'_>, after: &Read, member: &str, new: &str) -> Result<S
     Ok(format!("etag {} became {}, {}", shown.before.etag, after.etag, Value::Object(object)))
 }
 
-/// The object inside a body whose member has this value.
+/// Returns the object inside a body whose member has this value.
 fn embedding<'v>(value: &'v Value, member: &str, wanted: &str) -> Option<&'v Map<String, Value>> {
     match value {
         Value::Object(object) if object.get(member).and_then(Value::as_str) == Some(wanted) => Some(object),

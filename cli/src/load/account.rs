@@ -1,56 +1,57 @@
-//! The account of a load: how many lines came to which end, with the first examples of every refusal.
+//! The account of a load: the number of lines by result, with the first examples of every refusal.
 
-use super::{line::Place, post::Refused, seconds};
+use super::{line::LinePosition, post::RefusedResponse};
+use crate::text::grouped;
 use std::{
     collections::BTreeMap,
-    fmt::{self, Write},
+    fmt,
     time::{Duration, Instant},
 };
 
-/// Examples kept of each kind of refusal.
+/// Examples of each kind of refusal.
 const EXAMPLES: usize = 3;
-/// Longest sentence shown of an example.
+/// Longest detail of an example.
 const DETAIL_MAX_CHARS: usize = 240;
 
 /// Refusals of one kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Refusal {
-    /// How many lines.
+    /// Number of lines.
     pub count: u64,
-    /// The first of them: place, resource and what was said.
+    /// The first of them: position, resource and detail.
     pub examples: Vec<String>,
 }
 
-/// What became of every line that was answered.
+/// The results of all lines that were answered.
 #[derive(Debug, Clone)]
 pub struct Account {
     started: Instant,
     elapsed: Duration,
     /// Lines answered 201.
     pub created: u64,
-    /// Lines answered with another success: the document was there, changed or not.
+    /// Lines answered with another success: the document existed, changed or not.
     pub existing: u64,
-    /// Lines that were put off once because an earlier one was still in flight.
-    pub put_off: u64,
-    /// Refused lines by status and problem type; status 0 for lines that were no request at all.
+    /// Lines that were postponed once because an earlier one was still in flight.
+    pub postponed: u64,
+    /// Refused lines by status and problem type; status 0 for lines that could not be posted.
     pub refusals: BTreeMap<(u16, String), Refusal>,
 }
 
 impl Default for Account {
     fn default() -> Self {
         let started = Instant::now();
-        Self { started, elapsed: Duration::ZERO, created: 0, existing: 0, put_off: 0, refusals: BTreeMap::new() }
+        Self { started, elapsed: Duration::ZERO, created: 0, existing: 0, postponed: 0, refusals: BTreeMap::new() }
     }
 }
 
 impl Account {
-    pub(super) fn refuse(&mut self, place: &Place, resource: &str, refused: &Refused) {
+    pub(super) fn refuse(&mut self, position: &LinePosition, resource: &str, refused: &RefusedResponse) {
         let entry = self.refusals.entry((refused.status, refused.kind.clone())).or_default();
         entry.count += 1;
         if entry.examples.len() < EXAMPLES {
             let detail: String = refused.detail.chars().take(DETAIL_MAX_CHARS).collect();
             let space = if resource.is_empty() { "" } else { " " };
-            entry.examples.push(format!("{place}{space}{resource}: {detail}"));
+            entry.examples.push(format!("{position}{space}{resource}: {detail}"));
         }
     }
 
@@ -58,27 +59,27 @@ impl Account {
         self.elapsed = self.started.elapsed();
     }
 
-    /// Lines that were accepted.
+    /// Returns the number of accepted lines.
     pub fn accepted(&self) -> u64 {
         self.created + self.existing
     }
 
-    /// Lines that were refused, those that were no request included.
+    /// Returns the number of refused lines, including lines that could not be posted.
     pub fn refused(&self) -> u64 {
         self.refusals.values().map(|refusal| refusal.count).sum()
     }
 
-    /// Lines that came to an end.
+    /// Returns the number of lines with a result.
     pub fn answered(&self) -> u64 {
         self.accepted() + self.refused()
     }
 
-    /// How long it took.
+    /// Returns the duration of the load.
     pub fn elapsed(&self) -> Duration {
         self.elapsed
     }
 
-    /// Lines a second.
+    /// Returns the lines per second.
     pub fn rate(&self) -> f64 {
         self.answered() as f64 / seconds(self.elapsed)
     }
@@ -88,7 +89,7 @@ impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} documents in {:.1} s ({:.0} a second): {} created, {} there already, {} refused",
+            "{} documents in {:.1} s ({:.0} per second): {} created, {} there already, {} refused",
             grouped(self.answered()),
             seconds(self.elapsed),
             self.rate(),
@@ -98,7 +99,7 @@ impl fmt::Display for Account {
         )?;
         for ((status, kind), refusal) in &self.refusals {
             match status {
-                0 => writeln!(f, "  no request: {}", grouped(refusal.count))?,
+                0 => writeln!(f, "  not a request: {}", grouped(refusal.count))?,
                 _ if kind.is_empty() => writeln!(f, "  {status}: {}", grouped(refusal.count))?,
                 _ => writeln!(f, "  {status} {kind}: {}", grouped(refusal.count))?,
             }
@@ -108,29 +109,7 @@ impl fmt::Display for Account {
     }
 }
 
-/// A number with a comma between groups of three digits.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        // Writing to a string cannot fail.
-        _ = text.write_char(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_are_grouped_by_threes() {
-        let pairs = [(0, "0"), (999, "999"), (1_000, "1,000"), (26_255, "26,255"), (1_234_567, "1,234,567")];
-        for (number, text) in pairs {
-            assert_eq!(grouped(number), text);
-        }
-    }
+/// Returns a duration in seconds, never zero.
+pub(super) fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64().max(0.001)
 }

@@ -1,51 +1,51 @@
-//! Which line is posted when: many side by side, and a line that may have come too early once more, in its turn.
+//! The dispatcher: posts lines concurrently, and repeats a line that may have come too early when its turn comes.
 
 use super::{
-    LoadError,
     account::Account,
+    error::LoadError,
     line::{BadLine, Line},
-    post::{Answer, Poster, Refused},
+    post::{PostResult, Poster, RefusedResponse},
     progress::Progress,
     refused::RefusedFile,
-    source::FromInput,
+    source::InputLine,
 };
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Lines that may be in flight or put off at a time, beyond which nothing more is read.
+/// Lines in flight or postponed at the same time; reading pauses beyond that.
 const PENDING_LINES_MAX: usize = 4_096;
-/// Their bytes. One line is always let in.
+/// Bytes of these lines. One line is always admitted.
 const PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// The order of a line among all lines of all inputs.
+/// The position of a line in the order of all inputs.
 type Turn = u64;
 
-/// An answer, with what it is the answer to.
-struct Answered {
+/// The result of a line.
+struct Posted {
     turn: Turn,
     line: Line,
-    answer: Answer,
+    result: PostResult,
 }
 
-/// What a pending line is doing.
+/// A line without a final result.
 enum Pending {
-    /// It is being posted. `last` means that whatever comes back stands.
+    /// It is being posted. With `last` the result is final.
     InFlight { last: bool, bytes: usize },
-    /// It was refused, and waits until everything before it was answered.
-    PutOff(Line),
+    /// It was refused, and waits until every earlier line has a result.
+    Postponed(Line),
 }
 
-/// Posts lines, a fixed number at a time, and keeps the account.
+/// Posts a fixed number of lines at a time and keeps the account.
 pub(super) struct Dispatcher<'a> {
     poster: Poster,
     connections: usize,
     account: Account,
     refused: Option<RefusedFile>,
     progress: &'a Progress,
-    in_flight: FuturesUnordered<BoxFuture<'static, Answered>>,
-    /// Every line without a final answer, in the order of the inputs.
+    in_flight: FuturesUnordered<BoxFuture<'static, Posted>>,
+    /// Every line without a final result, in the order of the inputs.
     pending: BTreeMap<Turn, Pending>,
     pending_bytes: usize,
     next_turn: Turn,
@@ -71,10 +71,11 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// Posts until the inputs end, `stop` is cancelled, or the server stays away. What is in flight is always answered.
+    /// Posts until the inputs end, `stop` is cancelled, or the server stays unreachable. Waits for requests in flight in
+    /// every case.
     pub(super) async fn run(
         &mut self,
-        mut lines: mpsc::Receiver<FromInput>,
+        mut lines: mpsc::Receiver<InputLine>,
         stop: &CancellationToken,
     ) -> Result<(), LoadError> {
         let mut reading = true;
@@ -82,10 +83,10 @@ impl<'a> Dispatcher<'a> {
         loop {
             let may_read = reading && self.has_room();
             tokio::select! {
-                // Answers first: they make room.
+                // Results first: they make room.
                 biased;
-                Some(answered) = self.in_flight.next() => {
-                    if let Err(error) = self.answered(answered) {
+                Some(posted) = self.in_flight.next() => {
+                    if let Err(error) = self.finished(posted) {
                         reading = false;
                         outcome = outcome.and(Err(error));
                     }
@@ -101,7 +102,7 @@ impl<'a> Dispatcher<'a> {
         outcome
     }
 
-    /// The account, closed, with the file of refused lines on disk.
+    /// Flushes the file of refused lines and returns the account.
     pub(super) fn into_account(mut self) -> Result<Account, LoadError> {
         self.account.close();
         self.refused.take().map_or(Ok(()), RefusedFile::close)?;
@@ -114,7 +115,7 @@ impl<'a> Dispatcher<'a> {
             && (self.pending.is_empty() || self.pending_bytes < PENDING_BYTES_MAX)
     }
 
-    fn take(&mut self, read: FromInput) -> Result<(), LoadError> {
+    fn take(&mut self, read: InputLine) -> Result<(), LoadError> {
         match read {
             Ok(line) => {
                 let turn = self.next_turn;
@@ -128,8 +129,9 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn bad_line(&mut self, bad: &BadLine) -> Result<(), LoadError> {
-        let refused = Refused { status: 0, kind: String::new(), detail: bad.reason.clone(), answer: String::new() };
-        self.account.refuse(&bad.place, "", &refused);
+        let (kind, body) = (String::new(), String::new());
+        let refused = RefusedResponse { status: 0, kind, detail: bad.reason.clone(), body };
+        self.account.refuse(&bad.position, "", &refused);
         self.progress.answered(self.account.answered(), self.account.refused());
         self.refused.as_mut().map_or(Ok(()), |file| file.write_bad(bad, &refused))
     }
@@ -138,32 +140,32 @@ impl<'a> Dispatcher<'a> {
         self.pending.insert(turn, Pending::InFlight { last, bytes: line.body.len() });
         let poster = self.poster.clone();
         self.in_flight.push(Box::pin(async move {
-            let answer = poster.post(&line).await;
-            Answered { turn, line, answer }
+            let result = poster.post(&line).await;
+            Posted { turn, line, result }
         }));
     }
 
-    fn answered(&mut self, Answered { turn, line, answer }: Answered) -> Result<(), LoadError> {
+    fn finished(&mut self, Posted { turn, line, result }: Posted) -> Result<(), LoadError> {
         let is_first_pending = self.pending.first_key_value().is_some_and(|(first, _)| *first == turn);
         let last = matches!(self.pending.get(&turn), Some(Pending::InFlight { last: true, .. }));
-        match answer {
-            Answer::Created => self.account.created += 1,
-            Answer::Existing => self.account.existing += 1,
-            Answer::Refused(refused) if refused.may_depend_on_order() && !last && !is_first_pending => {
-                self.account.put_off += 1;
-                self.pending.insert(turn, Pending::PutOff(line));
+        match result {
+            PostResult::Created => self.account.created += 1,
+            PostResult::Existing => self.account.existing += 1,
+            PostResult::Refused(refused) if refused.may_depend_on_order() && !last && !is_first_pending => {
+                self.account.postponed += 1;
+                self.pending.insert(turn, Pending::Postponed(line));
                 return Ok(());
             }
-            Answer::Refused(refused) => {
-                self.account.refuse(&line.place, &line.resource, &refused);
+            PostResult::Refused(refused) => {
+                self.account.refuse(&line.position, &line.resource, &refused);
                 if let Some(file) = self.refused.as_mut() {
                     file.write(&line, &refused)?;
                 }
             }
-            Answer::Unreachable { reason, waited } => {
+            PostResult::Unreachable { reason, waited } => {
                 self.forget(turn);
                 return Err(LoadError::Unreachable {
-                    at: line.place.to_string(),
+                    at: line.position.to_string(),
                     url: self.poster.url().to_string(),
                     waited_s: waited.as_secs(),
                     reason,
@@ -179,22 +181,22 @@ impl<'a> Dispatcher<'a> {
     fn forget(&mut self, turn: Turn) {
         match self.pending.remove(&turn) {
             Some(Pending::InFlight { bytes, .. }) => self.pending_bytes -= bytes,
-            Some(Pending::PutOff(line)) => self.pending_bytes -= line.body.len(),
+            Some(Pending::Postponed(line)) => self.pending_bytes -= line.body.len(),
             None => {}
         }
     }
 
-    /// If the first line without an answer was put off, everything before it has been answered: its turn has come.
+    /// Posts the first pending line again if it was postponed: every earlier line has a result now.
     fn repeat_first(&mut self) {
         if let Some(mut first) = self.pending.first_entry()
-            && matches!(first.get(), Pending::PutOff(_))
+            && matches!(first.get(), Pending::Postponed(_))
         {
             let turn = *first.key();
             let bytes = match first.get() {
-                Pending::PutOff(line) => line.body.len(),
+                Pending::Postponed(line) => line.body.len(),
                 Pending::InFlight { bytes, .. } => *bytes,
             };
-            if let Pending::PutOff(line) = first.insert(Pending::InFlight { last: true, bytes }) {
+            if let Pending::Postponed(line) = first.insert(Pending::InFlight { last: true, bytes }) {
                 self.start(turn, line, true);
             }
         }

@@ -1,20 +1,20 @@
-//! One line of an input: which resource, and the body as it stands.
+//! One line of an input: the resource and the unchanged body.
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt, sync::Arc};
 
-/// Where a line stands.
+/// The position of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The input's name.
+pub(crate) struct LinePosition {
+    /// Name of the input.
     pub(crate) input: Arc<str>,
-    /// Counted from 1.
+    /// Line number, counted from 1.
     pub(crate) line: u64,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for LinePosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.input, self.line)
     }
@@ -23,7 +23,7 @@ impl fmt::Display for Place {
 /// A line that can be posted.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
-    pub(crate) place: Place,
+    pub(crate) position: LinePosition,
     /// Project endpoint name, as in the URL.
     pub(crate) project: String,
     /// Resource endpoint name, as in the URL.
@@ -35,14 +35,15 @@ pub(crate) struct Line {
 /// A line that cannot be posted, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BadLine {
-    pub(crate) place: Place,
+    pub(crate) position: LinePosition,
     pub(crate) reason: String,
-    /// The line as it stands; none if it is too long to keep.
+    /// The line; `None` if it is too long to keep.
     pub(crate) text: Option<String>,
 }
 
+/// The members of a line that are read; others are ignored.
 #[derive(Deserialize)]
-struct Written<'a> {
+struct LineMembers<'a> {
     #[serde(borrow)]
     resource: Cow<'a, str>,
     #[serde(borrow)]
@@ -52,22 +53,22 @@ struct Written<'a> {
 }
 
 impl Line {
-    /// Takes a line apart. The body is only checked for being JSON: judging it is the server's.
-    pub(crate) fn parse(place: Place, text: &[u8]) -> Result<Self, BadLine> {
+    /// Parses a line. The body has to be JSON; its content is checked by the server.
+    pub(crate) fn parse(position: LinePosition, text: &[u8]) -> Result<Self, BadLine> {
         let refuse = |reason: String| BadLine {
-            place: place.clone(),
+            position: position.clone(),
             reason,
             text: Some(String::from_utf8_lossy(text.trim_ascii_end()).into_owned()),
         };
-        let written: Written<'_> = serde_json::from_slice(text)
-            .map_err(|error| refuse(format!("this is not {{\"resource\", \"project\", \"body\"}}: {error}")))?;
-        for (name, value) in [("resource", &written.resource), ("project", &written.project)] {
+        let members: LineMembers<'_> = serde_json::from_slice(text)
+            .map_err(|error| refuse(format!("expected {{\"resource\", \"project\", \"body\"}}: {error}")))?;
+        for (name, value) in [("resource", &members.resource), ("project", &members.project)] {
             if value.is_empty() || value.contains(['/', '?', '#']) {
-                return Err(refuse(format!("'{value}' is no endpoint name of a {name}")));
+                return Err(refuse(format!("'{value}' is not the endpoint name of a {name}")));
             }
         }
-        let body = Bytes::copy_from_slice(written.body.get().as_bytes());
-        Ok(Self { project: written.project.into_owned(), resource: written.resource.into_owned(), body, place })
+        let body = Bytes::copy_from_slice(members.body.get().as_bytes());
+        Ok(Self { project: members.project.into_owned(), resource: members.resource.into_owned(), body, position })
     }
 }
 
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Line, BadLine> {
-        Line::parse(Place { input: "f".into(), line: 3 }, text.as_bytes())
+        Line::parse(LinePosition { input: "f".into(), line: 3 }, text.as_bytes())
     }
 
     #[test]
@@ -88,10 +89,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_line_says_why_and_where() {
+    fn a_line_that_cannot_be_posted_says_why_and_where() {
         for text in ["", "[]", "{\"resource\":\"a\"}", "{\"resource\":\"a/b\",\"project\":\"p\",\"body\":{}}", "{"] {
             let bad = parse(text).expect_err("it cannot be posted");
-            assert_eq!(bad.place.to_string(), "f:3");
+            assert_eq!(bad.position.to_string(), "f:3");
             assert!(!bad.reason.is_empty());
             assert_eq!(bad.text.as_deref(), Some(text));
         }

@@ -1,58 +1,59 @@
-//! One line as one request, repeated while the server is away.
+//! Posting one line, with retries while the server is unreachable or busy.
 
 use super::line::Line;
+use crate::failure::chain;
 use reqwest::{Client, StatusCode, Url, header};
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 
-/// First pause before a repetition; it doubles up to [`PAUSE_MAX`].
+/// First pause before a retry; it doubles up to [`PAUSE_MAX`].
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// Longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// How often an answer 500 is asked for again: the server has used up its own repetitions by then.
+/// Attempts at a line that is answered with 500: the server has used up its own retries by then.
 const SYSTEM_ERROR_ATTEMPTS: u32 = 3;
-/// A request without an answer for so long counts as lost.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
-/// What precedes the kind in the `type` of a problem document.
+/// Longest wait for a response.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Prefix of the `type` of a problem document.
 const PROBLEM_PREFIX: &str = "urn:ed-fi:api:";
 
-/// How long a server that is away is waited for.
+/// Longest retry of one line while the server is unreachable or busy.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience(pub Duration);
+pub struct RetryLimit(pub Duration);
 
-impl Default for Patience {
+impl Default for RetryLimit {
     fn default() -> Self {
         Self(Duration::from_secs(60))
     }
 }
 
-/// What came back for a line.
+/// The result of posting a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum PostResult {
     /// 201.
     Created,
-    /// Any other success: it was there, changed or not.
+    /// Any other success: the document existed, changed or not.
     Existing,
-    /// Anything else.
-    Refused(Refused),
-    /// No answer for longer than the patience.
+    /// Any other response.
+    Refused(RefusedResponse),
+    /// No response until the retry limit.
     Unreachable { reason: String, waited: Duration },
 }
 
-/// A refusal: the problem document, as far as it is one.
+/// A refusal, parsed as a problem document as far as possible.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(super) struct RefusedResponse {
     pub(super) status: u16,
-    /// The `type` without its common prefix; empty if there is none.
+    /// The `type` without its common prefix; empty without a type.
     pub(super) kind: String,
-    /// The most telling sentence.
+    /// The most specific message.
     pub(super) detail: String,
-    /// The body as it came.
-    pub(super) answer: String,
+    /// The unchanged body.
+    pub(super) body: String,
 }
 
-impl Refused {
-    /// Whether the same request may be accepted once earlier lines are: references and descriptors that were not there.
+impl RefusedResponse {
+    /// Whether the line may be accepted after earlier ones: its references or descriptors may not have existed yet.
     pub(super) fn may_depend_on_order(&self) -> bool {
         matches!(self.status, 400 | 409)
     }
@@ -74,50 +75,52 @@ struct Problem {
 pub(super) struct Poster {
     client: Client,
     url: Url,
-    patience: Patience,
+    retry_limit: RetryLimit,
 }
 
 impl Poster {
-    pub(super) fn new(url: Url, connections: usize, patience: Patience) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(url: Url, connections: usize, retry_limit: RetryLimit) -> Result<Self, reqwest::Error> {
         let client = Client::builder()
             .pool_max_idle_per_host(connections)
             .tcp_nodelay(true)
             .no_proxy()
-            .timeout(ANSWER_TIMEOUT)
+            .timeout(RESPONSE_TIMEOUT)
             .build()?;
-        Ok(Self { client, url, patience })
+        Ok(Self { client, url, retry_limit })
     }
 
     pub(super) fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Posts until there is an answer that stands, or patience has run out.
-    pub(super) async fn post(&self, line: &Line) -> Answer {
+    /// Posts the line until there is a result that a retry would not change, or the retry limit is reached.
+    pub(super) async fn post(&self, line: &Line) -> PostResult {
         let started = Instant::now();
         let (mut pause, mut system_errors) = (PAUSE_FIRST, 0);
         loop {
             let reason = match self.attempt(line).await {
-                Ok(Answer::Refused(refused)) if refused.status == 500 && system_errors + 1 < SYSTEM_ERROR_ATTEMPTS => {
+                Ok(PostResult::Refused(refused))
+                    if refused.status == 500 && system_errors + 1 < SYSTEM_ERROR_ATTEMPTS =>
+                {
                     system_errors += 1;
                     refused.detail
                 }
-                Ok(Answer::Refused(refused)) if matches!(refused.status, 429 | 502 | 503 | 504) => {
+                Ok(PostResult::Refused(refused)) if matches!(refused.status, 429 | 502 | 503 | 504) => {
                     format!("{} {}", refused.status, refused.detail)
                 }
-                Ok(answer) => return answer,
-                Err(error) => describe(&error),
+                Ok(result) => return result,
+                Err(error) => chain(&error),
             };
             let waited = started.elapsed();
-            if waited + pause > self.patience.0 {
-                return Answer::Unreachable { reason, waited };
+            if waited + pause > self.retry_limit.0 {
+                return PostResult::Unreachable { reason, waited };
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
-    async fn attempt(&self, line: &Line) -> Result<Answer, reqwest::Error> {
+    async fn attempt(&self, line: &Line) -> Result<PostResult, reqwest::Error> {
         let mut url = self.url.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(["data", &line.project, &line.resource]);
@@ -125,17 +128,17 @@ impl Poster {
         let request = self.client.post(url).header(header::CONTENT_TYPE, "application/json").body(line.body.clone());
         let response = request.send().await?;
         let status = response.status();
-        // Read in any case: an unread body would cost the connection.
+        // Always read: an unread body would close the connection.
         let body = response.bytes().await?;
         Ok(match status {
-            StatusCode::CREATED => Answer::Created,
-            status if status.is_success() => Answer::Existing,
-            status => Answer::Refused(refusal(status, &body)),
+            StatusCode::CREATED => PostResult::Created,
+            status if status.is_success() => PostResult::Existing,
+            status => PostResult::Refused(refusal(status, &body)),
         })
     }
 }
 
-fn refusal(status: StatusCode, body: &[u8]) -> Refused {
+fn refusal(status: StatusCode, body: &[u8]) -> RefusedResponse {
     let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
     let first_error = problem.errors.into_iter().next();
     let first_validation = problem
@@ -143,21 +146,10 @@ fn refusal(status: StatusCode, body: &[u8]) -> Refused {
         .into_iter()
         .find_map(|(path, messages)| messages.into_iter().next().map(|message| format!("{path}: {message}")));
     let detail = first_validation.or(first_error).unwrap_or(problem.detail);
-    Refused {
+    RefusedResponse {
         status: status.as_u16(),
         kind: problem.kind.strip_prefix(PROBLEM_PREFIX).unwrap_or(&problem.kind).to_owned(),
         detail: if detail.is_empty() { problem.title } else { detail },
-        answer: String::from_utf8_lossy(body).into_owned(),
+        body: String::from_utf8_lossy(body).into_owned(),
     }
-}
-
-/// An error of the client with its causes, on one line.
-fn describe(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = error.to_string();
-        cause = error.source();
-    }
-    text
 }

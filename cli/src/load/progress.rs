@@ -1,25 +1,25 @@
-//! How far a load is: a bar on a terminal, a line now and then elsewhere.
+//! Progress of a load: a bar on a terminal, a line every few seconds elsewhere.
 
 use super::{
-    account::grouped,
-    seconds,
+    account::seconds,
     source::{Input, ReadAhead},
 };
-use crate::args::ProgressStyle;
+use crate::{args::ProgressStyle, text::grouped};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle as BarStyle};
+use parking_lot::Mutex;
 use std::{
     io::{IsTerminal, Write},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-/// Pause between two lines where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Pause between two lines without a terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Shows how far a load is, by the bytes of its inputs.
+/// The progress of a load, measured in bytes of its inputs.
 #[derive(Debug)]
 pub struct Progress {
     ahead: Arc<ReadAhead>,
@@ -37,7 +37,7 @@ enum Form {
 }
 
 impl Progress {
-    /// Progress over these inputs. Without a known size there is no percentage and no time left.
+    /// Creates the progress over these inputs. Without a known size it shows neither a percentage nor the time left.
     pub fn new(style: ProgressStyle, inputs: &[Input]) -> Self {
         let sizes: Option<Vec<u64>> = inputs.iter().map(Input::size_bytes).collect();
         let bytes_total = sizes.map(|sizes| sizes.iter().sum()).filter(|total| *total > 0);
@@ -53,7 +53,7 @@ impl Progress {
         Arc::clone(&self.ahead)
     }
 
-    /// Lines answered so far.
+    /// Returns the number of lines with a result.
     pub fn lines(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
@@ -67,8 +67,8 @@ impl Progress {
                 bar.set_message(format!("{} documents, {rate:.0}/s, {} refused", grouped(answered), grouped(refused)));
             }
             Form::Lines { last } => {
-                let Ok(mut last) = last.lock() else { return };
-                if last.elapsed() >= LINE_EVERY {
+                let mut last = last.lock();
+                if last.elapsed() >= LINE_INTERVAL {
                     *last = Instant::now();
                     let line = format!(
                         "{} documents, {rate:.0}/s, {} refused{}\n",
@@ -76,7 +76,7 @@ impl Progress {
                         grouped(refused),
                         self.left()
                     );
-                    // Progress that cannot be shown is no reason to stop a load.
+                    // A load continues even if its progress cannot be shown.
                     _ = std::io::stderr().write_all(line.as_bytes());
                 }
             }
@@ -84,13 +84,13 @@ impl Progress {
         }
     }
 
-    /// About how many bytes the answered lines take: thousands of lines may be read that nobody has posted yet.
+    /// Estimates the bytes of the lines with a result: thousands of lines may have been read but not posted.
     fn bytes_answered(&self) -> f64 {
         let (bytes, lines) = (self.ahead.bytes.load(Ordering::Relaxed), self.ahead.lines.load(Ordering::Relaxed));
         bytes as f64 * (self.lines() as f64 / lines.max(1) as f64).min(1.0)
     }
 
-    /// Percentage and time left.
+    /// Returns the percentage and the time left, as text.
     fn left(&self) -> String {
         match self.bytes_total {
             Some(total) if self.bytes_answered() > 0.0 => {

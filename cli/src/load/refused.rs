@@ -1,10 +1,10 @@
-//! The file of refused lines. Each that was posted is a line that `load` can read again, with the answer beside it; of
-//! each that could not be, the text is kept.
+//! The file of refused lines. A posted line is written with its response, in a form that `load` reads again; of a line
+//! that could not be posted, the text is written.
 
 use super::{
-    LoadError,
-    line::{BadLine, Line, Place},
-    post::Refused,
+    error::LoadError,
+    line::{BadLine, Line, LinePosition},
+    post::RefusedResponse,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -35,20 +35,20 @@ struct Entry<'a> {
     project: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<&'a RawValue>,
-    /// The line, where it is no request.
+    /// The line, if it could not be posted.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
 }
 
 impl<'a> Entry<'a> {
-    /// Where the line stands, and what it was answered.
-    fn new(place: &'a Place, refused: &'a Refused) -> Self {
+    /// An entry with the position and the response.
+    fn new(position: &'a LinePosition, refused: &'a RefusedResponse) -> Self {
         Self {
-            file: &place.input,
-            line: place.line,
+            file: &position.input,
+            line: position.line,
             status: refused.status,
             problem: if refused.kind.is_empty() { &refused.detail } else { &refused.kind },
-            answer: Some(refused.answer.as_str()).filter(|answer| !answer.is_empty()),
+            answer: Some(refused.body.as_str()).filter(|body| !body.is_empty()),
             resource: None,
             project: None,
             body: None,
@@ -58,7 +58,7 @@ impl<'a> Entry<'a> {
 }
 
 impl RefusedFile {
-    /// Makes the file, empty.
+    /// Creates the file, or truncates it.
     pub fn create(path: PathBuf) -> Result<Self, LoadError> {
         match File::create(&path) {
             Ok(file) => Ok(Self { writer: BufWriter::new(file), path }),
@@ -66,19 +66,19 @@ impl RefusedFile {
         }
     }
 
-    /// A line that was answered.
-    pub(super) fn write(&mut self, line: &Line, refused: &Refused) -> Result<(), LoadError> {
+    /// Writes a line that was refused by the server.
+    pub(super) fn write(&mut self, line: &Line, refused: &RefusedResponse) -> Result<(), LoadError> {
         self.append(&Entry {
             resource: Some(&line.resource),
             project: Some(&line.project),
             body: serde_json::from_slice(&line.body).ok(),
-            ..Entry::new(&line.place, refused)
+            ..Entry::new(&line.position, refused)
         })
     }
 
-    /// A line that is no request. There is nothing to load again, so its text is kept.
-    pub(super) fn write_bad(&mut self, bad: &BadLine, refused: &Refused) -> Result<(), LoadError> {
-        self.append(&Entry { text: bad.text.as_deref(), ..Entry::new(&bad.place, refused) })
+    /// Writes a line that could not be posted, as text: it cannot be loaded again.
+    pub(super) fn write_bad(&mut self, bad: &BadLine, refused: &RefusedResponse) -> Result<(), LoadError> {
+        self.append(&Entry { text: bad.text.as_deref(), ..Entry::new(&bad.position, refused) })
     }
 
     fn append(&mut self, entry: &Entry<'_>) -> Result<(), LoadError> {

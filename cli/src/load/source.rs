@@ -1,6 +1,6 @@
-//! Reading lines out of files, gzip or not, or out of standard input, in bounded memory.
+//! Reads lines from files, plain or gzip, or from standard input, in bounded memory.
 
-use super::line::{BadLine, Line, Place};
+use super::line::{BadLine, Line, LinePosition};
 use flate2::bufread::MultiGzDecoder;
 use std::{
     fs::File,
@@ -13,16 +13,16 @@ use std::{
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 
-/// A line above this size is refused unread: no server takes such a document.
+/// Longest line. A longer one is refused without reading it: the server accepts no document of that size.
 const LINE_MAX_BYTES: u64 = 16 * 1024 * 1024;
-/// Lines that wait between reading and posting.
+/// Capacity of the channel between reading and posting.
 const LINES_AHEAD: usize = 64;
-/// Read at once, and unpacked at once.
+/// Size of the read buffers.
 const READ_BYTES: usize = 64 * 1024;
-/// How a gzip file begins.
+/// First bytes of a gzip file.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Something to read lines from.
+/// An input of a load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// A file, plain or gzip.
@@ -32,7 +32,7 @@ pub enum Input {
 }
 
 impl Input {
-    /// As it is written on a command line: `-` means standard input.
+    /// Parses the argument of a command line: `-` means standard input.
     pub fn named(path: PathBuf) -> Self {
         if path.as_os_str() == "-" { Self::Stdin } else { Self::File(path) }
     }
@@ -44,7 +44,7 @@ impl Input {
         }
     }
 
-    /// Its size on disk, if it has one that is known beforehand.
+    /// Returns the size on disk, if it is known in advance.
     pub fn size_bytes(&self) -> Option<u64> {
         match self {
             Self::File(path) => path.metadata().ok().filter(std::fs::Metadata::is_file).map(|data| data.len()),
@@ -60,7 +60,7 @@ impl Input {
     }
 }
 
-/// An input that cannot be read, at all or any further.
+/// An input cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {input} after line {after_line}")]
 pub struct SourceError {
@@ -75,28 +75,28 @@ impl SourceError {
     }
 }
 
-/// How far the inputs are read, which runs ahead of what is answered.
+/// Bytes and lines read so far, ahead of the lines with a result.
 #[derive(Debug, Default)]
 pub(super) struct ReadAhead {
     pub(super) bytes: Arc<AtomicU64>,
     pub(super) lines: AtomicU64,
 }
 
-/// What comes out of an input.
-pub(crate) type FromInput = Result<Line, BadLine>;
+/// One line of an input.
+pub(crate) type InputLine = Result<Line, BadLine>;
 
-/// Starts reading on a thread for blocking work. It ends with the inputs, or when the receiver is dropped.
+/// Starts reading on a blocking thread, until the inputs end or the receiver is dropped.
 pub(super) fn start(
     inputs: Vec<Input>,
     lines_max: Option<usize>,
     ahead: Arc<ReadAhead>,
-) -> (JoinHandle<Result<(), SourceError>>, mpsc::Receiver<FromInput>) {
+) -> (JoinHandle<Result<(), SourceError>>, mpsc::Receiver<InputLine>) {
     let (sender, receiver) = mpsc::channel(LINES_AHEAD);
     let reader = tokio::task::spawn_blocking(move || {
         for input in &inputs {
             for line in Lines::open(input, Arc::clone(&ahead.bytes))?.take(lines_max.unwrap_or(usize::MAX)) {
                 ahead.lines.fetch_add(1, Ordering::Relaxed);
-                // Nobody listens any more: the load has stopped.
+                // The receiver is dropped: the load has stopped.
                 if sender.blocking_send(line?).is_err() {
                     return Ok(());
                 }
@@ -107,7 +107,7 @@ pub(super) fn start(
     (reader, receiver)
 }
 
-/// The lines of an input, empty ones left out.
+/// The lines of an input, without blank ones.
 pub(crate) struct Lines {
     name: Arc<str>,
     text: Box<dyn BufRead>,
@@ -116,21 +116,21 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Opens it. What is read of it is added to `bytes_read`.
+    /// Opens an input. Bytes read from it are added to `bytes_read`.
     pub(crate) fn open(input: &Input, bytes_read: Arc<AtomicU64>) -> Result<Self, SourceError> {
-        let opened = input.open().and_then(|raw| unpacked(raw, bytes_read));
+        let opened = input.open().and_then(|raw| decompressed(raw, bytes_read));
         let text = opened.map_err(|source| SourceError { input: input.name(), after_line: 0, source })?;
         Ok(Self { name: input.name().into(), text, number: 0, buffer: Vec::new() })
     }
 }
 
 impl Iterator for Lines {
-    type Item = Result<FromInput, SourceError>;
+    type Item = Result<InputLine, SourceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let found = match next_line(&mut self.text, &mut self.buffer) {
-                Ok(Found::End) => return None,
+                Ok(ReadLine::End) => return None,
                 Ok(found) => found,
                 Err(source) => {
                     let (input, after_line) = (self.name.to_string(), self.number);
@@ -138,41 +138,42 @@ impl Iterator for Lines {
                 }
             };
             self.number += 1;
-            let place = Place { input: Arc::clone(&self.name), line: self.number };
+            let position = LinePosition { input: Arc::clone(&self.name), line: self.number };
             match found {
-                Found::TooLong => {
+                ReadLine::TooLong => {
                     let reason = format!("the line is longer than {LINE_MAX_BYTES} bytes");
-                    return Some(Ok(Err(BadLine { place, reason, text: None })));
+                    return Some(Ok(Err(BadLine { position, reason, text: None })));
                 }
                 _ if self.buffer.iter().all(u8::is_ascii_whitespace) => {}
-                _ => return Some(Ok(Line::parse(place, &self.buffer))),
+                _ => return Some(Ok(Line::parse(position, &self.buffer))),
             }
         }
     }
 }
 
-enum Found {
+/// The result of reading one line.
+enum ReadLine {
     Line,
     TooLong,
     End,
 }
 
-/// Reads one line without its end into `buffer`; of a line that is too long it keeps nothing.
-fn next_line(text: &mut Box<dyn BufRead>, buffer: &mut Vec<u8>) -> io::Result<Found> {
+/// Reads one line into `buffer`; skips a line that is too long.
+fn next_line(text: &mut Box<dyn BufRead>, buffer: &mut Vec<u8>) -> io::Result<ReadLine> {
     buffer.clear();
     if text.by_ref().take(LINE_MAX_BYTES).read_until(b'\n', buffer)? == 0 {
-        return Ok(Found::End);
+        return Ok(ReadLine::End);
     }
     if buffer.last() == Some(&b'\n') || (buffer.len() as u64) < LINE_MAX_BYTES {
-        return Ok(Found::Line);
+        return Ok(ReadLine::Line);
     }
     buffer.clear();
     text.skip_until(b'\n')?;
-    Ok(Found::TooLong)
+    Ok(ReadLine::TooLong)
 }
 
-/// The text of an input, by what it begins with rather than by its name.
-fn unpacked(raw: Box<dyn Read>, bytes: Arc<AtomicU64>) -> io::Result<Box<dyn BufRead>> {
+/// Returns the text of an input. Its first bytes, not its name, decide whether it is gzip.
+fn decompressed(raw: Box<dyn Read>, bytes: Arc<AtomicU64>) -> io::Result<Box<dyn BufRead>> {
     let mut raw = Consumed { inner: BufReader::with_capacity(READ_BYTES, raw), bytes };
     if raw.fill_buf()?.starts_with(&GZIP_MAGIC) {
         Ok(Box::new(BufReader::with_capacity(READ_BYTES, MultiGzDecoder::new(raw))))
@@ -181,8 +182,8 @@ fn unpacked(raw: Box<dyn Read>, bytes: Arc<AtomicU64>) -> io::Result<Box<dyn Buf
     }
 }
 
-/// Counts what is consumed, for the progress bar: a block of a compressed file holds hundreds of lines, so counting
-/// what is read would run ahead of what is posted.
+/// Counts the bytes consumed, for the progress bar. A block of a compressed file has hundreds of lines, so counting bytes
+/// read would run ahead of the lines posted.
 struct Consumed {
     inner: BufReader<Box<dyn Read>>,
     bytes: Arc<AtomicU64>,

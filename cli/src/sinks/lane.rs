@@ -1,18 +1,18 @@
-//! The name of a lane: that of its sink, and which generation of it.
+//! Names of lanes.
 
 use std::fmt;
 
-/// A lane's name, taken apart.
+/// The name of a lane, parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneName<'a> {
-    /// The sink.
+    /// Name of the sink.
     pub sink: &'a str,
-    /// Which generation of its content; none for a sink that has no generations.
+    /// The generation; `None` for a sink without generations.
     pub generation: Option<u32>,
 }
 
 impl<'a> LaneName<'a> {
-    /// Takes a name apart: `opensearch-g2` is generation 2 of `opensearch`.
+    /// Parses a name: `opensearch-g2` is generation 2 of `opensearch`.
     pub fn parse(name: &'a str) -> Self {
         let parts = name.rsplit_once("-g").and_then(|(sink, number)| Some((sink, number.parse().ok()?)));
         match parts {
@@ -21,8 +21,8 @@ impl<'a> LaneName<'a> {
         }
     }
 
-    /// Whether people who say `name` mean this lane: they name the lane itself, or its sink.
-    pub fn is_meant_by(&self, name: &str) -> bool {
+    /// Whether a name that an operator gave means this lane: it is the name of the lane or of its sink.
+    pub fn matches(&self, name: &str) -> bool {
         self.sink == name || self.to_string() == name
     }
 }
@@ -41,13 +41,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_taken_apart_and_put_together() {
+    fn names_are_parsed_and_formatted() {
         for (name, sink, generation) in
             [("kafka", "kafka", None), ("opensearch-g12", "opensearch", Some(12)), ("a-gb", "a-gb", None)]
         {
             let lane = LaneName::parse(name);
             assert_eq!((lane.sink, lane.generation, lane.to_string()), (sink, generation, name.to_owned()));
-            assert!(lane.is_meant_by(sink) && lane.is_meant_by(name) && !lane.is_meant_by("other"));
+            assert!(lane.matches(sink) && lane.matches(name) && !lane.matches("other"));
         }
     }
 }

@@ -1,11 +1,12 @@
-//! What the configuration says about the copies of all documents: which there can be, and how each is opened.
+//! The configured sinks, and how each is opened.
 //!
-//! People name a sink (`kafka`); the durable queue names lanes. A sink whose content can be built anew beside what is live
-//! has a lane for each generation (`opensearch-g2`), any other has one of its own name.
+//! Operators name a sink (`kafka`); the durable queue names lanes. A sink with generations has a lane for each of them
+//! (`opensearch-g2`); any other sink has one lane of its own name.
 
 mod lane;
 mod options;
 
+pub use crate::sink_kind::{NAMES, SinkKind, UnknownSink};
 pub use lane::LaneName;
 
 use crate::{compiled::Compiled, config::Config, database::binding, failure::Failure};
@@ -18,26 +19,22 @@ use millstream_pipeline::sink::{Sink, SinkError, generations::Generations};
 use millstream_projector::sink_manager::SinkFactory;
 use millstream_search::{SearchEngine, SearchModel};
 use millstream_store::connect::Database;
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use options::SinkConfigError;
+use parking_lot::Mutex;
+use std::{fmt, sync::Arc};
 
-/// The names of all sinks that there can be.
-pub const NAMES: [&str; 3] = ["embedded", "kafka", "opensearch"];
-
-/// All sinks that are configured.
+/// All configured sinks.
 pub struct Sinks {
-    /// The fields of all types, as searches know them.
+    /// The fields of all types, for searches.
     pub model: Arc<SearchModel>,
-    kafka: Result<KafkaOptions, String>,
-    opensearch: Result<Index, String>,
+    kafka: Result<KafkaOptions, SinkConfigError>,
+    opensearch: Result<Index, SinkConfigError>,
     embedded: EmbeddedOptions,
-    /// Opened when it is needed first: its folder has one owner.
+    /// Opened on first use: its folder has one owner.
     embedded_open: Mutex<Option<Index>>,
 }
 
-/// A sink whose content can be built anew, and that answers searches.
+/// A sink with generations that answers searches.
 #[derive(Clone)]
 struct Index {
     generations: Arc<dyn Generations>,
@@ -45,10 +42,10 @@ struct Index {
 }
 
 impl Sinks {
-    /// What the configuration names, as copies of this database. No sink is connected to yet.
+    /// Prepares the configured sinks as copies of this database, without connecting to any.
     ///
     /// # Errors
-    /// When the database does not say which one it is.
+    /// When the database has no identity.
     pub async fn of(database: &Database, config: &Config, compiled: &Compiled) -> Result<Self, Failure> {
         Ok(Self::new(config, compiled, &binding(database).await?))
     }
@@ -57,52 +54,54 @@ impl Sinks {
         let model = Arc::new(SearchModel::of(&compiled.mapping));
         let kafka = config.sinks.kafka.as_ref();
         let kafka = kafka.map(|kafka| options::kafka(kafka, compiled, binding));
-        let kafka = kafka.ok_or_else(|| "no brokers are configured: set kafka.bootstrap_servers".to_owned());
+        let kafka =
+            kafka.ok_or(SinkConfigError::NotConfigured("no brokers are configured: set kafka.bootstrap_servers"));
         let opensearch = opensearch(config, &model, binding);
         let embedded = options::embedded(&config.sinks.embedded, binding);
         Self { model, kafka, opensearch, embedded, embedded_open: Mutex::default() }
     }
 
-    /// The lane that a sink of this name gets when it is added: for one with generations that of the live one.
+    /// Returns the lane for a sink that is added: for a sink with generations that of the live one.
     ///
     /// # Errors
-    /// When there is no such sink, or its generations cannot be asked for.
+    /// When the sink is unknown, or its generations cannot be read.
     pub async fn lane_of_new(&self, sink: &str) -> Result<String, SinkError> {
-        if sink == "kafka" {
+        if sink == SinkKind::Kafka.name() {
             return Ok(sink.to_owned());
         }
         let generation = self.generations(sink)?.live().await?;
         Ok(LaneName { sink, generation: Some(generation) }.to_string())
     }
 
-    /// The generations of a sink.
+    /// Returns the generations of a sink.
     ///
     /// # Errors
-    /// When there is no such sink, it is not configured, or it has none.
+    /// When the sink is unknown or not configured, or has no generations.
     pub fn generations(&self, sink: &str) -> Result<Arc<dyn Generations>, SinkError> {
         Ok(self.index(sink)?.generations)
     }
 
-    /// What answers searches: the sink of this name.
+    /// Returns the search engine of a sink.
     ///
     /// # Errors
-    /// When there is no such sink, it is not configured, or it answers none.
+    /// When the sink is unknown or not configured, or does not answer searches.
     pub fn engine(&self, sink: &str) -> Result<Arc<dyn SearchEngine>, SinkError> {
         Ok(self.index(sink)?.engine)
     }
 
     fn index(&self, sink: &str) -> Result<Index, SinkError> {
-        match sink {
-            "embedded" => self.open_embedded(),
-            "opensearch" => self.opensearch.clone().map_err(|problem| unfit(sink, problem)),
-            "kafka" => Err(unfit(sink, "it is a topic: it has no generations and answers no searches".to_owned())),
-            _ => Err(unfit(sink, format!("there is no such sink; there can be {}", NAMES.join(", ")))),
+        match sink.parse() {
+            Ok(SinkKind::Embedded) => self.open_embedded(),
+            Ok(SinkKind::OpenSearch) => self.opensearch.clone().map_err(|error| unfit(sink, error.to_string())),
+            Ok(SinkKind::Kafka) => {
+                Err(unfit(sink, "it is a topic: it has no generations and answers no searches".to_owned()))
+            }
+            Err(unknown) => Err(unfit(sink, unknown.to_string())),
         }
     }
 
     fn open_embedded(&self) -> Result<Index, SinkError> {
-        // Nothing panics while it holds the lock half way through a change.
-        let mut open = self.embedded_open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.embedded_open.lock();
         if let Some(index) = &*open {
             return Ok(index.clone());
         }
@@ -112,19 +111,21 @@ impl Sinks {
     }
 
     fn open_kafka(&self) -> Result<Arc<dyn Sink>, SinkError> {
-        let options = self.kafka.clone().map_err(|problem| unfit("kafka", problem))?;
+        let name = SinkKind::Kafka.name();
+        let options = self.kafka.clone().map_err(|error| unfit(name, error.to_string()))?;
         match KafkaSink::new(options) {
             Ok(sink) => Ok(Arc::new(sink)),
-            Err(error) => Err(SinkError::Unfit { sink: "kafka".to_owned(), differences: error.faults }),
+            Err(error) => Err(SinkError::Unfit { sink: name.to_owned(), differences: error.faults }),
         }
     }
 }
 
-fn opensearch(config: &Config, model: &Arc<SearchModel>, binding: &Binding) -> Result<Index, String> {
+fn opensearch(config: &Config, model: &Arc<SearchModel>, binding: &Binding) -> Result<Index, SinkConfigError> {
     let configured = config.sinks.opensearch.as_ref();
-    let configured = configured.ok_or_else(|| "no address is configured: set opensearch.url".to_owned())?;
+    let configured =
+        configured.ok_or(SinkConfigError::NotConfigured("no address is configured: set opensearch.url"))?;
     let options = options::opensearch(configured, model, binding)?;
-    let indexes = OpenSearchIndexes::new(options).map_err(|error| error.to_string())?;
+    let indexes = OpenSearchIndexes::new(options).map_err(|error| SinkConfigError::client(&error))?;
     let indexes = Arc::new(indexes);
     Ok(Index { generations: Arc::<OpenSearchIndexes>::clone(&indexes), engine: indexes })
 }
@@ -139,16 +140,14 @@ impl SinkFactory for Sinks {
             let name = LaneName::parse(lane);
             match name.generation {
                 Some(number) => self.generations(name.sink)?.sink(number),
-                None if name.sink == "kafka" => self.open_kafka(),
-                None => {
-                    Err(unfit(lane, "this is the name of no lane: one of its generations has to be named".to_owned()))
-                }
+                None if name.sink == SinkKind::Kafka.name() => self.open_kafka(),
+                None => Err(unfit(lane, "not the name of a lane: name one of the sink's generations".to_owned())),
             }
         })
     }
 }
 
-/// Names only: the settings of a sink may be secret.
+/// Prints names only: the settings of a sink may be secret.
 impl fmt::Debug for Sinks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sinks").field("kafka", &self.kafka).finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! What the configuration means for each part.
+//! The options of each component, from the configuration.
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -26,7 +26,7 @@ pub(super) fn queue(config: &Config, binding: Binding) -> LocalQueueOptions {
     }
 }
 
-/// The queue in Kafka; refused without brokers.
+/// Options of the queue in Kafka. Fails when no brokers are configured.
 pub(super) fn kafka_queue(config: &Config, binding: Binding) -> Result<KafkaQueueOptions, Failure> {
     let Some(kafka) = &config.sinks.kafka else {
         return Err(Failure::usage("queue.kind is kafka, but no brokers are configured: set kafka.bootstrap_servers"));
@@ -65,7 +65,7 @@ pub(super) fn api(config: &Config) -> ApiOptions {
     }
 }
 
-/// Half of the time of a stop is the API's; the projector and the database share the rest.
+/// Options of the HTTP server. It gets half of the shutdown deadline; the projector and the database share the rest.
 pub(super) fn server(config: &Config) -> ServerOptions {
     ServerOptions {
         connections_max: config.api.connections_max,
@@ -79,9 +79,9 @@ mod tests {
     use super::*;
     use crate::config::Settings;
 
-    /// The reference promises these defaults, so they must be those that the parts were measured with.
+    /// The reference documents these defaults, so they must be those that the components were measured with.
     #[test]
-    fn without_configuration_each_part_has_its_own_defaults() {
+    fn without_configuration_each_component_has_its_own_defaults() {
         let settings = Settings::gather(None, &Vec::new(), Vec::new()).expect("defaults are valid");
         let config = Config::resolve(&settings).expect("defaults are valid");
         assert_eq!(writer(&config), WriterOptions::default());

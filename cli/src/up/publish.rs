@@ -1,44 +1,44 @@
-//! `millstream publish`: the slot into our own change topic, for as many as have `source.kind = topic`.
+//! `millstream publish`: copies the replication slot into the change topic of this installation, for processes with
+//! `source.kind = topic`.
 //!
-//! It keeps nothing on this machine, so it needs neither the schema nor a data folder of its own. A second one stands by.
+//! The publisher keeps nothing on this machine, so it needs neither the schema nor a data folder of its own. A second
+//! publisher is a standby.
 
 use super::{
-    options, recorder,
+    options,
     source::{brokers, slot_options},
 };
 use crate::{
-    command::Outcome,
     config::{Config, SourceKind},
     exit::Exit,
-    failure::Failure,
+    failure::{Failure, Outcome},
     signal::Signals,
+    telemetry::{
+        self,
+        metrics::{PUBLISH_CHANGES, PUBLISH_CONNECTED},
+        recorder,
+    },
 };
-use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+use metrics::{counter, gauge};
 use millstream_api::{Check, StatusParts, serve_status};
 use millstream_connectors::source::slot::LogicalOptions;
 use millstream_connectors::source::topic::{ChangeTopicOptions, Publisher, RecordForm};
 use std::{io::Write, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument, info_span};
 
-/// Counter: changes written to the topic.
-pub(crate) const PUBLISHED: &str = "millstream_publish_changes_total";
-/// Gauge: 1 while changes arrive from the slot.
-pub(crate) const CONNECTED: &str = "millstream_publish_connected";
+/// Interval of the confirmations to the server. Waits for a copy depend on it.
+const CONFIRM_INTERVAL: Duration = Duration::from_millis(250);
+/// Pause between two exports of the metrics.
+const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Tells the recorder what these metrics are.
-pub(super) fn describe() {
-    describe_counter!(PUBLISHED, Unit::Count, "Change records written to our own change topic");
-    describe_gauge!(CONNECTED, "1 while change records arrive at `millstream publish`");
+/// Publishes until a signal arrives. Writes one line with the address of health and metrics to `out`.
+pub async fn run(config: Config, out: &mut (dyn Write + Send)) -> Outcome {
+    publish(config, out).instrument(info_span!("process", role = "publish")).await
 }
 
-/// How soon the server learns what is in the topic: whoever waits for a copy to catch up waits for that.
-const REPORT_EVERY: Duration = Duration::from_millis(250);
-/// Pause between two rounds of the metrics.
-const METRICS_EVERY: Duration = Duration::from_secs(1);
-
-/// Publishes until told to stop. `out` gets one line with the address of health and metrics.
-pub async fn run(config: Config, out: &mut (dyn Write + Send)) -> Outcome {
+async fn publish(config: Config, out: &mut (dyn Write + Send)) -> Outcome {
     let publisher = Arc::new(publisher(&config)?);
     let mut signals = Signals::take_over().map_err(Failure::failed)?;
     let listen = config.api.listen;
@@ -55,11 +55,11 @@ pub async fn run(config: Config, out: &mut (dyn Write + Send)) -> Outcome {
     };
 
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let (own, stopping) = (Arc::clone(&publisher), stop.clone());
-    tasks.spawn(async move { own.run(&stopping).await });
-    tasks.spawn(serve_status(listener, parts, stop.clone(), options::server(&config)));
-    tasks.spawn(measure(Arc::clone(&publisher), stop.clone()));
-    tasks.spawn(super::upkeep::metrics(recorder, stop.clone()));
+    let (running, stopping) = (Arc::clone(&publisher), stop.clone());
+    tasks.spawn(telemetry::task("publisher", async move { running.run(&stopping).await }));
+    tasks.spawn(telemetry::task("status", serve_status(listener, parts, stop.clone(), options::server(&config))));
+    tasks.spawn(telemetry::task("publish_metrics", export_metrics(Arc::clone(&publisher), stop.clone())));
+    tasks.spawn(telemetry::task("recorder", recorder::maintain(recorder, stop.clone())));
     tasks.close();
     writeln!(out, "Millstream is ready at {address} (publishing)")
         .and_then(|()| out.flush())
@@ -69,31 +69,31 @@ pub async fn run(config: Config, out: &mut (dyn Write + Send)) -> Outcome {
     tracing::info!(signal, "stopping");
     stop.cancel();
     if timeout(config.shutdown_deadline, tasks.wait()).await.is_err() {
-        tracing::warn!("work in hand was cut off: what was not confirmed is written again after the next start");
+        tracing::warn!("cut off work in flight; unconfirmed changes are written again after the next start");
     }
     Ok(Exit::Done)
 }
 
-/// What is to be published where, or what the configuration lacks for it.
+/// Builds the publisher, or reports what the configuration lacks for it.
 fn publisher(config: &Config) -> Result<Publisher, Failure> {
     let topic = match &config.source.kind {
         SourceKind::Topic(topic) if topic.form == RecordForm::Millstream => topic,
         _ => {
             return Err(Failure::usage(
-                "`millstream publish` fills our own change topic: set source.kind = topic and source.topic, as for the \
-                 processes that read it",
+                "`millstream publish` fills the change topic of this installation: set source.kind = topic and \
+                 source.topic, as for the processes that read it",
             ));
         }
     };
     let Some(database) = &config.database.url else {
         return Err(Failure::usage(
-            "`millstream publish` follows a database that others use as well: set database.url",
+            "`millstream publish` follows a database that other processes share: set database.url",
         ));
     };
     let slot = LogicalOptions {
         application_name: "millstream publish".to_owned(),
-        status_interval: REPORT_EVERY,
-        idle_interval: REPORT_EVERY,
+        status_interval: CONFIRM_INTERVAL,
+        idle_interval: CONFIRM_INTERVAL,
         ..slot_options(database, &config.source)
     };
     let kafka = brokers(config)?;
@@ -106,19 +106,19 @@ fn publisher(config: &Config) -> Result<Publisher, Failure> {
     Ok(Publisher::new(slot, topic))
 }
 
-/// For `/health/ready`: a publisher that stands by, or cannot reach somebody, is not ready.
+/// The check of `/health/ready`. A standby, and a publisher that cannot reach the database or the brokers, is not ready.
 fn check(publisher: &Publisher) -> Check {
     let ok = publisher.status().connected;
-    let detail = "no changes arrive: it stands by for another publisher, or the log says what is wrong";
+    let detail = "no changes arrive: this publisher is a standby, or the log has the error";
     Check { name: "publisher", ok, detail: (!ok).then(|| detail.to_owned()) }
 }
 
-async fn measure(publisher: Arc<Publisher>, stop: CancellationToken) {
+async fn export_metrics(publisher: Arc<Publisher>, stop: CancellationToken) {
     loop {
         let status = publisher.status();
-        gauge!(CONNECTED).set(f64::from(u8::from(status.connected)));
-        counter!(PUBLISHED).absolute(status.changes);
-        if stop.run_until_cancelled(tokio::time::sleep(METRICS_EVERY)).await.is_none() {
+        gauge!(PUBLISH_CONNECTED).set(f64::from(u8::from(status.connected)));
+        counter!(PUBLISH_CHANGES).absolute(status.changes);
+        if stop.run_until_cancelled(tokio::time::sleep(METRICS_INTERVAL)).await.is_none() {
             return;
         }
     }

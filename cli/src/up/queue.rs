@@ -1,4 +1,4 @@
-//! The durable queue of a process: on its own disk, or in Kafka, shared with others.
+//! The durable queue of a process: on local disk, or in Kafka, shared with other processes.
 
 use super::options;
 use crate::{config::Config, database::binding, failure::Failure};
@@ -8,10 +8,10 @@ use millstream_pipeline::queue::{Lanes, QueueError, WorkQueue};
 use millstream_store::connect::Database;
 use std::{sync::Arc, time::Duration};
 
-/// Pause before brokers that cannot be reached are tried again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Pause before unreachable brokers are tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Where work waits.
+/// The durable queue.
 #[derive(Debug, Clone)]
 pub(crate) enum Queue {
     Local(Arc<LocalQueue>),
@@ -19,8 +19,7 @@ pub(crate) enum Queue {
 }
 
 impl Queue {
-    /// Opens the queue of this database. Brokers that are away are waited for: a process that starts with them is no
-    /// failure.
+    /// Opens the queue of this database. Retries while brokers are unreachable: a process may start together with them.
     pub(crate) async fn open(config: &Config, database: &Database) -> Result<Self, Failure> {
         let binding = binding(database).await?;
         if !config.queue.in_kafka {
@@ -32,18 +31,18 @@ impl Queue {
             match KafkaQueue::open(options.clone()).await {
                 Ok(queue) => return Ok(Self::Kafka(queue)),
                 Err(error @ QueueError::Unavailable { .. }) => {
-                    tracing::warn!(problem = %Failure::failed(error), "the queue cannot be reached yet: trying again");
-                    tokio::time::sleep(AGAIN).await;
+                    tracing::warn!(error = %Failure::failed(error), "failed to reach the queue; retrying");
+                    tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 Err(error) => return Err(Failure::failed(error)),
             }
         }
     }
 
-    /// The queue, where there is one already: a folder that was never used has none.
-    pub(crate) async fn open_if_there(config: &Config, database: &Database) -> Result<Option<Self>, Failure> {
-        let there = config.queue.in_kafka || config.queue.dir.is_dir();
-        if there { Self::open(config, database).await.map(Some) } else { Ok(None) }
+    /// Opens an existing queue; `None` for a data folder that was never used.
+    pub(crate) async fn open_existing(config: &Config, database: &Database) -> Result<Option<Self>, Failure> {
+        let exists = config.queue.in_kafka || config.queue.dir.is_dir();
+        if exists { Self::open(config, database).await.map(Some) } else { Ok(None) }
     }
 
     pub(crate) fn work(&self) -> Arc<dyn WorkQueue> {
@@ -60,7 +59,7 @@ impl Queue {
         }
     }
 
-    /// Ends it: what is on local disk is flushed, what a group of processes shares is let go of.
+    /// Flushes a queue on local disk; leaves the consumer group of a shared queue.
     pub(crate) async fn close(&self) -> Result<(), Failure> {
         match self {
             Self::Local(queue) => queue.close().await.map_err(Failure::failed),

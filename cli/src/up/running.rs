@@ -1,33 +1,32 @@
-//! The parts that run, and how they are brought to an end.
+//! The running components, and their stop.
 
-use super::{
-    Up,
-    board::{About, Board},
-    options,
-    parts::Parts,
-    queue::Queue,
-    upkeep,
+use super::{components::Components, context::StartContext, maintenance, options, queue::Queue};
+use crate::{
+    database::Server,
+    failure::Failure,
+    process::state::{ProcessState, RunningProcess},
+    signal::Signals,
+    telemetry::{self, recorder},
 };
-use crate::{database::Server, failure::Failure, signal::Signals};
 use millstream_api::{Drained, serve};
 use millstream_store::connect::Database;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Pause between two looks at the managed server.
-const LOOK_AT_SERVER_EVERY: Duration = Duration::from_millis(500);
+/// Pause between two checks of the managed server.
+const SERVER_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Why a process ends.
+/// Why a process stops.
 #[derive(Debug)]
-pub(super) enum Why {
-    /// It was told to.
+pub(super) enum StopReason {
+    /// A signal arrived.
     Signal(&'static str),
-    /// It can no longer do its work.
+    /// A component failed and cannot recover by itself.
     Broken(String),
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Signal(signal) => f.write_str(signal),
@@ -36,121 +35,130 @@ impl fmt::Display for Why {
     }
 }
 
-/// Queue, projector, API and upkeep, running.
+/// Queue, projector, API and maintenance tasks of a running process.
 #[derive(Debug)]
 pub(super) struct Running {
-    /// Where the API listens.
+    /// Address of the HTTP server.
     pub(super) address: String,
-    board: Board,
+    state: ProcessState,
     database: Database,
     queue: Queue,
     api: JoinHandle<Drained>,
     stop_api: CancellationToken,
-    upkeep: TaskTracker,
-    stop_upkeep: CancellationToken,
+    maintenance: TaskTracker,
+    stop_maintenance: CancellationToken,
 }
 
 impl Running {
-    /// Starts all parts on a provisioned database.
+    /// Starts all components on a provisioned database.
     pub(super) async fn start(
-        up: &Up<'_>,
+        context: &StartContext<'_>,
         listener: TcpListener,
         server: &Server,
         database: Database,
     ) -> Result<Self, Failure> {
-        let (config, role, queue) = (up.config, &up.role, Queue::open(up.config, &database).await?);
+        let (config, role) = (context.config, context.role);
+        let queue = Queue::open(config, &database).await?;
         let address = format!("http://{}", listener.local_addr().map_err(Failure::failed)?);
-        let parts = Parts::new(up, database.clone(), &queue).await?;
-        let about = About {
+        let components = Components::new(context, database.clone(), &queue).await?;
+        let process = RunningProcess {
             address: address.clone(),
             url: config.api.public_url.as_ref().map_or_else(|| address.clone(), ToString::to_string),
-            effective_schema_hash: up.compiled.schema.hash.clone(),
+            effective_schema_hash: context.compiled.schema.hash.clone(),
             managed: server.cluster.is_some(),
             database: database.clone(),
-            started: up.started,
-            projector: parts.projector(),
-            mapping: Arc::clone(&up.compiled.mapping),
+            started: context.started,
+            projector: components.projector(),
+            mapping: Arc::clone(&context.compiled.mapping),
             queue: queue.work(),
             lanes: queue.lanes(),
-            source: Arc::clone(&parts.source),
-            replay: parts.replay().await?,
+            source: Arc::clone(&components.source),
+            replay: components.replay().await?,
             wanted: role.wanted(config),
-            role: role.clone(),
-            fleet: parts.fleet().await?,
-            sinks: Arc::clone(&parts.sinks),
+            role,
+            sink_manager: components.sink_manager().await?,
+            sinks: Arc::clone(&components.sinks),
         };
-        up.board.publish(about).await;
+        let state = context.state.clone();
+        state.publish(process).await;
         let stop_api = CancellationToken::new();
-        let api = parts.api().await?;
-        let api = tokio::spawn(serve(listener, api, stop_api.clone(), options::server(config)));
-
-        let (upkeep, stop_upkeep) = (TaskTracker::new(), CancellationToken::new());
-        if role.keeps_house() {
-            upkeep.spawn(upkeep::tombstones(up.board.clone(), config.tombstones_keep, stop_upkeep.clone()));
-            upkeep.spawn(upkeep::outbox(
-                database.clone(),
-                options::projector(config).consumer,
-                config.outbox_keep,
-                stop_upkeep.clone(),
-            ));
-        }
-        upkeep.spawn(upkeep::sinks(up.board.clone(), stop_upkeep.clone()));
-        upkeep.spawn(upkeep::numbers(up.board.clone(), stop_upkeep.clone()));
-        upkeep.spawn(upkeep::metrics(up.recorder.clone(), stop_upkeep.clone()));
-        upkeep.close();
-        Ok(Self { address, board: up.board.clone(), database, queue, api, stop_api, upkeep, stop_upkeep })
+        let api = components.api().await?;
+        let serving = serve(listener, api, stop_api.clone(), options::server(config));
+        let api = tokio::spawn(telemetry::task("api", serving));
+        let (maintenance, stop_maintenance) = start_maintenance(context, &database);
+        Ok(Self { address, state, database, queue, api, stop_api, maintenance, stop_maintenance })
     }
 
-    /// Waits for a signal, or for something to break that cannot mend itself.
-    pub(super) async fn wait(&self, signals: &mut Signals, server: &mut Server) -> Why {
+    /// Waits for a signal, or for a failure that the process cannot recover from.
+    pub(super) async fn wait(&self, signals: &mut Signals, server: &mut Server) -> StopReason {
         tokio::select! {
-            signal = signals.next() => Why::Signal(signal),
-            reason = self.board.fatal() => Why::Broken(format!("the projector cannot go on: {reason}")),
+            signal = signals.next() => StopReason::Signal(signal),
+            reason = self.state.projector_failure() => {
+                StopReason::Broken(format!("the projector cannot go on: {reason}"))
+            }
             log = server_ended(server) => {
-                Why::Broken(format!("the managed PostgreSQL server has ended; its log says:\n{log}"))
+                StopReason::Broken(format!("the managed PostgreSQL server has ended; its log says:\n{log}"))
             }
         }
     }
 
-    /// Stops in order. What is cut off at the deadline is told, and is done again after the next start.
+    /// Stops the components in order. Work that the deadline cuts off is logged, and repeated after the next start.
     pub(super) async fn stop(self, deadline: Duration) -> Result<(), Failure> {
         let until = Instant::now() + deadline;
         self.stop_api.cancel();
         match self.api.await {
             Ok(drained) if drained.is_complete() => {}
-            Ok(drained) => tracing::warn!(?drained, "not every request was answered"),
-            Err(error) => tracing::error!(%error, "the API ended badly"),
+            Ok(drained) => tracing::warn!(?drained, "stopped the API before every request was answered"),
+            Err(error) => tracing::error!(%error, "the task of the API panicked"),
         }
-        self.stop_upkeep.cancel();
-        if let Some(about) = self.board.take().await {
+        self.stop_maintenance.cancel();
+        if let Some(process) = self.state.take().await {
             let left = || until.saturating_duration_since(Instant::now());
-            about.replay.stop().await;
-            // Deliveries and rebuilds stop side by side: neither waits for the other.
-            let projecting = async {
-                match about.projector {
+            process.replay.stop().await;
+            // Deliveries and rebuilds stop side by side: neither depends on the other.
+            let projector = async {
+                match process.projector {
                     Some(projector) => projector.stop(left()).await,
                     None => Ok(()),
                 }
             };
-            let (projector, fleet) = tokio::join!(projecting, about.fleet.stop(left()));
-            for error in [projector.err(), fleet.err()].into_iter().flatten() {
-                tracing::warn!(error = %Failure::failed(error), "work in hand was cut off");
+            let (projector, sinks) = tokio::join!(projector, process.sink_manager.stop(left()));
+            for error in [projector.err(), sinks.err()].into_iter().flatten() {
+                tracing::warn!(error = %Failure::failed(error), "cut off work in flight; the next start resumes it");
             }
         }
-        self.upkeep.wait().await;
+        self.maintenance.wait().await;
         let flushed = self.queue.close().await;
         self.database.close();
         flushed
     }
 }
 
-/// Completes when a server that this process manages has ended by itself; says what its log ends with.
+/// Starts the maintenance tasks of the role.
+fn start_maintenance(context: &StartContext<'_>, database: &Database) -> (TaskTracker, CancellationToken) {
+    let (config, state) = (context.config, &context.state);
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    if context.role.maintains_database() {
+        let tombstones = maintenance::tombstones(state.clone(), config.tombstones_keep, stop.clone());
+        tasks.spawn(telemetry::task("tombstones", tombstones));
+        let consumer = options::projector(config).consumer;
+        let outbox = maintenance::outbox(database.clone(), consumer, config.outbox_keep, stop.clone());
+        tasks.spawn(telemetry::task("outbox", outbox));
+    }
+    tasks.spawn(telemetry::task("wanted_sinks", maintenance::wanted_sinks(state.clone(), stop.clone())));
+    tasks.spawn(telemetry::task("process_metrics", maintenance::process_metrics(state.clone(), stop.clone())));
+    tasks.spawn(telemetry::task("recorder", recorder::maintain(context.recorder.clone(), stop.clone())));
+    tasks.close();
+    (tasks, stop)
+}
+
+/// Completes when the managed server has ended by itself; returns the end of its log.
 async fn server_ended(server: &mut Server) -> String {
     let Some(cluster) = server.cluster.as_mut() else { return std::future::pending().await };
     loop {
         if let Some(log) = cluster.exit_reason() {
             return log;
         }
-        tokio::time::sleep(LOOK_AT_SERVER_EVERY).await;
+        tokio::time::sleep(SERVER_CHECK_INTERVAL).await;
     }
 }

@@ -1,8 +1,8 @@
-//! What has to hold of a Dockerfile.
+//! Checks of a Dockerfile.
 
 use crate::rules::{command, settings};
 
-/// Everything that is wrong.
+/// Returns all problems.
 pub(crate) fn problems(text: &str) -> Vec<String> {
     let instructions = instructions(text);
     let of = |wanted: &'static str| {
@@ -23,7 +23,7 @@ pub(crate) fn problems(text: &str) -> Vec<String> {
         let words = list(health.split_once("CMD ").map_or("", |(_, words)| words));
         match words.split_first() {
             Some((program, words)) if program == "millstream" => problems.extend(command(words)),
-            _ => problems.push(format!("HEALTHCHECK {health} asks somebody else")),
+            _ => problems.push(format!("HEALTHCHECK {health} does not run millstream")),
         }
     }
     for words in of("CMD") {
@@ -35,7 +35,7 @@ pub(crate) fn problems(text: &str) -> Vec<String> {
     problems
 }
 
-/// Names and what is behind them, with continued lines as one.
+/// Returns instruction names with their arguments; continued lines are joined.
 fn instructions(text: &str) -> Vec<(String, String)> {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let joined = lines.collect::<Vec<_>>().join("\n").replace("\\\n", " ");
@@ -43,7 +43,7 @@ fn instructions(text: &str) -> Vec<(String, String)> {
     pairs.map(|(name, rest)| (name.to_owned(), rest.trim().to_owned())).collect()
 }
 
-/// The words of `["a", "b"]`.
+/// Parses the exec form, such as `["a", "b"]`.
 fn list(text: &str) -> Vec<String> {
     serde_json::from_str(text).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
-//! What has to hold of a compose file.
+//! Checks of a compose file.
 
-use crate::file::{Compose, Service, filled};
+use crate::compose_file::{Compose, Service, filled};
 use clap::Parser as _;
 use millstream_cli::{
     args::{Action, Arguments, SinkAction},
@@ -8,7 +8,7 @@ use millstream_cli::{
     sinks,
 };
 
-/// Everything that is wrong, each with the service that it is wrong of.
+/// Returns all problems, each with the name of its service.
 pub(crate) fn problems(text: &str) -> Vec<String> {
     let compose = match Compose::parse(text) {
         Ok(compose) => compose,
@@ -25,7 +25,7 @@ pub(crate) fn problems(text: &str) -> Vec<String> {
     all
 }
 
-/// What holds of every service: pinned, healthy, closed, without a default secret.
+/// Checks every service: pinned image, health check, ports on loopback, required secrets.
 fn general(compose: &Compose, service: &Service) -> Vec<String> {
     let mut problems = Vec::new();
     let tag = service.image.rsplit_once(':').map_or("", |(_, tag)| tag);
@@ -44,12 +44,12 @@ fn general(compose: &Compose, service: &Service) -> Vec<String> {
     }
     for (name, value) in &service.environment {
         if is_secret(name) && !value.contains("${") {
-            problems.push(format!("{name} holds a secret that everybody knows"));
+            problems.push(format!("{name} contains a secret in clear text"));
         }
     }
     for (other, dependency) in &service.depends_on {
         match compose.services.get(other) {
-            None => problems.push(format!("it waits for {other}, which is no service")),
+            None => problems.push(format!("it depends on {other}, which is not a service")),
             Some(other_service) if other_service.ends() != dependency.condition.contains("completed") => {
                 problems.push(format!("it can never see {other} as {}", dependency.condition));
             }
@@ -64,12 +64,13 @@ fn is_secret(variable: &str) -> bool {
     of_key || ["PASSWORD", "SECRET", "TOKEN"].iter().any(|word| variable.ends_with(word))
 }
 
-/// The configuration key that an environment variable sets.
+/// Returns the configuration key that an environment variable sets.
 pub(crate) fn variable_key(variable: &str) -> Option<&'static Key> {
     millstream_cli::config::key::KEYS.iter().find(|key| key.env() == variable)
 }
 
-/// Our own: variables are keys, their values are accepted, addresses lead somewhere, the command is one.
+/// Checks a Millstream service: its variables are keys with valid values, a service listens at each address, and the
+/// command exists.
 fn of_millstream(compose: &Compose, service: &Service) -> Vec<String> {
     let mut problems = settings(service.environment.iter().map(|(name, value)| (name.clone(), filled(value).0)));
     problems.extend(command(service.command()));
@@ -77,7 +78,7 @@ fn of_millstream(compose: &Compose, service: &Service) -> Vec<String> {
     if let [kind, program, words @ ..] = check
         && (kind != "CMD" || program != "millstream" || command(words).is_some())
     {
-        problems.push(format!("the health check {check:?} is no command of Millstream"));
+        problems.push(format!("the health check {check:?} is not a command of Millstream"));
     }
     for (name, address) in addresses(service) {
         if !compose.answers(&address, service.is_on_host()) {
@@ -90,7 +91,7 @@ fn of_millstream(compose: &Compose, service: &Service) -> Vec<String> {
     problems
 }
 
-/// What the configuration has against these variables.
+/// Returns the problems of the configuration with these variables.
 pub(crate) fn settings(variables: impl Iterator<Item = (String, String)>) -> Vec<String> {
     let environment: Environment = variables.collect();
     let unknown =
@@ -102,22 +103,22 @@ pub(crate) fn settings(variables: impl Iterator<Item = (String, String)>) -> Vec
     problems
 }
 
-/// What the command line has against these words.
+/// Returns the problem of the command line with these words.
 pub(crate) fn command(words: &[String]) -> Option<String> {
     let line = std::iter::once("millstream").chain(words.iter().map(String::as_str));
-    let refused = |why: &str| Some(format!("`millstream {}` is no command: {why}", words.join(" ")));
+    let refused = |why: &str| Some(format!("`millstream {}` is not a command: {why}", words.join(" ")));
     match Arguments::try_parse_from(line) {
         Err(error) => refused(error.to_string().lines().next().unwrap_or_default()),
-        // Whatever is no action of `sink` is taken for the name of one.
+        // clap takes any other word after `sink` for the name of a sink.
         Ok(Arguments { command: Action::Sink(SinkAction::Run(names)), .. }) => {
             let known = matches!(names.as_slice(), [name] if sinks::NAMES.contains(&name.as_str()));
-            if known { None } else { refused("there is no such sink") }
+            if known { None } else { refused("unknown sink") }
         }
         Ok(_) => None,
     }
 }
 
-/// `host:port` of everything that a service is told to connect to.
+/// Returns the variable and `host:port` of each configured connection.
 fn addresses(service: &Service) -> Vec<(&str, String)> {
     let of = |name: &'static str| service.environment.get(name).map(|value| (name, filled(value).0));
     let mut found = Vec::new();

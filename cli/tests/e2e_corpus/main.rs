@@ -1,5 +1,5 @@
-//! The whole line on every document of the fixtures and, where it is at hand, of the real corpus: what is posted is what
-//! is read, posting it again changes nothing, and a rename changes what it must and nothing else.
+//! The pipeline with every document of the fixtures and, where available, of the corpus: a document is read as it was
+//! posted, posting it again changes nothing, and a rename changes exactly the documents that embed the name.
 //!
 //! One binary, so that each set of documents is loaded once.
 
@@ -12,8 +12,8 @@ mod round_trip;
 
 use tokio::sync::{Mutex, MutexGuard};
 
-/// These tests keep all processors busy: one at a time is as fast, and easier to read.
-async fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::const_new(());
-    ALONE.lock().await
+/// Serializes the tests: each keeps all processors busy, and sequential output is easier to read.
+async fn exclusive() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::const_new(());
+    LOCK.lock().await
 }

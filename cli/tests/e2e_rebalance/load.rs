@@ -1,4 +1,4 @@
-//! Those who write meanwhile: students are edited, made and deleted, and a class period with many enrolments is renamed.
+//! Concurrent writers: students are edited, created and deleted, and a class period with many enrolments is renamed.
 
 use crate::support::http::{Http, Reply};
 use serde_json::{Value, json};
@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 /// Enrolments that embed the renamed period.
 const DEPENDENTS: usize = 120;
-/// Students that are edited at the same time.
+/// Number of concurrent editors.
 const EDITORS: usize = 3;
 /// Pause between two renames.
-const RENAME_PACE: Duration = Duration::from_millis(400);
+const RENAME_PAUSE: Duration = Duration::from_millis(400);
 
 const GRADE: &str = "uri://meadow.example/GradeLevelDescriptor#Rebalanced grade";
 
-/// What is written to.
+/// The writers and their counters.
 pub(crate) struct Load {
     http: Http,
     period: Uuid,
@@ -25,7 +25,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Posts what is renamed and edited later.
+    /// Posts the documents that the writers change.
     pub(crate) async fn new(http: Http) -> Self {
         let load = Self { http, period: Uuid::nil(), writes: AtomicU64::default(), renames: AtomicU64::default() };
         let grade = json!({"namespace": "uri://meadow.example/GradeLevelDescriptor", "codeValue": "Rebalanced grade",
@@ -45,36 +45,36 @@ impl Load {
         Self { period, ..load }
     }
 
-    /// Writes until told to stop. Every write has to be accepted: the API needs neither brokers nor projectors.
+    /// Writes until `stop` is cancelled. Every write must be accepted: the API needs neither brokers nor projectors.
     pub(crate) async fn run(&self, stop: &CancellationToken) {
         let editors = (0..EDITORS).map(|number| self.edit(number, stop));
-        tokio::join!(futures::future::join_all(editors), self.rename(stop), self.come_and_go(stop));
+        tokio::join!(futures::future::join_all(editors), self.rename(stop), self.create_and_delete(stop));
     }
 
     async fn edit(&self, number: usize, stop: &CancellationToken) {
-        let mut turn = 0;
+        let mut edit = 0;
         while !stop.is_cancelled() {
-            turn += 1;
-            self.post("students", student(number, &format!("Turn {turn}"))).await;
+            edit += 1;
+            self.post("students", student(number, &format!("Edit {edit}"))).await;
         }
     }
 
-    async fn come_and_go(&self, stop: &CancellationToken) {
+    async fn create_and_delete(&self, stop: &CancellationToken) {
         let mut number = 1_000;
         while !stop.is_cancelled() {
             number += 1;
-            let made = self.post("students", student(number % 1_100 + 1_000, "Brief")).await;
-            let path = format!("meadow/students/{}", made.id.expect("an id"));
-            let gone = self.http.try_delete(&path).await.expect("an answer");
-            assert!(gone.is_success(), "{gone:?}");
+            let created = self.post("students", student(number % 1_100 + 1_000, "Brief")).await;
+            let path = format!("meadow/students/{}", created.id.expect("an id"));
+            let deleted = self.http.try_delete(&path).await.expect("a response");
+            assert!(deleted.is_success(), "{deleted:?}");
             self.writes.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     async fn rename(&self, stop: &CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(RENAME_PACE)).await.is_some() {
-            let turn = self.renames.fetch_add(1, Ordering::Relaxed);
-            let mut body = period(&format!("Period {turn}"));
+        while stop.run_until_cancelled(tokio::time::sleep(RENAME_PAUSE)).await.is_some() {
+            let number = self.renames.fetch_add(1, Ordering::Relaxed);
+            let mut body = period(&format!("Period {number}"));
             body["id"] = json!(self.period);
             let path = format!("meadow/classPeriods/{}", self.period);
             let renamed = self.http.put(&path, body.to_string()).await;

@@ -1,9 +1,9 @@
-//! Trials: something happens to a process or a broker while documents change; then everything is looked at.
+//! Trials: inject one fault into a process or a broker while documents change, then verify everything.
 
-use crate::crew::{Crew, SESSION_TIMEOUT_MS};
 use crate::load::Load;
-use crate::support::dice::Dice;
-use crate::support::say;
+use crate::processes::{Processes, SESSION_TIMEOUT_MS};
+use crate::support::random::Random;
+use crate::support::report;
 use millstream_connectors::sink::kafka::{KafkaOptions, KafkaSink};
 use millstream_pipeline::sink::Sink;
 use millstream_testkit::wait_for;
@@ -13,37 +13,37 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// How long a process sleeps: longer than its session, and than the server waits to hear of a relay.
-const ASLEEP: Duration = Duration::from_millis(SESSION_TIMEOUT_MS + 6_000);
-/// How long documents change before and after something happens.
+/// Duration of a suspension: longer than a session and than the server waits for feedback of a relay.
+const SUSPENSION: Duration = Duration::from_millis(SESSION_TIMEOUT_MS + 6_000);
+/// Duration of the writes before and after the fault.
 const AROUND: Duration = Duration::from_millis(1_200);
-/// How long a standby may take.
+/// Limit for a standby to take over.
 const TAKE_OVER: Duration = Duration::from_secs(60);
 
-/// What happens.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     ProjectorKilled,
     RelayKilled,
     BrokerKilled,
-    ProjectorAsleep,
-    RelayAsleep,
+    ProjectorSuspended,
+    RelaySuspended,
     ProjectorJoinsAndLeaves,
     SinkKilled,
 }
 
-/// In turn; the first three take the least time.
+/// All faults; trials cycle through them. The first three are the quickest.
 pub(crate) const FAULTS: [Fault; 7] = [
     Fault::ProjectorKilled,
     Fault::RelayKilled,
     Fault::BrokerKilled,
-    Fault::ProjectorAsleep,
-    Fault::RelayAsleep,
+    Fault::ProjectorSuspended,
+    Fault::RelaySuspended,
     Fault::ProjectorJoinsAndLeaves,
     Fault::SinkKilled,
 ];
 
-/// Versions in the cache that went back.
+/// Records every update of the cache that lowers a version.
 const WATCH_SQL: &str = r#"
 CREATE TABLE public."Regress" ("DocumentId" bigint, "From" bigint, "To" bigint);
 CREATE FUNCTION public.regress() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -53,37 +53,40 @@ CREATE FUNCTION public.regress() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 CREATE TRIGGER regress BEFORE UPDATE ON "dms"."DocumentCache" FOR EACH ROW EXECUTE FUNCTION public.regress();"#;
 
 pub(crate) async fn torture(trials: usize) {
-    let (started, mut dice) = (Instant::now(), Dice::seeded("rebalance"));
-    let mut crew = Crew::new().await;
-    let session = crew.database.session().await;
-    session.batch_execute(WATCH_SQL).await.expect("the cache can be watched");
-    let load = Load::new(crew.process("api").http.clone()).await;
-    say!("started in {:.0?}", started.elapsed());
-    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    let (started, mut random) = (Instant::now(), Random::seeded("rebalance"));
+    let mut processes = Processes::new().await;
+    let session = processes.database.session().await;
+    session.batch_execute(WATCH_SQL).await.expect("the trigger is installed");
+    let load = Load::new(processes.process("api").http.clone()).await;
+    report!("started in {:.0?}", started.elapsed());
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for trial in 0..trials {
         let fault = FAULTS[trial % FAULTS.len()];
         let (before, began) = (load.writes.load(Ordering::Relaxed), Instant::now());
         let stop = CancellationToken::new();
-        let happening = async {
+        let faulting = async {
             tokio::time::sleep(AROUND).await;
-            strike(&mut crew, fault, &mut dice).await;
+            inject(&mut processes, fault, &mut random).await;
             tokio::time::sleep(AROUND).await;
             stop.cancel();
         };
-        tokio::join!(load.run(&stop), happening);
-        let over = began.elapsed();
-        crew.verify().await;
+        tokio::join!(load.run(&stop), faulting);
+        let injected = began.elapsed();
+        processes.verify().await;
         let writes = load.writes.load(Ordering::Relaxed) - before;
-        say!("trial {trial}: {fault:?}, {writes} writes, over at {over:.1?}, verified at {:.1?}", began.elapsed());
-        assert!(writes >= 20, "only {writes} writes: this proves too little");
-        *kinds.entry(format!("{fault:?}")).or_default() += 1;
+        report!(
+            "trial {trial}: {fault:?}, {writes} writes, fault over at {injected:.1?}, verified at {:.1?}",
+            began.elapsed()
+        );
+        assert!(writes >= 20, "only {writes} writes: too few for the test");
+        *counts.entry(format!("{fault:?}")).or_default() += 1;
     }
     let regressed: i64 =
         session.query_one(r#"SELECT count(*) FROM public."Regress""#, &[]).await.expect("a row").get(0);
-    let (records, went_back) = versions_in_topic(&crew).await;
+    let (records, went_back) = versions_in_topic(&processes).await;
     let (writes, renames) = (load.writes.load(Ordering::Relaxed), load.renames.load(Ordering::Relaxed));
-    say!(
-        "{trials} trials in {:.0?} {kinds:?}: {writes} writes, {renames} renames, {records} records in the topic; lost: 0, \
+    report!(
+        "{trials} trials in {:.0?} {counts:?}: {writes} writes, {renames} renames, {records} records in the topic; lost: 0, \
          regressed: {}, differences: 0",
         started.elapsed(),
         regressed + went_back
@@ -91,73 +94,74 @@ pub(crate) async fn torture(trials: usize) {
     assert_eq!((regressed, went_back), (0, 0), "a version went back");
 }
 
-async fn strike(crew: &mut Crew, fault: Fault, dice: &mut Dice) {
-    let projector = format!("project-{}", dice.below(3) + 1);
+async fn inject(processes: &mut Processes, fault: Fault, random: &mut Random) {
+    let projector = format!("project-{}", random.below(3) + 1);
     match fault {
         Fault::ProjectorKilled => {
-            crew.take(&projector).kill().await;
-            crew.start(&projector).await;
+            processes.take(&projector).kill().await;
+            processes.start(&projector).await;
         }
-        Fault::ProjectorAsleep => sleep(crew, &projector).await,
+        Fault::ProjectorSuspended => suspend(processes, &projector).await,
         Fault::ProjectorJoinsAndLeaves => {
-            crew.start("project-4").await;
+            processes.start("project-4").await;
             tokio::time::sleep(AROUND).await;
-            crew.take("project-4").stop().await;
+            processes.take("project-4").stop().await;
         }
         Fault::SinkKilled => {
-            let sink = if dice.below(2) == 0 { "sink kafka" } else { "sink opensearch" };
-            crew.take(sink).kill().await;
-            crew.start(sink).await;
+            let sink = if random.below(2) == 0 { "sink kafka" } else { "sink opensearch" };
+            processes.take(sink).kill().await;
+            processes.start(sink).await;
         }
         Fault::RelayKilled => {
-            let active = active_relay(crew).await;
-            crew.take(active).kill().await;
-            assert_ne!(active_relay(crew).await, active, "the standby takes over");
-            crew.start(active).await;
+            let active = active_relay(processes).await;
+            processes.take(active).kill().await;
+            assert_ne!(active_relay(processes).await, active, "the standby takes over");
+            processes.start(active).await;
         }
-        Fault::RelayAsleep => {
-            let active = active_relay(crew).await;
-            crew.process(active).signal(Signal::SIGSTOP);
-            tokio::time::sleep(ASLEEP).await;
+        Fault::RelaySuspended => {
+            let active = active_relay(processes).await;
+            processes.process(active).signal(Signal::SIGSTOP);
+            tokio::time::sleep(SUSPENSION).await;
             let standby = if active == "relay-1" { "relay-2" } else { "relay-1" };
             wait_for("the standby to take over", TAKE_OVER, || async {
-                let setup = crew.setup(standby);
-                let (_, text) = crate::support::child::run(&setup, &["--log-level=error", "status", "--json"]).await;
+                let setup = processes.setup(standby);
+                let (_, text) = crate::support::process::run(&setup, &["--log-level=error", "status", "--json"]).await;
                 let status: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
                 (status["projector"]["source"]["connected"] == true).then_some(())
             })
             .await;
-            crew.process(active).signal(Signal::SIGCONT);
+            processes.process(active).signal(Signal::SIGCONT);
         }
         Fault::BrokerKilled => {
-            let node = dice.below(3);
-            crew.kafka.kill(node);
+            let node = random.below(3);
+            processes.kafka.kill(node);
             tokio::time::sleep(AROUND).await;
-            crew.kafka.restart(node).await;
+            processes.kafka.restart(node).await;
         }
     }
 }
 
-async fn sleep(crew: &Crew, name: &str) {
-    crew.process(name).signal(Signal::SIGSTOP);
-    tokio::time::sleep(ASLEEP).await;
-    crew.process(name).signal(Signal::SIGCONT);
+async fn suspend(processes: &Processes, name: &str) {
+    processes.process(name).signal(Signal::SIGSTOP);
+    tokio::time::sleep(SUSPENSION).await;
+    processes.process(name).signal(Signal::SIGCONT);
 }
 
-async fn active_relay(crew: &Crew) -> &'static str {
-    wait_for("a relay to follow the outbox", TAKE_OVER, || crew.active_relay()).await
+async fn active_relay(processes: &Processes) -> &'static str {
+    wait_for("a relay to follow the outbox", TAKE_OVER, || processes.active_relay()).await
 }
 
-/// Records of the documents topic, and how many of them have an older version than one before them of that document.
-async fn versions_in_topic(crew: &Crew) -> (usize, i64) {
-    let resources = crew.world.schema.resource_keys.clone();
+/// Returns the number of records in the documents topic, and how many have a lower version than an earlier record of
+/// the same document.
+async fn versions_in_topic(processes: &Processes) -> (usize, i64) {
+    let resources = processes.world.schema.resource_keys.clone();
     let options = KafkaOptions {
         partitions: 6,
         replication: 3,
         in_sync_min: 2,
-        ..KafkaOptions::new(crew.kafka.bootstrap_servers(), "edfi.documents.v1", resources)
+        ..KafkaOptions::new(processes.kafka.bootstrap_servers(), "edfi.documents.v1", resources)
     };
-    let sink = KafkaSink::new(options).expect("the options are right");
+    let sink = KafkaSink::new(options).expect("the options are valid");
     let mut scan = sink.scan().await.expect("the topic can be read");
     let (mut newest, mut records, mut went_back) = (HashMap::new(), 0, 0);
     loop {
@@ -165,10 +169,10 @@ async fn versions_in_topic(crew: &Crew) -> (usize, i64) {
         if page.is_empty() {
             return (records, went_back);
         }
-        for held in page {
+        for record in page {
             records += 1;
-            let Some(version) = held.version else { continue };
-            let before = newest.insert(held.uuid, version).unwrap_or(version);
+            let Some(version) = record.version else { continue };
+            let before = newest.insert(record.uuid, version).unwrap_or(version);
             went_back += i64::from(version < before);
         }
     }

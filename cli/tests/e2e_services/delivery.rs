@@ -1,5 +1,5 @@
-//! From a lane to the indexes through a courier, with everything going wrong on the way: nothing is dropped, and what is
-//! refused for good waits alone.
+//! From a lane through a delivery worker to the indexes, with faults of every kind: no entry is dropped, and only
+//! documents that are refused permanently end in quarantine.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,21 +18,21 @@ use uuid::Uuid;
 use crate::opensearch::{key, new_prefix, open, options, state};
 
 const WITHIN: Duration = Duration::from_secs(60);
-/// More than one document can meet of the faults, so that only what is refused each time gets there.
+/// More than the faults that one document can meet, so that only permanently refused documents reach the limit.
 const ATTEMPTS_MAX: u32 = 12;
 const DOCUMENTS: i64 = 300;
 const POISON: i64 = 77;
 
-/// A database with cached documents, a lane, and a courier through a proxy.
-struct Town {
+/// A database with cached documents, a lane, and a delivery worker that reaches the node through a proxy.
+struct DeliveryTest {
     database: TestDatabase,
     lane: Arc<MemoryQueue>,
     sink: Arc<dyn Sink>,
     proxy: HttpFaultProxy,
-    courier: DeliveryWorkerHandle,
+    worker: DeliveryWorkerHandle,
 }
 
-impl Town {
+impl DeliveryTest {
     async fn new() -> Self {
         let database = World::fixtures().database().await;
         let node = OpenSearchNode::shared().await;
@@ -42,7 +42,7 @@ impl Town {
         let (_, sink) = open(options).await;
         let lane = Arc::new(MemoryQueue::new(Arc::new(SystemClock), ATTEMPTS_MAX));
         let ms = Duration::from_millis;
-        let courier = DeliveryWorker::start(DeliveryWorkerDeps {
+        let worker = DeliveryWorker::start(DeliveryWorkerDeps {
             name: "search".to_owned(),
             lane: Arc::<MemoryQueue>::clone(&lane),
             sink: Arc::clone(&sink),
@@ -55,17 +55,17 @@ impl Town {
                 ..DeliveryWorkerOptions::default()
             },
         });
-        Self { database, lane, sink, proxy, courier }
+        Self { database, lane, sink, proxy, worker }
     }
 
     async fn execute(&self, sql: &str) {
         let client = self.database.database().get().await.expect("a connection");
-        // Bodies and tombstones alone: what they are made of is not the matter here.
+        // Disables foreign keys: the test writes cache rows and tombstones without the tables behind them.
         client.batch_execute("SET session_replication_role = replica").await.expect("as superuser");
         client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
-    /// All documents at a version; one of them cannot be indexed.
+    /// Writes all documents at a version. With `poison`, one of them cannot be indexed.
     async fn write(&self, version: i64, poison: bool) {
         let (first, type_key) = (key(0).uuid, key(0).resource_key);
         let refused = if poison { POISON } else { -1 };
@@ -84,7 +84,7 @@ impl Town {
         self.lane.put(work, None).await.expect("put");
     }
 
-    /// The first few are deleted.
+    /// Deletes the first `count` documents.
     async fn delete(&self, count: i64, version: i64) {
         self.execute(&format!(
             r#"INSERT INTO "dms"."Tombstone" ("DocumentUuid", "DocumentId", "ResourceKeyId", "ContentVersion", "IdentityValues", "DeletedAt")
@@ -98,7 +98,7 @@ impl Town {
 
     async fn wait_settled(&self, quarantined: u64) {
         wait_until("the lane to be settled", WITHIN, || async {
-            let stats = self.lane.stats().await.expect("figures");
+            let stats = self.lane.stats().await.expect("queue statistics");
             stats.depth == 0 && stats.quarantined == quarantined
         })
         .await;
@@ -131,7 +131,7 @@ fn work(number: i64, version: i64, deleted: bool) -> Work {
     }
 }
 
-/// A fault of every kind, one bulk after the other, so many times; then none.
+/// Injects faults of all kinds in turn into the first `bulks` bulk requests.
 fn all_kinds(bulks: u64) -> impl Fn(&Exchange) -> Fault + Send + Sync + 'static {
     let counter = AtomicU64::new(0);
     move |exchange| {
@@ -149,7 +149,7 @@ fn all_kinds(bulks: u64) -> impl Fn(&Exchange) -> Fault + Send + Sync + 'static 
             3 => Fault::Cut(500),
             4 => Fault::Shorten(300),
             5 => Fault::Rewrite(Box::new(|body| {
-                // A third of the items was not carried out after all, so the node says.
+                // The node reports that some items failed.
                 let text = String::from_utf8(body).expect("text");
                 text.replacen(r#""status":201"#, r#""status":429"#, 40)
                     .replacen(r#""status":200"#, r#""status":503"#, 60)
@@ -161,7 +161,7 @@ fn all_kinds(bulks: u64) -> impl Fn(&Exchange) -> Fault + Send + Sync + 'static 
     }
 }
 
-/// So many bulks are refused in turn with 429 and 503.
+/// Refuses the first `bulks` bulk requests with 429 and 503 in turn.
 fn busy(bulks: u64) -> impl Fn(&Exchange) -> Fault + Send + Sync + 'static {
     let counter = AtomicU64::new(0);
     move |exchange| {
@@ -174,34 +174,34 @@ fn busy(bulks: u64) -> impl Fn(&Exchange) -> Fault + Send + Sync + 'static {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_goes_wrong_nothing_is_dropped_and_poison_waits_alone() {
-    let town = Town::new().await;
-    town.proxy.set(all_kinds(48));
-    town.write(10, true).await;
-    town.wait_settled(1).await;
-    town.proxy.set(all_kinds(24));
-    town.write(11, true).await;
-    town.wait_settled(1).await;
-    // Not with an answer that is lost: what was put before such a one may still come for half a minute, and the courier
-    // deletes it once more then.
-    town.proxy.set(busy(6));
-    town.delete(20, 12).await;
-    town.wait_settled(1).await;
-    town.proxy.restore();
+async fn faults_drop_nothing_and_only_poison_is_quarantined() {
+    let test = DeliveryTest::new().await;
+    test.proxy.set(all_kinds(48));
+    test.write(10, true).await;
+    test.wait_settled(1).await;
+    test.proxy.set(all_kinds(24));
+    test.write(11, true).await;
+    test.wait_settled(1).await;
+    // No lost responses here: after one, an earlier write may still arrive for half a minute, and the worker would repeat
+    // the delete then.
+    test.proxy.set(busy(6));
+    test.delete(20, 12).await;
+    test.wait_settled(1).await;
+    test.proxy.restore();
 
-    let quarantined = town.lane.quarantined(None, 10).await.expect("a list");
+    let quarantined = test.lane.quarantined(None, 10).await.expect("a list");
     assert_eq!(quarantined.len(), 1, "{quarantined:?}");
     assert_eq!(quarantined[0].work.document_uuid, uuid_of(POISON));
     assert!(quarantined[0].reason.contains("districtId"), "{:?}", quarantined[0].reason);
     let expected = (20..DOCUMENTS).filter(|number| *number != POISON).map(|number| (uuid_of(number), 11));
-    assert_eq!(town.versions().await, expected.collect::<BTreeMap<_, _>>());
-    let report = town.courier.status().await.expect("a status");
+    assert_eq!(test.versions().await, expected.collect::<BTreeMap<_, _>>());
+    let report = test.worker.status().await.expect("a status");
     println!("delivered {}, retried {}, rejected {}", report.delivered, report.retried, report.rejected);
     assert!(report.retried > 0, "{report:#?}");
 
-    // A newer version that can be indexed clears it by itself.
-    town.write(13, false).await;
-    town.wait_settled(0).await;
-    assert_eq!(town.versions().await.get(&uuid_of(POISON)), Some(&13));
-    town.courier.stop(WITHIN).await.expect("it stops");
+    // A newer version that can be indexed clears the quarantine.
+    test.write(13, false).await;
+    test.wait_settled(0).await;
+    assert_eq!(test.versions().await.get(&uuid_of(POISON)), Some(&13));
+    test.worker.stop(WITHIN).await.expect("the worker stops");
 }

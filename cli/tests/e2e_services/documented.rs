@@ -1,10 +1,10 @@
-//! What README.md and docs/operating.md tell an operator to type, typed in that order, on real services: every command
-//! ends well and prints what the page shows.
+//! Runs every command in README.md and docs/how-to/operate.md in order, on real services: each succeeds and prints the
+//! output that the page shows.
 
+use crate::installation::Installation;
 use crate::page::{Example, Section, sections};
-use crate::place::Place;
-use crate::support::child::Up;
-use crate::support::say;
+use crate::support::process::Process;
+use crate::support::report;
 use clap::Parser as _;
 use millstream_cli::args::{Action, Arguments};
 use millstream_testkit::{World, wait_until};
@@ -13,71 +13,72 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::process::Command;
 
-/// The section that needs a document which Kafka refuses.
+/// The section that needs a document that Kafka refuses.
 const QUARANTINE: &str = "Documents in quarantine";
-/// A record of Kafka that is larger is refused here.
+/// Maximum size of a Kafka record in this test.
 const RECORD_BYTES_MAX: usize = 4_000;
-/// Characters of four bytes each: more than such a record holds.
+/// Characters of four bytes each, together larger than the maximum record.
 const POISON_CHARACTERS: usize = 1_024;
-/// The pages speak of the project that their readers have; the test has another.
+/// Replaces the project of the pages with the project of the fixtures.
 const PROJECT: (&str, &str) = ("ed-fi/", "meadow/");
-/// Where the pages have the API.
+/// Address of the API in the pages.
 const ADDRESS: &str = "127.0.0.1:8080";
-/// Flags that say where things are, which this test's setup says itself.
-const OF_THE_SETUP: [&str; 2] = ["--schema", "--data-dir"];
+/// Flags whose values the setup of this test provides.
+const SETUP_FLAGS: [&str; 2] = ["--schema", "--data-dir"];
 
-/// Types what the pages say.
-struct Reader {
-    place: Place,
-    up: Up,
+/// Runs the examples of the pages.
+struct PageRunner {
+    installation: Installation,
+    up: Process,
     document: String,
     version: String,
     poisoned: Option<String>,
-    typed: usize,
+    commands: usize,
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_on_the_pages_works() {
     let flag = format!("--kafka-record-bytes-max={RECORD_BYTES_MAX}");
     let flags = [flag.as_str(), "--queue-attempts-max=2", "--search-sink=opensearch"];
-    let (mut place, up) = Place::new(World::fixtures(), &flags).await;
-    // Whoever removes a sink takes it out of `sinks`, the page says.
-    place.setup.flags.retain(|flag| !flag.starts_with("--sinks="));
-    place.setup.flags.push("--sinks=opensearch,embedded".to_owned());
-    let mut reader = Reader { place, up, document: String::new(), version: String::new(), poisoned: None, typed: 0 };
-    // Both pages add it.
-    reader.place.command(0, &["sink", "remove", "kafka"]).await;
+    let (mut installation, up) = Installation::new(World::fixtures(), &flags).await;
+    // As the page demands: a removed sink is also removed from `sinks`.
+    installation.setup.flags.retain(|flag| !flag.starts_with("--sinks="));
+    installation.setup.flags.push("--sinks=opensearch,embedded".to_owned());
+    let mut runner =
+        PageRunner { installation, up, document: String::new(), version: String::new(), poisoned: None, commands: 0 };
+    // Both pages add the Kafka sink.
+    runner.installation.command(0, &["sink", "remove", "kafka"]).await;
     for section in sections("README.md") {
-        reader.read(&section).await;
+        runner.run(&section).await;
     }
-    reader.place.command(0, &["sink", "remove", "kafka"]).await;
-    reader.writes_a_document().await;
-    let operating = sections("docs/operating.md");
+    runner.installation.command(0, &["sink", "remove", "kafka"]).await;
+    runner.write_document().await;
+    let operating = sections("docs/how-to/operate.md");
     assert_eq!(
         operating.last().map(|section| section.title.as_str()),
         Some(QUARANTINE),
-        "it comes last: it leaves a gap"
+        "this section must be last: it skips a document"
     );
     for section in &operating {
         if section.title == QUARANTINE {
-            reader.writes_poison().await;
+            runner.write_poison().await;
         }
-        reader.read(section).await;
+        runner.run(section).await;
     }
-    say!("{} commands of the pages were run", reader.typed);
-    assert!(reader.typed > 30, "only {} commands were found", reader.typed);
-    reader.up.stop().await;
+    report!("{} commands of the pages were run", runner.commands);
+    assert!(runner.commands > 30, "only {} commands were found", runner.commands);
+    runner.up.stop().await;
 }
 
-impl Reader {
-    async fn read(&mut self, section: &Section) {
+impl PageRunner {
+    async fn run(&mut self, section: &Section) {
         for example in &section.examples {
-            self.type_in(section, example).await;
-            self.typed += 1;
+            self.run_example(section, example).await;
+            self.commands += 1;
         }
     }
 
-    async fn type_in(&self, section: &Section, example: &Example) {
+    async fn run_example(&self, section: &Section, example: &Example) {
         let shown = Example {
             command: self.filled(&example.command),
             shown: example.shown.iter().map(|line| line.replace(PROJECT.0, PROJECT.1)).collect(),
@@ -87,7 +88,7 @@ impl Reader {
         self.wait_as_the_page_says(&words).await;
         let output = match words.as_slice() {
             ["millstream", "up", ..] => return assert_it_starts(&words),
-            ["millstream", rest @ ..] => self.place.command(0, &without_setup(rest)).await,
+            ["millstream", rest @ ..] => self.installation.command(0, &without_setup(rest)).await,
             ["curl", rest @ ..] => curl(rest).await,
             _ => panic!("{}: {:?} is neither millstream nor curl", section.title, example.command),
         };
@@ -95,12 +96,12 @@ impl Reader {
         assert!(missing.is_empty(), "{}: `{}` did not print {missing:#?} but:\n{output}", section.title, shown.command);
     }
 
-    /// The page tells its reader to look at `status` before he goes on.
+    /// Waits as the page demands: until `status` shows that everything is delivered.
     async fn wait_as_the_page_says(&self, words: &[&str]) {
         if words.get(1) == Some(&"quarantine") {
             return self.wait_quarantined().await;
         }
-        self.place.wait_delivered().await;
+        self.installation.wait_delivered().await;
     }
 
     fn filled(&self, command: &str) -> String {
@@ -115,7 +116,7 @@ impl Reader {
             .replace("schema/fixtures/", &format!("{}/schema/fixtures/", root.display()))
     }
 
-    async fn writes_a_document(&mut self) {
+    async fn write_document(&mut self) {
         let body = json!({"studentUniqueId": "documented-1", "firstName": "Amara", "lastSurname": "Abara",
                           "birthData": {"birthDate": "2014-01-01"}});
         let reply = self.up.http.post("meadow/students", body.to_string()).await;
@@ -124,7 +125,7 @@ impl Reader {
         self.version = reply.etag.expect("a version").to_string();
     }
 
-    async fn writes_poison(&mut self) {
+    async fn write_poison(&mut self) {
         let body = json!({"namespace": "uri://office.example/TermDescriptor", "codeValue": "Poison",
                           "shortDescription": "Poison", "description": "𝓛".repeat(POISON_CHARACTERS)});
         let reply = self.up.http.post("meadow/termDescriptors", body.to_string()).await;
@@ -134,21 +135,21 @@ impl Reader {
 
     async fn wait_quarantined(&self) {
         wait_until("the document to be in quarantine", Duration::from_secs(60), || async {
-            self.place.command(0, &["quarantine", "list"]).await.ends_with("in quarantine: 1\n")
+            self.installation.command(0, &["quarantine", "list"]).await.ends_with("in quarantine: 1\n")
         })
         .await;
     }
 }
 
-/// It runs already: its line has to be one that starts it.
+/// Checks a line that starts the process, which is already running: the line must parse as `up`.
 fn assert_it_starts(words: &[&str]) {
     let arguments = Arguments::try_parse_from(words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
     assert!(matches!(arguments.command, Action::Up), "{words:?}");
 }
 
-/// A command without the flags that say where things are, each of which has a value.
+/// Removes the flags of the setup with their values.
 fn without_setup<'w>(words: &[&'w str]) -> Vec<&'w str> {
-    let of_setup = |word: &&str| OF_THE_SETUP.contains(word);
+    let of_setup = |word: &&str| SETUP_FLAGS.contains(word);
     let is_value = |at: usize| at.checked_sub(1).is_some_and(|before| of_setup(&words[before]));
     words.iter().enumerate().filter(|(at, word)| !of_setup(word) && !is_value(*at)).map(|(_, word)| *word).collect()
 }

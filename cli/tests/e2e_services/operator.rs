@@ -1,32 +1,34 @@
-//! What an operator does at run time, each step with the commands that `docs/` shows.
+//! The tasks of an operator at run time, with the commands that `docs/` shows.
 
-use crate::place::Place;
-use crate::support::child::{Up, run};
+use crate::installation::Installation;
 use crate::support::http::Http;
-use crate::support::{loaded, loading, say};
+use crate::support::process::{Process, run};
+use crate::support::{loaded, loading, report};
 use millstream_testkit::{World, wait_until};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// A record of Kafka that is larger is refused here.
+/// Maximum size of a Kafka record in this test.
 const RECORD_BYTES_MAX: usize = 4_000;
-/// The longest description of a descriptor, in characters; of four bytes each here.
+/// Maximum length of a descriptor's description in characters; the test uses characters of four bytes.
 const DESCRIPTION_MAX: usize = 1_024;
 
-pub(crate) struct Office {
-    pub(crate) place: Place,
-    pub(crate) up: Up,
+/// An installation with a running process, and the commands of its operator.
+pub(crate) struct Operator {
+    pub(crate) installation: Installation,
+    pub(crate) up: Process,
     pub(crate) students: String,
 }
 
-async fn open() -> Office {
+async fn start() -> Operator {
     let flag = format!("--kafka-record-bytes-max={RECORD_BYTES_MAX}");
     let world = World::fixtures();
-    let (place, up) = Place::new(world, &[&flag, "--queue-attempts-max=2", "--search-sink=opensearch"]).await;
+    let (installation, up) =
+        Installation::new(world, &[&flag, "--queue-attempts-max=2", "--search-sink=opensearch"]).await;
     loading::load(&up.http, &world.mapping, &loaded::documents(world)).await;
-    place.wait_delivered().await;
-    Office { place, up, students: "meadow/students".to_owned() }
+    installation.wait_delivered().await;
+    Operator { installation, up, students: "meadow/students".to_owned() }
 }
 
 pub(crate) fn student(number: usize, name: &str) -> Value {
@@ -34,34 +36,34 @@ pub(crate) fn student(number: usize, name: &str) -> Value {
            "birthData": {"birthDate": "2014-01-01"}})
 }
 
-/// One process and its services, through everything an operator does: each step starts from a verified state.
+/// Runs all tasks on one installation; each task starts from a verified state.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_joins_parts_replays_repairs_and_proves() {
-    let mut office = open().await;
-    office.pauses_and_resumes().await;
-    office.parts_and_joins().await;
-    office.looks_after_poison().await;
-    office.replays().await;
-    office.rebuilds_the_cache_under_load().await;
-    let mut office = office.replays_on_after_a_kill().await;
-    office.mends_a_damaged_index().await;
-    office.waits_for_a_copy().await;
-    office.builds_an_index_beside_the_live_one().await;
-    office.is_what_the_topic_says().await;
-    office.keeps_a_neighbour_out().await;
-    office.begins_anew_after_a_restore().await;
+async fn an_operator_adds_removes_replays_repairs_and_verifies() {
+    let mut operator = start().await;
+    operator.pauses_and_resumes().await;
+    operator.removes_and_adds_a_sink().await;
+    operator.handles_poison().await;
+    operator.replays().await;
+    operator.rebuilds_the_cache_under_load().await;
+    let mut operator = operator.continues_a_replay_after_a_kill().await;
+    operator.repairs_a_damaged_index().await;
+    operator.waits_for_a_copy().await;
+    operator.builds_an_index_beside_the_live_one().await;
+    operator.matches_the_topic().await;
+    operator.keeps_a_second_database_out().await;
+    operator.starts_with_new_copies_after_a_restore().await;
 }
 
-impl Office {
+impl Operator {
     pub(crate) async fn post(&self, number: usize, name: &str) -> (String, i64) {
         let reply = self.up.http.post(&self.students, student(number, name).to_string()).await;
         assert!(reply.is_success(), "{reply:?}");
         (reply.id.expect("an id").to_string(), reply.etag.expect("a version"))
     }
 
-    /// Posts a descriptor with this description; its id.
+    /// Posts a descriptor with this description; returns its id.
     async fn describe(&self, description: &str) -> String {
-        let body = json!({"namespace": "uri://office.example/TermDescriptor", "codeValue": "Poison",
+        let body = json!({"namespace": "uri://operator.example/TermDescriptor", "codeValue": "Poison",
                           "shortDescription": "Poison", "description": description});
         let reply = self.up.http.post("meadow/termDescriptors", body.to_string()).await;
         assert!(reply.is_success(), "{reply:?}");
@@ -69,34 +71,34 @@ impl Office {
     }
 
     pub(crate) async fn command(&self, code: i32, arguments: &[&str]) -> String {
-        self.place.command(code, arguments).await
+        self.installation.command(code, arguments).await
     }
 
     async fn pauses_and_resumes(&mut self) {
         self.command(0, &["sink", "pause", "kafka"]).await;
         self.post(1, "Paused").await;
         wait_until("an entry to wait", Duration::from_secs(30), || async {
-            self.place.lanes().await.iter().any(|lane| lane["name"] == "kafka" && lane["depth"] == 1)
+            self.installation.lanes().await.iter().any(|lane| lane["name"] == "kafka" && lane["depth"] == 1)
         })
         .await;
         assert!(self.command(0, &["status"]).await.contains("PAUSED"));
         self.command(0, &["sink", "resume", "kafka"]).await;
-        self.place.wait_delivered().await;
+        self.installation.wait_delivered().await;
     }
 
-    async fn parts_and_joins(&mut self) {
+    async fn removes_and_adds_a_sink(&mut self) {
         self.command(2, &["sink", "remove", "nowhere"]).await;
         self.command(2, &["sink", "add", "kafka"]).await;
         self.command(0, &["sink", "remove", "kafka"]).await;
         self.post(2, "Missed by Kafka").await;
         self.command(0, &["sink", "add", "kafka", "--per-s=2000"]).await;
-        self.place.wait_delivered().await;
-        self.place.verify().await;
+        self.installation.wait_delivered().await;
+        self.installation.verify().await;
     }
 
-    async fn looks_after_poison(&mut self) {
+    async fn handles_poison(&mut self) {
         let huge = self.describe(&"𝓛".repeat(DESCRIPTION_MAX)).await;
-        wait_until("it to be in quarantine", Duration::from_secs(60), || async {
+        wait_until("the document to be in quarantine", Duration::from_secs(60), || async {
             self.command(0, &["quarantine", "list"]).await.ends_with("in quarantine: 1\n")
         })
         .await;
@@ -104,44 +106,44 @@ impl Office {
         assert!(shown.contains("𝓛𝓛") && shown.contains(&RECORD_BYTES_MAX.to_string()), "{shown}");
         let diff = self.command(0, &["quarantine", "diff", &huge]).await;
         assert!(diff.contains("-nothing") && diff.contains("+  \"description\": \"𝓛"), "{diff}");
-        assert!(self.command(1, &["verify"]).await.contains("kafka missing: 1"), "the proof names it");
+        assert!(self.command(1, &["verify"]).await.contains("kafka missing: 1"), "verify reports the document");
         assert!(self.command(0, &["quarantine", "retry", &huge]).await.contains("released: 1"));
-        wait_until("it to be back", Duration::from_secs(60), || async {
+        wait_until("the document to be in quarantine again", Duration::from_secs(60), || async {
             self.command(0, &["quarantine", "list"]).await.ends_with("in quarantine: 1\n")
         })
         .await;
-        // A newer version that fits clears it by itself.
+        // A newer version that fits clears the quarantine.
         self.describe("Short").await;
-        self.place.wait_delivered().await;
+        self.installation.wait_delivered().await;
         assert!(self.command(0, &["quarantine", "list"]).await.ends_with("in quarantine: 0\n"));
         self.command(2, &["quarantine", "skip", &huge]).await;
-        self.place.verify().await;
+        self.installation.verify().await;
     }
 
     async fn replays(&mut self) {
         let (one, _) = self.post(4, "Replayed").await;
         let dry = self.command(0, &["replay", "--document", &one, "--dry-run"]).await;
         assert!(dry.ends_with("would be replayed: 1\n"), "{dry}");
-        let typed = self.command(0, &["replay", "--resource", &self.students, "--to=opensearch"]).await;
-        assert!(typed.contains("entries are owed again"), "{typed}");
+        let replayed = self.command(0, &["replay", "--resource", &self.students, "--to=opensearch"]).await;
+        assert!(replayed.contains("entries enqueued"), "{replayed}");
         self.command(0, &["replay", "--since=1h", "--to=kafka", "--per-s=5000"]).await;
         self.command(2, &["replay", "--outbox=9..1"]).await;
         self.command(0, &["replay", "--cancel"]).await;
         self.command(0, &["rebuild", "cache"]).await;
-        self.place.wait_delivered().await;
-        self.place.verify().await;
+        self.installation.wait_delivered().await;
+        self.installation.verify().await;
     }
 
-    /// Documents removed and altered behind Millstream's back are found and put right.
-    async fn mends_a_damaged_index(&mut self) {
+    /// A document removed from an index by another client is found and restored.
+    async fn repairs_a_damaged_index(&mut self) {
         let (one, version) = self.post(5, "Lost").await;
-        self.place.wait_delivered().await;
-        self.place.lose(&one, version).await;
+        self.installation.wait_delivered().await;
+        self.installation.lose(&one, version).await;
 
         let text = self.command(1, &["verify", "--repair"]).await;
         assert!(text.contains("missing: 1") && text.contains(&one), "{text}");
-        self.place.wait_delivered().await;
-        self.place.verify().await;
+        self.installation.wait_delivered().await;
+        self.installation.verify().await;
     }
 
     async fn waits_for_a_copy(&mut self) {
@@ -164,8 +166,8 @@ impl Office {
         let searching = search(self.up.http.clone(), self.students.clone(), stop.clone());
         let swapping = async {
             self.build().await;
-            let compared = run(&self.place.setup, &["index", "compare", "opensearch"]).await;
-            // While documents are edited the last edits may be on their way: exit code 3.
+            let compared = run(&self.installation.setup, &["index", "compare", "opensearch"]).await;
+            // While documents are edited the last edits may still be in flight: exit code 3.
             assert!(matches!(compared.0, Some(0 | 3)) && compared.1.contains("differences: 0\n"), "{compared:?}");
             self.command(0, &["index", "swap", "opensearch"]).await;
             self.sees_its_own_writes().await;
@@ -176,7 +178,7 @@ impl Office {
         };
         let (edits, searches, ()) = tokio::join!(editing, searching, swapping);
         assert!(edits > 0 && searches > 20, "{edits} edits and {searches} searches meanwhile");
-        say!("built, swapped, rolled back: {edits} edits and {searches} searches meanwhile, no wrong answer");
+        report!("built, swapped, rolled back: {edits} edits and {searches} searches meanwhile, no wrong result");
         self.command(2, &["index", "drop", "opensearch", "2"]).await;
         self.command(0, &["index", "drop", "opensearch", "1"]).await;
         assert_eq!(self.command(0, &["index", "list", "opensearch"]).await.lines().count(), 1);
@@ -187,7 +189,7 @@ impl Office {
         assert!(built.contains("generation 2"), "{built}");
         wait_until("the new generation to be built", Duration::from_secs(60), || async {
             let listed = self.command(0, &["index", "list", "opensearch"]).await;
-            let lanes = self.place.lanes().await;
+            let lanes = self.installation.lanes().await;
             let done = |lane: &Value| lane["name"] != "opensearch-g2" || lane["replay"]["state"] == "done";
             listed.lines().count() == 2 && lanes.len() == 4 && lanes.iter().all(done)
         })
@@ -195,7 +197,7 @@ impl Office {
         self.command(0, &["wait", "--version=1", "--sink=opensearch-g2"]).await;
     }
 
-    /// Who says which version he wrote finds it.
+    /// Checks that a search with the version of a write finds that write.
     async fn sees_its_own_writes(&self) {
         for round in 0..5 {
             let name = format!("Round {round}");
@@ -213,7 +215,7 @@ impl Office {
     }
 }
 
-/// Asks for a document that is not edited, until told to stop: it is always there, once.
+/// Searches for a document that is not edited until `stop` is cancelled; every search must find it exactly once.
 async fn search(http: Http, students: String, stop: CancellationToken) -> usize {
     let mut searches = 0;
     while !stop.is_cancelled() {

@@ -1,10 +1,10 @@
-//! The examples of a page: what stands in its `console` blocks.
+//! The examples of a page: the contents of its `console` blocks.
 
 use std::path::Path;
 
-/// What people type.
+/// Prefix of a command line.
 const PROMPT: &str = "$ ";
-/// Stands for whatever differs from one run to the next.
+/// Stands for text that differs between runs.
 const GAP: char = '…';
 
 /// The examples under one heading, in the order of the page.
@@ -13,20 +13,20 @@ pub(crate) struct Section {
     pub(crate) examples: Vec<Example>,
 }
 
-/// A command and the lines that are shown behind it.
+/// A command and the output that the page shows.
 pub(crate) struct Example {
     pub(crate) command: String,
     pub(crate) shown: Vec<String>,
 }
 
-/// All sections of a page of this repository that have examples.
+/// Returns the sections of a page that have examples.
 pub(crate) fn sections(page: &str) -> Vec<Section> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(page);
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{page}: {error}"));
     let mut sections = vec![Section { title: page.to_owned(), examples: Vec::new() }];
     let mut inside = None;
     for line in text.lines() {
-        let section = sections.last_mut().expect("there is one from the start");
+        let section = sections.last_mut().expect("the first section exists");
         match (inside, line) {
             (None, line) if line.starts_with("```") => inside = Some(line == "```console"),
             (Some(_), "```") => inside = None,
@@ -52,13 +52,13 @@ impl Section {
 }
 
 impl Example {
-    /// The lines that are shown and that the output does not have.
+    /// Returns the shown lines that the output does not contain.
     pub(crate) fn missing_in(&self, output: &str) -> Vec<&str> {
         let missing = |shown: &&String| !output.lines().any(|line| matches(shown, line));
         self.shown.iter().filter(missing).map(String::as_str).collect()
     }
 
-    /// The command as words, with quoted ones whole.
+    /// Splits the command into words; single quotes group a word.
     pub(crate) fn words(&self) -> Vec<String> {
         let (mut words, mut quoted) = (Vec::new(), false);
         for part in self.command.split('\'') {
@@ -73,13 +73,13 @@ impl Example {
     }
 }
 
-/// Whether a line is what is shown, with anything in the gaps. Columns may be of any width.
+/// Returns whether a line equals the shown one, with any text in the gaps. The width of columns is ignored.
 fn matches(shown: &str, line: &str) -> bool {
     let spaced = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (shown, line) = (spaced(shown), spaced(line));
     let mut rest = line.as_str();
     for (at, part) in shown.split(GAP).map(str::trim).enumerate() {
-        // What stands before the first gap is how the line begins.
+        // The text before the first gap must be at the start of the line.
         match rest.find(part) {
             Some(0) => rest = &rest[part.len()..],
             Some(found) if at > 0 => rest = &rest[found + part.len()..],
@@ -93,8 +93,8 @@ fn matches(shown: &str, line: &str) -> bool {
 fn gaps_stand_for_anything_and_nothing_else_does() {
     assert!(matches("a … c", "a  b   c"));
     assert!(matches("…left…", "12 left, 3 right"));
-    assert!(!matches("a … c", "a b c d"), "a line is shown whole");
-    assert!(!matches("b … c", "a b c"), "from its beginning");
+    assert!(!matches("a … c", "a b c d"), "the whole line must match");
+    assert!(!matches("b … c", "a b c"), "the match starts at the beginning");
     assert!(!matches("differences: 0", "differences: 10"));
 }
 

@@ -1,4 +1,4 @@
-//! How long a change takes to reach the cache, measured from its answer.
+//! Measures the lag of the cache: from the response to an edit until the cache holds it.
 
 use crate::support::http::Http;
 use millstream_store::connect::Session;
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Pause between two edits.
-const PACE: Duration = Duration::from_millis(40);
-/// A change that takes longer is told as that long.
+const PAUSE: Duration = Duration::from_millis(40);
+/// Longest lag that is measured; a longer one is reported as this value.
 const LONGEST: Duration = Duration::from_secs(20);
 
 const CACHED_SQL: &str =
@@ -17,34 +17,34 @@ const CACHED_SQL: &str =
 
 /// One edit.
 pub(crate) struct Sample {
-    /// When it was sent, since the first of them could have been.
+    /// Time of the request, relative to the start of the run.
     pub(crate) at: Duration,
-    /// From its answer until the cache had it.
+    /// From the response until the cache held the edit.
     pub(crate) lag: Duration,
 }
 
-/// Edits one document again and again.
+/// Edits one document repeatedly.
 pub(crate) struct Sampler {
     http: Http,
     client: Session,
     path: String,
     body: Value,
-    turns: usize,
+    edits: usize,
 }
 
 impl Sampler {
-    /// With a student of its own, made from one of the documents.
+    /// Creates a sampler that edits its own student, made from one of the documents.
     pub(crate) fn new(http: Http, client: Session, documents: &[Document]) -> Self {
-        let student = documents.iter().find(|one| one.resource == "students").expect("there is a student");
+        let student = documents.iter().find(|one| one.resource == "students").expect("a student among the documents");
         let mut body: Value = serde_json::from_slice(student.body()).expect("JSON");
         body["studentUniqueId"] = json!("sampler-1");
-        Self { http, client, path: format!("{}/students", student.project), body, turns: 0 }
+        Self { http, client, path: format!("{}/students", student.project), body, edits: 0 }
     }
 
-    /// Edits until told to stop; how long each change took. Edits that a killed process did not answer are left out.
+    /// Edits until `stop` is cancelled; returns the samples. Edits without a response are left out.
     pub(crate) async fn run(&mut self, stop: &CancellationToken) -> Vec<Sample> {
         let (mut samples, started) = (Vec::new(), Instant::now());
-        while stop.run_until_cancelled(tokio::time::sleep(PACE)).await.is_some() {
+        while stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_some() {
             let at = started.elapsed();
             if let Some(lag) = self.edit().await {
                 samples.push(Sample { at, lag });
@@ -54,8 +54,8 @@ impl Sampler {
     }
 
     async fn edit(&mut self) -> Option<Duration> {
-        self.turns += 1;
-        self.body["firstName"] = json!(format!("Turn {}", self.turns));
+        self.edits += 1;
+        self.body["firstName"] = json!(format!("Edit {}", self.edits));
         let reply = self.http.try_post(&self.path, self.body.to_string()).await.ok()?;
         let (uuid, version) = (reply.id?, reply.etag?);
         let answered = Instant::now();
@@ -71,9 +71,9 @@ impl Sampler {
     }
 }
 
-/// The value below which so many per cent lie.
-pub(crate) fn percentile(lags: &[Duration], per_cent: usize) -> Duration {
+/// Returns the given percentile.
+pub(crate) fn percentile(lags: &[Duration], percent: usize) -> Duration {
     let mut sorted = lags.to_vec();
     sorted.sort();
-    sorted.get((sorted.len() * per_cent / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
+    sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
 }

@@ -1,7 +1,7 @@
-//! A topic as a Debezium connector fills it: with its recorded records, filled with what the slot brings.
+//! Simulates a Debezium connector: reads the replication slot and writes records in the recorded Debezium format.
 
 use crate::fixtures::{ENVELOPE, Recorded, write};
-use crate::place::Place;
+use crate::installation::Installation;
 use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, ensure_slot};
 use millstream_pipeline::source::{ChangeSource, SourceEvent};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -11,18 +11,19 @@ use rdkafka::producer::FutureProducer;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// It runs until it is dropped.
+/// A simulated connector; dropping it stops it.
 pub(crate) struct Connector {
     slot: String,
     topic: String,
     bootstrap_servers: String,
-    carrying: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 impl Connector {
-    pub(crate) async fn start(place: &Place) -> Self {
-        let (slot, topic) = (format!("debezium_{}", place.name()), format!("edfi-{}.dms.Outbox", place.name()));
-        let database = place.database.options();
+    pub(crate) async fn start(installation: &Installation) -> Self {
+        let (slot, topic) =
+            (format!("debezium_{}", installation.name()), format!("edfi-{}.dms.Outbox", installation.name()));
+        let database = installation.database.options();
         let options = LogicalOptions {
             status_interval: Duration::from_millis(100),
             idle_interval: Duration::from_millis(100),
@@ -31,15 +32,16 @@ impl Connector {
         let origin = ensure_slot(&options).await.expect("a slot").position;
         let source = LogicalSource::start(options, origin, None).expect("a source");
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &place.bootstrap_servers);
-        make_topic(&config, &topic).await;
+        config.set("bootstrap.servers", &installation.bootstrap_servers);
+        create_topic(&config, &topic).await;
         config.set("enable.idempotence", "true");
         let producer: FutureProducer = config.create().expect("a producer");
-        let carrying = tokio::spawn(carry(Box::new(source), producer, topic.clone()));
-        Self { slot, topic, bootstrap_servers: place.bootstrap_servers.clone(), carrying }
+        let task = tokio::spawn(copy(Box::new(source), producer, topic.clone()));
+        Self { slot, topic, bootstrap_servers: installation.bootstrap_servers.clone(), task }
     }
 
-    /// For those who read the topic, and take this for the beginning of the slot's name: `debezium` is right.
+    /// Returns the flags of a process that reads the topic. `slot` replaces the prefix of the slot name; `debezium` is the
+    /// correct one.
     pub(crate) fn flags(&self, slot: &str) -> Vec<String> {
         vec![
             "--source-kind=debezium".to_owned(),
@@ -51,32 +53,32 @@ impl Connector {
     }
 
     pub(crate) fn assert_running(&self) {
-        assert!(!self.carrying.is_finished(), "it gave up");
+        assert!(!self.task.is_finished(), "the connector stopped");
     }
 }
 
 impl Drop for Connector {
     fn drop(&mut self) {
-        self.carrying.abort();
+        self.task.abort();
     }
 }
 
-/// With more than one partition, so that positions are sums.
-async fn make_topic(config: &ClientConfig, topic: &str) {
+/// Creates the topic with several partitions, so that positions are sums of offsets.
+async fn create_topic(config: &ClientConfig, topic: &str) {
     let admin: AdminClient<DefaultClientContext> = AdminClient::from_config(config).expect("an admin client");
     let new = NewTopic::new(topic, 3, TopicReplication::Fixed(1)).set("cleanup.policy", "delete");
-    let made = admin.create_topics([&new], &AdminOptions::new()).await.expect("an answer");
-    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    let created = admin.create_topics([&new], &AdminOptions::new()).await.expect("a response");
+    assert!(created.iter().all(Result::is_ok), "{created:?}");
 }
 
-/// As the real one: it confirms what the brokers have.
-async fn carry(mut source: Box<dyn ChangeSource>, producer: FutureProducer, topic: String) {
+/// Copies changes from the slot to the topic, and confirms only changes that the brokers have acknowledged.
+async fn copy(mut source: Box<dyn ChangeSource>, producer: FutureProducer, topic: String) {
     loop {
         let event = source.next().await.expect("an event");
         let position = event.position();
         if let SourceEvent::Changes(batch) = event {
             let records: Vec<Recorded> = batch.changes.iter().map(|change| ENVELOPE.like(change)).collect();
-            // All are queued, in order, before the first is waited for.
+            // Enqueue all records in order before waiting for the first acknowledgement.
             futures::future::join_all(records.iter().map(|record| write(&producer, &topic, record))).await;
         }
         source.confirm(position);

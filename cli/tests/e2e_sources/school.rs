@@ -1,4 +1,4 @@
-//! A school of the fixtures: one class period, and pupils whose enrolments embed its name.
+//! A school with one class period, and students whose enrolments embed the name of the period.
 
 use crate::support::http::{Http, Reply};
 use serde_json::{Value, json};
@@ -6,15 +6,16 @@ use std::ops::Range;
 use uuid::Uuid;
 
 const GRADE: &str = "uri://meadow.example/GradeLevelDescriptor#First grade";
-/// How many pupils a school has when it is founded.
-const PUPILS: usize = 20;
+/// Number of students of a new school.
+const STUDENTS: usize = 20;
 
+/// The ids of the documents and their expected state.
 pub(crate) struct School {
     id: i64,
     period: Uuid,
     period_name: String,
-    /// Each pupil with the enrolment, if there is one.
-    pupils: Vec<(Uuid, Option<Uuid>)>,
+    /// Each student with the enrolment, unless it is deleted.
+    students: Vec<(Uuid, Option<Uuid>)>,
     edits: usize,
 }
 
@@ -30,14 +31,14 @@ async fn put(http: &Http, endpoint: &str, id: Uuid, mut body: Value) {
     assert!(reply.is_success(), "{endpoint}: {reply:?}");
 }
 
-fn pupil(number: usize, first_name: &str) -> Value {
+fn student(number: usize, first_name: &str) -> Value {
     json!({"studentUniqueId": format!("P-{number}"), "firstName": first_name, "lastSurname": "Abara",
            "birthData": {"birthDate": "2014-01-01"}})
 }
 
 impl School {
-    /// Writes all of its documents.
-    pub(crate) async fn found(http: &Http, id: i64) -> Self {
+    /// Posts the documents of a school.
+    pub(crate) async fn create(http: &Http, id: i64) -> Self {
         let grade = json!({"namespace": "uri://meadow.example/GradeLevelDescriptor", "codeValue": "First grade",
                            "shortDescription": "First grade"});
         post(http, "gradeLevelDescriptors", grade).await;
@@ -47,15 +48,15 @@ impl School {
         let reference = json!({"schoolId": id});
         let period = json!({"classPeriodName": name, "schoolReference": reference});
         let period = post(http, "classPeriods", period).await;
-        let mut pupils = Vec::with_capacity(PUPILS);
-        for number in 0..PUPILS {
-            let student = post(http, "students", pupil(number, "Ada")).await;
+        let mut students = Vec::with_capacity(STUDENTS);
+        for number in 0..STUDENTS {
+            let id_of_student = post(http, "students", student(number, "Ada")).await;
             let enrolment = json!({"entryDate": "2030-08-19", "schoolReference": reference,
                 "studentReference": {"studentUniqueId": format!("P-{number}")}, "entryGradeLevelDescriptor": GRADE,
                 "homeroomClassPeriodReference": {"classPeriodName": name, "schoolId": id}});
-            pupils.push((student, Some(post(http, "studentSchoolAssociations", enrolment).await)));
+            students.push((id_of_student, Some(post(http, "studentSchoolAssociations", enrolment).await)));
         }
-        Self { id, period, period_name: name, pupils, edits: 0 }
+        Self { id, period, period_name: name, students, edits: 0 }
     }
 
     /// Renames the period, which every enrolment embeds.
@@ -65,19 +66,19 @@ impl School {
         put(http, "classPeriods", self.period, body).await;
     }
 
-    /// Gives some pupils another name.
+    /// Gives some students another name.
     pub(crate) async fn edit(&mut self, http: &Http, numbers: Range<usize>) {
         self.edits += 1;
         for number in numbers {
-            let body = pupil(number, &format!("Ada {}", self.edits));
-            put(http, "students", self.pupils[number].0, body).await;
+            let body = student(number, &format!("Ada {}", self.edits));
+            put(http, "students", self.students[number].0, body).await;
         }
     }
 
     /// Deletes some enrolments.
-    pub(crate) async fn dismiss(&mut self, http: &Http, numbers: Range<usize>) {
+    pub(crate) async fn delete_enrolments(&mut self, http: &Http, numbers: Range<usize>) {
         for number in numbers {
-            let Some(enrolment) = self.pupils[number].1.take() else { continue };
+            let Some(enrolment) = self.students[number].1.take() else { continue };
             let reply = http.try_delete(&format!("meadow/studentSchoolAssociations/{enrolment}")).await;
             assert!(reply.as_ref().is_ok_and(Reply::is_success), "{reply:?}");
         }
@@ -87,8 +88,8 @@ impl School {
         &self.period_name
     }
 
-    /// Enrolments that there are.
+    /// Returns the number of enrolments.
     pub(crate) fn enrolled(&self) -> usize {
-        self.pupils.iter().filter(|(_, enrolment)| enrolment.is_some()).count()
+        self.students.iter().filter(|(_, enrolment)| enrolment.is_some()).count()
     }
 }

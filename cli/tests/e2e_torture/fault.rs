@@ -1,39 +1,39 @@
-//! What breaks.
+//! Faults and their injection.
 
-use crate::support::dice::Dice;
-use crate::support::say;
+use crate::support::random::Random;
+use crate::support::report;
 use millstream_store::connect::{ConnectOptions, Session};
 use millstream_testkit::wait_for;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::time::Duration;
 
-/// How long a server may take to come back.
-const COME_BACK: Duration = Duration::from_secs(60);
+/// Limit for the server to accept connections again.
+const RECOVERY: Duration = Duration::from_secs(60);
 
-/// One thing that breaks.
+/// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// `kill -9` of the Millstream process.
+    /// SIGKILL to the Millstream process.
     Process,
-    /// The database server ends some sessions: of the writer, the projector, the replication link.
+    /// Terminates some sessions of the writer, the projector or the replication connection.
     Sessions,
-    /// `kill -9` of a server process of one session: the whole server starts over, and everybody is cut off.
+    /// SIGKILL to the server process of one session: the server restarts and ends all connections.
     Backend,
-    /// `kill -9` of the server itself, as in a power cut.
+    /// SIGKILL to the server itself, as in a power failure.
     Cluster,
 }
 
-/// In the order in which they come; the first three in the short form.
+/// All faults in order; the short form uses the first three.
 pub(crate) const FAULTS: [Fault; 4] = [Fault::Process, Fault::Backend, Fault::Cluster, Fault::Sessions];
 
-/// A connection to a server that may just be coming back.
+/// Connects to a server that may be restarting.
 pub(crate) async fn session(options: &ConnectOptions) -> Session {
     let options = options.clone().with_application_name("torture");
-    wait_for("the server to accept connections", COME_BACK, || async { Session::open(&options).await.ok() }).await
+    wait_for("the server to accept connections", RECOVERY, || async { Session::open(&options).await.ok() }).await
 }
 
-/// Server processes that work for somebody else, walsenders among them.
+/// Returns the server processes of all other sessions, including walsenders.
 async fn backends(session: &Session) -> Vec<i32> {
     let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
                AND backend_type IN ('client backend', 'walsender')";
@@ -41,49 +41,49 @@ async fn backends(session: &Session) -> Vec<i32> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// Ends up to three sessions.
-pub(crate) async fn end_sessions(options: &ConnectOptions, dice: &mut Dice) {
+/// Terminates up to three sessions.
+pub(crate) async fn end_sessions(options: &ConnectOptions, random: &mut Random) {
     let session = session(options).await;
     let pids = backends(&session).await;
-    assert!(!pids.is_empty(), "nobody is connected");
+    assert!(!pids.is_empty(), "no session is connected");
     for _ in 0..3 {
-        let pid = dice.pick(&pids);
-        session.execute("SELECT pg_terminate_backend($1::int4)", &[pid]).await.expect("a session can be ended");
+        let pid = random.pick(&pids);
+        session.execute("SELECT pg_terminate_backend($1::int4)", &[pid]).await.expect("a session can be terminated");
     }
 }
 
-/// Kills the process of one session.
-pub(crate) async fn kill_backend(options: &ConnectOptions, dice: &mut Dice) {
+/// Kills the server process of one session.
+pub(crate) async fn kill_backend(options: &ConnectOptions, random: &mut Random) {
     let session = session(options).await;
     let pids = backends(&session).await;
-    assert!(!pids.is_empty(), "nobody is connected");
-    let pid = *dice.pick(&pids);
+    assert!(!pids.is_empty(), "no session is connected");
+    let pid = *random.pick(&pids);
     match kill(Pid::from_raw(pid), Signal::SIGKILL) {
         Ok(()) => {}
-        // It ended by itself in between: its neighbours are as good.
+        // The process ended in between; kill the one of this test instead.
         Err(error) => {
-            say!("backend {pid}: {error}; killing that of the tester instead");
+            report!("backend {pid}: {error}; killing the backend of the test instead");
             let own: i32 = session.query_one("SELECT pg_backend_pid()", &[]).await.expect("a pid").get(0);
-            kill(Pid::from_raw(own), Signal::SIGKILL).expect("it can be killed");
+            kill(Pid::from_raw(own), Signal::SIGKILL).expect("the backend can be killed");
         }
     }
 }
 
-/// Waits until nobody works any more for those who were connected before `at`: a commit that was on its way when a
-/// client died may still happen.
+/// Waits until no session that connected before `at` is active: a commit that was in flight when its client died may
+/// still complete.
 pub(crate) async fn outlast_sessions(options: &ConnectOptions, at: &str) {
     let session = session(options).await;
     let sql = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
                    AND pid <> pg_backend_pid() AND backend_type = 'client backend'
                    AND application_name <> 'torture' AND backend_start < $1::text::timestamptz)";
-    wait_for("sessions of a dead process to end", COME_BACK, || async {
+    wait_for("sessions of a dead process to end", RECOVERY, || async {
         let row = session.query_one(sql, &[&at]).await.expect("sessions can be listed");
         row.get::<_, bool>(0).then_some(())
     })
     .await;
 }
 
-/// The server's time.
+/// Returns the time of the server.
 pub(crate) async fn now(options: &ConnectOptions) -> String {
     let row = session(options).await.query_one("SELECT clock_timestamp()::text", &[]).await.expect("the time");
     row.get(0)

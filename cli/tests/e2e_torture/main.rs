@@ -1,24 +1,23 @@
-//! Kill things at random moments while documents are loaded, edited, deleted and renamed; then look whether anything is
-//! missing or wrong.
+//! Fault injection at random moments while documents are loaded, edited, deleted and renamed.
 //!
-//! `millstream up` runs as a process of its own on a PostgreSQL that keeps its promises (fsync). After each fault the
-//! tables, identities, edges and cached bodies of all documents must agree, and every write that was answered must be
-//! there. The seed is printed; `MILLSTREAM_SEED` repeats it.
+//! `millstream up` runs as a separate process on a durable PostgreSQL (fsync on). After each fault the tables,
+//! identities, edges and cached bodies of all documents must agree, and every answered write must be stored. The seed is
+//! printed; `MILLSTREAM_SEED` repeats it.
 
 #[path = "../support/mod.rs"]
 mod support;
 
-mod crowd;
+mod answered_writes;
+mod clients;
 mod fault;
-mod ledger;
 mod trial;
 
 use std::time::Duration;
 use trial::{Plan, torture};
 
-/// Kills of the short form: one of the process, one of a backend, one of the cluster.
+/// Trials of the short form: one kill of the process, one of a backend, one of the cluster.
 const TRIALS: usize = 3;
-/// Kills of the long form, unless `MILLSTREAM_TORTURE_TRIALS` says otherwise.
+/// Default number of trials of the long form; `MILLSTREAM_TORTURE_TRIALS` overrides it.
 const TRIALS_LONG: usize = 50;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +32,7 @@ async fn no_accepted_write_is_lost_in_three_kills() {
 #[ignore = "takes many minutes: make torture"]
 async fn torture_no_accepted_write_is_lost() {
     let trials = std::env::var("MILLSTREAM_TORTURE_TRIALS").map_or(TRIALS_LONG, |text| {
-        text.parse().unwrap_or_else(|error| panic!("MILLSTREAM_TORTURE_TRIALS {text:?} is no number: {error}"))
+        text.parse().unwrap_or_else(|error| panic!("invalid MILLSTREAM_TORTURE_TRIALS {text:?}: {error}"))
     });
     let world = millstream_testkit::World::corpus().unwrap_or_else(millstream_testkit::World::fixtures);
     let ms = Duration::from_millis;

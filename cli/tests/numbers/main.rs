@@ -1,28 +1,26 @@
-//! Every number and every yes or no of `millstream status --json` is a metric of the same value, and the text for people
-//! says the eight things that an operator asks of each stage and lane.
+//! Every number and boolean of `millstream status --json` is a metric with the same value, and the text of
+//! `millstream status` contains the values that an operator needs for each stage and lane.
 
-mod leaves;
-mod scraped;
+mod status_values;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;
 
-use leaves::Leaf;
 use millstream_testkit::{TestDatabase, World, wait_for, wait_until};
-use scraped::Scraped;
 use serde_json::Value;
+use status_values::StatusValue;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use support::child::{Setup, Up, run};
-use table::{Shape, TABLE, TROUBLE};
+use support::process::{Process, Setup, run};
+use table::{LAST_ERROR_AT, MetricForm, TABLE};
 
-/// How long the line may take to come to rest, and numbers to agree.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Limit for the pipeline to become idle and for status and metrics to agree.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Nobody listens there: a sink that is configured and away.
-const AWAY: &str = "--kafka-bootstrap-servers=127.0.0.1:1";
+/// No broker listens on this port: the sink is configured and unavailable.
+const UNREACHABLE_KAFKA: &str = "--kafka-bootstrap-servers=127.0.0.1:1";
 
-/// A sink that is away is not waited for at the end.
+/// Keeps the shutdown from waiting for the unavailable sink.
 const STOP_SOON: &str = "--shutdown-deadline-ms=2000";
 
 async fn command(setup: &Setup, arguments: &[&str]) -> String {
@@ -33,47 +31,73 @@ async fn command(setup: &Setup, arguments: &[&str]) -> String {
 
 async fn status(setup: &Setup) -> Value {
     let text = command(setup, &["status", "--json", "--log-level=error"]).await;
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("no JSON ({error}): {text}"))
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("the status is not JSON ({error}): {text}"))
 }
 
-/// What a leaf says and the metrics do not; the rows of the table that were met are added to `met`.
-fn disagreements(status: &Value, scraped: &Scraped, met: &mut BTreeSet<&'static str>) -> Vec<String> {
+/// The series of one `/metrics` response with their values.
+struct Metrics(Vec<(String, f64)>);
+
+impl Metrics {
+    /// Parses the text format: one series and value per line.
+    fn parse(text: &str) -> Self {
+        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        let series = lines.map(|line| {
+            let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no value: {line}"));
+            (series.to_owned(), value.parse().unwrap_or_else(|error| panic!("{error}: {line}")))
+        });
+        Self(series.collect())
+    }
+
+    /// Returns the sum of the series with this name and these labels, or `None` if none matches.
+    fn value(&self, name: &str, labels: &[String]) -> Option<f64> {
+        let matching = self.0.iter().filter(|(series, _)| {
+            let rest = series.strip_prefix(name);
+            rest.is_some_and(|rest| {
+                (rest.is_empty() || rest.starts_with('{')) && labels.iter().all(|label| rest.contains(label))
+            })
+        });
+        matching.map(|(_, value)| *value).reduce(|sum, value| sum + value)
+    }
+}
+
+/// Returns the differences between status and metrics, and adds the table rows that occurred to `met`.
+fn disagreements(status: &Value, metrics: &Metrics, met: &mut BTreeSet<&'static str>) -> Vec<String> {
     let mut all = Vec::new();
-    for leaf in leaves::of(status) {
-        let Some((pattern, shape)) = TABLE.iter().find(|(pattern, _)| *pattern == leaf.pattern) else {
-            // Texts, and what is not there, are no numbers.
-            if leaf.value.is_number() || leaf.value.is_boolean() {
-                all.push(format!("{} has no row in the table", leaf.pattern));
+    for entry in status_values::all(status) {
+        let Some((pattern, form)) = TABLE.iter().find(|(pattern, _)| *pattern == entry.pattern) else {
+            // Strings and null need no metric.
+            if entry.value.is_number() || entry.value.is_boolean() {
+                all.push(format!("{} has no row in the table", entry.pattern));
             }
             continue;
         };
         met.insert(pattern);
-        all.extend(disagreement(&leaf, shape, scraped));
+        all.extend(disagreement(&entry, form, metrics));
     }
     all
 }
 
-fn disagreement(leaf: &Leaf, shape: &Shape, scraped: &Scraped) -> Option<String> {
-    let expected = shape.expected(&leaf.value)?;
-    let found = scraped.value(shape.metric(), &shape.labels(leaf));
-    let same = found.is_some_and(|found| found == expected || (found - expected).abs() <= shape.tolerance());
-    (!same).then(|| format!("{} is {}, but {} is {found:?}", leaf.path, leaf.value, shape.metric()))
+fn disagreement(entry: &StatusValue, form: &MetricForm, metrics: &Metrics) -> Option<String> {
+    let expected = form.expected(&entry.value)?;
+    let found = metrics.value(form.metric(), &form.labels(entry));
+    let same = found.is_some_and(|found| found == expected || (found - expected).abs() <= form.tolerance());
+    (!same).then(|| format!("{} is {}, but {} is {found:?}", entry.path, entry.value, form.metric()))
 }
 
-/// Waits until all of them agree at one moment.
-async fn agree(setup: &Setup, up: &Up, met: &mut BTreeSet<&'static str>) {
+/// Waits until all values agree at one moment.
+async fn agree(setup: &Setup, up: &Process, met: &mut BTreeSet<&'static str>) {
     let mut last = Vec::new();
-    for _ in 0..PATIENCE.as_secs() {
+    for _ in 0..TIMEOUT.as_secs() {
         let status = status(setup).await;
-        last = disagreements(&status, &Scraped::read(&up.http.metrics().await), met);
+        last = disagreements(&status, &Metrics::parse(&up.http.metrics().await), met);
         if last.is_empty() {
             return;
         }
     }
-    panic!("numbers of the status that are no metrics:\n{}", last.join("\n"));
+    panic!("numbers of the status that differ from their metrics:\n{}", last.join("\n"));
 }
 
-/// A lane that is paused, one whose sink is away, one that cannot be opened, a replay that runs: all their numbers.
+/// Covers a paused lane, a lane with an unavailable sink, a lane that cannot be opened, and a running replay.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_number_of_the_status_is_a_metric() {
     let world = World::fixtures();
@@ -86,47 +110,47 @@ async fn every_number_of_the_status_is_a_metric() {
         data_dir: folder.path().join("data"),
         database: database.options().clone(),
         listen: "127.0.0.1:0".to_owned(),
-        flags: vec!["--sinks=embedded,kafka".to_owned(), AWAY.to_owned(), STOP_SOON.to_owned()],
+        flags: vec!["--sinks=embedded,kafka".to_owned(), UNREACHABLE_KAFKA.to_owned(), STOP_SOON.to_owned()],
     };
     let mut met = BTreeSet::new();
-    let up = Up::start(&setup).await;
-    wait_until("both lanes", PATIENCE, || async { status(&setup).await["lanes"].as_array().map(Vec::len) == Some(2) })
+    let up = Process::start(&setup).await;
+    wait_until("both lanes", TIMEOUT, || async { status(&setup).await["lanes"].as_array().map(Vec::len) == Some(2) })
         .await;
     command(&setup, &["sink", "pause", "embedded"]).await;
     let url = format!("http://{}", up.http.address());
     command(&setup, &["load", "--url", &url, "--progress=none", &documents]).await;
     command(&setup, &["replay", "--to", "kafka", "--per-s", "1", "--detach"]).await;
     command(&setup, &["replay", "--to", "cache", "--detach"]).await;
-    wait_until("trouble with the sink that is away", PATIENCE, || async {
+    wait_until("an error of the unavailable sink", TIMEOUT, || async {
         status(&setup).await["lanes"]
             .as_array()
             .is_some_and(|lanes| lanes.iter().any(|lane| lane["last_error"].is_object()))
     })
     .await;
     agree(&setup, &up, &mut met).await;
-    let untold = untold(&command(&setup, &["status"]).await);
-    assert!(untold.is_empty(), "{}", untold.join("\n"));
+    let missing = missing_in_text(&command(&setup, &["status"]).await);
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
     up.stop().await;
 
-    // Without its configuration the sink cannot be opened any more; its lane stays.
+    // Without its configuration the sink cannot be opened; its lane remains.
     setup.flags = vec!["--sinks=embedded".to_owned(), STOP_SOON.to_owned()];
-    let up = Up::start(&setup).await;
-    let closed = wait_for("the lane that cannot be opened", PATIENCE, || async {
+    let up = Process::start(&setup).await;
+    let closed = wait_for("the lane that cannot be opened", TIMEOUT, || async {
         let status = status(&setup).await;
         status["lanes"].as_array()?.iter().find(|lane| lane["fatal"].is_string()).cloned()
     });
-    assert_ne!(closed.await["depth"], 0, "what was owed waits");
+    assert_ne!(closed.await["depth"], 0, "pending entries stay in the lane");
     agree(&setup, &up, &mut met).await;
     up.stop().await;
 
-    met.insert(TROUBLE);
+    met.insert(LAST_ERROR_AT);
     let unmet: Vec<_> = TABLE.iter().map(|(pattern, _)| *pattern).filter(|pattern| !met.contains(pattern)).collect();
-    assert!(unmet.is_empty(), "no status has these: {unmet:?}");
+    assert!(unmet.is_empty(), "no status contains {unmet:?}");
 }
 
-/// What the status for people does not say of a stage or a lane.
-fn untold(text: &str) -> Vec<String> {
-    let asked = [
+/// Returns the values of stages and lanes that the text status does not contain.
+fn missing_in_text(text: &str) -> Vec<String> {
+    let expected = [
         ("source", &["bytes behind", "confirmed", "ms behind", "/s", "ms left", "failures"][..]),
         ("queue", &["waiting", "oldest", "in quarantine", "ms left"][..]),
         ("rebuild", &["up to version", "/s", "in work by", "workers", "failures"][..]),
@@ -134,13 +158,13 @@ fn untold(text: &str) -> Vec<String> {
         ("embedded-g1", LANE),
         ("kafka", LANE),
     ];
-    let missing = asked.into_iter().flat_map(|(row, words)| {
+    let missing = expected.into_iter().flat_map(|(row, words)| {
         let line = text.lines().find(|line| line.starts_with(row)).unwrap_or_default();
         let missing = words.iter().filter(move |word| !line.contains(**word));
-        missing.map(move |word| format!("{row} does not say {word:?}: {line}")).collect::<Vec<_>>()
+        missing.map(move |word| format!("{row} does not contain {word:?}: {line}")).collect::<Vec<_>>()
     });
-    let trouble = (!text.contains("the last trouble: ")).then(|| format!("no last error is told: {text}"));
-    missing.chain(trouble).collect()
+    let error = (!text.contains("the last trouble: ")).then(|| format!("the last error is missing: {text}"));
+    missing.chain(error).collect()
 }
 
 const LANE: &[&str] =

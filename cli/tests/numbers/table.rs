@@ -1,43 +1,43 @@
-//! Which metric each number of the status is.
+//! The metric of each number in the status.
 
-use super::leaves::Leaf;
+use super::status_values::StatusValue;
 use serde_json::Value;
 
-/// How a leaf becomes a metric.
-pub(crate) enum Shape {
-    /// The same number; true is 1. What is not there is not counted.
+/// Relation between a value of the status and its metric.
+pub(crate) enum MetricForm {
+    /// The same number; `true` is 1. A missing value is not compared.
     Same(&'static str),
-    /// A time that goes on: it may differ by a few seconds.
+    /// An elapsed time: it may differ by a few seconds.
     Clock(&'static str),
-    /// A time to go; what never ends is infinite.
+    /// An estimated remaining time; infinite if there is none.
     Eta(&'static str),
-    /// A moment; 0 if there was none.
+    /// A point in time; 0 if there is none.
     Moment(&'static str),
-    /// 1 if there is a text.
-    Told(&'static str),
-    /// 1 if the text is this one.
+    /// 1 if the text is present.
+    Present(&'static str),
+    /// 1 if the text has this value.
     Is(&'static str, &'static str),
-    /// A label of a series that is 1.
+    /// A label of a series whose value is 1.
     Label(&'static str, &'static str),
 }
 
-use Shape::{Clock, Eta, Is, Label, Moment, Same, Told};
+use MetricForm::{Clock, Eta, Is, Label, Moment, Present, Same};
 
-impl Shape {
+impl MetricForm {
     pub(crate) const fn metric(&self) -> &'static str {
         match self {
-            Same(name) | Clock(name) | Eta(name) | Moment(name) | Told(name) | Is(_, name) | Label(_, name) => name,
+            Same(name) | Clock(name) | Eta(name) | Moment(name) | Present(name) | Is(_, name) | Label(_, name) => name,
         }
     }
 
-    /// What the metric has to be; none if nothing has to be.
+    /// Returns the expected value of the metric, or `None` if it is not compared.
     pub(crate) fn expected(&self, value: &Value) -> Option<f64> {
         let number = value.as_f64().or_else(|| value.as_bool().map(|is| f64::from(u8::from(is))));
         match self {
             Same(_) | Clock(_) => number,
             Eta(_) => Some(number.unwrap_or(f64::INFINITY)),
             Moment(_) => Some(number.unwrap_or(0.0)),
-            Told(_) => Some(f64::from(u8::from(value.is_string()))),
+            Present(_) => Some(f64::from(u8::from(value.is_string()))),
             Is(text, _) => Some(f64::from(u8::from(value == text))),
             Label(..) => Some(1.0),
         }
@@ -50,13 +50,13 @@ impl Shape {
         }
     }
 
-    /// The labels that the series has to have.
-    pub(crate) fn labels(&self, leaf: &Leaf) -> Vec<String> {
+    /// Returns the labels that the series must have.
+    pub(crate) fn labels(&self, entry: &StatusValue) -> Vec<String> {
         if let Label(label, _) = self {
-            return vec![format!("{label}=\"{}\"", leaf.value)];
+            return vec![format!("{label}=\"{}\"", entry.value)];
         }
-        let replayed = leaf.pattern.contains("replay/");
-        match &leaf.lane {
+        let replayed = entry.pattern.contains("replay/");
+        match &entry.lane {
             Some(lane) if replayed => vec![format!("target=\"{lane}\"")],
             Some(lane) => vec![format!("lane=\"{lane}\"")],
             None if replayed => vec!["target=\"cache\"".to_owned()],
@@ -65,11 +65,11 @@ impl Shape {
     }
 }
 
-/// In the status only after the projector met trouble.
-pub(crate) const TROUBLE: &str = "projector/last_error/at_ms";
+/// Present in the status only after a projector error.
+pub(crate) const LAST_ERROR_AT: &str = "projector/last_error/at_ms";
 
-/// Every number and every yes or no of a status.
-pub(crate) const TABLE: &[(&str, Shape)] = &[
+/// Every number and boolean of a status.
+pub(crate) const TABLE: &[(&str, MetricForm)] = &[
     ("pid", Label("pid", "millstream_process_info")),
     ("uptime_ms", Clock("millstream_process_uptime_ms")),
     ("database/managed", Same("millstream_database_managed")),
@@ -86,7 +86,7 @@ pub(crate) const TABLE: &[(&str, Shape)] = &[
     ("projector/source/eta_ms", Eta("millstream_intake_eta_ms")),
     ("projector/source/changes", Same("millstream_intake_changes_total")),
     ("projector/source/changes_per_s", Same("millstream_intake_changes_per_s")),
-    ("projector/source/last_error", Told("millstream_intake_failing")),
+    ("projector/source/last_error", Present("millstream_intake_failing")),
     ("projector/queue/depth", Same("millstream_queue_depth")),
     ("projector/queue/touches", Same("millstream_queue_touches")),
     ("projector/queue/in_flight", Same("millstream_queue_in_flight")),
@@ -121,9 +121,9 @@ pub(crate) const TABLE: &[(&str, Shape)] = &[
     ("projector/resync/running", Same("millstream_resync_running")),
     ("projector/resync/compared", Same("millstream_resync_compared_total")),
     ("projector/resync/enqueued", Same("millstream_resync_enqueued_total")),
-    ("projector/fatal", Told("millstream_projector_fatal")),
+    ("projector/fatal", Present("millstream_projector_fatal")),
     ("projector/last_error", Moment("millstream_projector_last_error_at_ms")),
-    (TROUBLE, Moment("millstream_projector_last_error_at_ms")),
+    (LAST_ERROR_AT, Moment("millstream_projector_last_error_at_ms")),
     ("replay/state", Is("running", "millstream_replay_running")),
     ("replay/done", Same("millstream_replay_done")),
     ("replay/total", Same("millstream_replay_expected")),
@@ -146,7 +146,7 @@ pub(crate) const TABLE: &[(&str, Shape)] = &[
     ("lanes/*/eta_ms", Eta("millstream_lane_eta_ms")),
     ("lanes/*/last_error", Moment("millstream_lane_last_error_at_ms")),
     ("lanes/*/last_error/at_ms", Moment("millstream_lane_last_error_at_ms")),
-    ("lanes/*/fatal", Told("millstream_lane_fatal")),
+    ("lanes/*/fatal", Present("millstream_lane_fatal")),
     ("lanes/*/paused", Same("millstream_lane_paused")),
     ("lanes/*/replay/state", Is("running", "millstream_replay_running")),
     ("lanes/*/replay/done", Same("millstream_replay_done")),

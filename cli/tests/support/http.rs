@@ -1,17 +1,17 @@
-//! A client of the HTTP API, as far as these tests need one.
+//! HTTP client of the API for the end-to-end tests.
 
 use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, header};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// What came back.
+/// A response: status, the headers that tests read, and the body.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    /// The version in `ETag`.
+    /// Version in `ETag`.
     pub(crate) etag: Option<i64>,
-    /// The id at the end of `Location`.
+    /// Id at the end of `Location`.
     pub(crate) id: Option<Uuid>,
     /// `Next-Page-Token`.
     pub(crate) next_page: Option<String>,
@@ -21,18 +21,18 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// The body as JSON.
+    /// Parses the body as JSON.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("the body is not JSON ({error}): {self:?}"))
     }
 
-    /// Whether a write was accepted.
+    /// Returns whether the status is 2xx.
     pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 }
 
-/// Talks to one address over kept-alive connections. Clones share them.
+/// Client for one address with keep-alive connections, which clones share.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
     base: String,
@@ -40,13 +40,13 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// A client of `http://127.0.0.1:8080`, say.
+    /// Creates a client for a base URL such as `http://127.0.0.1:8080`.
     pub(crate) fn new(base: impl Into<String>) -> Self {
-        let client = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().expect("an HTTP client");
+        let client = millstream_testkit::http_client().tcp_nodelay(true).build().expect("an HTTP client");
         Self { base: base.into(), client }
     }
 
-    /// `127.0.0.1:8080`, say.
+    /// Returns host and port, such as `127.0.0.1:8080`.
     pub(crate) fn address(&self) -> &str {
         self.base.trim_start_matches("http://")
     }
@@ -57,64 +57,66 @@ impl Http {
 
     /// `GET /data/{path}`.
     pub(crate) async fn get(&self, path: &str) -> Reply {
-        answered(self.try_get(path).await)
+        expect_response(self.try_get(path).await)
     }
 
-    /// The same; an error if no answer came.
+    /// The same; without a response, returns the error.
     pub(crate) async fn try_get(&self, path: &str) -> Result<Reply, reqwest::Error> {
         reply(self.request(Method::GET, path)).await
     }
 
     /// `GET` with `If-None-Match`.
     pub(crate) async fn get_if_none_match(&self, path: &str, etag: i64) -> Reply {
-        answered(reply(self.request(Method::GET, path).header(header::IF_NONE_MATCH, format!("\"{etag}\""))).await)
+        expect_response(
+            reply(self.request(Method::GET, path).header(header::IF_NONE_MATCH, format!("\"{etag}\""))).await,
+        )
     }
 
-    /// `GET /search/{path}`, with a version that the answer has to show if there is one.
+    /// `GET /search/{path}`, optionally with the minimum version that the result must contain.
     pub(crate) async fn search(&self, path: &str, min_version: Option<i64>) -> Reply {
         let request = self.client.get(format!("{}/search/{path}", self.base));
         let request = match min_version {
             Some(version) => request.header("X-Millstream-Min-Version", version),
             None => request,
         };
-        answered(reply(request).await)
+        expect_response(reply(request).await)
     }
 
     /// `POST /data/{path}`.
     pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Reply {
-        answered(self.try_post(path, body).await)
+        expect_response(self.try_post(path, body).await)
     }
 
-    /// The same; an error if no answer came.
+    /// The same; without a response, returns the error.
     pub(crate) async fn try_post(&self, path: &str, body: impl Into<Bytes>) -> Result<Reply, reqwest::Error> {
         reply(with_json(self.request(Method::POST, path), body)).await
     }
 
     /// `PUT /data/{path}`.
     pub(crate) async fn put(&self, path: &str, body: impl Into<Bytes>) -> Reply {
-        answered(self.try_put(path, body).await)
+        expect_response(self.try_put(path, body).await)
     }
 
-    /// The same; an error if no answer came.
+    /// The same; without a response, returns the error.
     pub(crate) async fn try_put(&self, path: &str, body: impl Into<Bytes>) -> Result<Reply, reqwest::Error> {
         reply(with_json(self.request(Method::PUT, path), body)).await
     }
 
-    /// `DELETE /data/{path}`; an error if no answer came.
+    /// `DELETE /data/{path}`; without a response, returns the error.
     pub(crate) async fn try_delete(&self, path: &str) -> Result<Reply, reqwest::Error> {
         reply(self.request(Method::DELETE, path)).await
     }
 
     /// `GET /metrics`.
     pub(crate) async fn metrics(&self) -> String {
-        let answer = self.client.get(format!("{}/metrics", self.base)).send().await.expect("an answer");
-        answer.text().await.expect("it is text")
+        let response = self.client.get(format!("{}/metrics", self.base)).send().await.expect("a response");
+        response.text().await.expect("metrics are text")
     }
 
-    /// Whether `/health/ready` says so.
+    /// Returns whether `/health/ready` reports success.
     pub(crate) async fn is_ready(&self) -> bool {
-        let answer = self.client.get(format!("{}/health/ready", self.base)).send().await;
-        answer.is_ok_and(|answer| answer.status().is_success())
+        let response = self.client.get(format!("{}/health/ready", self.base)).send().await;
+        response.is_ok_and(|response| response.status().is_success())
     }
 }
 
@@ -122,8 +124,8 @@ fn with_json(request: RequestBuilder, body: impl Into<Bytes>) -> RequestBuilder 
     request.header(header::CONTENT_TYPE, "application/json").body(body.into())
 }
 
-fn answered(reply: Result<Reply, reqwest::Error>) -> Reply {
-    reply.unwrap_or_else(|error| panic!("no answer: {error:?}"))
+fn expect_response(reply: Result<Reply, reqwest::Error>) -> Reply {
+    reply.unwrap_or_else(|error| panic!("no response: {error:?}"))
 }
 
 async fn reply(request: RequestBuilder) -> Result<Reply, reqwest::Error> {

@@ -1,8 +1,8 @@
-//! A database with all documents in it, loaded over HTTP and followed live; each test gets a copy.
+//! A database with all documents, loaded over HTTP while the projector runs; each test gets a copy.
 
 use super::loading::{Accepted, load};
+use super::report;
 use super::running::Running;
-use super::say;
 use millstream_store::connect::Database;
 use millstream_testkit::corpus::{Document, read};
 use millstream_testkit::{TestDatabase, World};
@@ -10,12 +10,12 @@ use millstream_writer::WriterOptions;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
-type Account = Arc<Vec<Accepted>>;
-/// What was accepted while each template was loaded, by the name of the template.
-static ACCOUNTS: LazyLock<Mutex<HashMap<&'static str, Account>>> = LazyLock::new(Mutex::default);
+type AcceptedDocuments = Arc<Vec<Accepted>>;
+/// Documents accepted while each template was loaded, by template name.
+static ACCEPTED: LazyLock<Mutex<HashMap<&'static str, AcceptedDocuments>>> = LazyLock::new(Mutex::default);
 
-/// The documents of a world, in dependency order; those of the corpus that are there for volume only if
-/// `MILLSTREAM_TEST_VOLUME` asks for them.
+/// Returns the documents of a world in dependency order. The volume part of the corpus is included only if
+/// `MILLSTREAM_TEST_VOLUME` is set.
 pub(crate) fn documents(world: &World) -> Vec<Document> {
     let is_corpus = world.corpus.root().join("ds-5.2").is_dir();
     let files = if is_corpus {
@@ -24,21 +24,21 @@ pub(crate) fn documents(world: &World) -> Vec<Document> {
     } else {
         world.corpus.document_paths().iter().map(|path| read(path)).collect::<Vec<_>>()
     };
-    let lines = files.into_iter().flat_map(|file| file.expect("readable"));
+    let lines = files.into_iter().flat_map(|file| file.expect("the file can be read"));
     lines.map(|document| document.expect("a document")).collect()
 }
 
-/// A copy of the loaded database, and the account of its loading. The load happens once a process; it fails the test
-/// unless every document is accepted, everything comes to rest, and the audit finds nothing.
-pub(crate) async fn copy(name: &'static str, world: &'static World) -> (TestDatabase, Account) {
+/// Returns a copy of the loaded database and the documents accepted while loading. The load runs once per process; it
+/// fails the test unless every document is accepted, the pipeline becomes idle, and `verify` finds no difference.
+pub(crate) async fn copy(name: &'static str, world: &'static World) -> (TestDatabase, AcceptedDocuments) {
     let database = TestDatabase::from_template(name, |database| async move {
-        let account = fill(world, database).await?;
-        ACCOUNTS.lock().expect("no test panics here").insert(name, Arc::new(account));
+        let accepted = fill(world, database).await?;
+        ACCEPTED.lock().expect("not poisoned").insert(name, Arc::new(accepted));
         Ok::<_, String>(())
     })
     .await;
-    let account = ACCOUNTS.lock().expect("no test panics here").get(name).map(Arc::clone);
-    (database, account.expect("the template was filled by this process"))
+    let accepted = ACCEPTED.lock().expect("not poisoned").get(name).map(Arc::clone);
+    (database, accepted.expect("this process filled the template"))
 }
 
 async fn fill(world: &'static World, database: Database) -> Result<Vec<Accepted>, String> {
@@ -46,14 +46,14 @@ async fn fill(world: &'static World, database: Database) -> Result<Vec<Accepted>
     applied.map_err(|error| format!("{error:?}"))?;
     let mut running = Running::on(world, database);
     running.follow().await;
-    let door = running.door(WriterOptions::default()).await;
+    let api = running.serve(WriterOptions::default()).await;
     let documents = documents(world);
-    let accepted = load(&door, &world.mapping, &documents).await;
-    say!("came to rest in {:.1?} after the last answer", running.settle().await);
-    door.close().await;
+    let accepted = load(&api, &world.mapping, &documents).await;
+    report!("idle {:.1?} after the last response", running.settle().await);
+    api.stop().await;
     let report = running.verify().await;
     if report.documents as usize != documents.len() {
-        return Err(format!("{} documents were posted, {} are there", documents.len(), report.documents));
+        return Err(format!("{} documents were posted, {} are stored", documents.len(), report.documents));
     }
     running.client().await.batch_execute("ANALYZE").await.map_err(|error| format!("{error:?}"))?;
     running.retire().await;

@@ -1,11 +1,11 @@
-//! What a rename must do, by brute force.
+//! Brute-force oracle of renames.
 //!
-//! It looks at nothing but the JSON of all documents and the schema files: every reference object is led to the document
-//! that it names, then the new body is put in, and every reference object is written again from the identity of its
-//! target until nothing changes any more. ReferentialIds are hashed from the resulting JSON. Nothing of the writer, of
-//! the compiled plans or of the tables is used.
+//! Works only on the JSON of all documents and the schema files. It resolves every reference object to the document
+//! that it names, replaces the renamed body, and then rewrites every reference object from the identity of its target
+//! until nothing changes. ReferentialIds are hashed from the resulting JSON. The oracle uses nothing of the writer, the
+//! compiled plans or the tables.
 
-use super::posted::without_server_members;
+use super::comparison::without_server_members;
 use super::shapes::{Reference, Shape, Shapes};
 use super::snapshot::Snapshot;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 const NAMESPACE: Uuid = Uuid::from_u128(0xedf1_edf1_3df1_3df1_3df1_3df1_edf1_edf1);
 
-/// All documents, and where their references lead.
+/// All documents with their resolved references.
 pub(crate) struct Oracle<'a> {
     documents: Vec<Document<'a>>,
     by_uuid: HashMap<Uuid, usize>,
@@ -29,7 +29,7 @@ struct Document<'a> {
     links: Vec<Link<'a>>,
 }
 
-/// A reference object and what it refers to.
+/// A reference object and its target.
 struct Link<'a> {
     reference: &'a Reference,
     pointer: String,
@@ -37,7 +37,7 @@ struct Link<'a> {
 }
 
 impl<'a> Oracle<'a> {
-    /// Reads a snapshot.
+    /// Builds the oracle from a snapshot.
     pub(crate) fn of(snapshot: &Snapshot, shapes: &'a Shapes) -> Self {
         let documents: Vec<Document<'a>> = snapshot
             .documents()
@@ -75,18 +75,19 @@ impl<'a> Oracle<'a> {
             let mut pointers = Vec::new();
             find_objects(&document.body, &reference.object, String::new(), &mut pointers);
             for pointer in pointers {
-                let object = document.body.pointer(&pointer).expect("it was just found");
+                let object = document.body.pointer(&pointer).expect("the object exists");
                 let elements = reference.members.iter().map(|(path, member)| (path.as_str(), &object[member.as_str()]));
                 let id = referential_id(&reference.project, &reference.resource, elements);
                 let target = self.by_referential_id.get(&id);
-                let target = *target.unwrap_or_else(|| panic!("{} {pointer} leads nowhere: {object}", document.uuid));
+                let target = *target
+                    .unwrap_or_else(|| panic!("{} {pointer} names an unknown document: {object}", document.uuid));
                 links.push(Link { reference, pointer, target });
             }
         }
         links
     }
 
-    /// Puts a new body in and follows it through. Answers with the documents whose body is another one now.
+    /// Replaces a body and propagates the change. Returns the documents whose body changed.
     pub(crate) fn replace(&mut self, uuid: Uuid, body: Value) -> BTreeSet<Uuid> {
         let before: Vec<Value> = self.documents.iter().map(|document| document.body.clone()).collect();
         let at = self.by_uuid[&uuid];
@@ -97,16 +98,16 @@ impl<'a> Oracle<'a> {
         changed.map(|(document, _)| document.uuid).collect()
     }
 
-    /// Writes every reference object from the identity of its target; answers how many members were changed.
+    /// Rewrites every reference object from the identity of its target; returns the number of changed members.
     fn write_references(&mut self) -> usize {
         let mut changes = Vec::new();
         for (at, document) in self.documents.iter().enumerate() {
             for link in &document.links {
-                let object = document.body.pointer(&link.pointer).expect("objects stay where they are");
+                let object = document.body.pointer(&link.pointer).expect("the object exists");
                 let mut written = BTreeSet::new();
                 for (path, member) in &link.reference.members {
                     let value = self.documents[link.target].identity_value(path);
-                    // Of several target paths that share a member the first is shown.
+                    // If several target paths share a member, the first one determines its value.
                     if written.insert(member) && object[member.as_str()] != *value {
                         changes.push((at, format!("{}/{member}", link.pointer), value.clone()));
                     }
@@ -114,18 +115,18 @@ impl<'a> Oracle<'a> {
             }
         }
         for (at, pointer, value) in &changes {
-            let place = self.documents[*at].body.pointer_mut(pointer).expect("members stay where they are");
-            *place = value.clone();
+            let member = self.documents[*at].body.pointer_mut(pointer).expect("the member exists");
+            *member = value.clone();
         }
         changes.len()
     }
 
-    /// What a document must look like.
+    /// Returns the expected body of a document.
     pub(crate) fn body(&self, uuid: Uuid) -> &Value {
         &self.documents[self.by_uuid[&uuid]].body
     }
 
-    /// How many documents a query by this field must find, of every type that has the field.
+    /// Returns how many documents a query by this field must find, for every type that has the field.
     pub(crate) fn matches(&self, field: &str, value: &str) -> BTreeMap<(String, String), u64> {
         let mut counts = BTreeMap::new();
         for document in self.documents.iter().filter(|document| document.shape.query_paths.contains_key(field)) {
@@ -135,12 +136,12 @@ impl<'a> Oracle<'a> {
         counts
     }
 
-    /// The ReferentialIds that each document must have.
+    /// Returns the expected ReferentialIds of each document.
     pub(crate) fn referential_ids(&self) -> BTreeMap<Uuid, BTreeSet<Uuid>> {
         self.documents.iter().map(|document| (document.uuid, document.referential_ids().collect())).collect()
     }
 
-    /// Documents of a type, those with the most dependents, transitively through identities or not, first.
+    /// Returns the documents of a type with their number of direct referrers, most referrers first.
     pub(crate) fn hubs(&self, endpoint: &str) -> Vec<(Uuid, usize)> {
         let mut referrers: HashMap<usize, Vec<usize>> = HashMap::new();
         for (at, document) in self.documents.iter().enumerate() {
@@ -157,7 +158,7 @@ impl<'a> Oracle<'a> {
 }
 
 impl Document<'_> {
-    /// The value at an identity path of this document, or of its superclass.
+    /// Returns the value at an identity path of this document or of its superclass.
     fn identity_value(&self, path: &str) -> &Value {
         let renamed = self.shape.superclass.as_ref().and_then(|superclass| superclass.identity_path.as_deref());
         let path = if renamed == Some(path) { self.shape.identity_paths[0].as_str() } else { path };
@@ -167,7 +168,8 @@ impl Document<'_> {
     fn referential_ids(&self) -> impl Iterator<Item = Uuid> {
         let shape = self.shape;
         if shape.is_descriptor {
-            let part = |name: &str| self.body[name].as_str().expect("descriptors have both").to_owned();
+            let part =
+                |name: &str| self.body[name].as_str().expect("a descriptor has a namespace and a code").to_owned();
             let uri = Value::String(format!("{}#{}", part("namespace"), part("codeValue")));
             let own = referential_id(&shape.project, &shape.resource, [("$.descriptor", &uri)]);
             return [Some(own), None].into_iter().flatten();
@@ -208,7 +210,7 @@ fn referential_id<'v>(project: &str, resource: &str, elements: impl IntoIterator
             Value::String(text) if path.ends_with("Descriptor") || path == "$.descriptor" => text.to_lowercase(),
             Value::String(text) => text.clone(),
             Value::Number(_) | Value::Bool(_) => value.to_string(),
-            _ => panic!("{value} identifies nothing at {path}"),
+            _ => panic!("{value} at {path} cannot be part of an identity"),
         };
         format!("{path}={text}")
     });

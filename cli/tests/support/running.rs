@@ -1,8 +1,8 @@
-//! The whole line in this process: writer and reader behind HTTP, replication slot, durable queue, projector.
+//! The pipeline inside the test process: writer and reader behind HTTP, replication slot, durable queue, projector.
 
-use super::door::Door;
+use super::api_server::ApiServer;
 use super::source::Slot;
-use super::{PATIENCE, say};
+use super::{TIMEOUT, report};
 use millstream_connectors::queue::local::{LocalQueue, LocalQueueOptions};
 use millstream_pipeline::clock::SystemClock;
 use millstream_pipeline::queue::WorkQueue;
@@ -18,10 +18,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Name of the replication slot; slots are named in a whole cluster, so the database's name is added.
+/// Prefix of the slot name. Slot names are global in a cluster, so the database name is appended.
 const SLOT: &str = "e2e";
 
-/// A database with everything that works on it.
+/// A database with the components that work on it.
 pub(crate) struct Running {
     pub(crate) world: &'static World,
     database: Database,
@@ -30,14 +30,14 @@ pub(crate) struct Running {
     follower: Option<Follower>,
 }
 
-/// What follows the changes.
+/// The projector and its queue.
 struct Follower {
     projector: ProjectorHandle,
     queue: Arc<LocalQueue>,
 }
 
 impl Running {
-    /// On a provisioned database. Nobody follows yet.
+    /// Wraps a provisioned database. The projector is not started.
     pub(crate) fn on(world: &'static World, database: Database) -> Self {
         let queue_dir = tempfile::tempdir().expect("a folder for the queue");
         Self { world, database, caches: Arc::new(Caches::default()), queue_dir, follower: None }
@@ -55,20 +55,20 @@ impl Running {
         self.database.get().await.expect("a connection")
     }
 
-    /// The one value that `sql` answers with.
+    /// Returns the single value of a query.
     pub(crate) async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, sql: &str) -> T {
         let client = self.client().await;
         client.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
     }
 
-    /// A server for this database. There may be several, with different options.
-    pub(crate) async fn door(&self, options: WriterOptions) -> Door {
-        Door::open(&self.database, &self.world.mapping, &self.caches, options).await
+    /// Starts an API server for this database. Several servers with different options may run.
+    pub(crate) async fn serve(&self, options: WriterOptions) -> ApiServer {
+        ApiServer::start(&self.database, &self.world.mapping, &self.caches, options).await
     }
 
-    /// Begins, or goes on, to follow the changes.
+    /// Starts the projector, or restarts it on the same queue.
     pub(crate) async fn follow(&mut self) {
-        assert!(self.follower.is_none(), "somebody follows already");
+        assert!(self.follower.is_none(), "the projector is already running");
         let queue = LocalQueue::open(self.queue_dir.path().join("queue"), LocalQueueOptions::default()).await;
         let queue = Arc::new(queue.expect("the queue opens"));
         let deps = Deps {
@@ -87,45 +87,45 @@ impl Running {
         format!("{SLOT}_{}", self.database.options().dbname())
     }
 
-    /// Stops following, in order. What is not done yet waits on disk.
+    /// Stops the projector. Unfinished work stays in the queue on disk.
     pub(crate) async fn unfollow(&mut self) {
         let Some(Follower { projector, queue }) = self.follower.take() else { return };
-        projector.stop(PATIENCE).await.expect("the projector stops");
+        projector.stop(TIMEOUT).await.expect("the projector stops");
         queue.close().await.expect("the queue closes");
     }
 
-    /// Ends everything and drops the slot, so that the database can be copied.
+    /// Stops the projector and drops the slot, so that the database can be copied.
     pub(crate) async fn retire(mut self) {
         self.unfollow().await;
         let sql = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1";
         self.client().await.execute(sql, &[&self.slot()]).await.expect("the slot can be dropped");
     }
 
-    /// How the projector is doing.
+    /// Returns the status of the projector.
     pub(crate) async fn status(&self) -> ProjectorStatus {
-        let follower = self.follower.as_ref().expect("somebody follows");
+        let follower = self.follower.as_ref().expect("the projector is running");
         follower.projector.status().await.expect("a status")
     }
 
-    /// Waits until everything that was committed before this call has been handed out by the slot, taken out of the
-    /// queue and settled, and everything that its cascades did as well. Says nothing about whether the cache is right.
+    /// Waits until everything committed before this call, including the stamps of its cascades, has been delivered by the
+    /// slot, taken out of the queue and settled. Does not check the contents of the cache.
     pub(crate) async fn settle(&self) -> Duration {
         let started = Instant::now();
-        let epoch = self.follower.as_ref().expect("somebody follows").queue.epoch();
-        // Until then a comparison of all documents with the cache is owed.
+        let epoch = self.follower.as_ref().expect("the projector is running").queue.epoch();
+        // Until then a comparison of all documents with the cache is pending.
         let followed = format!(r#"SELECT EXISTS (SELECT FROM "dms"."ProjectionProgress" WHERE "Epoch" = '{epoch}')"#);
-        wait_until("the stream to be relied on", PATIENCE, || self.value(&followed)).await;
-        // A cascade's stamps are changes of their own: the mark has to be set when no cascade is open any more.
-        wait_until("nothing to wait", PATIENCE, || self.is_quiet(Position::ZERO)).await;
-        // A transaction of its own that is flushed when this returns: everything before it is, too.
+        wait_until("the stream position to be stored", TIMEOUT, || self.value(&followed)).await;
+        // The stamps of a cascade are changes too: set the mark only when no cascade is open.
+        wait_until("all queues to be empty", TIMEOUT, || self.is_quiet(Position::ZERO)).await;
+        // This transaction is flushed when the call returns, and everything before it too.
         let sql = "SELECT pg_logical_emit_message(true, 'millstream test', '')::text";
         let mark: Result<Position, PositionParseError> = self.value::<String>(sql).await.parse();
         let mark = mark.expect("an LSN");
-        wait_until("the line to come to rest", PATIENCE, || self.is_quiet(mark)).await;
+        wait_until("the pipeline to become idle", TIMEOUT, || self.is_quiet(mark)).await;
         started.elapsed()
     }
 
-    /// Everything up to `mark` is taken in, and nothing waits.
+    /// Returns whether everything up to `mark` is consumed and no work is pending.
     async fn is_quiet(&self, mark: Position) -> bool {
         let status = self.status().await;
         assert_eq!(status.fatal, None, "{status:#?}");
@@ -134,12 +134,12 @@ impl Running {
         durable >= mark && status.queue.depth == 0 && status.cascade.open == 0 && !status.resync.running
     }
 
-    /// Recomputes identities, edges and bodies from the rows; fails unless all of them agree and nothing is behind.
+    /// Recomputes identities, edges and bodies from the rows; fails unless all agree and the cache is complete.
     pub(crate) async fn verify(&self) -> Report {
         let started = Instant::now();
         let report = verify(&self.database, &self.world.mapping, &VerifyOptions::default(), &mut |_| {}).await;
         let report = report.expect("verified");
-        say!("verified {} documents, {} rows in {:.1?}", report.documents, report.rows, started.elapsed());
+        report!("verified {} documents, {} rows in {:.1?}", report.documents, report.rows, started.elapsed());
         assert!(
             report.is_clean(),
             "behind: {}\n{:#?}\n{:#?}",

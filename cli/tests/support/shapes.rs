@@ -1,4 +1,4 @@
-//! What the oracle knows of a schema, read from the ApiSchema files themselves and from nothing that was compiled.
+//! The oracle's view of a schema, read from the ApiSchema files, not from compiled plans.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -14,32 +14,32 @@ pub(crate) struct Shape {
     pub(crate) identity_paths: Vec<String>,
     pub(crate) references: Vec<Reference>,
     pub(crate) superclass: Option<Superclass>,
-    /// Query fields by name: the paths of which any may match.
+    /// Query fields by name, each with its paths; a match of any path counts.
     pub(crate) query_paths: BTreeMap<String, Vec<String>>,
 }
 
-/// A place that refers to a document.
+/// A reference of a resource type to another.
 #[derive(Debug, Clone)]
 pub(crate) struct Reference {
     pub(crate) project: String,
     pub(crate) resource: String,
     /// Segments of the path to the reference object; `x[*]` for an array.
     pub(crate) object: Vec<String>,
-    /// (path in the target, member of the reference object), in hash order.
+    /// Pairs of path in the target and member of the reference object, in hash order.
     pub(crate) members: Vec<(String, String)>,
 }
 
-/// The type that a document of a subclass also is.
+/// The superclass of a resource type.
 #[derive(Debug, Clone)]
 pub(crate) struct Superclass {
     pub(crate) project: String,
     pub(crate) resource: String,
-    /// What the one identity path is called there, if it has another name.
+    /// Name of the identity path in the superclass, if it differs.
     pub(crate) identity_path: Option<String>,
 }
 
 impl Shape {
-    /// Whether a query by this field and value finds the document.
+    /// Returns whether a query by this field and value finds the document.
     pub(crate) fn matches(&self, body: &Value, field: &str, value: &str) -> bool {
         let at = |path: &str| path.split('.').skip(1).try_fold(body, |body, name| body.get(name));
         let paths = self.query_paths.get(field).into_iter().flatten();
@@ -47,7 +47,7 @@ impl Shape {
     }
 }
 
-/// All types by (project endpoint, resource endpoint).
+/// All resource types by project endpoint and resource endpoint.
 #[derive(Debug)]
 pub(crate) struct Shapes(HashMap<(String, String), Shape>);
 
@@ -79,10 +79,10 @@ impl Shapes {
         Self(shapes)
     }
 
-    /// The type of an endpoint.
+    /// Returns the type of an endpoint.
     pub(crate) fn of(&self, project_endpoint: &str, endpoint: &str) -> &Shape {
         let key = (project_endpoint.to_owned(), endpoint.to_owned());
-        self.0.get(&key).unwrap_or_else(|| panic!("no shape of {key:?}"))
+        self.0.get(&key).unwrap_or_else(|| panic!("unknown endpoint {key:?}"))
     }
 }
 
@@ -128,5 +128,5 @@ fn reference(mapping: &Value) -> Reference {
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a string")).to_owned()
 }

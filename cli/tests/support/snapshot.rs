@@ -1,4 +1,4 @@
-//! Every document of a database as the API serves it.
+//! All documents of a database as the API serves them.
 
 use super::http::Http;
 use bytes::Bytes;
@@ -11,26 +11,26 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Requests in flight.
-const SIDE_BY_SIDE: usize = 4;
-/// Documents of a page.
+const IN_FLIGHT: usize = 4;
+/// Page size.
 const PAGE: usize = 500;
 
 /// One document as served.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seen {
-    /// (project endpoint, resource endpoint).
+pub(crate) struct ServedDocument {
+    /// Project endpoint and resource endpoint.
     pub(crate) endpoint: (String, String),
     pub(crate) etag: i64,
     pub(crate) bytes: Bytes,
 }
 
-impl Seen {
-    /// The document.
+impl ServedDocument {
+    /// Parses the document.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes).expect("documents are JSON")
     }
 
-    /// Where it is, below `/data`.
+    /// Returns the path below `/data`.
     pub(crate) fn path(&self, uuid: Uuid) -> String {
         format!("{}/{}/{uuid}", self.endpoint.0, self.endpoint.1)
     }
@@ -38,7 +38,7 @@ impl Seen {
 
 /// All documents by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Snapshot(BTreeMap<Uuid, Seen>);
+pub(crate) struct Snapshot(BTreeMap<Uuid, ServedDocument>);
 
 #[derive(Deserialize)]
 struct Envelope {
@@ -48,22 +48,22 @@ struct Envelope {
 }
 
 impl Snapshot {
-    /// Reads all collections to their ends.
+    /// Reads all collections completely.
     pub(crate) async fn take(http: &Http, mapping: &Mapping) -> Self {
         let endpoints = mapping.resources.iter().map(|plan| (plan.project_endpoint.clone(), plan.endpoint.clone()));
         let collections = stream::iter(endpoints).map(|endpoint| collection(http, endpoint));
-        let pages: Vec<Vec<(Uuid, Seen)>> = collections.buffer_unordered(SIDE_BY_SIDE).collect().await;
+        let pages: Vec<Vec<(Uuid, ServedDocument)>> = collections.buffer_unordered(IN_FLIGHT).collect().await;
         let count: usize = pages.iter().map(Vec::len).sum();
         let all = Self(pages.into_iter().flatten().collect());
         assert_eq!(all.0.len(), count, "a collection served a document twice");
         all
     }
 
-    pub(crate) fn documents(&self) -> impl Iterator<Item = (Uuid, &Seen)> {
+    pub(crate) fn documents(&self) -> impl Iterator<Item = (Uuid, &ServedDocument)> {
         self.0.iter().map(|(uuid, seen)| (*uuid, seen))
     }
 
-    pub(crate) fn get(&self, uuid: Uuid) -> &Seen {
+    pub(crate) fn get(&self, uuid: Uuid) -> &ServedDocument {
         self.0.get(&uuid).unwrap_or_else(|| panic!("{uuid} is not served"))
     }
 
@@ -71,7 +71,7 @@ impl Snapshot {
         self.0.len()
     }
 
-    /// Fails, with examples, unless both are the same to the byte.
+    /// Fails, with examples, unless both snapshots are identical to the byte.
     pub(crate) fn assert_same(&self, other: &Self, what: &str) {
         let mut examples = Vec::new();
         for (uuid, seen) in &self.0 {
@@ -87,7 +87,7 @@ impl Snapshot {
     }
 }
 
-async fn collection(http: &Http, endpoint: (String, String)) -> Vec<(Uuid, Seen)> {
+async fn collection(http: &Http, endpoint: (String, String)) -> Vec<(Uuid, ServedDocument)> {
     let mut documents = Vec::new();
     let first = format!("{}/{}?limit={PAGE}", endpoint.0, endpoint.1);
     let mut path = first.clone();
@@ -99,7 +99,7 @@ async fn collection(http: &Http, endpoint: (String, String)) -> Vec<(Uuid, Seen)
             let Envelope { id, etag } = serde_json::from_str(document.get()).expect("documents have an id and an etag");
             let bytes = reply.body.slice_ref(document.get().as_bytes());
             let etag = etag.parse().expect("an etag is a version");
-            documents.push((id, Seen { endpoint: endpoint.clone(), etag, bytes }));
+            documents.push((id, ServedDocument { endpoint: endpoint.clone(), etag, bytes }));
         }
         match reply.next_page {
             Some(token) => path = format!("{first}&pageToken={token}"),

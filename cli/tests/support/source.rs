@@ -1,4 +1,4 @@
-//! The replication slot of a test database, as the projector opens it.
+//! Replication slot source for the projector of a test.
 
 use futures::future::BoxFuture;
 use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, ensure_slot};
@@ -6,11 +6,11 @@ use millstream_pipeline::source::{SourceError, Stream};
 use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
 use millstream_store::connect::ConnectOptions;
 
-/// Opens one slot.
+/// Opens one replication slot.
 pub(crate) struct Slot(LogicalOptions);
 
 impl Slot {
-    /// The slot with this name in a test cluster.
+    /// Selects the slot with this name in a test cluster.
     pub(crate) fn named(name: &str, database: &ConnectOptions) -> Self {
         Self(LogicalOptions::new(database, name))
     }
@@ -29,7 +29,7 @@ impl SourceFactory for Slot {
                 Start::After { position, .. } => {
                     return Err(SourceError::Gap { stored: position, resumes: slot.position });
                 }
-                Start::Anew => (slot.position, slot.identity),
+                Start::Fresh => (slot.position, slot.identity),
             };
             let source = LogicalSource::start(self.0.clone(), position, Some(identity))?;
             Ok(Opened { source: Box::new(source), position, kind: PositionKind::Wal })

@@ -1,20 +1,20 @@
-//! The tables as they are, down to the headers of their rows.
+//! Fingerprints of all tables, including row headers, and stored ReferentialIds.
 
 use super::running::Running;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
-/// What a row's header tells of everybody who inserted, changed or locked it. Where a row is (`ctid`) belongs to it: an
-/// update moves it.
+/// Hash over the row headers, which change with every insert, update and lock. `ctid` is included because an update
+/// moves the row.
 const TABLE_SQL: &str =
     "coalesce(sum(hashtextextended(ctid::text || ' ' || xmin::text || ' ' || xmax::text, 0)::numeric), 0)::text";
 
-/// A fingerprint of each table: its name, and what changes with any write or lock of any row.
+/// Returns the row count and hash of each table. The hash changes with any write or lock of a row.
 pub(crate) async fn fingerprints(running: &Running) -> BTreeMap<String, (i64, String)> {
     fingerprints_of(running, TABLE_SQL).await
 }
 
-/// The same, but for locks: a transaction that was rolled back may have left its mark on a row that it locked.
+/// The same without locks: a rolled-back transaction may leave its id in `xmax` of a row that it locked.
 pub(crate) async fn fingerprints_without_locks(running: &Running) -> BTreeMap<String, (i64, String)> {
     fingerprints_of(running, &TABLE_SQL.replace(" || ' ' || xmax::text", "")).await
 }
@@ -33,7 +33,7 @@ async fn fingerprints_of(running: &Running, of_row: &str) -> BTreeMap<String, (i
     fingerprints
 }
 
-/// The stored ReferentialIds of every document.
+/// Returns the stored ReferentialIds of every document.
 pub(crate) async fn referential_ids(running: &Running) -> BTreeMap<Uuid, BTreeSet<Uuid>> {
     let sql = r#"SELECT d."DocumentUuid", i."ReferentialId" FROM "dms"."ReferentialIdentity" i
                  JOIN "dms"."Document" d USING ("DocumentId")"#;

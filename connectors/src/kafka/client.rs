@@ -1,18 +1,21 @@
-//! Clients of librdkafka as this sink needs them, and what they say about the brokers by the way.
+//! Configuration of librdkafka's clients, and the state of the brokers as the clients report it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-/// Events of a client that got no answer, at most: a few for each broker and each time that it tried.
+/// Events that [`hear`] polls: a few for each broker and each attempt.
 const EVENTS_MAX: usize = 64;
-/// What every client of these brokers has in common: the host's properties, which may not name other brokers.
+
+/// Returns the configuration that all clients of these brokers share: the host's properties, which may not name other
+/// brokers.
 pub(crate) fn connection(bootstrap_servers: &str, properties: &BTreeMap<String, String>) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("client.id", "millstream");
@@ -23,48 +26,43 @@ pub(crate) fn connection(bootstrap_servers: &str, properties: &BTreeMap<String, 
     config
 }
 
-/// Lets a client that got no answer tell its context what it heard meanwhile, with a `poll` that takes one event and does
-/// not wait. The binding answers for a line of the log as if there was nothing, so an empty answer is not the end: what
-/// went wrong stands behind its own line in the log.
+/// Delivers the pending events of a client that got no response to its context. `poll` takes one event and does not wait.
+/// The binding returns nothing for a log line, so an empty result is not the end of the events: the error follows its log
+/// line.
 pub(crate) fn hear(mut poll: impl FnMut()) {
     for _ in 0..EVENTS_MAX {
         poll();
     }
 }
 
-/// Hears what librdkafka tells between calls. Shared by the clients of one sink.
+/// Receives the errors that librdkafka reports between calls. The clients of one source, queue or sink share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Observer(Arc<Heard>);
+pub(crate) struct Observer(Arc<BrokerState>);
 
 #[derive(Debug, Default)]
-struct Heard {
+struct BrokerState {
     all_down: AtomicBool,
-    last: Mutex<Option<String>>,
+    last_error: Mutex<Option<String>>,
 }
 
 impl Observer {
-    /// Whether the last thing heard of the brokers was that none can be reached.
+    /// Returns whether the last event said that no broker can be reached.
     pub(crate) fn all_down(&self) -> bool {
         self.0.all_down.load(Ordering::Relaxed)
     }
 
-    /// A broker answered.
+    /// Notes that a broker responded.
     pub(crate) fn answered(&self) {
         self.0.all_down.store(false, Ordering::Relaxed);
-        *self.last() = None;
+        *self.0.last_error.lock() = None;
     }
 
-    /// A reason, with the last trouble that a client reported by itself.
+    /// Returns the reason, with the last error that a client reported by itself.
     pub(crate) fn explain(&self, reason: &str) -> String {
-        match &*self.last() {
+        match &*self.0.last_error.lock() {
             Some(last) => format!("{reason} ({last})"),
             None => reason.to_owned(),
         }
-    }
-
-    fn last(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        // Nothing panics while it holds the lock.
-        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,10 +75,10 @@ impl ClientContext for Observer {
         tracing::debug!(%error, "{reason}");
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.0.all_down.store(true, Ordering::Relaxed);
-            // It comes after the trouble with the last of them, which says more.
-            self.last().get_or_insert_with(|| reason.to_owned());
+            // It follows the error of the last broker, which says more.
+            self.0.last_error.lock().get_or_insert_with(|| reason.to_owned());
         } else {
-            *self.last() = Some(reason.to_owned());
+            *self.0.last_error.lock() = Some(reason.to_owned());
         }
     }
 }

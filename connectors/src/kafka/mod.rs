@@ -1,5 +1,5 @@
-//! What the Kafka source, queue and sink share: client options, the listener for client events, error classification and
-//! the partitioner.
+//! Shared by the Kafka source, queue and sink: client options, the observer of client events, error classification and the
+//! partitioner.
 
 pub(crate) mod client;
 pub(crate) mod errors;

@@ -1,13 +1,13 @@
-//! Which partition a key belongs to: that of Kafka's Java client, so that joins with other producers' topics work.
+//! The partitioner of Kafka's Java client, so that joins with other producers' topics work.
 
 const SEED: u32 = 0x9747_b28c;
 const MULTIPLIER: u32 = 0x5bd1_e995;
 const SHIFT: u32 = 24;
 
-/// The partition of a key among so many. librdkafka, which chooses it when we write, agrees (`partitioner=murmur2_random`).
+/// Returns the partition of a key. librdkafka chooses the same one when it writes (`partitioner=murmur2_random`).
 ///
 /// # Panics
-/// When there are no partitions.
+/// If `partitions` is 0.
 #[must_use]
 pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
     (murmur2(key) & 0x7fff_ffff) % partitions
@@ -15,7 +15,7 @@ pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
 
 /// Kafka's murmur2.
 fn murmur2(key: &[u8]) -> u32 {
-    // Longer keys than that are no keys.
+    // Kafka has no keys of that length.
     let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
     let mut hash = SEED ^ length;
     let (words, tail) = key.as_chunks::<4>();

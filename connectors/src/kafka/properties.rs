@@ -1,12 +1,12 @@
-//! Properties of librdkafka that a configuration may set, and the limits that Kafka puts on names and timeouts.
+//! Properties of librdkafka that a configuration may set, and Kafka's limits for names and timeouts.
 
 use std::time::Duration;
 
 pub(crate) const TOPIC_NAME_BYTES_MAX: usize = 249;
-/// Brokers allow 15 minutes for a transaction unless they are told otherwise.
+/// Brokers allow 15 minutes for a transaction by default.
 pub(crate) const ANSWER_TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
 
-/// Properties of librdkafka that a host may set: how to get to the brokers and who we are there, and how to compress.
+/// Properties that a host may set: connection, authentication, compression.
 const ALLOWED: &[&str] = &[
     "broker.address.family",
     "client.dns.lookup",
@@ -40,8 +40,8 @@ const ALLOWED: &[&str] = &[
     "ssl.keystore.password",
 ];
 
-/// Those that the contract or the account of deliveries stands on.
-const OURS: &[&str] = &[
+/// Properties on which the topic contract or the accounting of deliveries depends.
+const RESERVED: &[&str] = &[
     "acks",
     "batch.size",
     "bootstrap.servers",
@@ -56,18 +56,18 @@ const OURS: &[&str] = &[
     "transactional.id",
 ];
 
-/// Why a host may not set a property of librdkafka, if it may not.
+/// Returns why a host may not set a property; `None` if it may.
 pub(crate) fn property_fault(name: &str) -> Option<String> {
     if ALLOWED.contains(&name) {
         return None;
     }
-    if OURS.contains(&name) {
+    if RESERVED.contains(&name) {
         return Some(format!("the property {name} is set by Millstream: leave it out"));
     }
-    Some(format!("the property {name} is not known here; there are: {}", ALLOWED.join(", ")))
+    Some(format!("the property {name} is not known; use one of: {}", ALLOWED.join(", ")))
 }
 
-/// Whether Kafka takes it for the name of a topic.
+/// Returns whether `name` is a valid name of a topic.
 pub fn is_topic_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !name.is_empty() && name.len() <= TOPIC_NAME_BYTES_MAX && name != "." && name != ".." && name.chars().all(plain)

@@ -4,6 +4,5 @@ mod failure;
 pub mod poll;
 #[cfg(feature = "replication")]
 pub mod slot;
-mod sqlstate;
 #[cfg(feature = "kafka")]
 pub mod topic;

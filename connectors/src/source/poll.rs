@@ -15,11 +15,11 @@ use millstream_outbox::read::{self, SettledRows};
 use millstream_pipeline::source::{ChangeBatch, ChangeSource, SourceError, SourceEvent, SourceIdentity, SourceStatus};
 use millstream_pipeline::{Attempts, Backoff, Position};
 use millstream_store::connect::{ConnectOptions, Session};
+use millstream_store::error::is_transient;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 use super::failure::SourceFailure;
-use super::sqlstate::{self, SqlStateClass};
 
 /// Intervals and batch size of a [`PollSource`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,11 +165,10 @@ impl From<OutboxError> for SourceFailure {
         let OutboxError::Database { action, source } = &error else {
             return Self::Stop(SourceError::Unreadable(error.to_string()));
         };
-        match source.code() {
-            Some(code) if sqlstate::classify(code.code()) != SqlStateClass::Retry => Self::Stop(SourceError::Refused {
-                what: (*action).to_owned(),
-                detail: source.as_db_error().map_or_else(|| source.to_string(), ToString::to_string),
-            }),
+        match source.sqlstate() {
+            Some(code) if !is_transient(code) => {
+                Self::Stop(SourceError::Refused { what: (*action).to_owned(), detail: source.to_string() })
+            }
             // Without a code the connection failed.
             _ => Self::Retry(format!("{action}: {source}")),
         }

@@ -1,4 +1,4 @@
-//! A real Debezium connector in a real Kafka Connect worker, configured as docs/sources.md says: `make interop`.
+//! A real Debezium connector in a real Kafka Connect worker, configured as docs/how-to/connect-debezium.md says: `make interop`.
 
 // The test prints its counts.
 #![allow(clippy::print_stdout)]

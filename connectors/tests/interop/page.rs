@@ -1,11 +1,11 @@
-//! The instructions of docs/sources.md, extracted from the page.
+//! The instructions of docs/how-to/connect-debezium.md, extracted from the page.
 
 use std::collections::BTreeMap;
 
 use millstream_store::connect::ConnectOptions;
 use serde_json::{Map, Value};
 
-const PAGE: &str = include_str!("../../../docs/sources.md");
+const PAGE: &str = include_str!("../../../docs/how-to/connect-debezium.md");
 /// The page's placeholder for a secret.
 const PLACEHOLDER: &str = "change me";
 pub(crate) const ROLE: &str = "debezium";

@@ -1,4 +1,4 @@
-//! The reader of `docs/topic-contract.md`, in another language, executed as printed there.
+//! The reader of `docs/reference/topic-contract.md`, in another language, executed as printed there.
 
 use std::collections::BTreeMap;
 

@@ -1,14 +1,14 @@
-//! Runs of random steps, as many as fit into the time.
+//! Runs of random steps, as many as fit into a time limit.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// For how long new cases begin.
+/// Time during which new cases start.
 const TIME: Duration = Duration::from_secs(15);
 
-/// Runs cases of so many steps, at least `cases_min` of them, and fails with the smallest one that does.
+/// Runs at least `cases_min` cases of random length. Fails with the smallest failing case.
 pub(crate) fn run<S: std::fmt::Debug + Clone>(
     config: Config,
     cases_min: u32,

@@ -1,4 +1,4 @@
-//! Every queue of this crate passes the suite, every lane of it too, and together they pass the suite of lanes.
+//! The conformance suites, on the local and the memory queue: for the cache queue, for a lane, and for the lanes together.
 
 use std::sync::Arc;
 
@@ -44,11 +44,11 @@ impl lanes::Fixture for InMemory {
     }
 }
 
-/// The stage of a queue, with a lane beside it that nobody empties.
+/// The cache queue, with a lane beside it that is never emptied.
 #[derive(Default)]
-struct Stage<F>(F);
+struct CacheQueue<F>(F);
 
-impl<F: lanes::Fixture + Send> Fixture for Stage<F> {
+impl<F: lanes::Fixture + Send> Fixture for CacheQueue<F> {
     fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Arc<dyn WorkQueue>> {
         Box::pin(async move {
             let opened = self.0.open(clock).await;
@@ -74,7 +74,7 @@ impl<F: lanes::Fixture + Send> Fixture for Lane<F> {
 
 #[tokio::test]
 async fn the_local_queue_conforms() {
-    conformance::run(Stage::<OnDisk>::default).await;
+    conformance::run(CacheQueue::<OnDisk>::default).await;
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn the_lanes_of_the_local_queue_conform() {
 
 #[tokio::test]
 async fn the_memory_queue_conforms() {
-    conformance::run(Stage::<InMemory>::default).await;
+    conformance::run(CacheQueue::<InMemory>::default).await;
 }
 
 #[tokio::test]

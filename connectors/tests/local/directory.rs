@@ -1,4 +1,4 @@
-//! Which directories the queue opens, and which it leaves alone.
+//! Directories that the queue opens, and those that it refuses and leaves alone.
 
 use std::fs;
 
@@ -37,7 +37,7 @@ async fn another_format_is_refused_and_left_alone() {
     assert_eq!(fs::read_to_string(&format).expect("read"), "millstream work queue, format 99\n");
 }
 
-/// Before there were lanes the stage was written as it is today (a test of the bytes says so), under another format.
+/// Format 1 wrote the cache queue as format 2 does; a test of the bytes checks that.
 #[tokio::test]
 async fn a_queue_from_before_there_were_lanes_is_taken_over() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -81,7 +81,7 @@ async fn the_queue_of_another_database_is_refused_and_left_alone() {
         let binding = Some(Binding::postgresql(Uuid::from_u128(database)));
         LocalQueue::open(folder.path(), LocalQueueOptions { binding, ..LocalQueueOptions::default() })
     };
-    // As an earlier version left it, which did not say whose it is.
+    // As an earlier version left it, without a binding.
     let queue = open(folder.path()).await.expect("opens");
     queue.put(vec![work(ChangeKind::Upsert, 1, 1, 1)], Some(Position::before(7))).await.expect("put");
     queue.close().await.expect("closes");

@@ -1,8 +1,7 @@
-//! A queue whose process is killed with SIGKILL keeps every batch that it accepted, whole, and nothing of the others but
-//! whole ones.
+//! A queue whose process is killed with SIGKILL keeps every batch that it accepted, and of the others whole batches only.
 //!
-//! The test runs itself again as the process to be killed: it puts batches as fast as it can, takes and settles some of
-//! them, and says on standard output which batches were accepted.
+//! The test runs itself as the process to be killed: it puts batches as fast as it can, takes and settles some of them,
+//! and prints which batches were accepted.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -45,7 +44,7 @@ fn accepted_batches_survive_a_kill_whole() {
     assert!(kills >= KILLS_MIN, "only {kills} kills fitted into the time");
 }
 
-/// Compares what the queue holds with what was accepted, and answers which batch is the last in it.
+/// Compares the queue with the batches that were accepted. Returns the last batch in it.
 async fn check(path: &Path, accepted: i64) -> i64 {
     let opening = Instant::now();
     let queue = LocalQueue::open(path, LocalQueueOptions::default()).await.expect("the queue opens after a kill");

@@ -1,7 +1,7 @@
-//! A document is handed on to all lanes or not at all, wherever a crash falls: when the process is killed with SIGKILL,
-//! and when the end of the journal, which nobody waited for, is lost with the power.
+//! A delivery reaches all lanes or none, wherever a crash falls: when the process is killed with SIGKILL, and when a power
+//! cut loses the end of the journal, which was not flushed.
 //!
-//! For the first the test runs itself again as the process to be killed, which says on standard output what it accepted.
+//! For the first the test runs itself as the process to be killed, which prints the batches that it accepted.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ use millstream_pipeline::queue::{Lanes, Settled, Taken, Ticket, WorkQueue};
 use millstream_pipeline::{ChangeKind, Position};
 
 /// The test below.
-const THIS: &str = "lanes_crash::a_kill_never_splits_a_hand_on";
+const THIS: &str = "lanes_crash::a_kill_never_splits_a_delivery";
 const VICTIM: &str = "MILLSTREAM_TEST_QUEUE_WITH_LANES_TO_KILL";
 const LANES: [&str; 2] = ["kafka", "search"];
 const BATCH: i64 = 20;
@@ -23,7 +23,7 @@ const KILLS: u32 = 6;
 const KILLS_MIN: u32 = 3;
 
 #[test]
-fn a_kill_never_splits_a_hand_on() {
+fn a_kill_never_splits_a_delivery() {
     if let Some(path) = std::env::var_os(VICTIM) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         runtime.expect("a runtime").block_on(be_the_victim(Path::new(&path)));
@@ -38,42 +38,43 @@ fn a_kill_never_splits_a_hand_on() {
         let found = runtime.block_on(look(folder.path()));
         assert!(found.position >= accepted, "batch {accepted} was accepted, the position is {}", found.position);
         found.check();
-        assert!(found.delivered.len() > delivered, "nothing was handed on while this victim lived");
+        assert!(found.delivered.len() > delivered, "nothing was delivered while this victim lived");
         delivered = found.delivered.len();
-        split += u32::from(!found.in_stage.is_empty());
+        split += u32::from(!found.in_cache_queue.is_empty());
         accepted = found.position;
         kills += 1;
     }
     assert!(kills >= KILLS_MIN, "only {kills} kills fitted into the time");
-    assert!(split > 0, "no kill found anything in the stage, so none fell between a put and its hand-on");
+    assert!(split > 0, "no kill found anything in the cache queue, so none fell between a put and its delivery");
 }
 
-/// Where documents are.
-struct Found {
+/// The documents, by place.
+struct Contents {
     /// The batch that was put last.
     position: i64,
-    in_stage: HashSet<i64>,
+    in_cache_queue: HashSet<i64>,
     /// In the first lane, and, as was checked, in all others.
     delivered: HashSet<i64>,
 }
 
-impl Found {
-    /// Each document of each batch is in exactly one place: the stage, or all lanes.
+impl Contents {
+    /// Checks that each document of each batch is in exactly one place: the cache queue, or all lanes.
     fn check(&self) {
-        let both: Vec<_> = self.in_stage.intersection(&self.delivered).collect();
-        assert!(both.is_empty(), "handed on and still there: {both:?}");
-        let all = self.in_stage.len() + self.delivered.len();
+        let both: Vec<_> = self.in_cache_queue.intersection(&self.delivered).collect();
+        assert!(both.is_empty(), "delivered and still there: {both:?}");
+        let all = self.in_cache_queue.len() + self.delivered.len();
         assert_eq!(all as i64, self.position * BATCH, "documents of {} batches", self.position);
         let documents = BATCH..(self.position + 1) * BATCH;
-        let lost: Vec<_> = documents.filter(|id| !self.in_stage.contains(id) && !self.delivered.contains(id)).collect();
-        assert!(lost.is_empty(), "neither handed on nor there: {lost:?}");
+        let lost: Vec<_> =
+            documents.filter(|id| !self.in_cache_queue.contains(id) && !self.delivered.contains(id)).collect();
+        assert!(lost.is_empty(), "neither delivered nor there: {lost:?}");
     }
 }
 
-async fn look(path: &Path) -> Found {
+async fn look(path: &Path) -> Contents {
     let queue = LocalQueue::open(path, LocalQueueOptions::default()).await.expect("the queue opens again");
     let position = queue.position().await.expect("position").map_or(0, |position| position.lsn as i64);
-    let in_stage = documents(&queue).await;
+    let in_cache_queue = documents(&queue).await;
     let mut lanes = Vec::new();
     for name in LANES {
         let lane = queue.lane(name).await.expect("asked").expect("the lane is there");
@@ -85,10 +86,10 @@ async fn look(path: &Path) -> Found {
         assert!(split.is_empty(), "in one lane and not in the other: {split:?}");
     }
     queue.close().await.expect("close");
-    Found { position, in_stage, delivered }
+    Contents { position, in_cache_queue, delivered }
 }
 
-/// All there is to take, as often as it is counted.
+/// Takes all documents, and checks their number.
 async fn documents(queue: &dyn WorkQueue) -> HashSet<i64> {
     let depth = queue.stats().await.expect("stats").depth;
     let taken = queue.take(1_000_000).await.expect("take");
@@ -121,7 +122,7 @@ async fn be_the_victim(path: &Path) {
     let settle = async {
         loop {
             queue.ready().await.expect("ready");
-            // One by one, so that there are as many hand-ons to fall into as can be.
+            // One by one, for as many deliveries as possible.
             for taken in queue.take(50).await.expect("take") {
                 queue.settle(delivered(&[taken])).await.expect("settle");
             }
@@ -131,7 +132,7 @@ async fn be_the_victim(path: &Path) {
 }
 
 #[test]
-fn a_power_cut_forgets_both_halves_of_a_hand_on_or_none() {
+fn a_power_cut_loses_both_halves_of_a_delivery_or_none() {
     const CUTS: usize = 40;
     const CUTS_MIN: usize = 15;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -156,7 +157,7 @@ fn a_power_cut_forgets_both_halves_of_a_hand_on_or_none() {
     assert!(ends.len() > cuts / 2, "{cuts} cuts left only {} different ends", ends.len());
 }
 
-/// Puts and hands on; answers how long the journal was before.
+/// Puts and delivers. Returns the length of the journal before.
 async fn fill(path: &Path, journal: &Path) -> usize {
     let queue = LocalQueue::open(path, LocalQueueOptions::default()).await.expect("the queue opens");
     for name in LANES {
@@ -174,7 +175,7 @@ async fn fill(path: &Path, journal: &Path) -> usize {
     from_bytes
 }
 
-/// What was written to the journal, which is made long and full of zeros.
+/// Returns the written part of the journal, which is allocated with zeros.
 fn written(journal: &Path) -> Vec<u8> {
     let mut bytes = fs::read(journal).expect("the journal");
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);

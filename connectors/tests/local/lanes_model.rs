@@ -1,5 +1,5 @@
-//! The stage and two lanes on disk behave as those in memory do, whatever is done to them, restarts included, and
-//! nothing that is owed is lost between them.
+//! A model test: the cache queue and two lanes on disk behave as those in memory under random steps, restarts included,
+//! and no pending work is lost between them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use millstream_pipeline::queue::{Lanes, MemoryQueue, QueueStats, Settled, Taken,
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
-/// The stage is 0, the lanes are the others.
+/// Index 0 is the cache queue, the others are lanes.
 const NAMES: [&str; 3] = ["", "kafka", "search"];
 
 #[derive(Debug, Clone)]
@@ -20,7 +20,7 @@ enum Step {
     /// Changes of few documents, so that they meet: (kind, document). Each has the next version. Lanes get upserts.
     Put(usize, Vec<(ChangeKind, i64)>),
     Take(usize, usize),
-    /// The nth of what is in flight.
+    /// The nth entry in flight.
     Settle(usize, usize, Outcome),
     Release(usize, i64),
     Discard(usize, i64),
@@ -53,7 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
     let kind = prop::sample::select(ChangeKind::ALL.as_slice());
     let changes = prop::collection::vec((kind, -3_i64..9), 0..6);
     let (place, lane, document) = (0_usize..3, 1_usize..3, -3_i64..9);
-    // Mostly the stage: the lanes live on what it delivers.
+    // Mostly the cache queue: the lanes get most of their work from it.
     let putting = prop_oneof![5 => Just(0_usize), 1 => lane.clone()];
     prop_oneof![
         8 => (putting, changes).prop_map(|(place, changes)| Step::Put(place, changes)),
@@ -69,19 +69,19 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-type Place = Arc<dyn WorkQueue>;
+type DynQueue = Arc<dyn WorkQueue>;
 
-/// Both queues with their lanes, and the tickets of what is in flight in both.
+/// Both queues with their lanes, and the tickets of the entries in flight in both.
 struct Pair {
     clock: ManualClock,
     folder: tempfile::TempDir,
     memory: Arc<MemoryQueue>,
     local: Option<Arc<LocalQueue>>,
-    places: Vec<(Place, Place)>,
+    places: Vec<(DynQueue, DynQueue)>,
     in_flight: [Vec<(Taken, Ticket)>; 3],
     version: i64,
-    /// Of the stage and of each lane, the versions that were given to it and not done since.
-    owed: [BTreeMap<i64, i64>; 3],
+    /// Of the cache queue and of each lane, the versions that were put and not done since.
+    pending: [BTreeMap<i64, i64>; 3],
 }
 
 impl Pair {
@@ -89,8 +89,8 @@ impl Pair {
         let clock = ManualClock::at(1_000_000);
         let memory = Arc::new(MemoryQueue::new(Arc::new(clock.clone()), ATTEMPTS_MAX));
         let folder = tempfile::tempdir().expect("a folder");
-        let (in_flight, owed) = Default::default();
-        let mut pair = Self { clock, folder, memory, local: None, places: Vec::new(), in_flight, version: 0, owed };
+        let (in_flight, pending) = Default::default();
+        let mut pair = Self { clock, folder, memory, local: None, places: Vec::new(), in_flight, version: 0, pending };
         pair.restart().await;
         pair
     }
@@ -130,7 +130,7 @@ impl Pair {
                 let discarded = local.discard(vec![id]).await.expect("discard");
                 assert_eq!(discarded, memory.discard(vec![id]).await.expect("discard"));
                 if discarded > 0 {
-                    self.owed[place].remove(&id);
+                    self.pending[place].remove(&id);
                 }
             }
             Step::Pause(lane, paused) => {
@@ -156,7 +156,7 @@ impl Pair {
             self.version += 1;
             let kind = if place == 0 { kind } else { ChangeKind::Upsert };
             batch.push(work(kind, document_id, self.version, now_ms));
-            self.owed[place].insert(document_id, self.version);
+            self.pending[place].insert(document_id, self.version);
         }
         let (local, memory) = &self.places[place];
         local.put(batch.clone(), None).await.expect("put");
@@ -184,13 +184,13 @@ impl Pair {
         };
         let done = matches!(settled, Settled::Done | Settled::Deliver { .. });
         if place == 0 && matches!(settled, Settled::Deliver { .. }) {
-            for lane in &mut self.owed[1..] {
-                let owed = lane.entry(document_id).or_default();
-                *owed = version.max(*owed);
+            for lane in &mut self.pending[1..] {
+                let pending = lane.entry(document_id).or_default();
+                *pending = version.max(*pending);
             }
         }
-        if done && self.owed[place].get(&document_id).is_some_and(|owed| *owed <= version) {
-            self.owed[place].remove(&document_id);
+        if done && self.pending[place].get(&document_id).is_some_and(|pending| *pending <= version) {
+            self.pending[place].remove(&document_id);
         }
         let (local, memory) = &self.places[place];
         let report = local.settle(vec![(taken.ticket, settled.clone())]).await.expect("settle");
@@ -205,7 +205,7 @@ impl Pair {
         let memory = self.memory.add_lane(NAMES[lane]).await.expect("a lane");
         self.places[lane] = (local, memory);
         self.in_flight[lane].clear();
-        self.owed[lane].clear();
+        self.pending[lane].clear();
     }
 
     async fn compare(&self) {
@@ -226,7 +226,7 @@ impl Pair {
         assert_eq!(local, paused(self.memory.lanes().await.expect("lanes")));
     }
 
-    /// Everything that is there can be taken, and everything that is owed is there, in at least that version.
+    /// Checks that every entry can be taken, and that all pending work is there, in at least its version.
     async fn drain(&mut self) {
         self.restart().await;
         self.clock.advance(1_000);
@@ -243,8 +243,11 @@ impl Pair {
             let found = self.in_flight[place].iter().map(|(taken, _)| (taken.work.document_id, taken.work.version));
             let found: BTreeMap<_, _> = found.collect();
             assert_eq!(found.len() as u64, self.places[place].0.stats().await.expect("stats").depth);
-            for (document_id, owed) in &self.owed[place] {
-                assert!(found.get(document_id) >= Some(owed), "{document_id} of {place} in {owed}: found {found:?}");
+            for (document_id, pending) in &self.pending[place] {
+                assert!(
+                    found.get(document_id) >= Some(pending),
+                    "{document_id} of {place} in {pending}: found {found:?}"
+                );
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The queue on local disk: the suites of queues and lanes, models, crashes, and what it does with its folder.
+//! The queue on local disk: conformance suites, models, crashes, and the checks of its directory.
 
 mod cases;
 mod conformance;

@@ -1,4 +1,4 @@
-//! The queue on disk behaves as the plain one in memory does, whatever is done to both, restarts included.
+//! A model test: the queue on disk behaves as the one in memory under random steps, restarts included.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ enum Step {
     /// Changes of few documents, so that they meet: (kind, document, version).
     Put(Vec<(ChangeKind, i64, i64)>, Option<u64>),
     Take(usize),
-    /// The nth of what is in flight.
+    /// The nth entry in flight.
     Settle(usize, Settled),
     Release(i64),
     Discard(i64),
@@ -49,7 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Both queues, and the tickets of what is in flight in both.
+/// Both queues, and the tickets of the entries in flight in both.
 struct Pair {
     clock: ManualClock,
     folder: tempfile::TempDir,
@@ -136,7 +136,7 @@ impl Pair {
         );
     }
 
-    /// Everything that is left can be taken, with nothing missing and nothing in addition.
+    /// Checks that everything left can be taken, with nothing missing and nothing in addition.
     async fn drain(&mut self) {
         self.restart().await;
         self.clock.advance(1_000);

@@ -1,11 +1,11 @@
-//! The test's own file run once more as a process to be killed.
+//! Runs the test's own executable as a process to be killed.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Runs a test again with this variable set to the folder of its queue, lets it accept some batches, each of which it says
-/// on standard output, kills it, and answers which one it accepted last.
+/// Runs a test with this variable set to the folder of its queue, lets it accept some batches, which it prints, and kills
+/// it. Returns the last batch that was accepted.
 pub(crate) fn kill(test: &str, variable: &str, path: &Path, mut accepted: i64, batches: usize) -> i64 {
     let mut victim = Command::new(std::env::current_exe().expect("this test is a file"))
         .args(["--exact", test, "--nocapture"])
@@ -16,7 +16,7 @@ pub(crate) fn kill(test: &str, variable: &str, path: &Path, mut accepted: i64, b
         .expect("this test runs again");
     let lines = BufReader::new(victim.stdout.take().expect("a pipe")).lines();
     let mut seen = 0;
-    // After the kill, what was said before it is still in the pipe and counts.
+    // Lines printed before the kill are still in the pipe, and count.
     for line in lines {
         let Some(batch) = line.expect("text").strip_prefix("accepted ").map(str::to_owned) else { continue };
         let batch: i64 = batch.parse().expect("a number");

@@ -87,7 +87,7 @@ fn ready(batches: &[Vec<Delivery>], model: &SearchModel, prefix: &str, generatio
 }
 
 async fn bare(url: &str, ready: &[(usize, Bytes)], in_flight: usize) -> f64 {
-    let client = reqwest::Client::new();
+    let client = millstream_testkit::http_client().build().expect("an HTTP client");
     let started = Instant::now();
     let posts = ready.iter().map(|(_, lines)| async {
         let request = client.post(format!("{url}/_bulk")).header("content-type", "application/x-ndjson");

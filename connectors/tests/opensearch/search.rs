@@ -54,7 +54,7 @@ async fn the_search_indexes_pass_the_suite_of_all_engines() {
 }
 
 /// The page for clients that search OpenSearch directly.
-const PAGE: &str = include_str!("../../../docs/search-indexes.md");
+const PAGE: &str = include_str!("../../../docs/reference/search-indexes.md");
 
 #[tokio::test]
 async fn the_search_on_the_page_about_the_indexes_finds_what_it_says() {

@@ -9,7 +9,7 @@ use millstream_pipeline::sink::generations::Generations;
 use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Held, Outcome, Sink};
 use millstream_search::SearchModel;
 use millstream_testkit::World;
-use reqwest::{Client, Method};
+use reqwest::Method;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -88,7 +88,8 @@ pub(crate) async fn state(sink: &dyn Sink) -> BTreeMap<Uuid, (i64, Bytes)> {
 
 /// Sends a request to the node without the sink. Returns the status and the body.
 pub(crate) async fn ask(url: &str, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
-    let request = Client::new().request(method, format!("{url}{path}")).header("content-type", "application/json");
+    let client = millstream_testkit::http_client().build().expect("an HTTP client");
+    let request = client.request(method, format!("{url}{path}")).header("content-type", "application/json");
     let request = match body {
         Some(body) => request.body(body.to_string()),
         None => request,

@@ -7,3 +7,4 @@ mod slot;
 mod source_suite;
 mod suite;
 mod support;
+mod tls;

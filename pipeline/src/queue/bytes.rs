@@ -1,6 +1,6 @@
-//! Decodes the bytes of a queue's records; every fault is an error that names the record.
+//! Decoding of a queue's records; every fault is an error that names the record.
 
-use super::QueueError;
+use super::error::QueueError;
 
 /// A cursor over one record.
 pub struct Reader<'a> {

@@ -1,108 +1,103 @@
-//! The life of one entry: what adding to it and settling it change, and where it waits. Every queue moves its entries by
-//! these rules; they differ in how they keep them.
-//!
-//! For those who write a queue. Whoever uses one has no business here.
+//! The life cycle of one entry: merging, settling, and the line in which it waits. Every queue implementation moves its
+//! entries by these rules; they differ in storage only. For authors of queues, not for their users.
 
-mod bytes;
+use super::settle::{SettleReport, Settled};
+use super::stats::Quarantined;
+use super::work::Work;
 
-#[cfg(any(test, feature = "conformance"))]
-pub use bytes::examples;
-
-use super::{Quarantined, SettleReport, Settled, Work};
-
-/// What is owed to a document, and how the attempts went.
+/// A document's pending work with its failed attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What is owed.
+    /// The pending work.
     pub work: Work,
-    /// How attempts failed, if one did.
+    /// The failed attempts, if any.
     pub failure: Option<Failure>,
-    /// It is not tried any more until an operator or a newer version says so.
+    /// The entry is not tried again until an operator or a newer version releases it.
     pub quarantined: bool,
 }
 
-/// How attempts failed since the last newer version.
+/// The failed attempts since the last newer version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What went wrong last.
+    /// The last failure.
     pub reason: String,
-    /// When the first of them failed.
+    /// Time of the first failure.
     pub first_ms: u64,
-    /// When the last of them failed.
+    /// Time of the last failure.
     pub last_ms: u64,
 }
 
-/// Reasons are for people; what is longer than this many bytes is cut.
+/// Maximum length of a stored reason; longer ones are truncated.
 pub const REASON_BYTES_MAX: usize = 4_096;
 
-/// The line in which an entry waits.
+/// The class in which an entry waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Line {
-    /// Somebody edited the document.
+    /// A client edited the document.
     Direct,
     /// A cascade touched it.
     Touch,
-    /// It waits for a time, whoever changed it.
+    /// It waits for a time, whatever changed it.
     Delayed,
     /// It waits for an operator or a newer version.
     Quarantine,
 }
 
-/// Of four entries taken in a row, where each comes from if that line has one; else from the first that has.
+/// The line that each of four consecutive takings prefers. If that line is empty, [`TAKEN_FROM`] decides.
 pub const TURNS: [Line; 4] = [Line::Direct, Line::Direct, Line::Delayed, Line::Touch];
 
-/// The lines to take from, in order of preference.
+/// The lines that entries are taken from, in order of preference.
 pub const TAKEN_FROM: [Line; 3] = [Line::Direct, Line::Delayed, Line::Touch];
 
-/// A place in a line: the smaller goes first.
+/// A position in the order of taking: the smaller goes first.
 pub type Place = (Line, u64);
 
-/// What settling did to an entry.
+/// The outcome of settling an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueueOutcome {
-    /// Nothing is owed any more.
+    /// Nothing is pending any more.
     Removed,
-    /// It waits again.
+    /// The entry waits again.
     Kept,
-    /// It is in quarantine now.
+    /// The entry is in quarantine.
     Quarantined,
 }
 
-/// A taking of an entry that was not settled yet.
+/// A taking that is not settled yet.
 #[derive(Debug, Clone, Copy)]
 pub struct Taking {
-    /// Tells it from other takings of the same document.
+    /// Tells this taking from others of the same document.
     pub take: u64,
-    /// Something was added since: when the oldest of it was put.
+    /// When the oldest work that was added since the taking was put.
     pub added_at_ms: Option<u64>,
 }
 
 impl Taking {
-    /// A taking to which nothing was added yet.
+    /// Returns a taking without added work.
     #[must_use]
     pub const fn new(take: u64) -> Self {
         Self { take, added_at_ms: None }
     }
 
-    /// Something that the taker may have missed was put at `put_at_ms`.
+    /// Records that work which the taker may have missed was put at `put_at_ms`.
     pub fn added(&mut self, put_at_ms: u64) {
         self.added_at_ms = Some(self.added_at_ms.map_or(put_at_ms, |oldest_ms| oldest_ms.min(put_at_ms)));
     }
 }
 
-/// What settling did to an entry, and what every lane gets for it.
+/// A settled entry's outcome and the work that it adds to every lane.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What became of it.
+    /// The outcome.
     pub fate: QueueOutcome,
-    /// What every lane gets.
+    /// The work for every lane.
     pub delivery: Option<Work>,
 }
 
 impl SettleReport {
-    /// Counts one entry that was settled.
-    pub const fn count(&mut self, fate: QueueOutcome) {
-        match fate {
+    /// Counts one settled entry.
+    pub const fn count(&mut self, outcome: QueueOutcome) {
+        match outcome {
             QueueOutcome::Removed => self.removed += 1,
             QueueOutcome::Kept => self.kept += 1,
             QueueOutcome::Quarantined => self.quarantined += 1,
@@ -123,13 +118,13 @@ impl From<Entry> for Quarantined {
 }
 
 impl Entry {
-    /// An entry that was never tried.
+    /// Returns an entry that was never tried.
     #[must_use]
     pub const fn new(work: Work) -> Self {
         Self { work, failure: None, quarantined: false }
     }
 
-    /// Where the entry waits, if it is not in flight. Ties are broken by the document id.
+    /// Returns the entry's position in the order of taking while it is not in flight. The document id breaks ties.
     #[must_use]
     pub const fn place(&self) -> Place {
         if self.quarantined {
@@ -143,8 +138,8 @@ impl Entry {
         }
     }
 
-    /// Adds work that was put for the same document. Answers whether somebody who took the entry before may have missed
-    /// something: not for an older version that asks for nothing new, which is what a redelivery looks like.
+    /// Merges work that was put for the same document. Returns whether a taker of the entry may have missed something.
+    /// A redelivery, an older version that adds nothing, is not missed.
     pub fn add(&mut self, work: &Work) -> bool {
         let before = (self.work.version, self.work.deleted, self.work.rebuild, self.work.cascade);
         self.work.absorb(work);
@@ -155,8 +150,8 @@ impl Entry {
         work.version >= before.0 || after != before
     }
 
-    /// What the taker reports. If something was added meanwhile, what was done may not have been enough; it was
-    /// delivered all the same, or a document that is edited all the time would reach no sink.
+    /// Applies the taker's report. If work was added meanwhile, the entry stays, but its delivery goes to the lanes all
+    /// the same: otherwise a document that is edited continuously would reach no sink.
     pub fn settle(&mut self, taking: Taking, settled: Settled, now_ms: u64, attempts_max: u32) -> Outcome {
         let delivery = match settled {
             Settled::Deliver { version, deleted, repair } => Some(self.work.delivery(version, deleted, repair)),
@@ -169,8 +164,8 @@ impl Entry {
         Outcome { fate, delivery }
     }
 
-    /// The entry was added to before it was settled, and stays. What was owed before may be done, and then the entry is
-    /// only as old as what was added.
+    /// Keeps an entry to which work was added before it was settled. If the taken work is done, the entry's age becomes that
+    /// of the added work.
     fn keep(&mut self, settled: &Settled, added_at_ms: u64) -> QueueOutcome {
         self.work.not_before_ms = 0;
         if matches!(settled, Settled::Done | Settled::Deliver { .. }) {
@@ -179,7 +174,7 @@ impl Entry {
         QueueOutcome::Kept
     }
 
-    /// Nothing was added meanwhile.
+    /// Settles an entry to which nothing was added.
     fn end(&mut self, settled: Settled, now_ms: u64, attempts_max: u32) -> QueueOutcome {
         match settled {
             Settled::Done | Settled::Deliver { .. } => return QueueOutcome::Removed,
@@ -206,7 +201,7 @@ impl Entry {
         }
     }
 
-    /// An operator wants it tried again.
+    /// Releases the entry from quarantine and clears its attempts.
     pub fn release(&mut self) {
         (self.quarantined, self.failure) = (false, None);
         (self.work.attempts, self.work.not_before_ms) = (0, 0);
@@ -217,5 +212,33 @@ impl Entry {
         let first_ms = self.failure.as_ref().map_or(now_ms, |failure| failure.first_ms);
         self.failure = Some(Failure { reason, first_ms, last_ms: now_ms });
         self.work.attempts = self.work.attempts.saturating_add(1);
+    }
+}
+
+/// Example entries for tests of encodings.
+#[cfg(any(test, feature = "conformance"))]
+pub mod examples {
+    use super::{Entry, Failure, Work};
+    use uuid::Uuid;
+
+    /// Returns an entry with a value in every field.
+    #[must_use]
+    pub fn entry(failure: Option<Failure>) -> Entry {
+        let work = Work {
+            document_id: -7,
+            document_uuid: Uuid::from_u128(9),
+            resource_key: -3,
+            version: 1 << 40,
+            xid: u64::MAX,
+            deleted: false,
+            rebuild: true,
+            cascade: true,
+            repair: true,
+            low_priority: true,
+            attempts: 3,
+            first_enqueued_at_ms: 11,
+            not_before_ms: 12,
+        };
+        Entry { work, quarantined: failure.is_some(), failure }
     }
 }

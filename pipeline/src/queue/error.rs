@@ -1,8 +1,14 @@
-//! What can go wrong with a queue.
+//! Errors of a queue, and the limits that they name.
 
 use std::path::PathBuf;
 
-/// Why the queue did not do what it was asked to.
+/// Maximum length of a lane's name and of a note's key.
+pub(super) const NAME_BYTES_MAX: usize = 40;
+
+/// Maximum length of a note.
+pub const NOTE_BYTES_MAX: usize = 4_096;
+
+/// Why a queue could not carry out a call.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
     /// Another process, or another handle in this one, has the queue open.
@@ -11,58 +17,56 @@ pub enum QueueError {
         /// The queue's directory.
         path: PathBuf,
     },
-    /// The directory holds something that this version cannot read, and will not touch.
+    /// The directory holds something that this version cannot read. It is left untouched.
     #[error("the queue in {} cannot be opened: {detail}", path.display())]
     Format {
         /// The queue's directory.
         path: PathBuf,
-        /// What was found, what was expected, what to do.
+        /// The content found, the content expected, and the remedy.
         detail: String,
     },
-    /// The file system refused.
+    /// The file system returned an error.
     #[error("the queue in {} cannot be opened", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The store beneath failed. After a failed write nothing more is accepted: open the queue again, which restores
-    /// what was durable.
+    /// The storage engine failed. After a failed write the queue accepts nothing more: open it again, which restores the
+    /// durable content.
     #[error("the queue's store failed while {action}: {detail}")]
     Storage {
-        /// What was being done.
+        /// The operation, such as `reading a lane`.
         action: &'static str,
-        /// What the store says.
+        /// The engine's error.
         detail: String,
     },
-    /// An entry cannot be read back.
+    /// A record cannot be decoded.
     #[error(
-        "the queue holds an entry that cannot be read: {0}; the queue's disk is damaged: \
-         start with a new, empty folder, and what it held is found again by comparing cache and tables"
+        "the queue holds a record that cannot be decoded: {0}; its disk is damaged: start with a new, empty data \
+         directory; the comparison of cache and tables finds the work that is lost"
     )]
     Corrupt(String),
-    /// A lane was to be added under a name that cannot be one.
-    #[error("{name:?} cannot be the name of a lane: use 1 to {} of a-z, 0-9 and -", super::lanes::NAME_BYTES_MAX)]
+    /// The name given for a new lane is invalid.
+    #[error("invalid lane name {name:?}: use 1 to {NAME_BYTES_MAX} of a-z, 0-9 and -")]
     LaneName {
         /// The name.
         name: String,
     },
     /// The lane was removed, or was never added.
-    #[error("the queue has no lane {name:?}: add it first; if it was removed, all it held is gone")]
+    #[error("the queue has no lane {name:?}: add it first; if it was removed, its entries are gone")]
     NoLane {
-        /// The name it has, or had.
+        /// The lane's name.
         name: String,
     },
-    /// So many lanes were added in the queue's life that no number is left.
-    #[error("no lane can be added to this queue any more: start a new one in an empty directory and run recovery")]
+    /// All lane numbers of the queue are used up.
+    #[error("the queue has used up its lane numbers: start a new one in an empty directory and run recovery")]
     LanesUsedUp,
-    /// A note under this key, or of this size, cannot be kept.
+    /// The note's key or size is invalid.
     #[error(
-        "the note {key:?} of {bytes} bytes cannot be kept: its key has to be 1 to {} of a-z, 0-9 and -, and it may have \
-         {} bytes",
-        super::lanes::NAME_BYTES_MAX,
-        super::lanes::NOTE_BYTES_MAX
+        "invalid note {key:?} of {bytes} bytes: use a key of 1 to {NAME_BYTES_MAX} of a-z, 0-9 and -, and at most \
+         {NOTE_BYTES_MAX} bytes"
     )]
     Note {
         /// The note's key.
@@ -70,20 +74,20 @@ pub enum QueueError {
         /// The note's size.
         bytes: usize,
     },
-    /// The queue's options, or a topic of it, are not what they have to be.
+    /// The queue's options, or the settings of one of its topics, differ from what is required.
     #[error("{what} cannot be used: {}", differences.join("; "))]
     Unfit {
-        /// What is wrong: the options, or the topic by its name.
+        /// The options, or the topic by its name.
         what: String,
-        /// Every difference, with what to do.
+        /// Every difference, with its remedy.
         differences: Vec<String>,
     },
-    /// The service that keeps the queue does not answer, or not in time. Trying again may help, and does no harm.
-    #[error("the queue's brokers cannot be worked with while {action}: {detail}")]
+    /// The brokers that store the queue do not respond, or not in time. Trying again may help, and does no harm.
+    #[error("the queue's brokers are unavailable while {action}: {detail}")]
     Unavailable {
-        /// What was being done.
+        /// The operation, such as `reading a lane`.
         action: &'static str,
-        /// What is known of the cause.
+        /// The cause, as far as it is known.
         detail: String,
     },
     /// The queue was closed.

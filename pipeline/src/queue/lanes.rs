@@ -1,46 +1,41 @@
-//! The lanes of a queue: one for each sink, each a queue of its own.
+//! The lanes of a queue: one per sink, each a queue of its own.
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use uuid::Uuid;
 
-use super::{QueueError, WorkQueue};
+use super::contract::WorkQueue;
+use super::error::{NAME_BYTES_MAX, NOTE_BYTES_MAX, QueueError};
 
-/// How long the name of a lane, and the key of a note, may be.
-pub(super) const NAME_BYTES_MAX: usize = 40;
-
-/// How long a note may be.
-pub const NOTE_BYTES_MAX: usize = 4_096;
-
-/// The lanes of a queue. Whatever is settled with [`super::Settled::Deliver`] in the queue is owed to each of them from
-/// then on, one entry a document. Lanes know nothing of each other: what one does not take waits in it alone.
+/// The lanes of a queue. An entry settled with [`super::Settled::Deliver`] in the cache queue is added to every lane, one
+/// entry per document. Lanes are independent: an entry that one sink does not take waits in that lane only.
 ///
-/// Names are 1 to 40 of `a-z`, `0-9` and `-`. All changes are durable when the call returns.
+/// Names consist of 1 to 40 of `a-z`, `0-9` and `-`. All changes are durable when the call returns.
 pub trait Lanes: Send + Sync + 'static {
-    /// The lane `name`, which is made, empty and not paused, if it is not there.
+    /// Returns the lane `name`; creates it, empty and not paused, if it does not exist.
     ///
-    /// The lane is a [`WorkQueue`] with an epoch of its own: a lane that was removed and added again has another one.
+    /// The lane is a [`WorkQueue`] with its own epoch. A lane that was removed and added again has a different one.
     fn add_lane<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn WorkQueue>, QueueError>>;
 
-    /// Removes a lane with all it holds, its notes too. Whoever still has it gets [`QueueError::NoLane`] from then on.
-    /// Answers whether it was there.
+    /// Removes a lane with its entries and notes, and returns whether it existed. From then on every call on the lane
+    /// fails with [`QueueError::NoLane`].
     ///
-    /// Returns once the removal is certain; clearing the disk goes on in small steps, after a restart as well.
+    /// Returns once the removal is durable; the disk is cleared afterwards in small steps, also after a restart.
     fn remove_lane<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<bool, QueueError>>;
 
-    /// The lane `name`, if there is one.
+    /// Returns the lane `name`, if it exists.
     fn lane<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Arc<dyn WorkQueue>>, QueueError>>;
 
-    /// All lanes, in order of their names.
+    /// Lists all lanes, in order of their names.
     fn lanes(&self) -> BoxFuture<'_, Result<Vec<LaneInfo>, QueueError>>;
 
-    /// Pauses or resumes a lane. A paused lane accepts and settles as ever and hands out nothing: `take` is empty, and
-    /// `ready` waits. [`QueueError::NoLane`] without such a lane.
+    /// Pauses or resumes a lane. A paused lane accepts and settles entries and hands out none: `take` returns an empty
+    /// list, `ready` waits. Fails with [`QueueError::NoLane`] if the lane does not exist.
     fn set_paused<'a>(&'a self, name: &'a str, paused: bool) -> BoxFuture<'a, Result<(), QueueError>>;
 
-    /// Keeps up to [`NOTE_BYTES_MAX`] bytes with a lane under a key, which is made as names are; `None` forgets them.
-    /// What pauses and backfills have to remember stands here. [`QueueError::NoLane`] without such a lane.
+    /// Stores up to [`NOTE_BYTES_MAX`] bytes with a lane under a key, which follows the rules for names; `None` removes
+    /// them. Pauses and backfills keep their state here. Fails with [`QueueError::NoLane`] if the lane does not exist.
     fn set_note<'a>(
         &'a self,
         name: &'a str,
@@ -48,11 +43,11 @@ pub trait Lanes: Send + Sync + 'static {
         note: Option<Vec<u8>>,
     ) -> BoxFuture<'a, Result<(), QueueError>>;
 
-    /// The note that was set last. [`QueueError::NoLane`] without such a lane.
+    /// Returns the note that was set last. Fails with [`QueueError::NoLane`] if the lane does not exist.
     fn note<'a>(&'a self, name: &'a str, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, QueueError>>;
 }
 
-/// A lane as its queue knows it.
+/// A lane's name and state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneInfo {
     /// The lane's name.
@@ -63,13 +58,13 @@ pub struct LaneInfo {
     pub epoch: Uuid,
 }
 
-/// Whether `name` may be the name of a lane, or the key of a note.
+/// Returns whether `name` is valid as the name of a lane or the key of a note.
 fn is_name(name: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(letter)
 }
 
-/// Refuses what cannot be the name of a lane.
+/// Checks the name of a lane.
 ///
 /// # Errors
 /// [`QueueError::LaneName`].
@@ -77,7 +72,7 @@ pub fn check_name(name: &str) -> Result<(), QueueError> {
     if is_name(name) { Ok(()) } else { Err(QueueError::LaneName { name: name.to_owned() }) }
 }
 
-/// Refuses a note that cannot be kept, by its key or its size.
+/// Checks the key and the size of a note.
 ///
 /// # Errors
 /// [`QueueError::Note`].

@@ -1,44 +1,43 @@
-//! One entry of the queue: what is owed to one document.
+//! The pending work of one document.
 
 use uuid::Uuid;
 
-use crate::{Change, ChangeKind};
+use crate::change::{Change, ChangeKind};
 
-/// What is owed to one document. Obligations are added up, never replaced (`absorb`).
+/// The pending work of one document. New work is merged into it, never replaces it ([`Work::absorb`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Work {
-    /// The document; the key of the entry. It is never given to another document.
+    /// The document; the key of the entry. DocumentIds are never reused.
     pub document_id: i64,
-    /// The document as clients name it.
+    /// The document's public id.
     pub document_uuid: Uuid,
     /// `"ResourceKeyId"` of its resource type.
     pub resource_key: i16,
-    /// The largest version that is known of; what is read has to be at least this.
+    /// The largest known version. A read has to return at least this version.
     pub version: i64,
-    /// The transaction that made that version; it has to be visible before anything is read. 0 in a sink's lane, where
-    /// nothing is read that was not read before.
+    /// The transaction that made that version; it has to be visible before the document is read. 0 in a sink's lane: the
+    /// version was read before it got there.
     pub xid: u64,
     /// The document was deleted. Final, and absorbs `rebuild`.
     pub deleted: bool,
-    /// Its body has to be made again.
+    /// The body must be rebuilt.
     pub rebuild: bool,
-    /// Its identity changed: there may be open cascades of this document to work off.
+    /// The identity changed: the document may have open cascades.
     pub cascade: bool,
-    /// Whatever a copy holds at this very version may be damaged, and is to be overwritten
-    /// (docs/design/rules.md#rule-5).
+    /// Copies may hold damaged bytes at this very version: overwrite them (docs/design/rules.md#rule-5).
     pub repair: bool,
-    /// Nobody waits for it: it was only touched by a cascade.
+    /// No client waits for it: only a cascade touched the document.
     pub low_priority: bool,
-    /// How many attempts have failed since the last newer version.
+    /// Failed attempts since the last newer version.
     pub attempts: u32,
-    /// When the oldest obligation in here was put.
+    /// When the oldest pending work of the entry was put.
     pub first_enqueued_at_ms: u64,
     /// Not to be taken before this time; 0 for at once.
     pub not_before_ms: u64,
 }
 
 impl Work {
-    /// The work that a change record asks for.
+    /// Returns the work that a change record requires.
     #[must_use]
     pub fn of(change: &Change, now_ms: u64) -> Self {
         let deleted = change.kind == ChangeKind::Delete;
@@ -59,16 +58,16 @@ impl Work {
         }
     }
 
-    /// Whether the entry is still owed anything.
+    /// Returns whether anything is pending.
     #[must_use]
     pub const fn owes(&self) -> bool {
         self.deleted || self.rebuild || self.cascade
     }
 
-    /// What is owed to a sink once the document's body of `version` was made, or its delete was seen.
+    /// Returns the entry for the lanes once the body of `version` was rebuilt, or its delete was seen.
     ///
-    /// The lane's entry is as old as the change that led to it, so that lag is measured end to end. There is nothing
-    /// left to wait for and to cascade: the version was read, hence no transaction.
+    /// The lane's entry keeps the age of the change that led to it, so that lag is measured end to end. It has no cascade
+    /// and no transaction: the version was already read.
     #[must_use]
     pub const fn delivery(&self, version: i64, deleted: bool, repair: bool) -> Self {
         Self {
@@ -88,11 +87,11 @@ impl Work {
         }
     }
 
-    /// Adds the obligations of `other`, which is about the same document and was put later, whatever its version.
+    /// Merges `other`, which is about the same document and was put later, whatever its version.
     ///
-    /// The larger version wins together with its transaction; a delete stays; a cascade and a repair stay; the age stays; one direct
-    /// edit makes the whole entry direct. A newer version forgets failed attempts and waiting: what failed before may
-    /// well succeed now.
+    /// The larger version wins together with its transaction. A delete, a cascade, a repair and the age stay. One direct
+    /// edit makes the whole entry direct. A newer version clears failed attempts and the delay: it may succeed where the
+    /// older one failed.
     pub fn absorb(&mut self, other: &Self) {
         debug_assert_eq!(self.document_id, other.document_id);
         if other.version > self.version {

@@ -1,6 +1,7 @@
-//! The suite that every [`Sink`] has to pass. A test calls [`run`] with a [`Fixture`] of its implementation.
+//! The suite that every [`Sink`] passes. A test calls [`run`] with a [`Fixture`] of its implementation.
 
-use super::{Content, Delivery, DocumentKey, Held, Outcome, Sink};
+use super::contract::{Held, Sink};
+use super::delivery::{Content, Delivery, DocumentKey, Outcome};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -8,25 +9,25 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long one case may take.
+/// Time limit of one case.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Makes empty sinks.
+/// Creates empty sinks.
 pub trait Fixture {
-    /// An empty sink for documents of the types whose `ResourceKeyId`s [`Fixture::resource_keys`] names, prepared.
+    /// Returns an empty, prepared sink for documents of the types that [`Fixture::resource_keys`] names.
     fn open(&mut self) -> BoxFuture<'_, Arc<dyn Sink>>;
 
-    /// The sink that was opened last, as another process would open it: what it held, it holds.
+    /// Opens the last sink again, as another process would; it keeps its content.
     fn reopen(&mut self) -> BoxFuture<'_, Arc<dyn Sink>>;
 
-    /// Two types that the sink knows.
+    /// Returns the `ResourceKeyId`s of two types that the sink knows.
     fn resource_keys(&self) -> [i16; 2];
 
-    /// A body of the first type that is not empty, with this text in it somewhere.
+    /// Returns a body of the first type that contains `text` in a member.
     fn document(&self, key: DocumentKey, version: i64, text: &str) -> Bytes;
 }
 
-struct Bench<'a> {
+struct SinkBench<'a> {
     fixture: &'a mut dyn Fixture,
     sink: Arc<dyn Sink>,
 }
@@ -39,7 +40,7 @@ pub async fn run(fixture: &mut dyn Fixture) {
     macro_rules! cases {
         ($($case:ident),* $(,)?) => {$({
             let sink = fixture.open().await;
-            let bench = Bench { fixture: &mut *fixture, sink };
+            let bench = SinkBench { fixture: &mut *fixture, sink };
             let done = tokio::time::timeout(DEADLINE, $case(bench)).await;
             assert!(done.is_ok(), concat!(stringify!($case), " did not end"));
         })*};
@@ -56,7 +57,7 @@ pub async fn run(fixture: &mut dyn Fixture) {
     );
 }
 
-impl Bench<'_> {
+impl SinkBench<'_> {
     fn key(&self, number: u128) -> DocumentKey {
         let [first, second] = self.fixture.resource_keys();
         let resource_key = if number.is_multiple_of(2) { first } else { second };
@@ -73,11 +74,11 @@ impl Bench<'_> {
         Delivery { key: self.key(number), version, content: Content::Deleted, repair: false }
     }
 
-    /// Puts until nothing has to be tried again, as a lane would; the last answers.
+    /// Puts until no outcome is a retry, as a delivery worker does; returns the last outcomes.
     async fn put(&self, deliveries: &[Delivery]) -> Vec<Outcome> {
         loop {
             let outcomes = self.sink.put(deliveries).await;
-            assert_eq!(outcomes.len(), deliveries.len(), "one answer for each");
+            assert_eq!(outcomes.len(), deliveries.len(), "one outcome per delivery");
             if !outcomes.iter().any(|outcome| matches!(outcome, Outcome::Retry { .. })) {
                 return outcomes;
             }
@@ -85,9 +86,9 @@ impl Bench<'_> {
         }
     }
 
-    /// What a reader of the sink sees in the end: documents only.
+    /// Returns the documents that a reader of the sink sees in the end.
     async fn read(&self) -> BTreeMap<Uuid, (i64, Bytes)> {
-        let mut scan = self.sink.scan().await.expect("it can be scanned");
+        let mut scan = self.sink.scan().await.expect("a scan");
         let mut seen = BTreeMap::new();
         loop {
             let page = scan.next().await.expect("a page");
@@ -98,7 +99,7 @@ impl Bench<'_> {
                 match content {
                     Content::Document(json) => {
                         let version = version.expect("a document has a version");
-                        // As readers of a log do.
+                        // Readers of a log keep the newest version.
                         if seen.get(&uuid).is_none_or(|(held, _)| *held <= version) {
                             seen.insert(uuid, (version, json));
                         }
@@ -119,7 +120,7 @@ impl Bench<'_> {
             .collect();
         assert_eq!(self.read().await, expected, "{}", self.sink.describe());
         let keys: Vec<DocumentKey> = wanted.iter().map(|delivery| delivery.key).collect();
-        let fetched = self.sink.fetch(&keys).await.expect("it can be asked");
+        let fetched = self.sink.fetch(&keys).await.expect("fetched");
         let wanted = wanted.iter().map(|delivery| match &delivery.content {
             Content::Document(json) => Some(json.clone()),
             Content::Deleted => None,
@@ -128,7 +129,7 @@ impl Bench<'_> {
     }
 }
 
-async fn what_was_put_is_held_as_it_was_put(bench: Bench<'_>) {
+async fn what_was_put_is_held_as_it_was_put(bench: SinkBench<'_>) {
     let texts = ["plain", "quotes \\\" and \\\\ backslashes", "ünï€😀", "<a&b>", "  "];
     let mut wanted: Vec<Delivery> = (0..).zip(texts).map(|(at, text)| bench.upsert(at, 10 + at as i64, text)).collect();
     wanted.push(bench.upsert(99, i64::MAX >> 8, &"long ".repeat(20_000)));
@@ -137,7 +138,7 @@ async fn what_was_put_is_held_as_it_was_put(bench: Bench<'_>) {
     bench.assert_holds(&wanted).await;
 }
 
-async fn the_newest_version_stands_whatever_the_order(bench: Bench<'_>) {
+async fn the_newest_version_stands_whatever_the_order(bench: SinkBench<'_>) {
     let (old, new) = (bench.upsert(1, 5, "old"), bench.upsert(1, 9, "new"));
     bench.put(std::slice::from_ref(&new)).await;
     if bench.sink.limits().guards_versions {
@@ -148,7 +149,7 @@ async fn the_newest_version_stands_whatever_the_order(bench: Bench<'_>) {
     assert_eq!(bench.read().await.get(&new.key.uuid).map(|(version, _)| *version), Some(9));
 }
 
-async fn the_same_again_changes_nothing(bench: Bench<'_>) {
+async fn the_same_again_changes_nothing(bench: SinkBench<'_>) {
     let wanted = [bench.upsert(1, 5, "one"), bench.delete(2, 6), bench.upsert(3, 7, "three")];
     bench.put(&wanted).await;
     let again = bench.put(&wanted).await;
@@ -157,7 +158,7 @@ async fn the_same_again_changes_nothing(bench: Bench<'_>) {
     bench.assert_holds(&wanted).await;
 }
 
-async fn a_delete_is_a_version_like_any_other(bench: Bench<'_>) {
+async fn a_delete_is_a_version_like_any_other(bench: SinkBench<'_>) {
     let (before, gone) = (bench.upsert(1, 5, "before"), bench.delete(1, 8));
     bench.put(std::slice::from_ref(&before)).await;
     assert_eq!(bench.put(std::slice::from_ref(&gone)).await, [Outcome::Done]);
@@ -167,13 +168,13 @@ async fn a_delete_is_a_version_like_any_other(bench: Bench<'_>) {
         assert_eq!(bench.put(&[late]).await, [Outcome::Superseded], "a late upsert does not bring it back");
         bench.assert_holds(&[gone]).await;
     }
-    // Nothing was there: a delete is no error.
+    // Deleting an absent document is not an error.
     let never = bench.delete(77, 3);
     let outcome = bench.put(std::slice::from_ref(&never)).await;
     assert!(matches!(outcome[0], Outcome::Done | Outcome::Superseded), "{outcome:?}");
 }
 
-async fn a_damaged_document_is_repaired_at_its_version(bench: Bench<'_>) {
+async fn a_damaged_document_is_repaired_at_its_version(bench: SinkBench<'_>) {
     let damaged = bench.upsert(1, 5, "damaged");
     bench.put(&[damaged]).await;
     let sound = Delivery { repair: true, ..bench.upsert(1, 5, "sound") };
@@ -181,7 +182,7 @@ async fn a_damaged_document_is_repaired_at_its_version(bench: Bench<'_>) {
     bench.assert_holds(&[sound]).await;
 }
 
-async fn every_delivery_has_its_own_answer(bench: Bench<'_>) {
+async fn every_delivery_has_its_own_answer(bench: SinkBench<'_>) {
     if !bench.sink.limits().guards_versions {
         return;
     }
@@ -195,18 +196,18 @@ async fn every_delivery_has_its_own_answer(bench: Bench<'_>) {
     assert_eq!(bench.read().await.len(), 40);
 }
 
-async fn preparing_again_changes_nothing(bench: Bench<'_>) {
+async fn preparing_again_changes_nothing(bench: SinkBench<'_>) {
     let wanted = [bench.upsert(1, 5, "one")];
     bench.put(&wanted).await;
     bench.sink.prepare().await.expect("prepared again");
     bench.assert_holds(&wanted).await;
 }
 
-async fn everything_outlives_a_new_opening(bench: Bench<'_>) {
+async fn everything_outlives_a_new_opening(bench: SinkBench<'_>) {
     let wanted = [bench.upsert(1, 5, "one"), bench.delete(2, 6), bench.upsert(3, 7, "three")];
     bench.put(&wanted).await;
-    let Bench { fixture, sink } = bench;
+    let SinkBench { fixture, sink } = bench;
     drop(sink);
     let sink = fixture.reopen().await;
-    Bench { fixture, sink }.assert_holds(&wanted).await;
+    SinkBench { fixture, sink }.assert_holds(&wanted).await;
 }

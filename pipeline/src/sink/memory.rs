@@ -1,38 +1,35 @@
-//! The plainest sink: a map. What the others are measured by.
+//! The reference sink: a map.
 
-use super::{Content, Delivery, DocumentKey, Held, Limits, Outcome, Scan, Sink, SinkError};
+use super::contract::{Held, Limits, Scan, Sink};
+use super::delivery::{Content, Delivery, DocumentKey, Outcome};
+use super::error::SinkError;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt, ready};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Entries that one step of a scan hands out.
+/// Copies that one step of a scan returns.
 const PAGE: usize = 100;
 
-/// A sink in memory. Remembers deletes for ever.
+/// A sink in memory. Remembers deletes forever.
 #[derive(Debug, Default)]
 pub struct MemorySink {
-    held: Mutex<BTreeMap<Uuid, (i64, Content)>>,
+    copies: Mutex<BTreeMap<Uuid, (i64, Content)>>,
 }
 
 impl MemorySink {
-    fn held(&self) -> MutexGuard<'_, BTreeMap<Uuid, (i64, Content)>> {
-        // Nothing panics while it holds the lock.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn put_one(&self, delivery: &Delivery) -> Outcome {
-        let mut held = self.held();
-        match held.get(&delivery.key.uuid) {
+        let mut copies = self.copies.lock();
+        match copies.get(&delivery.key.uuid) {
             Some((version, _)) if *version > delivery.version => Outcome::Superseded,
             Some((version, content)) if *version == delivery.version && !delivery.repair => {
-                // The same again is done; anything else at one version is what `repair` is for.
+                // Only a repair overwrites other bytes at the same version.
                 if *content == delivery.content { Outcome::Done } else { Outcome::Superseded }
             }
             _ => {
-                held.insert(delivery.key.uuid, (delivery.version, delivery.content.clone()));
+                copies.insert(delivery.key.uuid, (delivery.version, delivery.content.clone()));
                 Outcome::Done
             }
         }
@@ -64,8 +61,8 @@ impl Sink for MemorySink {
     }
 
     fn fetch<'a>(&'a self, keys: &'a [DocumentKey]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, SinkError>> {
-        let held = self.held();
-        let documents = keys.iter().map(|key| match held.get(&key.uuid) {
+        let copies = self.copies.lock();
+        let documents = keys.iter().map(|key| match copies.get(&key.uuid) {
             Some((_, Content::Document(json))) => Some(json.clone()),
             _ => None,
         });
@@ -73,20 +70,20 @@ impl Sink for MemorySink {
     }
 
     fn scan(&self) -> BoxFuture<'_, Result<Box<dyn Scan>, SinkError>> {
-        let held = self.held().clone().into_iter().map(|(uuid, (version, content))| Held {
+        let copies = self.copies.lock().clone().into_iter().map(|(uuid, (version, content))| Held {
             uuid,
             version: Some(version),
             resource_key: None,
             content,
         });
-        let scan: Box<dyn Scan> = Box::new(Walk(held.collect::<Vec<_>>().into_iter()));
+        let scan: Box<dyn Scan> = Box::new(MemoryScan(copies.collect::<Vec<_>>().into_iter()));
         ready(Ok(scan)).boxed()
     }
 }
 
-struct Walk(std::vec::IntoIter<Held>);
+struct MemoryScan(std::vec::IntoIter<Held>);
 
-impl Scan for Walk {
+impl Scan for MemoryScan {
     fn next(&mut self) -> BoxFuture<'_, Result<Vec<Held>, SinkError>> {
         ready(Ok(self.0.by_ref().take(PAGE).collect())).boxed()
     }

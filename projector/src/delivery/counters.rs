@@ -1,34 +1,31 @@
-//! What is counted of one lane: each number once, for the metrics and for `status` alike.
+//! The counters of one lane. Each number is kept once and serves both the metrics and `status`.
 
-use super::Shared;
-use super::round::{Found, Round};
+use super::attempt::{AttemptResult, Round};
 use crate::counters::eta_ms;
-use crate::error::ProjectorError;
 use crate::metrics as names;
 use crate::status::ErrorReport;
 use millstream_pipeline::queue::QueueStats;
 use millstream_pipeline::sink::{Outcome, RetryCause};
+use parking_lot::Mutex;
 use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use tokio_util::sync::CancellationToken;
 
-/// How one sink is doing.
+/// The report about one lane and its sink.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LaneReport {
     /// Name of the lane.
     pub name: String,
-    /// What the sink is and where; empty while it cannot be opened.
+    /// Description of the sink; empty while it cannot be opened.
     pub sink: String,
-    /// Entries that wait, those in quarantine not counted.
+    /// Entries, without those in quarantine.
     pub depth: u64,
-    /// Those of them being delivered.
+    /// Entries being delivered.
     pub in_flight: u64,
-    /// Those of them that wait for their time.
+    /// Entries that wait for their retry time.
     pub delayed: u64,
     /// Entries in quarantine.
     pub quarantined: u64,
-    /// Records of the lane that nobody could read.
+    /// Records of the lane that cannot be decoded.
     pub unreadable: u64,
     /// Age of the oldest entry, from the arrival of its change.
     pub oldest_age_ms: u64,
@@ -36,28 +33,28 @@ pub struct LaneReport {
     pub delivered: u64,
     /// The same, in the last second.
     pub delivered_per_s: u64,
-    /// The newest version that the sink confirmed or had already, since the start: how far it has come.
+    /// The newest version that the sink confirmed or already had, since the start.
     pub version: u64,
-    /// Deliveries that the sink had already, or something newer.
+    /// Deliveries of a version that the sink already had, or a newer one.
     pub superseded: u64,
-    /// Deliveries that had to be made again.
+    /// Deliveries to be retried.
     pub retried: u64,
-    /// Deliveries that the sink refused.
+    /// Deliveries that the sink rejected.
     pub rejected: u64,
-    /// Requests that may be under way at the same time.
+    /// Current limit of concurrent requests.
     pub concurrency: u64,
-    /// Requests under way.
+    /// Requests in flight.
     pub requests: u64,
-    /// Milliseconds until the lane is empty at the rate of the last second; none if it does not get shorter.
+    /// Milliseconds until the lane is empty, at the rate of the last second; `None` if it does not get shorter.
     pub eta_ms: Option<u64>,
-    /// The last thing that went wrong since the start.
+    /// The last error since the start.
     pub last_error: Option<ErrorReport>,
-    /// Why nothing can be delivered any more, if so.
+    /// The reason why nothing can be delivered, if so.
     pub fatal: Option<String>,
 }
 
 impl LaneReport {
-    /// The report of a lane whose sink could not be opened.
+    /// Returns the report about a lane whose sink could not be opened.
     pub(crate) fn closed(name: &str, stats: &QueueStats, problem: String) -> Self {
         Self {
             name: name.to_owned(),
@@ -74,7 +71,7 @@ impl LaneReport {
     }
 }
 
-/// Counters and levels of one lane.
+/// The counters and gauges of one lane.
 #[derive(Debug)]
 pub(crate) struct LaneCounters {
     lane: String,
@@ -92,7 +89,7 @@ pub(crate) struct LaneCounters {
 impl LaneCounters {
     pub(super) fn new(lane: &str) -> Self {
         let zero = || AtomicU64::new(0);
-        count_from_zero(lane);
+        register(lane);
         Self {
             lane: lane.to_owned(),
             delivered: zero(),
@@ -112,20 +109,58 @@ impl LaneCounters {
         metrics::counter!(name, "lane" => self.lane.clone()).increment(1);
     }
 
-    /// How much is under way. Published with the status.
-    pub(super) fn in_flight(&self, requests: usize, allowed: usize) {
+    /// Sets the requests in flight and their limit. They are exported with the status.
+    pub(super) fn set_requests(&self, requests: usize, allowed: usize) {
         self.requests.store(requests as u64, Ordering::Relaxed);
         self.concurrency.store(allowed as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn complained(&self, at_ms: u64, text: String) {
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(ErrorReport { at_ms, text });
+    /// Sets the rate of confirmed deliveries.
+    pub(super) fn set_rate(&self, delivered_per_s: u64) {
+        self.delivered_per_s.store(delivered_per_s, Ordering::Relaxed);
     }
 
-    pub(super) fn settled(&self, round: &Round, quarantined: u64, now_ms: u64) {
+    /// Returns the number of confirmed deliveries.
+    pub(super) fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed)
+    }
+
+    /// Keeps an error for `status`.
+    pub(super) fn record_error(&self, at_ms: u64, text: String) {
+        *self.last_error.lock() = Some(ErrorReport { at_ms, text });
+    }
+
+    /// Returns the report about the lane.
+    pub(super) fn report(&self, sink: String, stats: &QueueStats, fatal: Option<String>) -> LaneReport {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        LaneReport {
+            name: self.lane.clone(),
+            sink,
+            depth: stats.depth,
+            in_flight: stats.in_flight,
+            delayed: stats.delayed,
+            quarantined: stats.quarantined,
+            unreadable: stats.unreadable,
+            oldest_age_ms: stats.oldest_age_ms,
+            delivered: get(&self.delivered),
+            delivered_per_s: get(&self.delivered_per_s),
+            version: get(&self.version),
+            superseded: get(&self.superseded),
+            retried: get(&self.retried),
+            rejected: get(&self.rejected),
+            concurrency: get(&self.concurrency),
+            requests: get(&self.requests),
+            eta_ms: eta_ms(stats.depth, get(&self.delivered_per_s)),
+            last_error: self.last_error.lock().clone(),
+            fatal,
+        }
+    }
+
+    /// Counts a settled round.
+    pub(super) fn count_round(&self, round: &Round, quarantined: u64, now_ms: u64) {
         for attempt in &round.attempts {
-            match &attempt.found {
-                Found::Answered { outcome: Outcome::Done, .. } => {
+            match &attempt.result {
+                AttemptResult::Answered { outcome: Outcome::Done, .. } => {
                     self.reached(attempt.taken.work.version);
                     self.count(&self.delivered, names::LANE_DELIVERED);
                     if !attempt.taken.work.low_priority {
@@ -133,16 +168,18 @@ impl LaneCounters {
                         metrics::histogram!(names::LANE_LAG_MS, "lane" => self.lane.clone()).record(lag_ms as f64);
                     }
                 }
-                Found::Answered { outcome: Outcome::Superseded, .. } => {
+                AttemptResult::Answered { outcome: Outcome::Superseded, .. } => {
                     self.reached(attempt.taken.work.version);
                     self.count(&self.superseded, names::LANE_SUPERSEDED);
                 }
-                Found::Answered { outcome: Outcome::Rejected { .. }, .. } => {
+                AttemptResult::Answered { outcome: Outcome::Rejected { .. }, .. } => {
                     self.count(&self.rejected, names::LANE_REJECTED);
                 }
-                Found::Answered { outcome: Outcome::Retry { cause, .. }, .. } => self.count_retry(named(*cause)),
-                Found::Uncached => self.count_retry("uncached"),
-                Found::Unread => self.count_retry("unread"),
+                AttemptResult::Answered { outcome: Outcome::Retry { cause, .. }, .. } => {
+                    self.count_retry(cause_label(*cause))
+                }
+                AttemptResult::Uncached => self.count_retry("uncached"),
+                AttemptResult::Unread => self.count_retry("unread"),
             }
         }
         if quarantined > 0 {
@@ -160,11 +197,11 @@ impl LaneCounters {
     }
 }
 
-/// Why a delivery had to be made again, as the label `cause` has it: what the sink said, that the body was not there yet,
-/// or that the database did not say.
+/// Values of the label `cause`: the sink's causes, a body that is not cached yet, and a database that could not be
+/// read.
 const RETRY_CAUSES: [&str; 6] = ["throttled", "unavailable", "unanswered", "failed", "uncached", "unread"];
 
-const fn named(cause: RetryCause) -> &'static str {
+const fn cause_label(cause: RetryCause) -> &'static str {
     match cause {
         RetryCause::Throttled => "throttled",
         RetryCause::Unavailable => "unavailable",
@@ -173,55 +210,12 @@ const fn named(cause: RetryCause) -> &'static str {
     }
 }
 
-/// A lane's counters are there, at 0, before the first delivery: also while its sink cannot be opened.
-pub(crate) fn count_from_zero(lane: &str) {
+/// Registers a lane's counters at 0, before the first delivery and also while its sink cannot be opened.
+pub(crate) fn register(lane: &str) {
     for name in [names::LANE_DELIVERED, names::LANE_SUPERSEDED, names::LANE_REJECTED, names::LANE_QUARANTINES] {
         metrics::counter!(name, "lane" => lane.to_owned()).increment(0);
     }
     for cause in RETRY_CAUSES {
         metrics::counter!(names::LANE_RETRIED, "lane" => lane.to_owned(), "cause" => cause).increment(0);
     }
-}
-
-/// Measures the rate until it is told to stop.
-pub(super) async fn measure(shared: &Shared, stop: &CancellationToken) -> Result<(), ProjectorError> {
-    let counters = &shared.counters;
-    let mut before = (shared.now_ms(), 0);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = shared.deps.clock.sleep(shared.deps.options.gauge_interval) => {}
-        }
-        let now = (shared.now_ms(), counters.delivered.load(Ordering::Relaxed));
-        let per_s = (now.1 - before.1) * 1_000 / now.0.saturating_sub(before.0).max(1);
-        counters.delivered_per_s.store(per_s, Ordering::Relaxed);
-        before = now;
-    }
-}
-
-pub(super) async fn report(shared: &Shared, fatal: Option<String>) -> Result<LaneReport, ProjectorError> {
-    let stats = shared.deps.lane.stats().await.map_err(ProjectorError::queue("reading a lane's counters"))?;
-    let counters = &shared.counters;
-    let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    Ok(LaneReport {
-        name: shared.deps.name.clone(),
-        sink: shared.deps.sink.describe(),
-        depth: stats.depth,
-        in_flight: stats.in_flight,
-        delayed: stats.delayed,
-        quarantined: stats.quarantined,
-        unreadable: stats.unreadable,
-        oldest_age_ms: stats.oldest_age_ms,
-        delivered: get(&counters.delivered),
-        delivered_per_s: get(&counters.delivered_per_s),
-        version: get(&counters.version),
-        superseded: get(&counters.superseded),
-        retried: get(&counters.retried),
-        rejected: get(&counters.rejected),
-        concurrency: get(&counters.concurrency),
-        requests: get(&counters.requests),
-        eta_ms: eta_ms(stats.depth, get(&counters.delivered_per_s)),
-        last_error: counters.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-        fatal,
-    })
 }

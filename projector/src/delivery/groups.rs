@@ -1,35 +1,35 @@
-//! Who goes to the sink together: what is new in one request, what was met with silence in ever smaller ones.
+//! Grouping entries into requests: new entries together, those of timed-out requests in ever smaller groups.
 //!
-//! A request without an answer names nobody. If each of its documents went alone next, a sink that fell silent over one
-//! large request would be answered with thousands of small ones; so they go in a few smaller ones, each as large a part
-//! of the last, until the document that is to blame stands alone and all others are done.
+//! A timed-out request cannot be attributed to one document. Sending each of its documents alone would answer one
+//! timeout with thousands of requests, so they are divided into a few smaller groups, and those again, until the
+//! document that causes the timeout is alone and all others are delivered.
 
 use millstream_pipeline::queue::Taken;
 use std::collections::BTreeMap;
 
-/// Into how many requests the documents of one that was not answered are divided. With 8, the one to blame of 4,000 is
-/// alone after three more silences, and no silence costs more than eight requests.
+/// Number of groups that a timed-out request is divided into. With 8, the cause among 4,000 documents is alone after
+/// three more timeouts, and no timeout costs more than eight requests.
 const PARTS: usize = 8;
 
-/// Divides what was taken from a lane: first what goes together because nothing is known of it, then those whose last
-/// request was not answered, of which `company` says how many it carried, the most suspect last.
-pub(super) fn groups(batch: Vec<Taken>, company: impl Fn(i64) -> Option<usize>) -> Vec<Vec<Taken>> {
+/// Divides entries taken from a lane: first one group of those without a timeout, then those whose last request timed
+/// out, in groups of a part of its size, the smallest last. `timed_out_with` returns that size.
+pub(super) fn groups(batch: Vec<Taken>, timed_out_with: impl Fn(i64) -> Option<usize>) -> Vec<Vec<Taken>> {
     let mut unsuspected = Vec::new();
     let mut suspects: BTreeMap<usize, Vec<Taken>> = BTreeMap::new();
     for taken in batch {
-        match company(taken.work.document_id) {
+        match timed_out_with(taken.work.document_id) {
             None => unsuspected.push(taken),
-            Some(company) => suspects.entry(company.div_ceil(PARTS)).or_default().push(taken),
+            Some(size) => suspects.entry(size.div_ceil(PARTS)).or_default().push(taken),
         }
     }
     let mut groups = Vec::new();
     if !unsuspected.is_empty() {
         groups.push(unsuspected);
     }
-    for (together, suspects) in suspects.into_iter().rev() {
+    for (size, suspects) in suspects.into_iter().rev() {
         let mut rest = suspects.into_iter().peekable();
         while rest.peek().is_some() {
-            groups.push(rest.by_ref().take(together).collect());
+            groups.push(rest.by_ref().take(size).collect());
         }
     }
     groups
@@ -50,33 +50,33 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_goes_first_and_together() {
+    fn new_entries_go_first_and_together() {
         assert!(groups(Vec::new(), |_| None).is_empty());
         assert_eq!(sizes(&groups(batch(0..100), |_| None)), [100]);
         let suspect = |id| (id >= 90).then_some(if id == 99 { 3 } else { 40 });
         let groups = groups(batch(0..100), suspect);
         assert_eq!(sizes(&groups), [90, 5, 4, 1]);
-        assert_eq!(groups[3][0].work.document_id, 99, "whoever was in the smallest company is most suspect");
+        assert_eq!(groups[3][0].work.document_id, 99, "the smallest group is the most suspect");
     }
 
     #[test]
-    fn one_that_silences_the_sink_is_soon_alone_and_few_requests_were_made() {
-        let (mut company, mut waiting) = (HashMap::new(), batch(0..4_000));
-        let (mut requests, mut silences) = (0, 0);
+    fn a_document_that_causes_timeouts_is_soon_alone_after_few_requests() {
+        let (mut sizes, mut waiting) = (HashMap::new(), batch(0..4_000));
+        let (mut requests, mut timeouts) = (0, 0);
         loop {
-            let known = company.clone();
+            let known = sizes.clone();
             let mut again = Vec::new();
             for group in groups(waiting, |id| known.get(&id).copied()) {
                 requests += 1;
                 if !group.iter().any(|taken| taken.work.document_id == 1_234) {
                     continue;
                 }
-                silences += 1;
+                timeouts += 1;
                 if group.len() == 1 {
-                    assert_eq!((requests, silences), (31, 5));
+                    assert_eq!((requests, timeouts), (31, 5));
                     return;
                 }
-                company.extend(group.iter().map(|taken| (taken.work.document_id, group.len())));
+                sizes.extend(group.iter().map(|taken| (taken.work.document_id, group.len())));
                 again = group;
             }
             waiting = again;

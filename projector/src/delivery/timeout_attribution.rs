@@ -1,4 +1,4 @@
-//! What a sink's answer means for the entry in its lane.
+//! From a sink's outcome to the settlement of the entry in its lane, with the attribution of timeouts to documents.
 
 use millstream_pipeline::Backoff;
 use millstream_pipeline::queue::{Settled, Taken};
@@ -6,76 +6,77 @@ use millstream_pipeline::sink::{Outcome, RetryCause};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Documents remembered at most of those whose answer did not come. Beyond it the knowledge is dropped, which costs a
-/// second delete its certainty and nothing else.
+/// Most timed-out documents kept. Beyond it all are dropped; the only cost is that a delete after a timeout may not be
+/// repeated.
 const REMEMBERED_MAX: usize = 100_000;
 
-/// What is known of requests that were not answered, by document: they may be carried out still.
+/// The timed-out requests by document. The sink may still carry them out.
 #[derive(Debug, Default)]
 pub(super) struct TimeoutAttribution(HashMap<i64, UnansweredRequest>);
 
-/// A request that was not answered.
+/// A timed-out request.
 #[derive(Debug, Clone, Copy)]
 struct UnansweredRequest {
-    /// Until when it may be carried out.
+    /// Until this time the sink may still carry it out.
     until_ms: u64,
-    /// How many documents it carried.
-    company: usize,
-    /// What the sink had answered by then ([`Answer::answered`]).
+    /// Number of documents that it carried.
+    group_size: usize,
+    /// [`SinkResponse::answered`] at that time.
     answered: u64,
 }
 
-/// How long to wait before trying again.
+/// Delays before retries.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RetryLimits {
     /// After one document failed.
     pub(super) poison: Backoff,
-    /// After the sink could not be reached or asked for less.
+    /// After the sink was unreachable or throttled.
     pub(super) outage: Backoff,
-    /// How long a request may still be carried out ([`millstream_pipeline::sink::Limits::request_life_max`]).
+    /// Time for which the sink may carry out a timed-out request
+    /// ([`millstream_pipeline::sink::Limits::request_life_max`]).
     pub(super) request_life_max: Duration,
 }
 
-/// One answer, with what is needed to judge it.
+/// A sink's outcome for one entry, and the state needed to settle it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Answer<'a> {
+pub(super) struct SinkResponse<'a> {
     pub(super) taken: &'a Taken,
     pub(super) deleted: bool,
-    /// With how many it was delivered, itself included: what goes wrong with one is its own fault.
-    pub(super) company: usize,
+    /// Number of documents in its group, itself included. A failure of a group of one is attributed to its document.
+    pub(super) group_size: usize,
     pub(super) outcome: &'a Outcome,
-    /// Rounds in a row in which the sink could not be reached, did not answer or asked for less, this one included.
+    /// Consecutive rounds in which the sink was unreachable, timed out or throttled, this one included.
     pub(super) outages: u32,
-    /// Rounds in which the sink had an answer for any document.
+    /// Rounds in which the sink processed any document.
     pub(super) answered: u64,
     pub(super) now_ms: u64,
 }
 
 impl TimeoutAttribution {
-    /// How many documents the last request with this one carried, if it was not answered.
-    pub(super) fn company(&self, document_id: i64) -> Option<usize> {
-        self.0.get(&document_id).map(|silence| silence.company)
+    /// Returns the group size of the last request with this document, if it timed out.
+    pub(super) fn timed_out_with(&self, document_id: i64) -> Option<usize> {
+        self.0.get(&document_id).map(|request| request.group_size)
     }
 
-    fn remember(&mut self, document_id: i64, silence: UnansweredRequest) {
+    fn remember(&mut self, document_id: i64, request: UnansweredRequest) {
         if self.0.len() >= REMEMBERED_MAX {
             self.0.clear();
         }
-        self.0.insert(document_id, silence);
+        self.0.insert(document_id, request);
     }
 
-    /// What becomes of the entry.
-    pub(super) fn settle(&mut self, answer: Answer<'_>, patience: &RetryLimits) -> Settled {
-        let Answer { taken, deleted, company, outcome, outages, answered, now_ms } = answer;
+    /// Returns the settlement of the entry.
+    pub(super) fn settle(&mut self, response: SinkResponse<'_>, limits: &RetryLimits) -> Settled {
+        let SinkResponse { taken, deleted, group_size, outcome, outages, answered, now_ms } = response;
         let (id, attempts) = (taken.work.document_id, taken.work.attempts.saturating_add(1));
         let after = |delay: Duration| now_ms.saturating_add(delay.as_millis() as u64);
         let failed = |reason: &str| Settled::Failed {
-            not_before_ms: after(patience.poison.delay(attempts)),
+            not_before_ms: after(limits.poison.delay(attempts)),
             reason: reason.to_owned(),
         };
         match outcome {
             Outcome::Done | Outcome::Superseded => match self.0.remove(&id) {
-                // The put that was not answered may still come after this delete: delete again when it no longer can.
+                // The timed-out put may still take effect after this delete: delete again once it no longer can.
                 Some(UnansweredRequest { until_ms, .. }) if deleted && until_ms > now_ms => {
                     Settled::RetryAt { not_before_ms: until_ms }
                 }
@@ -83,18 +84,19 @@ impl TimeoutAttribution {
             },
             Outcome::Rejected { reason } | Outcome::Retry { cause: RetryCause::Failed, reason } => failed(reason),
             Outcome::Retry { cause: RetryCause::Unanswered, reason } => {
-                let before = self.0.get(&id).map(|silence| silence.answered);
-                self.remember(id, UnansweredRequest { until_ms: after(patience.request_life_max), company, answered });
-                // In company nobody knows whose fault it was: next time it goes with fewer. Alone it is to blame only if
-                // the sink had answers for others since it was silent about this one; else it may have none for anybody.
-                if company == 1 && before.is_some_and(|before| before < answered) {
+                let before = self.0.get(&id).map(|request| request.answered);
+                self.remember(id, UnansweredRequest { until_ms: after(limits.request_life_max), group_size, answered });
+                // A timed-out group cannot be attributed to one document: it is retried in smaller groups. A document
+                // alone is the cause only if the sink has processed others since its last timeout; otherwise the sink
+                // may be failing for all documents.
+                if group_size == 1 && before.is_some_and(|before| before < answered) {
                     failed(reason)
                 } else {
-                    Settled::RetryAt { not_before_ms: after(patience.outage.delay(outages)) }
+                    Settled::RetryAt { not_before_ms: after(limits.outage.delay(outages)) }
                 }
             }
             Outcome::Retry { cause: RetryCause::Throttled | RetryCause::Unavailable, .. } => {
-                Settled::RetryAt { not_before_ms: after(patience.outage.delay(outages)) }
+                Settled::RetryAt { not_before_ms: after(limits.outage.delay(outages)) }
             }
         }
     }
@@ -128,7 +130,7 @@ pub(super) mod tests {
         Taken { ticket: Ticket::new(document_id, 1), work }
     }
 
-    fn patience() -> RetryLimits {
+    fn limits() -> RetryLimits {
         let backoff = |base_ms, ceiling_ms| Backoff {
             base: Duration::from_millis(base_ms),
             ceiling: Duration::from_millis(ceiling_ms),
@@ -143,28 +145,29 @@ pub(super) mod tests {
     fn settle(
         unanswered: &mut TimeoutAttribution,
         outcome: Outcome,
-        company: usize,
+        group_size: usize,
         deleted: bool,
         now_ms: u64,
     ) -> Settled {
-        settle_after(unanswered, 0, outcome, company, deleted, now_ms)
+        settle_after(unanswered, 0, outcome, group_size, deleted, now_ms)
     }
 
     fn settle_after(
         unanswered: &mut TimeoutAttribution,
         answered: u64,
         outcome: Outcome,
-        company: usize,
+        group_size: usize,
         deleted: bool,
         now_ms: u64,
     ) -> Settled {
         let taken = taken(7, 1);
-        let answer = Answer { taken: &taken, deleted, company, outcome: &outcome, outages: 3, answered, now_ms };
-        unanswered.settle(answer, &patience())
+        let response =
+            SinkResponse { taken: &taken, deleted, group_size, outcome: &outcome, outages: 3, answered, now_ms };
+        unanswered.settle(response, &limits())
     }
 
     #[test]
-    fn what_the_sink_refuses_counts_and_what_keeps_it_from_answering_does_not() {
+    fn rejections_count_as_attempts_and_outages_do_not() {
         let mut unanswered = TimeoutAttribution::default();
         let refused = Outcome::Rejected { reason: "no date".to_owned() };
         let expected = Settled::Failed { not_before_ms: NOW_MS + 2_000, reason: "no date".to_owned() };
@@ -176,24 +179,24 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn silence_is_blamed_on_a_document_only_when_it_was_alone_and_others_were_answered() {
+    fn a_timeout_is_attributed_to_a_document_only_when_it_was_alone_and_others_were_answered() {
         let mut unanswered = TimeoutAttribution::default();
-        let silence = || Outcome::retry(RetryCause::Unanswered, "no answer in 10 s");
-        let in_company = settle(&mut unanswered, silence(), 9, false, NOW_MS);
-        assert_eq!(in_company, Settled::RetryAt { not_before_ms: NOW_MS + 400 });
-        assert_eq!(unanswered.company(7), Some(9), "next time it goes with fewer");
-        let nobody_was = settle(&mut unanswered, silence(), 1, false, NOW_MS);
-        assert_eq!(nobody_was, Settled::RetryAt { not_before_ms: NOW_MS + 400 }, "the sink itself may be ill");
-        let others_were = settle_after(&mut unanswered, 1, silence(), 1, false, NOW_MS);
-        assert!(matches!(others_were, Settled::Failed { .. }));
-        let not_since = settle_after(&mut unanswered, 1, silence(), 1, false, NOW_MS);
-        assert!(matches!(not_since, Settled::RetryAt { .. }));
+        let timeout = || Outcome::retry(RetryCause::Unanswered, "no answer in 10 s");
+        let in_group = settle(&mut unanswered, timeout(), 9, false, NOW_MS);
+        assert_eq!(in_group, Settled::RetryAt { not_before_ms: NOW_MS + 400 });
+        assert_eq!(unanswered.timed_out_with(7), Some(9), "retried in a smaller group");
+        let none_answered = settle(&mut unanswered, timeout(), 1, false, NOW_MS);
+        assert_eq!(none_answered, Settled::RetryAt { not_before_ms: NOW_MS + 400 }, "the sink itself may be failing");
+        let others_answered = settle_after(&mut unanswered, 1, timeout(), 1, false, NOW_MS);
+        assert!(matches!(others_answered, Settled::Failed { .. }));
+        let none_since = settle_after(&mut unanswered, 1, timeout(), 1, false, NOW_MS);
+        assert!(matches!(none_since, Settled::RetryAt { .. }));
         assert_eq!(settle(&mut unanswered, Outcome::Done, 1, false, NOW_MS), Settled::Done);
-        assert_eq!(unanswered.company(7), None);
+        assert_eq!(unanswered.timed_out_with(7), None);
     }
 
     #[test]
-    fn a_delete_after_silence_is_made_again_when_the_put_can_no_longer_come() {
+    fn a_delete_after_a_timeout_is_repeated_when_the_put_can_no_longer_take_effect() {
         let mut unanswered = TimeoutAttribution::default();
         settle(&mut unanswered, Outcome::retry(RetryCause::Unanswered, "no answer"), 9, false, NOW_MS);
         let first = settle(&mut unanswered, Outcome::Done, 9, true, NOW_MS + 1);

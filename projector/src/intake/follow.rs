@@ -1,57 +1,58 @@
-//! Opening the source at the right place, and again whenever it stops.
+//! Following the source: opening it at the right position, and reopening it whenever it stops.
 
 use super::lease::LeaderLease;
-use super::pump::{Pumped, pump};
+use super::progress;
+use super::pump::{PumpError, pump};
 use super::source::{Opened, Start};
 use crate::context::Context;
-use crate::error::ProjectorError;
-use millstream_outbox::progress::{self, Origin, Progress};
+use crate::error::{During, ProjectorError};
+use millstream_outbox::progress::{Origin, Progress, load};
 use millstream_pipeline::Position;
 use millstream_pipeline::source::SourceError;
 use tokio_util::sync::CancellationToken;
 
-const ACTION: &str = "deciding where to begin";
+const ACTION: &str = "deciding where to start";
 
-/// Why a stream begins anew that cannot be gone on with.
-const FORGOTTEN: &str = "the source has forgotten changes";
+/// The cause of starting from scratch when the stream cannot be continued.
+const CHANGES_REMOVED: &str = "the source has removed changes";
 
-/// Why a session with the source ended.
+/// The failure that ended a session with the source.
 #[derive(Debug, thiserror::Error)]
-enum Ended {
-    /// The source stopped, or would not open.
+enum SessionError {
+    /// The source stopped or could not be opened.
     #[error("the source of changes failed")]
     Source(#[source] SourceError),
-    /// The database could not be asked.
+    /// The database failed.
     #[error(transparent)]
     Database(ProjectorError),
-    /// Going on would do harm or is impossible.
+    /// Continuing is impossible or would cause damage.
     #[error(transparent)]
     Fatal(ProjectorError),
 }
 
-/// Follows the source until told to stop. Whatever passes is tried again, while the rebuild goes on with what it has.
+/// Follows the source until `stop`. Transient failures are retried; rebuilds continue meanwhile.
 ///
 /// # Errors
 /// When the queue fails, or belongs to another database.
 pub(crate) async fn follow(context: &Context, stop: &CancellationToken) -> Result<(), ProjectorError> {
     let mut failures = 0;
-    // Whether changes were lost on the way, which some sources find out only when they read.
+    // Whether changes were lost, which some sources notice only while reading.
     let mut lost = false;
     while !stop.is_cancelled() {
         let received = context.counters.changes.get();
         let ended = match session(context, lost, stop).await {
             Ok(()) => break,
-            Err(Ended::Fatal(error)) => return Err(error),
+            Err(SessionError::Fatal(error)) => return Err(error),
             Err(ended) => ended,
         };
-        lost = matches!(&ended, Ended::Source(error) if error.needs_recovery());
-        // A session that brought something was a good one.
+        lost = matches!(&ended, SessionError::Source(error) if error.needs_recovery());
+        // A session that received changes resets the delay.
         failures = if context.counters.changes.get() > received { 1 } else { failures + 1 };
         context.counters.source_failures.add(1);
         context.counters.connected.set(0);
         let delay = context.options().source_backoff.delay(failures);
         let error = context.record(&ended);
-        tracing::warn!(error, delay_ms = delay.as_millis() as u64, "opening the source again");
+        tracing::warn!(error, delay_ms = delay.as_millis() as u64, "source failed; reopening it after the delay");
         tokio::select! {
             () = stop.cancelled() => break,
             () = context.deps.clock.sleep(delay) => {}
@@ -60,10 +61,10 @@ pub(crate) async fn follow(context: &Context, stop: &CancellationToken) -> Resul
     Ok(())
 }
 
-async fn session(context: &Context, lost: bool, stop: &CancellationToken) -> Result<(), Ended> {
-    let turn = tokio::select! {
+async fn session(context: &Context, lost: bool, stop: &CancellationToken) -> Result<(), SessionError> {
+    let lease = tokio::select! {
         () = stop.cancelled() => return Ok(()),
-        turn = LeaderLease::take(context) => turn.map_err(Ended::Database)?,
+        lease = LeaderLease::acquire(context) => lease.map_err(SessionError::Database)?,
     };
     let opened = tokio::select! {
         () = stop.cancelled() => return Ok(()),
@@ -72,129 +73,140 @@ async fn session(context: &Context, lost: bool, stop: &CancellationToken) -> Res
     let mut source = opened.source;
     context.set_position_kind(opened.kind);
     context.set_source_status(source.status());
-    let pumped = pump(context, &mut *source, &turn, stop).await;
+    let pumped = pump(context, &mut *source, &lease, stop).await;
     let stopped = source.shutdown().await;
-    // The next one may begin: nothing is stored in this term any more.
-    context.standing.forget(context).await;
-    drop(turn);
+    // The next process may start: nothing more is stored in this epoch.
+    progress::source_closed(context).await;
+    drop(lease);
     match pumped {
         Ok(()) => {
             if let Err(error) = stopped {
-                // What was not confirmed comes again after the next start.
-                tracing::info!(error = context.record(&error), "the source stopped without its last confirmation");
+                // Unconfirmed changes are received again after the next start.
+                tracing::info!(error = context.record(&error), "source stopped without its last confirmation");
             }
             Ok(())
         }
-        Err(Pumped::Source(error)) => Err(Ended::Source(error)),
-        Err(Pumped::Queue(error)) => Err(Ended::Fatal(error)),
-        // Another process may have taken over: stand by for it, from the beginning.
-        Err(Pumped::LeaderLease(error)) => Err(Ended::Database(error)),
+        Err(PumpError::Source(error)) => Err(SessionError::Source(error)),
+        Err(PumpError::Queue(error)) => Err(SessionError::Fatal(error)),
+        // Another process may have taken over: acquire the lease again, as a standby.
+        Err(PumpError::Lease(error)) => Err(SessionError::Database(error)),
     }
 }
 
-/// What is known before the source is opened.
+/// The stored positions before the source is opened.
 #[derive(Debug)]
-struct Known {
+struct StoredPositions {
     /// This server, this database, this queue.
     origin: Origin,
-    /// How far the queue says it has come.
+    /// The queue's position.
     position: Option<Position>,
-    /// What the database says about it.
+    /// The progress stored in the database.
     progress: Option<Progress>,
 }
 
-/// How to begin.
+/// The decision where to start.
 #[derive(Debug, PartialEq, Eq)]
-enum Begin {
+enum StartDecision {
     After(Position),
-    Anew {
+    Fresh {
         cause: &'static str,
     },
     /// The queue holds work of another database or another history: its transaction ids mean nothing here.
     Foreign,
 }
 
-impl Known {
+impl StoredPositions {
     async fn read(context: &Context) -> Result<Self, ProjectorError> {
         let queue = &context.deps.queue;
-        let position = queue.position().await.map_err(ProjectorError::queue(ACTION))?;
-        let client = context.deps.database.get().await.map_err(ProjectorError::database(ACTION))?;
+        let position = queue.position().await.during(ACTION)?;
+        let client = context.deps.database.get().await.during(ACTION)?;
         let stream = context.deps.source.stream();
-        let origin = Origin::read(&**client, queue.epoch(), stream).await.map_err(ProjectorError::outbox(ACTION))?;
-        let progress = progress::load(&**client, &context.options().consumer).await;
-        Ok(Self { origin, position, progress: progress.map_err(ProjectorError::outbox(ACTION))? })
+        let origin = Origin::read(&**client, queue.epoch(), stream).await.during(ACTION)?;
+        let progress = load(&**client, &context.options().consumer).await.during(ACTION)?;
+        Ok(Self { origin, position, progress })
     }
 
-    /// Whether what is stored is a position in the stream that is to be followed.
+    /// Whether the stored position belongs to the stream to be followed.
     fn continues(&self, progress: &Progress) -> bool {
         let stored = progress.origin.stream.as_ref();
         self.origin.stream.as_ref().is_some_and(|stream| stream.continues(stored))
     }
 
-    fn begin(&self) -> Begin {
+    fn decide(&self) -> StartDecision {
         let Some(progress) = &self.progress else {
             return match self.position {
-                None => Begin::Anew { cause: "first start" },
-                Some(_) => Begin::Foreign,
+                None => StartDecision::Fresh { cause: "first start" },
+                Some(_) => StartDecision::Foreign,
             };
         };
         let here = (&self.origin.source, self.origin.database);
         if (&progress.origin.source, progress.origin.database) != here {
             return match self.position {
-                None => Begin::Anew { cause: "the database was restored or failed over, and the queue is new" },
-                Some(_) => Begin::Foreign,
+                None => {
+                    StartDecision::Fresh { cause: "the database was restored or failed over, and the queue is new" }
+                }
+                Some(_) => StartDecision::Foreign,
             };
         }
         match self.position {
-            None => Begin::Anew { cause: "the queue is new" },
-            Some(_) if progress.origin.epoch.is_nil() => Begin::Anew { cause: "the last comparison did not finish" },
-            Some(_) if progress.origin.epoch != self.origin.epoch => Begin::Anew { cause: "the queue is another one" },
-            Some(_) if !self.continues(progress) => Begin::Anew { cause: "changes come from another source now" },
-            Some(position) => Begin::After(position),
+            None => StartDecision::Fresh { cause: "the queue is new" },
+            Some(_) if progress.origin.epoch.is_nil() => {
+                StartDecision::Fresh { cause: "the last comparison did not finish" }
+            }
+            Some(_) if progress.origin.epoch != self.origin.epoch => {
+                StartDecision::Fresh { cause: "the queue is another one" }
+            }
+            Some(_) if !self.continues(progress) => {
+                StartDecision::Fresh { cause: "changes come from another source now" }
+            }
+            Some(position) => StartDecision::After(position),
         }
     }
 }
 
-async fn open(context: &Context, lost: bool) -> Result<Opened, Ended> {
-    let known = Known::read(context).await.map_err(|error| match error {
-        error if error.is_fatal_queue() => Ended::Fatal(error),
-        error => Ended::Database(error),
+async fn open(context: &Context, lost: bool) -> Result<Opened, SessionError> {
+    let stored = StoredPositions::read(context).await.map_err(|error| match error {
+        error if error.is_fatal_queue() => SessionError::Fatal(error),
+        error => SessionError::Database(error),
     })?;
-    let begin = match known.begin() {
-        Begin::After(_) if lost => Begin::Anew { cause: FORGOTTEN },
-        begin => begin,
+    let decision = match stored.decide() {
+        StartDecision::After(_) if lost => StartDecision::Fresh { cause: CHANGES_REMOVED },
+        decision => decision,
     };
     let stream = context.deps.source.stream();
-    tracing::info!(?begin, position = ?known.position, %stream, "opening the source of changes");
-    let opened = match begin {
-        Begin::Foreign => return Err(Ended::Fatal(ProjectorError::ForeignQueue)),
-        Begin::Anew { cause } => open_anew(context, &known, cause).await?,
-        Begin::After(position) => {
-            let start = Start::After { position, identity: known.origin.source.clone() };
+    tracing::info!(?decision, position = ?stored.position, %stream, "opening the source of changes");
+    let opened = match decision {
+        StartDecision::Foreign => return Err(SessionError::Fatal(ProjectorError::ForeignQueue)),
+        StartDecision::Fresh { cause } => open_fresh(context, &stored, cause).await?,
+        StartDecision::After(position) => {
+            let start = Start::After { position, identity: stored.origin.source.clone() };
             match context.deps.source.open(start).await {
                 Ok(opened) => opened,
                 Err(error) if error.needs_recovery() => {
-                    tracing::warn!(error = context.record(&error), "changes were lost on the way: comparing instead");
-                    open_anew(context, &known, FORGOTTEN).await?
+                    tracing::warn!(
+                        error = context.record(&error),
+                        "changes were lost; comparing all documents instead"
+                    );
+                    open_fresh(context, &stored, CHANGES_REMOVED).await?
                 }
-                Err(SourceError::Foreign { .. }) => return Err(Ended::Fatal(ProjectorError::ForeignQueue)),
-                Err(error) => return Err(Ended::Source(error)),
+                Err(SourceError::Foreign { .. }) => return Err(SessionError::Fatal(ProjectorError::ForeignQueue)),
+                Err(error) => return Err(SessionError::Source(error)),
             }
         }
     };
-    // The queue has everything before it. A source that is at rest would not say so.
+    // The queue is complete up to it. An idle source would not report it.
     context.durable.send_replace(opened.position);
-    context.standing.opened(context, known.origin, opened.kind).await;
+    progress::source_opened(context, stored.origin, opened.kind).await;
     Ok(opened)
 }
 
-/// First notes durably that a comparison is owed, then makes the bookmark, then puts the queue's position on it.
-async fn open_anew(context: &Context, known: &Known, cause: &'static str) -> Result<Opened, Ended> {
-    let position = known.position.unwrap_or(Position::ZERO);
-    context.standing.owe(context, &known.origin, position, cause).await.map_err(Ended::Database)?;
-    let opened = context.deps.source.open(Start::Anew).await.map_err(Ended::Source)?;
+/// Stores durably that a comparison is pending, then creates the bookmark, then sets the queue's position to it.
+async fn open_fresh(context: &Context, stored: &StoredPositions, cause: &'static str) -> Result<Opened, SessionError> {
+    let position = stored.position.unwrap_or(Position::ZERO);
+    progress::set_pending(context, &stored.origin, position, cause).await.map_err(SessionError::Database)?;
+    let opened = context.deps.source.open(Start::Fresh).await.map_err(SessionError::Source)?;
     let reset = context.deps.queue.reset_position(opened.position).await;
-    reset.map_err(ProjectorError::queue(ACTION)).map_err(Ended::Fatal)?;
+    reset.during(ACTION).map_err(SessionError::Fatal)?;
     Ok(opened)
 }
 
@@ -210,14 +222,14 @@ mod tests {
         Origin { source, database: Uuid::from_u128(1), epoch: Uuid::from_u128(epoch), stream }
     }
 
-    fn begin(position: Option<u64>, stored: Option<Origin>) -> Begin {
+    fn begin(position: Option<u64>, stored: Option<Origin>) -> StartDecision {
         let progress = stored.map(|origin| Progress { position: Position::ZERO, watermark: None, origin });
-        Known { origin: origin(1, 5), position: position.map(Position::before), progress }.begin()
+        StoredPositions { origin: origin(1, 5), position: position.map(Position::before), progress }.decide()
     }
 
     #[test]
-    fn only_the_queue_that_has_everything_goes_on_where_it_stopped() {
-        assert_eq!(begin(Some(80), Some(origin(1, 5))), Begin::After(Position::before(80)));
+    fn only_the_complete_queue_resumes_where_it_stopped() {
+        assert_eq!(begin(Some(80), Some(origin(1, 5))), StartDecision::After(Position::before(80)));
         for (position, stored) in [
             (None, None),
             (None, Some(origin(1, 5))),
@@ -225,22 +237,26 @@ mod tests {
             (Some(80), Some(origin(1, 6))),
             (Some(80), Some(origin(1, 0))),
         ] {
-            assert!(matches!(begin(position, stored.clone()), Begin::Anew { .. }), "{position:?} {stored:?}");
+            assert!(matches!(begin(position, stored.clone()), StartDecision::Fresh { .. }), "{position:?} {stored:?}");
         }
     }
 
     #[test]
-    fn a_position_in_another_stream_is_not_gone_on_from() {
+    fn a_position_in_another_stream_is_not_resumed_from() {
         let stored_of = |stream| begin(Some(80), Some(Origin { stream, ..origin(1, 5) }));
-        assert_eq!(stored_of(None), Begin::After(Position::before(80)), "an older version, which knew only slots");
+        assert_eq!(
+            stored_of(None),
+            StartDecision::After(Position::before(80)),
+            "an older version, which knew only slots"
+        );
         for stream in [Stream::slot("other"), Stream::poll(), Stream::topic("s")] {
-            assert!(matches!(stored_of(Some(stream.clone())), Begin::Anew { .. }), "{stream}");
+            assert!(matches!(stored_of(Some(stream.clone())), StartDecision::Fresh { .. }), "{stream}");
         }
     }
 
     #[test]
     fn a_queue_of_another_history_is_refused() {
-        assert_eq!(begin(Some(80), None), Begin::Foreign);
-        assert_eq!(begin(Some(80), Some(origin(2, 5))), Begin::Foreign);
+        assert_eq!(begin(Some(80), None), StartDecision::Foreign);
+        assert_eq!(begin(Some(80), Some(origin(2, 5))), StartDecision::Foreign);
     }
 }

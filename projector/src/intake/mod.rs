@@ -1,17 +1,17 @@
 //! The intake: from the source of changes into the durable queue.
 //!
-//! `follow` opens the source where the queue left off and pumps; when the source stops it is opened again, with a
-//! growing delay. If there is no such place (first start, lost queue, lost slot), the source begins anew and a
-//! comparison of all documents is owed, which `keep` makes beside the stream. While nothing is owed, `keep` moves the
-//! recovery watermark
-//! (docs/design/rules.md#rule-8). Of several processes on one outbox one has its turn, the others stand by.
+//! [`follow`] opens the source at the queue's position and pumps its changes into the queue ([`pump`]); when the source
+//! stops, it is reopened after a growing delay. If no such position exists (first start, lost queue, lost slot), the
+//! source starts from scratch and a comparison of all documents is pending, which [`progress`] makes beside the stream.
+//! While none is pending, [`progress`] stores the recovery watermark (docs/design/rules.md#rule-8). Of several
+//! processes on one outbox one holds the lease ([`lease`]), the others stand by.
 
-mod follow;
+pub(crate) mod follow;
 mod lease;
+pub(crate) mod progress;
 mod pump;
-mod resync_state;
-mod source;
+pub(crate) mod resync_state;
+pub(crate) mod source;
+mod watermark_schedule;
 
-pub(crate) use follow::follow;
-pub(crate) use resync_state::{ResyncState, keep};
 pub use source::{Opened, PositionKind, SourceFactory, Start};

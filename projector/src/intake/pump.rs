@@ -1,8 +1,8 @@
-//! From the source into the queue: gather what is there, make it durable, then let the server forget it.
+//! Pumping changes from the source into the queue: gather a batch, make it durable, then confirm it to the source.
 
 use super::lease::LeaderLease;
 use crate::context::Context;
-use crate::error::ProjectorError;
+use crate::error::{During, ProjectorError};
 use futures::FutureExt;
 use millstream_pipeline::Position;
 use millstream_pipeline::queue::Work;
@@ -10,63 +10,63 @@ use millstream_pipeline::source::{ChangeSource, SourceError, SourceEvent};
 use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
 
-/// Why the pump stopped.
+/// The failure that stopped the pump.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Pumped {
-    /// The source cannot go on by itself.
+pub(super) enum PumpError {
+    /// The source cannot continue by itself.
     #[error("the source of changes stopped")]
     Source(#[source] SourceError),
-    /// The queue failed; nothing more can be made durable.
+    /// The queue failed; no more changes can be made durable.
     #[error(transparent)]
     Queue(ProjectorError),
-    /// It is not, or no longer known to be, the turn of this process.
+    /// This process has lost the lease, or cannot check it.
     #[error(transparent)]
-    LeaderLease(ProjectorError),
+    Lease(ProjectorError),
 }
 
-/// Pumps until it is told to stop.
+/// Pumps until `stop`.
 ///
-/// A batch is what the source had ready, up to `intake_batch_max` records: while one batch is being made durable the
-/// next one gathers, so a single change waits for nothing and a flood comes in large batches. Memory is bounded by one
-/// batch and what the source buffers.
+/// A batch is what the source has ready, up to `intake_batch_max` records. While one batch is being made durable the
+/// next one gathers, so a single change does not wait and a burst arrives in large batches. Memory is bounded by one
+/// batch and the source's buffer.
 ///
-/// The order is the whole of NO-LOSS: a position is confirmed only after `put` has returned for all work up to it.
-pub(crate) async fn pump(
+/// NO-LOSS rests on this order: a position is confirmed only after `put` has returned for all work up to it.
+pub(super) async fn pump(
     context: &Context,
     source: &mut dyn ChangeSource,
-    turn: &LeaderLease,
+    lease: &LeaderLease,
     stop: &CancellationToken,
-) -> Result<(), Pumped> {
+) -> Result<(), PumpError> {
     let max = context.options().intake_batch_max.max(1);
     loop {
         let first = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            // Cancellation safe: an event that is not handed out here comes next time.
+            // Cancellation safe: an event that is not returned here is returned by the next call.
             event = source.next() => Some(event),
             () = context.deps.clock.sleep(context.options().gauge_interval) => None,
         };
-        turn.check(context.now_ms()).await.map_err(Pumped::LeaderLease)?;
+        lease.check(context.now_ms()).await.map_err(PumpError::Lease)?;
         if let Some(first) = first {
-            let mut batch = Batch::default();
-            batch.add(first.map_err(Pumped::Source)?, context.now_ms());
+            let mut batch = IntakeBatch::default();
+            batch.add(first.map_err(PumpError::Source)?, context.now_ms());
             let failed = batch.gather(source, max, context);
-            // What was received before a failure is as good as any.
+            // Changes received before the failure are valid.
             put(context, source, batch).await?;
             if let Some(error) = failed {
-                return Err(Pumped::Source(error));
+                return Err(PumpError::Source(error));
             }
         }
         context.set_source_status(source.status());
     }
 }
 
-async fn put(context: &Context, source: &mut dyn ChangeSource, batch: Batch) -> Result<(), Pumped> {
-    const ACTION: &str = "making changes durable";
+async fn put(context: &Context, source: &mut dyn ChangeSource, batch: IntakeBatch) -> Result<(), PumpError> {
     let records = batch.records;
     let position = batch.position;
     let work: Vec<Work> = batch.work.into_values().collect();
-    context.deps.queue.put(work, Some(position)).await.map_err(ProjectorError::queue(ACTION)).map_err(Pumped::Queue)?;
+    let put = context.deps.queue.put(work, Some(position)).await;
+    put.during("making changes durable").map_err(PumpError::Queue)?;
     source.confirm(position);
     context.durable.send_if_modified(|durable| {
         let advances = position > *durable;
@@ -78,15 +78,15 @@ async fn put(context: &Context, source: &mut dyn ChangeSource, batch: Batch) -> 
     Ok(())
 }
 
-/// Work of several events, one entry a document.
+/// The work of several events, one entry per document.
 #[derive(Debug, Default)]
-struct Batch {
+struct IntakeBatch {
     work: BTreeMap<i64, Work>,
     records: usize,
     position: Position,
 }
 
-impl Batch {
+impl IntakeBatch {
     fn add(&mut self, event: SourceEvent, now_ms: u64) {
         self.position = self.position.max(event.position());
         let SourceEvent::Changes(changes) = event else { return };
@@ -100,7 +100,7 @@ impl Batch {
         }
     }
 
-    /// Adds what the source has ready, without waiting for more.
+    /// Adds the events that the source has ready, without waiting for more.
     fn gather(&mut self, source: &mut dyn ChangeSource, max: usize, context: &Context) -> Option<SourceError> {
         while self.records < max {
             match source.next().now_or_never()? {

@@ -1,44 +1,44 @@
-//! How a projector gets hold of a source. Which one it is, is decided by whoever starts the projector.
+//! The factory of change sources. The process that starts a projector decides which source it is.
 
 use futures::future::BoxFuture;
 use millstream_pipeline::Position;
 use millstream_pipeline::source::{ChangeSource, SourceError, SourceIdentity, Stream};
 
-/// Opens the source of changes, as often as that is necessary.
+/// Opens the source of changes, any number of times.
 pub trait SourceFactory: Send + Sync + 'static {
-    /// What its positions are positions in. A position that was stored of another stream is not gone on from.
+    /// Returns the stream whose positions the source uses. A position stored for another stream is not resumed from.
     fn stream(&self) -> Stream;
 
-    /// The position before which everything lies that was committed while the server's log was shorter than `lsn`; `None`
-    /// as long as that is not known yet: ask again. Any later position is as right. WAL positions are their own answer.
+    /// Returns a position that covers everything committed while the server's log was shorter than `lsn`; `None` while
+    /// none is known yet, and the caller asks again. Any later position is correct too. A WAL position covers itself.
     ///
-    /// Fails with [`SourceError::Lost`] where nobody can tell, and otherwise when whoever has to be asked does not answer.
+    /// # Errors
+    /// [`SourceError::Lost`] when the source cannot map the position; other errors when a server does not answer.
     fn covering(&self, lsn: u64) -> BoxFuture<'_, Result<Option<Position>, SourceError>> {
         Box::pin(std::future::ready(Ok(Some(Position::before(lsn)))))
     }
 
-    /// Opens the source from `start` on. Fails rather than to leave a gap: see [`Start`].
+    /// Opens the source at `start`. Fails rather than leaving a gap: see [`Start`].
     fn open(&self, start: Start) -> BoxFuture<'_, Result<Opened, SourceError>>;
 }
 
-/// Where a source is to begin.
+/// The start of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
-    /// Everything up to `position` is safe here: go on after it. If the server has forgotten what follows
-    /// ([`SourceError::Gap`], [`SourceError::Lost`]) or is another one ([`SourceError::Foreign`]), opening fails.
+    /// Continue after `position`, up to which everything is durable here. Opening fails if the server has removed later
+    /// changes ([`SourceError::Gap`], [`SourceError::Lost`]) or is another server ([`SourceError::Foreign`]).
     After {
-        /// What is safe.
+        /// The durable position.
         position: Position,
         /// The history that it belongs to.
         identity: SourceIdentity,
     },
-    /// Nothing is known here, or too little: make a bookmark (or take over the one there is) and begin with it. When
-    /// `open` returns, every transaction that commits from now on will be handed out; what was committed before is
-    /// found by the resynchronisation that follows.
-    Anew,
+    /// Start from scratch: create a bookmark (or take over an existing one) and start with it. Every transaction that
+    /// commits after `open` returns will be handed out; earlier ones are found by the resync that follows.
+    Fresh,
 }
 
-/// What the numbers of a source's positions are.
+/// The meaning of the numbers in a source's positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PositionKind {
     /// WAL positions: logical replication.
@@ -51,7 +51,7 @@ pub enum PositionKind {
 }
 
 impl PositionKind {
-    /// What the difference of two positions counts.
+    /// Returns the unit of the distance between two positions.
     pub(crate) fn unit(self) -> &'static str {
         match self {
             Self::Wal => "bytes",
@@ -61,13 +61,13 @@ impl PositionKind {
     }
 }
 
-/// A source that is open.
+/// An open source.
 pub struct Opened {
     /// The source.
     pub source: Box<dyn ChangeSource>,
-    /// The position it begins after.
+    /// The position after which it starts.
     pub position: Position,
-    /// What its positions are.
+    /// The kind of its positions.
     pub kind: PositionKind,
 }
 

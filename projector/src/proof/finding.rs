@@ -1,33 +1,33 @@
-//! What can be wrong with a sink, and the account of it.
+//! The differences between a sink and the cache, and the report of them.
 
 use millstream_pipeline::queue::Work;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
-/// Findings kept by name; of more only the number is known.
+/// Most findings kept with their document; beyond it only the number is kept.
 const KEPT_MAX: usize = 100_000;
 
-/// What is wrong with a sink's copy of a document.
+/// The kind of a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
-    /// The cache has it, the sink has not.
+    /// In the cache, not in the sink.
     Missing,
-    /// The sink has an older version.
+    /// The sink holds an older version.
     Stale,
-    /// The sink has a version that the source never gave, or lost since (a restored backup).
+    /// The sink holds a version that the database never assigned, or has lost since (a restored backup).
     Newer,
-    /// The sink has other bytes at this very version.
+    /// The sink holds other bytes at the same version.
     Altered,
-    /// The sink has it, the source never had.
+    /// In the sink, unknown to the database.
     Extra,
-    /// The sink has it, the source deleted it.
+    /// In the sink, deleted in the database.
     Undeleted,
 }
 
 impl FindingKind {
-    /// Its name for people.
+    /// Returns the name that reports use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -41,38 +41,38 @@ impl FindingKind {
     }
 }
 
-/// One thing that is wrong.
+/// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What.
+    /// Its kind.
     pub kind: FindingKind,
-    /// About which document.
+    /// The document's public id.
     pub uuid: Uuid,
-    /// Its DocumentId, where the source knows it.
+    /// Its DocumentId, if the database knows it.
     #[serde(skip)]
     pub document_id: Option<i64>,
-    /// Its type, where the source or the sink knows it.
+    /// Its type, if the database or the sink knows it.
     pub resource_key: Option<i16>,
-    /// The version that the source has, that of the delete if it was deleted.
+    /// The version in the database; of a deleted document, that of the delete.
     pub version: Option<i64>,
-    /// The version that the sink has.
+    /// The version in the sink.
     pub held: Option<i64>,
 }
 
 impl Finding {
-    /// What has to be owed to the sink's lane so that it is mended. A sink that has a newer version than the source
-    /// cannot be mended document by document, since versions guard it: none.
+    /// Returns the entry that repairs the sink when it is put into the sink's lane. A newer version in the sink cannot
+    /// be repaired per document, because versions guard the sink: `None`.
     #[must_use]
     pub fn mending(&self, now_ms: u64) -> Option<Work> {
         let deleted = matches!(self.kind, FindingKind::Extra | FindingKind::Undeleted);
         let version = match self.kind {
             FindingKind::Newer => return None,
-            // Above whatever the sink has of it: nobody else will ever write it.
+            // Above the version in the sink: no other component will ever write this document.
             FindingKind::Extra | FindingKind::Undeleted => self.version.max(self.held.map(|held| held + 1))?,
             FindingKind::Missing | FindingKind::Stale | FindingKind::Altered => self.version?,
         };
         Some(Work {
-            // Documents that the source does not know get a key that none of its own can have.
+            // A document that the database does not know gets a key that none of its documents can have.
             document_id: self.document_id.unwrap_or_else(|| (self.uuid.as_u64_pair().1 as i64) | i64::MIN),
             document_uuid: self.uuid,
             resource_key: self.resource_key.unwrap_or_default(),
@@ -90,12 +90,12 @@ impl Finding {
     }
 }
 
-/// What one look found.
+/// The result of one comparison.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     /// Documents of the cache that were compared.
     pub(super) compared: u64,
-    /// Documents that the sink has and the cache has not, although they are there.
+    /// Documents in the sink that exist and are not cached.
     pub(super) uncached: u64,
     counts: BTreeMap<FindingKind, u64>,
     kept: HashMap<Uuid, Finding>,
@@ -122,23 +122,23 @@ impl Findings {
     }
 }
 
-/// What is wrong with a sink.
+/// The report about one sink.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SinkReport {
-    /// What the sink is and where.
+    /// Description of the sink.
     pub sink: String,
     /// Documents of the cache that were compared with it.
     pub compared: u64,
-    /// Things that are wrong, by kind.
+    /// Number of differences by kind.
     pub counts: BTreeMap<FindingKind, u64>,
-    /// Which ones, up to 100,000, in order of kind and id.
+    /// The differences, up to 100,000, in the order of kind and id.
     pub findings: Vec<Finding>,
-    /// Documents that changed while the sink was read, and whose copy was not current at either look.
+    /// Documents that changed while the sink was read, and whose copy was current in neither comparison.
     pub behind: u64,
 }
 
 impl SinkReport {
-    /// What both looks found wrong in the same way. A second look is made only if the first found something.
+    /// Reports the differences that both comparisons found. The second one is made only if the first found differences.
     pub(super) fn of(sink: String, first: &Findings, second: Option<&Findings>) -> Self {
         let compared = second.unwrap_or(first).compared;
         let mut report = Self { sink, compared, counts: BTreeMap::new(), findings: Vec::new(), behind: 0 };
@@ -148,7 +148,7 @@ impl SinkReport {
         };
         report.behind = second.uncached;
         if second.total() > second.kept.len() as u64 {
-            // Too many to tell one from the other: all of them count.
+            // Too many to compare them by document: all count.
             report.counts.clone_from(&second.counts);
             report.findings = second.kept.values().cloned().collect();
         } else {
@@ -166,7 +166,7 @@ impl SinkReport {
         report
     }
 
-    /// How many things are wrong.
+    /// Returns the number of differences.
     #[must_use]
     pub fn differences(&self) -> u64 {
         self.counts.values().sum()

@@ -1,42 +1,43 @@
-//! What one queue entry asks for, held against what one snapshot shows.
+//! The decision for one queue entry, given what one snapshot shows of its document.
 
 use millstream_store::load::DocumentHead;
 
-/// What an entry requires of the snapshot that answers it.
+/// The state that an entry requires of the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Requirement {
+pub(super) struct Requirement {
     /// The version that the document must have reached.
-    pub(crate) version: i64,
+    pub(super) version: i64,
     /// The document was deleted.
-    pub(crate) deleted: bool,
+    pub(super) deleted: bool,
     /// Its transaction is visible in the snapshot.
-    pub(crate) visible: bool,
+    pub(super) visible: bool,
 }
 
-/// What to do about an entry.
+/// The treatment of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RebuildDecision {
-    /// Its commit arrived before other sessions can see it: look again shortly, never call it done
+pub(super) enum RebuildDecision {
+    /// Its commit arrived before other sessions can see it: read again shortly; the entry is not done
     /// (docs/design/rules.md#rule-6).
     NotVisible,
     /// The document is gone, and its cached row with it.
     Gone,
-    /// An open cascade has not reached the document: a body composed now would bear a label that readers no longer see.
-    /// It is neither cached nor delivered; the stamp brings another entry (docs/design/rules.md#rule-5).
+    /// An open cascade has not reached the document: a body composed now would carry a version that readers no longer
+    /// see. It is neither cached nor delivered; the stamp brings another entry (docs/design/rules.md#rule-5).
     AwaitsStamp,
-    /// The transaction is visible and the rows are still older than it: this cannot be. Look again, with a deadline.
+    /// The transaction is visible and the rows are older than its change record, which should not happen: read again,
+    /// with a deadline.
     Contradicted,
-    /// Compose it and store it.
+    /// Compose the body and store it.
     Compose,
 }
 
 impl Requirement {
-    /// Judges by the head that the snapshot holds of the document, if it holds any.
-    pub(crate) fn decide(self, head: Option<&DocumentHead>) -> RebuildDecision {
+    /// Decides from the document's head in the snapshot; `None` if it has none.
+    pub(super) fn decide(self, head: Option<&DocumentHead>) -> RebuildDecision {
         match head {
             _ if !self.visible => RebuildDecision::NotVisible,
             None => RebuildDecision::Gone,
-            // A DocumentId is never used again: a visible delete leaves no head.
+            // A DocumentId is never reused: a visible delete leaves no head.
             Some(_) if self.deleted => RebuildDecision::Contradicted,
             Some(head) if head.content_version < self.version => RebuildDecision::Contradicted,
             Some(head) if head.is_overtaken() => RebuildDecision::AwaitsStamp,

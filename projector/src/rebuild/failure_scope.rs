@@ -1,20 +1,20 @@
-//! Whose fault a failed batch is.
+//! Attributing the failure of a batch to the database or to a document.
 
 use crate::error::ProjectorError;
 use millstream_store::error::{ErrorKind, StoreError};
 
-/// What a failure of a whole batch says about the documents in it.
+/// The cause of a batch failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FailureScope {
-    /// The database is busy, away, full or not what it should be: no document counts an attempt for it.
+pub(super) enum FailureScope {
+    /// The database is overloaded, unreachable, full or misconfigured. No document is charged an attempt.
     Database,
-    /// The content of some document in the batch: the batch is divided until it stands alone.
+    /// The content of some document in the batch. The batch is divided until that document is alone.
     Documents,
 }
 
-/// Decides by SQLSTATE. What is not known to be about data is held to be about the database: waiting for an operator
-/// is better than to quarantine documents that nothing is wrong with.
-pub(crate) fn failure_scope(error: &ProjectorError) -> FailureScope {
+/// Classifies by SQLSTATE. A state that is not known to concern data counts as a database failure: waiting for an
+/// operator is better than quarantining documents without a fault.
+pub(super) fn failure_scope(error: &ProjectorError) -> FailureScope {
     match error {
         ProjectorError::Database { source, .. } => store_failure_scope(source),
         _ => FailureScope::Database,
@@ -23,7 +23,7 @@ pub(crate) fn failure_scope(error: &ProjectorError) -> FailureScope {
 
 fn store_failure_scope(error: &StoreError) -> FailureScope {
     match error.kind() {
-        // A document that takes longer than the statement timeout would hold up its whole batch for ever.
+        // A document that exceeds the statement timeout would block its batch forever.
         ErrorKind::Cancelled => FailureScope::Documents,
         ErrorKind::Other => match error.sqlstate() {
             // Data exceptions, constraints, limits of one row, a damaged page.
@@ -31,7 +31,7 @@ fn store_failure_scope(error: &StoreError) -> FailureScope {
                 FailureScope::Documents
             }
             Some(_) => FailureScope::Database,
-            // No answer of the server is behind it: a value could not be read or written by this side.
+            // Not an answer of the server: this side could not encode or decode a value.
             None => FailureScope::Documents,
         },
         ErrorKind::UniqueViolation { .. } | ErrorKind::ForeignKeyViolation { .. } => FailureScope::Documents,
@@ -44,11 +44,11 @@ mod tests {
     use super::*;
 
     fn error(kind: ErrorKind) -> ProjectorError {
-        ProjectorError::database("testing")(StoreError::new(kind, "made for a test"))
+        ProjectorError::database("testing", StoreError::new(kind, "made for a test"))
     }
 
     #[test]
-    fn an_outage_is_nobodys_fault_and_a_value_is_its_documents() {
+    fn an_outage_concerns_the_database_and_a_value_its_document() {
         for kind in [ErrorKind::ConnectionLost, ErrorKind::Deadlock, ErrorKind::LockTimeout] {
             assert_eq!(failure_scope(&error(kind)), FailureScope::Database);
         }

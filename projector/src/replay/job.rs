@@ -1,104 +1,115 @@
-//! One replay: what it walks, how fast, and how far it has come. Plain data, stored as JSON.
+//! A replay job: its selection, rate and progress. Plain data, stored as JSON.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Which documents.
+/// The documents that a replay walks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Selection {
-    /// All there are, and all that were deleted.
+    /// All documents and all tombstones.
     All,
-    /// Those of one type.
+    /// Documents and tombstones of one type.
     Resource {
         /// Its `ResourceKeyId`.
         resource_key: i16,
     },
-    /// One.
+    /// One document.
     Document {
         /// Its public id.
         uuid: Uuid,
     },
-    /// Those with change records in a range of the outbox, both ends included.
+    /// Documents with change records in a range of the outbox, both ends included.
     Outbox {
         /// First `OutboxId`.
         from: i64,
         /// Last `OutboxId`.
         to: i64,
     },
-    /// Those with change records written in a span of time, in milliseconds since 1970 UTC, both ends included.
+    /// Documents with change records written in a span of time, in milliseconds since 1970 UTC, both ends included.
     Time {
-        /// Its begin.
+        /// Start of the span.
         from_ms: u64,
-        /// Its end.
+        /// End of the span.
         to_ms: u64,
     },
 }
 
-/// What somebody wants replayed.
+/// The destination of a replay's entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// The cache queue: bodies are composed again and delivered to every sink.
+    Cache,
+    /// A lane: bodies are delivered again as the cache holds them. Documents that are not cached are on their way to
+    /// the lane already.
+    Lane,
+}
+
+/// The specification of a replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
-    /// Which documents.
+    /// The documents to walk.
     pub selection: Selection,
-    /// Entries a second at most; none for as fast as the queue takes them.
+    /// Most entries per second; `None` for as many as the queue accepts.
     pub per_s_max: Option<u32>,
-    /// Copies are overwritten also where they hold the very version already: their bytes may be wrong.
+    /// Overwrite copies that already hold the same version: their bytes may be damaged.
     pub repair: bool,
-    /// Cached bodies are removed before they are made again. Only for the cache.
+    /// Remove cached bodies before they are rebuilt. Only for the cache.
     pub empty: bool,
 }
 
-/// How a replay is doing.
+/// The state of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
-    /// It runs, or will when the process does.
+    /// Running, or interrupted and resumed with the next start of the process.
     Running,
-    /// Every entry was put.
+    /// All entries were enqueued.
     Done,
-    /// Somebody ended it.
+    /// An operator ended it.
     Cancelled,
-    /// It cannot go on; [`Job::last_error`] says why.
+    /// Ended by an error: [`Job::last_error`].
     Failed,
 }
 
-/// A replay and how far it has come.
+/// A replay and its progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// What was wanted.
+    /// Its specification.
     pub spec: Spec,
-    /// How it is doing.
+    /// Its state.
     pub state: JobState,
-    /// Entries put.
+    /// Entries enqueued.
     pub done: u64,
-    /// Entries in all, as counted at the start; documents written since may be added.
+    /// All entries, as counted at the start; documents written since then may be added.
     pub total: u64,
-    /// When it was started, in milliseconds since 1970 UTC.
+    /// Start, in milliseconds since 1970 UTC.
     pub started_at_ms: u64,
-    /// When it ended.
+    /// End, in milliseconds since 1970 UTC.
     pub ended_at_ms: Option<u64>,
-    /// What went wrong last.
+    /// The last error.
     pub last_error: Option<String>,
-    /// Where it goes on.
-    pub(super) place: Place,
+    /// The place from which the walk continues.
+    #[serde(rename = "place")]
+    pub(super) cursor: ReplayCursor,
 }
 
-/// Where a walk goes on: behind this key.
+/// The place from which a walk continues: after this key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Place {
+pub(super) enum ReplayCursor {
     /// In the documents.
     Documents { after: i64 },
-    /// In the ledger of tombstones.
+    /// In the tombstones.
     Tombstones { after: Uuid },
     /// In the outbox, up to its id `to`.
     Outbox { after: i64, to: i64 },
-    /// Nowhere: everything was put.
+    /// At the end: everything was enqueued.
     End,
 }
 
 impl Job {
-    pub(super) const fn new(spec: Spec, place: Place, total: u64, now_ms: u64) -> Self {
+    pub(super) const fn new(spec: Spec, cursor: ReplayCursor, total: u64, now_ms: u64) -> Self {
         Self {
             spec,
             state: JobState::Running,
@@ -107,7 +118,7 @@ impl Job {
             started_at_ms: now_ms,
             ended_at_ms: None,
             last_error: None,
-            place,
+            cursor,
         }
     }
 
@@ -129,7 +140,7 @@ mod tests {
             repair: true,
             empty: false,
         };
-        let mut job = Job::new(spec, Place::Tombstones { after: Uuid::max() }, u64::MAX, u64::MAX);
+        let mut job = Job::new(spec, ReplayCursor::Tombstones { after: Uuid::max() }, u64::MAX, u64::MAX);
         job.end(JobState::Failed, u64::MAX);
         let json = serde_json::to_vec(&job).expect("JSON");
         assert_eq!(serde_json::from_slice::<Job>(&json).expect("it reads back"), job);

@@ -1,63 +1,63 @@
-//! Where a replay's place is kept: beside the lane it fills, or in a file for the cache's.
+//! Durable storage of a replay job: with the lane that it fills, or in a file for the cache.
 
-use super::Job;
+use super::job::Job;
 use futures::future::BoxFuture;
 use millstream_pipeline::queue::{Lanes, QueueError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Key of the note.
+/// Key of the lane's note.
 const NOTE: &str = "replay";
-/// The longest error text that is stored, in bytes: a note has little room.
+/// The longest error text that is stored, in bytes: notes are small.
 const ERROR_BYTES_MAX: usize = 1_000;
 
-/// Keeps one job, durably.
+/// Durable storage of one job.
 pub trait Ledger: Send + Sync + 'static {
-    /// The job that was saved last, if any.
+    /// Returns the job that was saved last, if any.
     fn load(&self) -> BoxFuture<'_, Result<Option<Job>, LedgerError>>;
 
-    /// Replaces it. A crash leaves the old one or the new one.
+    /// Replaces the job. A crash leaves either the old or the new one.
     fn save<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<(), LedgerError>>;
 }
 
-/// Why a job cannot be kept.
+/// A failure to load or save a job.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The lane's queue refused.
-    #[error("the place of the replay cannot be kept with its lane")]
+    /// The lane's queue failed.
+    #[error("storing the progress of the replay with its lane failed")]
     Queue(#[from] QueueError),
     /// The file cannot be read or written.
-    #[error("the place of the replay cannot be kept in {}: check the folder and its free space", path.display())]
+    #[error("storing the progress of the replay in {} failed: check the folder and its free space", path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// What was stored is no job of this version.
-    #[error("what is stored of a replay in {place} cannot be read: start it again")]
+    /// The stored text is not a job of this version.
+    #[error("the stored progress of the replay in {place} cannot be decoded: start the replay again")]
     Unreadable {
-        /// Where.
+        /// The lane or file.
         place: String,
-        /// What is wrong with it.
+        /// The decoder's error.
         source: serde_json::Error,
     },
 }
 
 impl LedgerError {
-    /// Whether trying again may help.
-    pub(super) const fn may_pass(&self) -> bool {
+    /// Whether a retry may succeed.
+    pub(super) const fn is_transient(&self) -> bool {
         matches!(self, Self::Queue(QueueError::Unavailable { .. }))
     }
 }
 
-fn read(place: impl FnOnce() -> String, json: &[u8]) -> Result<Job, LedgerError> {
+fn decode(place: impl FnOnce() -> String, json: &[u8]) -> Result<Job, LedgerError> {
     serde_json::from_slice(json).map_err(|source| LedgerError::Unreadable { place: place(), source })
 }
 
-/// As JSON, with an error text that is not too long.
-fn write(place: impl FnOnce() -> String, job: &Job) -> Result<Vec<u8>, LedgerError> {
+/// Encodes the job as JSON, with its error text truncated.
+fn encode(place: impl FnOnce() -> String, job: &Job) -> Result<Vec<u8>, LedgerError> {
     let mut job = job.clone();
     if let Some(text) = job.last_error.as_mut().filter(|text| text.len() > ERROR_BYTES_MAX) {
         text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
@@ -65,14 +65,14 @@ fn write(place: impl FnOnce() -> String, job: &Job) -> Result<Vec<u8>, LedgerErr
     serde_json::to_vec(&job).map_err(|source| LedgerError::Unreadable { place: place(), source })
 }
 
-/// A note of a lane: it goes where the lane goes.
+/// Stores the job as a note of its lane, which is removed with the lane.
 pub struct NoteLedger {
     lanes: Arc<dyn Lanes>,
     lane: String,
 }
 
 impl NoteLedger {
-    /// The ledger of this lane.
+    /// The storage in this lane's note.
     #[must_use]
     pub fn new(lanes: Arc<dyn Lanes>, lane: impl Into<String>) -> Self {
         Self { lanes, lane: lane.into() }
@@ -87,13 +87,13 @@ impl Ledger for NoteLedger {
     fn load(&self) -> BoxFuture<'_, Result<Option<Job>, LedgerError>> {
         Box::pin(async move {
             let note = self.lanes.note(&self.lane, NOTE).await?;
-            note.map(|json| read(|| self.place(), &json)).transpose()
+            note.map(|json| decode(|| self.place(), &json)).transpose()
         })
     }
 
     fn save<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(async move {
-            let note = write(|| self.place(), job)?;
+            let note = encode(|| self.place(), job)?;
             Ok(self.lanes.set_note(&self.lane, NOTE, Some(note)).await?)
         })
     }
@@ -105,14 +105,14 @@ impl std::fmt::Debug for NoteLedger {
     }
 }
 
-/// A file, replaced as a whole.
+/// Stores the job in a file, replaced as a whole.
 #[derive(Debug)]
 pub struct FileLedger {
     path: PathBuf,
 }
 
 impl FileLedger {
-    /// The ledger in this file, whose folder has to be there.
+    /// The storage in this file, whose folder has to exist.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
@@ -131,7 +131,7 @@ impl Ledger for FileLedger {
     fn load(&self) -> BoxFuture<'_, Result<Option<Job>, LedgerError>> {
         Box::pin(async move {
             match tokio::fs::read(&self.path).await {
-                Ok(json) => read(|| self.place(), &json).map(Some),
+                Ok(json) => decode(|| self.place(), &json).map(Some),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(self.failed()(error)),
             }
@@ -140,14 +140,14 @@ impl Ledger for FileLedger {
 
     fn save<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(async move {
-            let (json, path) = (write(|| self.place(), job)?, self.path.clone());
+            let (json, path) = (encode(|| self.place(), job)?, self.path.clone());
             let replaced = tokio::task::spawn_blocking(move || replace(&path, &json)).await;
             replaced.map_err(io::Error::from).flatten().map_err(self.failed())
         })
     }
 }
 
-/// Writes beside it, onto the disk, then takes its place.
+/// Writes a temporary file in the same folder, syncs it, and renames it.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

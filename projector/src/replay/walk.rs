@@ -1,57 +1,60 @@
-//! The walk itself: page after page into the queue, at its rate, until the end or until it is told to stop.
+//! The walk of a replay: enqueues page after page, at its rate, until the end or until it is stopped.
 
-use super::job::Place;
-use super::{Job, JobState, LedgerError, ReplayError, Shared, page};
-use crate::error::{ProjectorError, chain};
+use super::job::{Job, JobState, ReplayCursor};
+use super::ledger::LedgerError;
+use super::page;
+use super::state::{ReplayError, ReplayState};
+use crate::error::{During, ProjectorError, chain};
+use millstream_store::table::cache;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How often a long queue is looked at again.
+/// Interval at which a long queue is read again.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Walks until the end, a failure that trying again cannot mend, or `stop`. The job says how it ended.
-pub(super) async fn walk(shared: &Shared, stop: &CancellationToken) {
-    let Some(mut job) = shared.job() else { return };
-    let walked = stop.run_until_cancelled(walk_job(shared, &mut job)).await;
-    let now_ms = shared.deps.clock.now_ms();
+/// Walks until the end, an error that a retry cannot fix, or `stop`. The job records how it ended.
+pub(super) async fn walk(state: &ReplayState, stop: &CancellationToken) {
+    let Some(mut job) = state.job() else { return };
+    let walked = stop.run_until_cancelled(walk_job(state, &mut job)).await;
+    let now_ms = state.deps.clock.now_ms();
     match walked {
-        // It goes on with the next start.
+        // The next start resumes it.
         None => return,
         Some(Ok(())) => job.end(JobState::Done, now_ms),
         Some(Err(error)) => {
             let problem = chain(&error);
-            tracing::error!(problem, "a replay cannot go on");
+            tracing::error!(problem, "replay failed");
             job.last_error = Some(problem);
             job.end(JobState::Failed, now_ms);
         }
     }
-    let (state, done, took_ms) = (job.state, job.done, now_ms.saturating_sub(job.started_at_ms));
-    tracing::info!(?state, done, took_ms, "a replay has ended");
-    shared.set(job.clone());
-    let kept = stop.run_until_cancelled(keep(shared, &job)).await;
-    if let Some(Err(error)) = kept {
-        // A removed lane has taken its note with it.
-        tracing::warn!(problem = chain(&error), "the end of a replay could not be stored");
+    let (result, done, took_ms) = (job.state, job.done, now_ms.saturating_sub(job.started_at_ms));
+    tracing::info!(state = ?result, done, took_ms, "replay ended");
+    state.set(job.clone());
+    let saved = stop.run_until_cancelled(save(state, &job)).await;
+    if let Some(Err(error)) = saved {
+        // Expected after the lane was removed, and its note with it.
+        tracing::warn!(problem = chain(&error), "failed to store the end of a replay");
     }
 }
 
-async fn walk_job(shared: &Shared, job: &mut Job) -> Result<(), ReplayError> {
-    let (deps, mut outages) = (&shared.deps, 0);
-    // Entries and time since the walk began here, not before a restart: the rate is not caught up with.
+async fn walk_job(state: &ReplayState, job: &mut Job) -> Result<(), ReplayError> {
+    let (deps, mut outages) = (&state.deps, 0);
+    // The rate counts from here, not from before a restart: lost time is not made up for.
     let (began_ms, began_at) = (deps.clock.now_ms(), job.done);
-    while job.place != Place::End {
-        match next_page(shared, job).await {
+    while job.cursor != ReplayCursor::End {
+        match enqueue_page(state, job).await {
             Ok(()) => outages = 0,
             Err(error) if error.is_fatal_queue() => return Err(error.into()),
             Err(error) => {
                 outages += 1;
                 job.last_error = Some(chain(&error));
-                shared.set(job.clone());
+                state.set(job.clone());
                 deps.clock.sleep(deps.options.outage_backoff.delay(outages)).await;
                 continue;
             }
         }
-        keep(shared, job).await?;
+        save(state, job).await?;
         if let Some(per_s) = job.spec.per_s_max.filter(|per_s| *per_s > 0) {
             let due_ms = began_ms + (job.done - began_at).saturating_mul(1_000) / u64::from(per_s);
             deps.clock.sleep(Duration::from_millis(due_ms.saturating_sub(deps.clock.now_ms()))).await;
@@ -60,59 +63,52 @@ async fn walk_job(shared: &Shared, job: &mut Job) -> Result<(), ReplayError> {
     Ok(())
 }
 
-/// Stores how far it is. A queue that does not answer is waited for: the walk cannot go on without, and has not failed.
-async fn keep(shared: &Shared, job: &Job) -> Result<(), LedgerError> {
+/// Stores the progress. Waits for a queue that does not answer: the walk cannot continue without it, and has not
+/// failed.
+async fn save(state: &ReplayState, job: &Job) -> Result<(), LedgerError> {
     let mut outages = 0;
     loop {
-        match shared.keep(job.clone()).await {
-            Err(error) if error.may_pass() => {
+        match state.save(job.clone()).await {
+            Err(error) if error.is_transient() => {
                 outages += 1;
-                shared.set(Job { last_error: Some(chain(&error)), ..job.clone() });
-                shared.deps.clock.sleep(shared.deps.options.outage_backoff.delay(outages)).await;
+                state.set(Job { last_error: Some(chain(&error)), ..job.clone() });
+                state.deps.clock.sleep(state.deps.options.outage_backoff.delay(outages)).await;
             }
-            ended => return ended,
+            saved => return saved,
         }
     }
 }
 
-async fn next_page(shared: &Shared, job: &mut Job) -> Result<(), ProjectorError> {
-    wait_for_room(shared).await?;
-    put_page(shared, job).await
-}
-
-/// Reads one page and owes it; moves the job's place in memory.
-async fn put_page(shared: &Shared, job: &mut Job) -> Result<(), ProjectorError> {
-    let deps = &shared.deps;
-    // A slow replay puts a second's worth at a time, not a page and then a long silence.
-    let page = job.spec.per_s_max.map_or(deps.options.page, |per_s| deps.options.page.min(per_s.max(1) as usize));
-    let page = page::read(&deps.database, deps.aim, &job.spec, &job.place, page, deps.clock.now_ms()).await?;
-    if job.spec.empty && !page.living.is_empty() {
-        empty(shared, &page.living).await?;
+/// Reads one page and enqueues it; moves the job's cursor in memory.
+async fn enqueue_page(state: &ReplayState, job: &mut Job) -> Result<(), ProjectorError> {
+    wait_while_long(state).await?;
+    let deps = &state.deps;
+    // A slow replay enqueues one second's worth at a time, not a page followed by a long pause.
+    let size = job.spec.per_s_max.map_or(deps.options.page, |per_s| deps.options.page.min(per_s.max(1) as usize));
+    let page = page::read(&deps.database, deps.aim, &job.spec, &job.cursor, size, deps.clock.now_ms()).await?;
+    if job.spec.empty && !page.existing.is_empty() {
+        evict(state, &page.existing).await?;
     }
     if !page.work.is_empty() {
-        deps.queue.put(page.work, None).await.map_err(ProjectorError::queue("putting replayed documents"))?;
+        deps.queue.put(page.work, None).await.during("enqueueing replayed documents")?;
     }
     job.done += page.rows;
-    job.place = page.next;
+    job.cursor = page.next;
     Ok(())
 }
 
-/// Removes cached bodies. Readers are answered from the tables until they are made again.
-async fn empty(shared: &Shared, documents: &Vec<i64>) -> Result<(), ProjectorError> {
+/// Removes cached bodies. Readers get these documents from the tables until they are rebuilt.
+async fn evict(state: &ReplayState, documents: &[i64]) -> Result<(), ProjectorError> {
     const ACTION: &str = "removing cached bodies";
-    const SQL: &str = r#"DELETE FROM "dms"."DocumentCache" WHERE "DocumentId" = ANY((SELECT $1::int8[])::int8[])"#;
-    let client = shared.deps.database.get().await.map_err(ProjectorError::database(ACTION))?;
-    client.execute(SQL, &[documents]).await.map_err(ProjectorError::database(ACTION))?;
+    let client = state.deps.database.get().await.during(ACTION)?;
+    cache::evict(&client, documents).await.during(ACTION)?;
     Ok(())
 }
 
-async fn wait_for_room(shared: &Shared) -> Result<(), ProjectorError> {
-    let deps = &shared.deps;
-    loop {
-        let stats = deps.queue.stats().await.map_err(ProjectorError::queue("reading how much waits"))?;
-        if stats.depth <= deps.options.queue_max {
-            return Ok(());
-        }
+async fn wait_while_long(state: &ReplayState) -> Result<(), ProjectorError> {
+    let deps = &state.deps;
+    while deps.queue.stats().await.during("reading the queue's counters")?.depth > deps.options.queue_max {
         deps.clock.sleep(POLL).await;
     }
+    Ok(())
 }

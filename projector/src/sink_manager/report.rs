@@ -1,25 +1,24 @@
-//! What `status` says of one lane.
+//! The part of `status` about one lane.
 
-use crate::delivery::LaneReport;
-use crate::publish;
-use crate::replay::{Job, JobState};
+use crate::delivery::counters::LaneReport;
+use crate::replay::job::{Job, JobState};
 use serde::Serialize;
 
-/// How one lane is doing.
+/// The status of one lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LaneStatus {
-    /// Its figures.
+    /// Its counters.
     #[serde(flatten)]
     pub report: LaneReport,
-    /// It hands out nothing until it is resumed.
+    /// The lane hands out no entries until it is resumed.
     pub paused: bool,
     /// The last replay into it, if any.
     pub replay: Option<ReplayReport>,
 }
 
 impl LaneStatus {
-    /// A lane that is gone is empty: what its metrics said last must not stand for ever.
-    pub(super) fn forget(name: &str) {
+    /// Returns the status of a removed lane, which is empty: its metrics must not keep their last values.
+    pub(super) fn removed(name: &str) -> Self {
         let report = LaneReport { name: name.to_owned(), eta_ms: Some(0), ..LaneReport::default() };
         let replay = ReplayReport {
             state: JobState::Cancelled,
@@ -29,32 +28,25 @@ impl LaneStatus {
             ended_at_ms: None,
             last_error: None,
         };
-        publish::lane(&Self { report, paused: false, replay: Some(replay) });
+        Self { report, paused: false, replay: Some(replay) }
     }
 }
 
-/// How one replay is doing.
+/// The status of one replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReplayReport {
-    /// Whether it runs or how it ended.
+    /// Its state.
     pub state: JobState,
-    /// Entries put.
+    /// Entries enqueued.
     pub done: u64,
-    /// Entries in all, as counted at its start.
+    /// All entries, as counted at its start.
     pub total: u64,
-    /// When it was started, in milliseconds since 1970 UTC.
+    /// Start, in milliseconds since 1970 UTC.
     pub started_at_ms: u64,
-    /// When it ended.
+    /// End, in milliseconds since 1970 UTC.
     pub ended_at_ms: Option<u64>,
-    /// What went wrong last.
+    /// The last error.
     pub last_error: Option<String>,
-}
-
-impl ReplayReport {
-    /// Publishes its numbers as metrics under the name of its target. Those of lanes are published with their lane.
-    pub fn publish(&self, target: &str) {
-        publish::replay(self, target);
-    }
 }
 
 impl From<&Job> for ReplayReport {

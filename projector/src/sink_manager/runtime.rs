@@ -1,28 +1,32 @@
-//! One lane with its sink: the courier, once the sink could be opened, and the replays into the lane.
+//! One sink at run time: its lane, the replays into it, and the delivery worker once the sink could be opened.
 
-use super::{LaneStatus, SinkManagerDeps, SinkManagerError};
-use crate::delivery::{DeliveryWorker, DeliveryWorkerDeps, DeliveryWorkerHandle, LaneReport, count_from_zero};
-use crate::error::{ProjectorError, chain};
-use crate::projector::StopError;
+use super::deps::{SinkManagerDeps, SinkManagerError};
+use super::report::LaneStatus;
+use crate::delivery::counters::{LaneReport, register};
+use crate::delivery::{DeliveryWorker, DeliveryWorkerDeps, DeliveryWorkerHandle};
+use crate::error::{During, chain};
 use crate::replay::{Aim, NoteLedger, Replay, ReplayDeps};
+use crate::task_group::StopError;
 use futures::future::BoxFuture;
 use millstream_pipeline::queue::WorkQueue;
 use millstream_pipeline::sink::Sink;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// One sink with its lane.
 pub(super) struct SinkRuntime {
     pub(super) lane: Arc<dyn WorkQueue>,
     pub(super) replay: Replay,
-    delivery: Delivery,
+    worker: WorkerState,
 }
 
-enum Delivery {
+/// The delivery worker of a sink.
+enum WorkerState {
     Running {
         sink: Arc<dyn Sink>,
-        courier: DeliveryWorkerHandle,
+        worker: DeliveryWorkerHandle,
     },
-    /// Why the sink could not be opened.
+    /// The sink could not be opened.
     Closed {
         problem: String,
     },
@@ -35,7 +39,7 @@ pub(super) async fn open_sink(deps: &SinkManagerDeps, name: &str) -> Result<Arc<
 }
 
 impl SinkRuntime {
-    /// A lane whose sink may turn out not to open: then it is tried again.
+    /// Starts a lane. If its sink cannot be opened, that is retried by [`SinkRuntime::reopen`].
     pub(super) async fn open(
         deps: &SinkManagerDeps,
         name: &str,
@@ -45,87 +49,98 @@ impl SinkRuntime {
             Ok(sink) => Self::with_sink(deps, name, lane, sink).await,
             Err(error) => {
                 let problem = chain(&error);
-                tracing::error!(sink = name, problem, "nothing is delivered to this sink for now");
-                let replay = replay(deps, name, &lane).await?;
-                count_from_zero(name);
-                Ok(Self { lane, replay, delivery: Delivery::Closed { problem } })
+                tracing::error!(sink = name, problem, "failed to open a sink; retrying every few seconds");
+                let replay = open_replay(deps, name, &lane).await?;
+                register(name);
+                Ok(Self { lane, replay, worker: WorkerState::Closed { problem } })
             }
         }
     }
 
+    /// Starts a lane with its open sink.
     pub(super) async fn with_sink(
         deps: &SinkManagerDeps,
         name: &str,
         lane: Arc<dyn WorkQueue>,
         sink: Arc<dyn Sink>,
     ) -> Result<Self, SinkManagerError> {
-        let replay = replay(deps, name, &lane).await?;
-        let courier = start(deps, name, &lane, &sink);
-        Ok(Self { lane, replay, delivery: Delivery::Running { sink, courier } })
+        let replay = open_replay(deps, name, &lane).await?;
+        let worker = start_worker(deps, name, &lane, &sink);
+        Ok(Self { lane, replay, worker: WorkerState::Running { sink, worker } })
     }
 
-    /// Tries again to open a sink that could not be opened.
-    pub(super) async fn open_again(&mut self, deps: &SinkManagerDeps, name: &str) {
-        let Delivery::Closed { problem } = &mut self.delivery else { return };
+    /// Retries a sink that could not be opened.
+    pub(super) async fn reopen(&mut self, deps: &SinkManagerDeps, name: &str) {
+        let WorkerState::Closed { problem } = &mut self.worker else { return };
         match open_sink(deps, name).await {
             Ok(sink) => {
-                let courier = start(deps, name, &self.lane, &sink);
-                self.delivery = Delivery::Running { sink, courier };
-                tracing::info!(sink = name, "the sink could be opened");
+                let worker = start_worker(deps, name, &self.lane, &sink);
+                self.worker = WorkerState::Running { sink, worker };
+                tracing::info!(sink = name, "sink opened");
             }
             Err(error) => *problem = chain(&error),
         }
     }
 
-    /// Whether its courier has ended by itself, and what it had in hand is back in the lane.
+    /// Whether its worker has given up and its in-flight entries are back in the lane.
     pub(super) async fn has_given_up(&self, name: &str) -> bool {
-        let Delivery::Running { courier, .. } = &self.delivery else { return false };
-        if !courier.has_given_up() {
+        let WorkerState::Running { worker, .. } = &self.worker else { return false };
+        if !worker.has_given_up() {
             return false;
         }
-        let given_back = courier.give_back().await;
+        let given_back = worker.give_back().await;
         if let Err(error) = &given_back {
             let problem = chain(error);
-            tracing::error!(sink = name, problem, "nothing is delivered to this sink: its lane takes nothing back");
+            tracing::error!(
+                sink = name,
+                problem,
+                "failed to return in-flight entries to the lane of a stopped delivery worker; retrying"
+            );
         }
         given_back.is_ok()
     }
 
+    /// Returns the sink, if it is open.
     pub(super) fn sink(&self) -> Option<Arc<dyn Sink>> {
-        match &self.delivery {
-            Delivery::Running { sink, .. } => Some(Arc::clone(sink)),
-            Delivery::Closed { .. } => None,
+        match &self.worker {
+            WorkerState::Running { sink, .. } => Some(Arc::clone(sink)),
+            WorkerState::Closed { .. } => None,
         }
     }
 
-    /// What to wait for to learn how it is doing; whoever waits holds nothing of the fleet.
+    /// Returns a future of its status. The future borrows nothing, so it can be awaited without the manager's lock.
     pub(super) fn status(&self, name: &str, paused: bool) -> BoxFuture<'static, Result<LaneStatus, SinkManagerError>> {
         let replay = self.replay.job().as_ref().map(Into::into);
-        match &self.delivery {
-            Delivery::Running { courier, .. } => {
-                let report = courier.status();
+        match &self.worker {
+            WorkerState::Running { worker, .. } => {
+                let report = worker.status();
                 Box::pin(async move { Ok(LaneStatus { report: report.await?, paused, replay }) })
             }
-            Delivery::Closed { problem } => {
+            WorkerState::Closed { problem } => {
                 let (lane, name, problem) = (Arc::clone(&self.lane), name.to_owned(), problem.clone());
                 Box::pin(async move {
-                    let stats = lane.stats().await.map_err(ProjectorError::queue("reading a lane's counters"))?;
+                    let stats = lane.stats().await.during("reading a lane's counters")?;
                     Ok(LaneStatus { report: LaneReport::closed(&name, &stats, problem), paused, replay })
                 })
             }
         }
     }
 
+    /// Stops the replay and the worker.
     pub(super) async fn close(self, deadline: Duration) -> Result<(), StopError> {
         self.replay.stop().await;
-        match self.delivery {
-            Delivery::Running { courier, .. } => courier.stop(deadline).await,
-            Delivery::Closed { .. } => Ok(()),
+        match self.worker {
+            WorkerState::Running { worker, .. } => worker.stop(deadline).await,
+            WorkerState::Closed { .. } => Ok(()),
         }
     }
 }
 
-async fn replay(deps: &SinkManagerDeps, name: &str, lane: &Arc<dyn WorkQueue>) -> Result<Replay, SinkManagerError> {
+async fn open_replay(
+    deps: &SinkManagerDeps,
+    name: &str,
+    lane: &Arc<dyn WorkQueue>,
+) -> Result<Replay, SinkManagerError> {
     let replay = Replay::open(ReplayDeps {
         aim: Aim::Lane,
         queue: Arc::clone(lane),
@@ -137,13 +152,18 @@ async fn replay(deps: &SinkManagerDeps, name: &str, lane: &Arc<dyn WorkQueue>) -
     Ok(replay.await?)
 }
 
-fn start(deps: &SinkManagerDeps, name: &str, lane: &Arc<dyn WorkQueue>, sink: &Arc<dyn Sink>) -> DeliveryWorkerHandle {
+fn start_worker(
+    deps: &SinkManagerDeps,
+    name: &str,
+    lane: &Arc<dyn WorkQueue>,
+    sink: &Arc<dyn Sink>,
+) -> DeliveryWorkerHandle {
     DeliveryWorker::start(DeliveryWorkerDeps {
         name: name.to_owned(),
         lane: Arc::clone(lane),
         sink: Arc::clone(sink),
         database: deps.database.clone(),
         clock: Arc::clone(&deps.clock),
-        options: deps.courier,
+        options: deps.delivery,
     })
 }

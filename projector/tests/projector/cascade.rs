@@ -1,4 +1,4 @@
-//! Cascades over hand-made rows: docs/design/rules.md#rule-2 needs no resource tables.
+//! Cascades over rows inserted by hand: docs/design/rules.md#rule-2 needs no resource tables.
 
 use super::support::Bed;
 use millstream_projector::cascade::{CascadePage, work_off_page};
@@ -9,8 +9,8 @@ use millstream_testkit::gate::{Gate, GateAt};
 const HUB: i64 = 1_000;
 const RENAMED_AT: i64 = 50;
 
-/// Documents 1 to 25 refer to the hub, 26 to 30 to something else. Odd ones have version 10; even ones, and the 25th, are
-/// at the version of the rename or above.
+/// Documents 1 to 25 refer to the hub, 26 to 30 to another document. Odd ones have version 10; even ones, and the 25th,
+/// are at the version of the rename or above.
 async fn plant(bed: &Bed) {
     bed.execute(&format!(
         r#"INSERT INTO "dms"."Document" SELECT g, gen_random_uuid(), (SELECT min("ResourceKeyId") FROM "dms"."ResourceKey"),
@@ -54,13 +54,13 @@ async fn rules_2_a_cascade_resumes_at_its_cursor_and_stamps_exactly_what_is_belo
     let expected = CascadePage { document_id: HUB, version: RENAMED_AT, looked_at: 4, stamped: 2, finished: false };
     assert_eq!(first, Some(expected));
 
-    // The second page is killed with its stamps made and its outbox rows about to be.
+    // The second page is killed after its stamps, before its outbox rows.
     let gate = Gate::on_table(&bed.database, r#""dms"."Outbox""#, GateAt::BeforeInsert).await;
     gate.close().await;
     let database = bed.db().clone();
     let killed = tokio::spawn(async move { page(&database).await });
     gate.wait_for(1).await;
-    assert_eq!(page(bed.db()).await, None, "nobody else works on the row meanwhile");
+    assert_eq!(page(bed.db()).await, None, "another worker skips the locked row");
     killed.abort();
     gate.open().await;
     let free = r#"SELECT "Cursor" FROM "dms"."Cascade" FOR UPDATE"#;
@@ -82,7 +82,7 @@ async fn rules_2_a_cascade_resumes_at_its_cursor_and_stamps_exactly_what_is_belo
     let dated = r#"SELECT "DocumentId" FROM "dms"."Document" WHERE "LastModifiedAt" = '2020-02-02'"#;
     assert_eq!(ids(&bed, dated).await, odd, "a stamp is dated by its cascade, and nothing else is");
     let above = r#"SELECT "DocumentId" FROM "dms"."Document" WHERE "ContentVersion" = 60 + "DocumentId" AND "DocumentId" < 100"#;
-    assert_eq!(ids(&bed, above).await.len(), 15, "what was at or above stayed as it was");
+    assert_eq!(ids(&bed, above).await.len(), 15, "documents at or above the version are unchanged");
     assert!(ids(&bed, r#"SELECT "DocumentId" FROM "dms"."Cascade""#).await.is_empty(), "the last page closes it");
 }
 
@@ -135,8 +135,8 @@ async fn a_second_cascade_does_not_wait_for_the_first() {
 async fn a_deadlock_with_a_writer_ends_in_a_retry() {
     let bed = Bed::new().await;
     plant(&bed).await;
-    // Whoever waits looks for a deadlock once, after its timeout: the page does so when the circle is closed, the holder
-    // much later, so it is the page that gives way.
+    // A waiting session checks for a deadlock once, after its timeout: the page does so when the cycle is complete, the
+    // holder much later, so the page is the victim.
     bed.execute(&format!(r#"ALTER DATABASE "{}" SET deadlock_timeout = '2s'"#, bed.database.options().dbname())).await;
     let holder = Holder::hold(&bed.database, "SET LOCAL deadlock_timeout = '60s'").await;
     holder.execute(r#"SELECT FROM "dms"."Document" WHERE "DocumentId" = 3 FOR UPDATE"#).await;
@@ -144,7 +144,7 @@ async fn a_deadlock_with_a_writer_ends_in_a_retry() {
     let working = tokio::spawn(async move { page(&database).await });
     holder.wait_for_blocked(1).await;
     holder.execute(r#"SELECT FROM "dms"."Document" WHERE "DocumentId" = 1 FOR UPDATE"#).await;
-    assert!(!working.is_finished(), "it gave way and tries again");
+    assert!(!working.is_finished(), "the page was the victim and retries");
     holder.commit().await;
     assert_eq!(working.await.expect("no panic").map(|page| page.stamped), Some(2));
 }

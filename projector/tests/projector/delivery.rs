@@ -1,6 +1,6 @@
-//! From lanes to sinks: what the sinks hold in the end is what the cache holds, whatever they answer on the way.
+//! From lanes to sinks: every sink ends up equal to the cache, whatever outcomes it returns on the way.
 
-use super::support::{Bed, HandSource, PATIENCE, PolledSource, period};
+use super::support::{Bed, DEADLINE, HandSource, PolledSource, period};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use millstream_pipeline::Backoff;
@@ -20,60 +20,60 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-/// A sink that answers as it is told, and otherwise as the map behind it does.
+/// A sink with scripted outcomes; without a script its map decides.
 #[derive(Default)]
-pub(super) struct Moody {
+pub(super) struct ScriptedSink {
     pub(super) map: MemorySink,
-    pub(super) mood: Mutex<Mood>,
+    pub(super) script: Mutex<SinkScript>,
     pub(super) puts: Mutex<Vec<usize>>,
     pub(super) under_way: AtomicUsize,
-    /// The most requests that were under way at a time.
+    /// The most requests in flight at a time.
     pub(super) busiest: AtomicUsize,
-    /// Requests that may be answered yet, if somebody counts them.
+    /// Permits for answering requests, if they are limited.
     pub(super) answers: Option<Semaphore>,
-    /// How often it was prepared, and looked after.
+    /// Calls of `prepare` and `tend`.
     pub(super) prepared: AtomicUsize,
     pub(super) tended: AtomicUsize,
 }
 
 #[derive(Default)]
-pub(super) struct Mood {
-    /// Nothing can be reached.
+pub(super) struct SinkScript {
+    /// The sink is unreachable.
     pub(super) away: bool,
-    /// The next requests are carried out and not answered.
-    pub(super) silent: usize,
-    /// The next requests end in a panic.
+    /// The next requests are carried out and time out.
+    pub(super) timeouts: usize,
+    /// The next requests panic.
     pub(super) panics: usize,
     /// The next requests are answered with 429.
-    pub(super) busy: usize,
-    /// Documents that are refused, by a text in their body.
-    pub(super) hated: Option<String>,
+    pub(super) throttled: usize,
+    /// Documents with this text in their body are rejected.
+    pub(super) rejected_text: Option<String>,
 }
 
-impl Moody {
-    pub(super) fn set(&self, change: impl FnOnce(&mut Mood)) {
-        change(&mut self.mood.lock().expect("nobody panics with the lock"));
+impl ScriptedSink {
+    pub(super) fn set(&self, change: impl FnOnce(&mut SinkScript)) {
+        change(&mut self.script.lock().expect("not poisoned"));
     }
 
-    /// The answer that the mood gives instead of the map's.
+    /// Returns the scripted outcome, if there is one.
     fn answer(&self, delivery: &Delivery) -> Option<Outcome> {
-        let mood = self.mood.lock().expect("nobody panics with the lock");
-        let hated = mood.hated.as_ref().filter(|text| match &delivery.content {
+        let script = self.script.lock().expect("not poisoned");
+        let rejected = script.rejected_text.as_ref().filter(|text| match &delivery.content {
             Content::Document(json) => String::from_utf8_lossy(json).contains(*text),
             Content::Deleted => false,
         });
-        match hated {
-            _ if mood.away => Some(Outcome::retry(RetryCause::Unavailable, "away")),
-            _ if mood.busy > 0 => Some(Outcome::retry(RetryCause::Throttled, "429")),
+        match rejected {
+            _ if script.away => Some(Outcome::retry(RetryCause::Unavailable, "away")),
+            _ if script.throttled > 0 => Some(Outcome::retry(RetryCause::Throttled, "429")),
             Some(text) => Some(Outcome::Rejected { reason: format!("{text} is not welcome") }),
             None => None,
         }
     }
 }
 
-impl Sink for Moody {
+impl Sink for ScriptedSink {
     fn describe(&self) -> String {
-        "a moody map".to_owned()
+        "a scripted sink".to_owned()
     }
 
     fn prepare(&self) -> BoxFuture<'_, Result<(), SinkError>> {
@@ -83,7 +83,7 @@ impl Sink for Moody {
 
     fn tend(&self) -> BoxFuture<'_, Result<(), SinkError>> {
         self.tended.fetch_add(1, Ordering::SeqCst);
-        let away = self.mood.lock().expect("nobody panics with the lock").away;
+        let away = self.script.lock().expect("not poisoned").away;
         let unavailable = || SinkError::Unavailable { sink: self.describe(), reason: "away".to_owned() };
         std::future::ready(if away { Err(unavailable()) } else { Ok(()) }).boxed()
     }
@@ -94,12 +94,12 @@ impl Sink for Moody {
 
     fn put<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Vec<Outcome>> {
         async move {
-            self.puts.lock().expect("nobody panics with the lock").push(deliveries.len());
+            self.puts.lock().expect("not poisoned").push(deliveries.len());
             let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
             self.busiest.fetch_max(under_way, Ordering::SeqCst);
-            // Whoever was begun at the same time gets here too.
+            // Requests started at the same time get here too.
             tokio::task::yield_now().await;
-            let panics = std::mem::take(&mut self.mood.lock().expect("nobody panics with the lock").panics);
+            let panics = std::mem::take(&mut self.script.lock().expect("not poisoned").panics);
             assert!(panics == 0, "made for a test");
             if let Some(answers) = &self.answers {
                 answers.acquire().await.expect("never closed").forget();
@@ -111,12 +111,12 @@ impl Sink for Moody {
                     None => self.map.put(std::slice::from_ref(delivery)).await.remove(0),
                 });
             }
-            let mut mood = self.mood.lock().expect("nobody panics with the lock");
-            if mood.silent > 0 {
-                mood.silent -= 1;
+            let mut script = self.script.lock().expect("not poisoned");
+            if script.timeouts > 0 {
+                script.timeouts -= 1;
                 outcomes.fill(Outcome::retry(RetryCause::Unanswered, "no answer"));
             }
-            mood.busy = mood.busy.saturating_sub(1);
+            script.throttled = script.throttled.saturating_sub(1);
             self.under_way.fetch_sub(1, Ordering::SeqCst);
             outcomes
         }
@@ -132,19 +132,19 @@ impl Sink for Moody {
     }
 }
 
-/// A bed with a queue that has lanes.
-pub(super) struct Town {
+/// A district: a bed with a running projector and a queue with lanes.
+pub(super) struct District {
     pub(super) bed: Bed,
     pub(super) queue: Arc<MemoryQueue>,
     pub(super) projector: ProjectorHandle,
 }
 
-impl Town {
+impl District {
     pub(super) async fn new() -> Self {
         let bed = Bed::new().await;
         let queue = bed.queue();
-        let stage = Arc::<MemoryQueue>::clone(&queue) as Arc<dyn WorkQueue>;
-        let projector = Projector::start(bed.deps(stage, PolledSource::factory(bed.db())));
+        let cache_queue = Arc::<MemoryQueue>::clone(&queue) as Arc<dyn WorkQueue>;
+        let projector = Projector::start(bed.deps(cache_queue, PolledSource::factory(bed.db())));
         Self { bed, queue, projector }
     }
 
@@ -152,7 +152,7 @@ impl Town {
         self.queue.add_lane(name).await.expect("a lane")
     }
 
-    pub(super) async fn courier(&self, name: &str, sink: Arc<dyn Sink>) -> DeliveryWorkerHandle {
+    pub(super) async fn worker(&self, name: &str, sink: Arc<dyn Sink>) -> DeliveryWorkerHandle {
         let ms = Duration::from_millis;
         DeliveryWorker::start(DeliveryWorkerDeps {
             name: name.to_owned(),
@@ -170,7 +170,7 @@ impl Town {
         })
     }
 
-    /// What the cache holds, as a GET would show it.
+    /// The cached versions by public id.
     async fn cached(&self) -> BTreeMap<Uuid, i64> {
         let client = self.bed.db().get().await.expect("a connection");
         let sql = r#"SELECT "DocumentUuid", "ContentVersion" FROM "dms"."DocumentCache""#;
@@ -179,14 +179,14 @@ impl Town {
 
     pub(super) async fn wait_equal(&self, sink: &dyn Sink) {
         self.bed.wait_converged().await;
-        wait_until("the sink to hold what the cache holds", PATIENCE, || async {
+        wait_until("the sink to hold what the cache holds", DEADLINE, || async {
             held(sink).await == self.cached().await
         })
         .await;
     }
 }
 
-/// Documents that a sink holds, with the version in their etag.
+/// Documents in a sink, with the version in their etag.
 pub(super) async fn held(sink: &dyn Sink) -> BTreeMap<Uuid, i64> {
     let mut scan = sink.scan().await.expect("a scan");
     let mut held = HashMap::new();
@@ -209,132 +209,134 @@ pub(super) async fn held(sink: &dyn Sink) -> BTreeMap<Uuid, i64> {
     }
 }
 
-/// CONVERGE, ISOLATED: edits, a rename with its cascade, and deletes, with one sink away all the time.
+/// CONVERGE, ISOLATED: edits, a rename with its cascade, and deletes, with one sink unreachable all the time.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_sink_gets_everything_at_its_own_pace() {
-    let town = Town::new().await;
-    let (quick, slow) = (Arc::new(MemorySink::default()), Arc::new(Moody::default()));
-    slow.set(|mood| mood.away = true);
-    let first = town.courier("quick", Arc::<MemorySink>::clone(&quick)).await;
-    let second = town.courier("slow", Arc::<Moody>::clone(&slow)).await;
+async fn every_sink_gets_everything_independently_of_the_others() {
+    let district = District::new().await;
+    let (quick, slow) = (Arc::new(MemorySink::default()), Arc::new(ScriptedSink::default()));
+    slow.set(|script| script.away = true);
+    let first = district.worker("quick", Arc::<MemorySink>::clone(&quick)).await;
+    let second = district.worker("slow", Arc::<ScriptedSink>::clone(&slow)).await;
 
-    let room = town.bed.homeroom(5).await;
+    let room = district.bed.homeroom(5).await;
     for round in 0..20 {
-        town.bed.post_student(0, &format!("Ada {round}")).await;
+        district.bed.post_student(0, &format!("Ada {round}")).await;
     }
-    town.bed.put("classPeriods", room.period, period("renamed")).await;
-    town.bed.delete("studentSchoolAssociations", room.enrolments[1]).await;
-    town.wait_equal(&*quick).await;
+    district.bed.put("classPeriods", room.period, period("renamed")).await;
+    district.bed.delete("studentSchoolAssociations", room.enrolments[1]).await;
+    district.wait_equal(&*quick).await;
 
-    let documents = 1 + town.cached().await.len() as u64;
+    let documents = 1 + district.cached().await.len() as u64;
     let waiting = second.status().await.expect("a status");
-    assert!(waiting.depth <= documents, "one entry a document, however often it was edited: {waiting:#?}");
-    assert_eq!((waiting.delivered, waiting.quarantined), (0, 0), "nobody is to blame: {waiting:#?}");
+    assert!(waiting.depth <= documents, "one entry per document, however often it was edited: {waiting:#?}");
+    assert_eq!((waiting.delivered, waiting.quarantined), (0, 0), "no document is charged an attempt: {waiting:#?}");
     assert!(waiting.last_error.is_some_and(|error| error.text.ends_with("away")));
 
-    slow.set(|mood| mood.away = false);
-    town.wait_equal(&slow.map).await;
+    slow.set(|script| script.away = false);
+    district.wait_equal(&slow.map).await;
     let done = second.status().await.expect("a status");
     assert!(done.delivered >= documents, "{done:#?}");
-    first.stop(PATIENCE).await.expect("it stops");
-    second.stop(PATIENCE).await.expect("it stops");
-    town.projector.stop(PATIENCE).await.expect("it stops");
+    first.stop(DEADLINE).await.expect("it stops");
+    second.stop(DEADLINE).await.expect("it stops");
+    district.projector.stop(DEADLINE).await.expect("it stops");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_document_waits_alone_and_a_newer_version_goes_through() {
-    let town = Town::new().await;
-    let sink = Arc::new(Moody::default());
-    sink.set(|mood| mood.hated = Some("Grim".to_owned()));
-    let courier = town.courier("search", Arc::<Moody>::clone(&sink)).await;
-    let grim = town.bed.post_student(1, "Grim").await;
+    let district = District::new().await;
+    let sink = Arc::new(ScriptedSink::default());
+    sink.set(|script| script.rejected_text = Some("Grim".to_owned()));
+    let worker = district.worker("search", Arc::<ScriptedSink>::clone(&sink)).await;
+    let grim = district.bed.post_student(1, "Grim").await;
     for number in 2..30 {
-        town.bed.post_student(number, "Ada").await;
+        district.bed.post_student(number, "Ada").await;
     }
-    let lane = town.lane("search").await;
-    wait_until("it to be in quarantine", PATIENCE, || async { lane.stats().await.expect("figures").quarantined == 1 })
+    let lane = district.lane("search").await;
+    wait_until("it to be in quarantine", DEADLINE, || async { lane.stats().await.expect("counters").quarantined == 1 })
         .await;
-    wait_until("all others to be delivered", PATIENCE, || async { held(&sink.map).await.len() >= 28 }).await;
+    wait_until("all others to be delivered", DEADLINE, || async { held(&sink.map).await.len() >= 28 }).await;
     let quarantined = lane.quarantined(None, 10).await.expect("a list");
     assert_eq!(quarantined[0].work.document_uuid, grim.uuid);
     assert!(quarantined[0].reason.starts_with("Grim is not welcome ("), "{:?}", quarantined[0].reason);
 
-    let friendly = town.bed.post_student(1, "Glad").await;
-    wait_until("the newer version to be delivered", PATIENCE, || async {
+    let friendly = district.bed.post_student(1, "Glad").await;
+    wait_until("the newer version to be delivered", DEADLINE, || async {
         held(&sink.map).await.get(&grim.uuid) == Some(&friendly.version)
     })
     .await;
-    assert_eq!(lane.stats().await.expect("figures").quarantined, 0, "it clears by itself");
-    courier.stop(PATIENCE).await.expect("it stops");
+    assert_eq!(lane.stats().await.expect("counters").quarantined, 0, "it clears by itself");
+    worker.stop(DEADLINE).await.expect("it stops");
 }
 
-/// RECOVERABLE: what was deleted while the stream was lost is in no comparison of the cache; the copies hear of it anyway.
+/// RECOVERABLE: deletes during a gap of the stream are in no comparison of the cache; the sinks get them anyway.
 #[tokio::test(flavor = "multi_thread")]
 async fn deletes_of_a_lost_stretch_reach_the_sinks() {
-    let town = Town::new().await;
+    let district = District::new().await;
     let sink = Arc::new(MemorySink::default());
-    let courier = town.courier("search", Arc::<MemorySink>::clone(&sink)).await;
-    let room = town.bed.homeroom(3).await;
-    town.wait_equal(&*sink).await;
-    town.projector.stop(PATIENCE).await.expect("it stops");
+    let worker = district.worker("search", Arc::<MemorySink>::clone(&sink)).await;
+    let room = district.bed.homeroom(3).await;
+    district.wait_equal(&*sink).await;
+    district.projector.stop(DEADLINE).await.expect("it stops");
 
     let gone = room.enrolments[1];
-    town.bed.delete("studentSchoolAssociations", gone).await;
-    town.bed.execute(r#"DELETE FROM "dms"."Outbox""#).await;
+    district.bed.delete("studentSchoolAssociations", gone).await;
+    district.bed.execute(r#"DELETE FROM "dms"."Outbox""#).await;
     let lost = HandSource::default();
     lost.refuse(SourceError::Lost { what: "slot".to_owned(), detail: "made for a test".to_owned() });
-    let stage = Arc::<MemoryQueue>::clone(&town.queue) as Arc<dyn WorkQueue>;
-    let projector = Projector::start(town.bed.deps(stage, Arc::new(lost)));
-    wait_until("the delete to arrive", PATIENCE, || async { !held(&*sink).await.contains_key(&gone) }).await;
-    projector.stop(PATIENCE).await.expect("it stops");
-    courier.stop(PATIENCE).await.expect("it stops");
+    let cache_queue = Arc::<MemoryQueue>::clone(&district.queue) as Arc<dyn WorkQueue>;
+    let projector = Projector::start(district.bed.deps(cache_queue, Arc::new(lost)));
+    wait_until("the delete to arrive", DEADLINE, || async { !held(&*sink).await.contains_key(&gone) }).await;
+    projector.stop(DEADLINE).await.expect("it stops");
+    worker.stop(DEADLINE).await.expect("it stops");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_courier_goes_on_where_the_last_one_stopped() {
-    let town = Town::new().await;
-    town.lane("search").await;
+async fn a_worker_resumes_where_the_last_one_stopped() {
+    let district = District::new().await;
+    district.lane("search").await;
     for number in 0..50 {
-        town.bed.post_student(number, "Ada").await;
+        district.bed.post_student(number, "Ada").await;
     }
-    town.bed.wait_converged().await;
+    district.bed.wait_converged().await;
     let sink = Arc::new(MemorySink::default());
     for _ in 0..3 {
-        let courier = town.courier("search", Arc::<MemorySink>::clone(&sink)).await;
-        town.bed.post_student(0, "Edited").await;
-        courier.stop(PATIENCE).await.expect("it stops");
+        let worker = district.worker("search", Arc::<MemorySink>::clone(&sink)).await;
+        district.bed.post_student(0, "Edited").await;
+        worker.stop(DEADLINE).await.expect("it stops");
     }
-    let courier = town.courier("search", Arc::<MemorySink>::clone(&sink)).await;
-    town.wait_equal(&*sink).await;
-    courier.stop(PATIENCE).await.expect("it stops");
+    let worker = district.worker("search", Arc::<MemorySink>::clone(&sink)).await;
+    district.wait_equal(&*sink).await;
+    worker.stop(DEADLINE).await.expect("it stops");
 }
 
-/// A body that is not cached any more is waited for, and the rebuild brings it.
+/// A body that is not cached is waited for until the rebuild stores it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_cached_is_waited_for() {
-    let town = Town::new().await;
-    town.lane("search").await;
-    let student = town.bed.post_student(1, "Ada").await;
-    town.bed.wait_converged().await;
-    // The comparison of the first start would notice what is missing, and so would an entry that is still owed.
-    town.bed.wait_followed(&*town.queue).await;
-    // Whichever of the comparison and the stream is the second finds the document cached already.
-    wait_until("the change to arrive", PATIENCE, || async {
-        town.projector.status().await.expect("a status").source.changes > 0
+    let district = District::new().await;
+    district.lane("search").await;
+    let student = district.bed.post_student(1, "Ada").await;
+    district.bed.wait_converged().await;
+    // The resync of the first start would rebuild a missing body, and so would a pending entry.
+    district.bed.wait_followed(&*district.queue).await;
+    // Of resync and stream, the second finds the document cached.
+    wait_until("the change to arrive", DEADLINE, || async {
+        district.projector.status().await.expect("a status").source.changes > 0
     })
     .await;
-    wait_until("nothing to be owed", PATIENCE, || async { town.queue.stats().await.expect("figures").depth == 0 })
-        .await;
-    town.bed.execute(r#"TRUNCATE "dms"."DocumentCache""#).await;
+    wait_until("the queue to be empty", DEADLINE, || async {
+        district.queue.stats().await.expect("counters").depth == 0
+    })
+    .await;
+    district.bed.execute(r#"TRUNCATE "dms"."DocumentCache""#).await;
     let sink = Arc::new(MemorySink::default());
-    let courier = town.courier("search", Arc::<MemorySink>::clone(&sink)).await;
-    wait_until("the courier to look", PATIENCE, || async { courier.status().await.expect("a status").retried > 0 })
+    let worker = district.worker("search", Arc::<MemorySink>::clone(&sink)).await;
+    wait_until("the worker to retry", DEADLINE, || async { worker.status().await.expect("a status").retried > 0 })
         .await;
     assert!(held(&*sink).await.is_empty());
-    let edited = town.bed.post_student(1, "Bea").await;
-    wait_until("the document to arrive", PATIENCE, || async {
+    let edited = district.bed.post_student(1, "Bea").await;
+    wait_until("the document to arrive", DEADLINE, || async {
         held(&*sink).await.get(&student.uuid) == Some(&edited.version)
     })
     .await;
-    courier.stop(PATIENCE).await.expect("it stops");
+    worker.stop(DEADLINE).await.expect("it stops");
 }

@@ -1,6 +1,6 @@
-//! From the source into the queue: NO-LOSS, and where to begin.
+//! From the source into the queue: NO-LOSS, and the decision where to start.
 
-use super::support::{Bed, HandSource, PATIENCE};
+use super::support::{Bed, DEADLINE, HandSource};
 use futures::future::BoxFuture;
 use millstream_pipeline::Backoff;
 use millstream_pipeline::Position;
@@ -70,18 +70,18 @@ async fn no_loss_a_position_is_confirmed_only_when_its_work_is_durable() {
     let queue = Arc::new(SlowQueue { inner: bed.queue(), permits: Semaphore::new(0), waiting: AtomicUsize::new(0) });
     let slow: Arc<dyn WorkQueue> = Arc::clone(&queue) as Arc<dyn WorkQueue>;
     let projector = Projector::start(bed.deps(slow, Arc::new(source.clone())));
-    // There is nothing to compare, so the only one who puts is the stream.
+    // There is nothing to compare, so only the stream calls `put`.
     bed.wait_followed(&*queue).await;
     let student = bed.post_student(1, "Ada").await;
     let position = source.send(bed.changes(student.uuid).await);
-    wait_until("the change to be taken in", PATIENCE, || async { queue.waiting.load(Ordering::Relaxed) == 1 }).await;
+    wait_until("the change to be taken in", DEADLINE, || async { queue.waiting.load(Ordering::Relaxed) == 1 }).await;
     assert_eq!(source.confirmed(), Position::ZERO, "nothing is durable yet");
     queue.permits.add_permits(1);
-    wait_until("the position to be confirmed", PATIENCE, || async { source.confirmed() == position }).await;
+    wait_until("the position to be confirmed", DEADLINE, || async { source.confirmed() == position }).await;
     assert_eq!(queue.position().await.expect("a position"), Some(position));
     bed.wait_cached(student.uuid, student.version).await;
     queue.permits.add_permits(100);
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +95,7 @@ async fn a_source_that_fails_is_opened_again_where_it_stopped() {
     let first = bed.post_student(1, "Ada").await;
     let before = source.send(bed.changes(first.uuid).await);
     bed.wait_followed(&*queue).await;
-    wait_until("the first change", PATIENCE, || async { source.confirmed() == before }).await;
+    wait_until("the first change", DEADLINE, || async { source.confirmed() == before }).await;
 
     let refused = || SourceError::Refused { what: "connecting".to_owned(), detail: "made for a test".to_owned() };
     source.refuse(refused());
@@ -105,13 +105,13 @@ async fn a_source_that_fails_is_opened_again_where_it_stopped() {
     bed.wait_cached(second.uuid, second.version).await;
 
     let starts = source.starts();
-    assert_eq!((starts.len(), &starts[0]), (3, &Start::Anew), "{starts:?}");
+    assert_eq!((starts.len(), &starts[0]), (3, &Start::Fresh), "{starts:?}");
     for start in &starts[1..] {
         assert!(matches!(start, Start::After { position, .. } if *position == before), "{start:?}");
     }
     let status = projector.status().await.expect("a status");
     assert_eq!((status.source.failures, status.fatal), (2, None));
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,27 +129,27 @@ async fn a_first_start_compares_all_documents_and_a_second_one_none() {
     let resync = projector.status().await.expect("a status").resync;
     assert_eq!((resync.running, resync.compared, resync.enqueued), (false, documents as u64, documents as u64));
 
-    // The watermark moves once the source has come past it.
+    // The watermark moves once the source has passed it.
     source.idle(u64::from(u32::MAX) << 8);
     let watermark = r#"SELECT "WatermarkLsn" IS NOT NULL FROM "dms"."ProjectionProgress""#;
-    wait_until("a watermark", PATIENCE, || bed.value(watermark)).await;
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    wait_until("a watermark", DEADLINE, || bed.value(watermark)).await;
+    projector.stop(DEADLINE).await.expect("it stops in time");
 
     let projector = Projector::start(deps.clone());
-    wait_until("it to be opened again", PATIENCE, || async { source.starts().len() == 2 }).await;
+    wait_until("it to be opened again", DEADLINE, || async { source.starts().len() == 2 }).await;
     assert!(matches!(source.starts()[1], Start::After { .. }));
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 
-    // Another queue: what the first one held is unknown, so everything is compared.
+    // Another queue: the contents of the first are unknown, so all documents are compared.
     bed.execute(r#"DELETE FROM "dms"."DocumentCache" WHERE "DocumentId" % 3 = 0"#).await;
     let missing: i64 = bed.value(r#"SELECT count(*) FROM "dms"."Document" WHERE "DocumentId" % 3 = 0"#).await;
     deps.queue = bed.queue();
     let projector = Projector::start(deps);
     bed.wait_converged().await;
-    assert_eq!(source.starts().get(2), Some(&Start::Anew));
+    assert_eq!(source.starts().get(2), Some(&Start::Fresh));
     let enqueued = projector.status().await.expect("a status").resync.enqueued;
-    assert_eq!(enqueued, missing as u64, "only what is behind");
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    assert_eq!(enqueued, missing as u64, "only stale documents");
+    projector.stop(DEADLINE).await.expect("it stops in time");
     bed.verify().await;
 }
 
@@ -163,9 +163,9 @@ async fn lost_changes_are_found_by_comparison() {
     source.send(bed.changes(known.uuid).await);
     bed.wait_cached(known.uuid, known.version).await;
     bed.wait_followed(&*queue).await;
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 
-    // While nobody follows, documents change and the server forgets about it.
+    // While no process follows, documents change and the server removes the changes.
     let edited = bed.post_student(1, "Beatrix").await;
     let added = bed.post_student(2, "Ada").await;
     source.refuse(SourceError::Lost { what: "slot".to_owned(), detail: "made for a test".to_owned() });
@@ -173,11 +173,11 @@ async fn lost_changes_are_found_by_comparison() {
     bed.wait_cached(edited.uuid, edited.version).await;
     bed.wait_cached(added.uuid, added.version).await;
     let starts = source.starts();
-    assert!(matches!(starts[1..], [Start::After { .. }, Start::Anew]), "{starts:?}");
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    assert!(matches!(starts[1..], [Start::After { .. }, Start::Fresh]), "{starts:?}");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }
 
-/// A transaction that runs when the stream begins is in neither the stream nor the walk, unless the walk waits for it.
+/// A transaction that runs when the stream starts is in neither the stream nor the walk, unless the walk waits for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_comparison_waits_for_what_was_running_when_the_stream_began() {
     let bed = Bed::new().await;
@@ -189,19 +189,19 @@ async fn a_comparison_waits_for_what_was_running_when_the_stream_began() {
     );
     let running = Holder::hold(&bed.database, &edit).await;
     let projector = Projector::start(bed.deps(bed.queue(), Arc::new(HandSource::default())));
-    wait_until("the comparison to begin", PATIENCE, || async {
+    wait_until("the comparison to begin", DEADLINE, || async {
         projector.status().await.expect("a status").resync.running
     })
     .await;
-    assert_eq!(bed.stored_epoch().await, Some(Uuid::nil()), "a crash now leaves the comparison owed");
+    assert_eq!(bed.stored_epoch().await, Some(Uuid::nil()), "a crash now leaves the comparison pending");
     assert_eq!(projector.status().await.expect("a status").resync.compared, 0);
     running.commit().await;
     let body = bed.wait_cached(student.uuid, 900).await;
     assert_eq!(body["firstName"], "Beatrix");
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }
 
-/// A source that takes its time to open, as a slot does while transactions are running.
+/// A source that opens late, as a slot does while transactions are running.
 struct LateSource {
     inner: HandSource,
     asked: Semaphore,
@@ -222,21 +222,21 @@ impl SourceFactory for LateSource {
     }
 }
 
-/// What is committed after a comparison and before the stream begins would be in neither.
+/// Changes committed after a comparison and before the stream starts would be in neither.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_comparison_begins_only_when_the_source_is_open() {
     let bed = Bed::new().await;
     let source =
         Arc::new(LateSource { inner: HandSource::default(), asked: Semaphore::new(0), may_open: Semaphore::new(0) });
     let projector = Projector::start(bed.deps(bed.queue(), Arc::clone(&source) as Arc<dyn SourceFactory>));
-    let asked = tokio::time::timeout(PATIENCE, source.asked.acquire()).await.expect("it is asked to open");
+    let asked = tokio::time::timeout(DEADLINE, source.asked.acquire()).await.expect("it is asked to open");
     drop(asked);
-    // Time for a comparison that comes too early to be over; nothing that is right depends on it.
+    // Time for a premature comparison to finish; a correct run does not depend on it.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let student = bed.post_student(1, "Ada").await;
     source.may_open.add_permits(1);
     bed.wait_cached(student.uuid, student.version).await;
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,9 +246,9 @@ async fn the_queue_of_another_database_is_refused() {
     queue.put(Vec::new(), Some(Position::before(77))).await.expect("a position");
     let source = HandSource::default();
     let projector = Projector::start(bed.deps(queue, Arc::new(source.clone())));
-    let reason = tokio::time::timeout(PATIENCE, projector.fatal()).await.expect("it gives up");
+    let reason = tokio::time::timeout(DEADLINE, projector.fatal()).await.expect("it gives up");
     assert!(reason.contains("an empty queue"), "{reason}");
     assert_eq!(projector.status().await.expect("a status").fatal, Some(reason));
     assert!(source.starts().is_empty());
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }

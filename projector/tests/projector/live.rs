@@ -1,6 +1,6 @@
-//! A projector let loose on a database that is being written to.
+//! A projector on a database that is being written to.
 
-use super::support::{Bed, HandSource, PATIENCE, enrolment, homeroom_of, period};
+use super::support::{Bed, DEADLINE, HandSource, enrolment, homeroom_of, period};
 use futures::future::join_all;
 use millstream_pipeline::queue::WorkQueue;
 use millstream_projector::{Projector, ProjectorOptions};
@@ -36,11 +36,11 @@ async fn edits_renames_and_deletes_reach_the_cache() {
     let status = projector.status().await.expect("a status");
     assert_eq!((status.cascade.stamped, status.cascade.open, status.fatal.clone()), (5, 0, None), "{status:#?}");
     assert!(status.rebuild.stored >= 16, "{status:#?}");
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
     bed.verify().await;
 }
 
-/// MONOTONIC, CONVERGE: each of two projectors has a queue of its own, so both do everything, in any order.
+/// MONOTONIC, CONVERGE: each of two projectors has its own queue, so both process everything, in any order.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_projectors_at_once_do_no_harm() {
     let bed = Bed::new().await;
@@ -68,14 +68,13 @@ async fn two_projectors_at_once_do_no_harm() {
     for projector in [first, second] {
         let status = projector.status().await.expect("a status");
         assert_eq!((status.rebuild.failures, status.rebuild.alarms, status.fatal.clone()), (0, 0, None), "{status:#?}");
-        projector.stop(PATIENCE).await.expect("it stops in time");
+        projector.stop(DEADLINE).await.expect("it stops in time");
     }
     assert_eq!(bed.value::<i64>(r#"SELECT count(*) FROM public."Regress""#).await, 0);
     bed.verify().await;
 }
 
-/// Not asserted beyond what a broken loop would show (a timer that fills batches, a missed wake-up): figures are for
-/// people to compare.
+/// Asserts only what a broken loop would show (a timer that fills batches, a missed wake-up). The times are printed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_edit_at_idle_waits_for_nothing() {
     let bed = Bed::new().await;
@@ -87,7 +86,7 @@ async fn a_single_edit_at_idle_waits_for_nothing() {
         let written = bed.post_student(1, &format!("Ada {round}")).await;
         let committed = Instant::now();
         while bed.cached(written.uuid).await.map(|(version, _)| version) != Some(written.version) {
-            assert!(committed.elapsed() < PATIENCE, "the edit never reached the cache");
+            assert!(committed.elapsed() < DEADLINE, "the edit never reached the cache");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         lags.push(committed.elapsed());
@@ -98,7 +97,7 @@ async fn a_single_edit_at_idle_waits_for_nothing() {
         eprintln!("commit to cache at idle, polled every 2 ms: p50 {:?}, max {:?}", lags[lags.len() / 2], lags[59]);
     }
     assert!(lags[lags.len() / 2] < Duration::from_millis(500), "{lags:?}");
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,7 +115,7 @@ async fn status_is_json_and_stopping_keeps_to_its_deadline() {
     assert_eq!(status["rebuild"]["stored"], 1, "{status:#}");
     assert_eq!(status["fatal"], serde_json::Value::Null, "{status:#}");
 
-    // A delete that does not come to an end keeps the upsert of the same document waiting, and with it its worker.
+    // A delete that does not end blocks the upsert of the same document, and with it its worker.
     let lock = format!(r#"SELECT FROM "dms"."Document" WHERE "DocumentUuid" = '{}' FOR UPDATE"#, written.uuid);
     bed.execute(r#"DELETE FROM "dms"."DocumentCache""#).await;
     let holder = millstream_testkit::Holder::hold(&bed.database, &lock).await;
@@ -133,10 +132,10 @@ async fn a_database_that_hangs_does_not_hide_the_status() {
     let projector = Projector::start(bed.polled());
     bed.wait_converged().await;
     let holder = millstream_testkit::Holder::hold(&bed.database, r#"LOCK TABLE "dms"."Cascade""#).await;
-    let answered = tokio::time::timeout(PATIENCE, projector.status()).await;
+    let answered = tokio::time::timeout(DEADLINE, projector.status()).await;
     let status = answered.expect("it answers").expect("a status");
-    let told = status.last_error.map(|error| error.text).unwrap_or_default();
-    assert!(told.contains("the database did not answer"), "{told}");
+    let error = status.last_error.map(|error| error.text).unwrap_or_default();
+    assert!(error.contains("the database did not answer"), "{error}");
     holder.roll_back().await;
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }

@@ -1,6 +1,6 @@
-//! ISOLATED: what is wrong with one document concerns that document alone.
+//! ISOLATED: a fault of one document affects no other document.
 
-use super::support::{ATTEMPTS_MAX, Bed, PATIENCE};
+use super::support::{ATTEMPTS_MAX, Bed, DEADLINE};
 use millstream_pipeline::Backoff;
 use millstream_projector::{Deps, Projector, ProjectorHandle};
 use millstream_testkit::wait_until;
@@ -13,7 +13,7 @@ fn impatient(mut deps: Deps) -> Deps {
 }
 
 async fn wait_quarantined(projector: &ProjectorHandle, count: u64) {
-    wait_until(&format!("{count} documents in quarantine"), PATIENCE, || async {
+    wait_until(&format!("{count} documents in quarantine"), DEADLINE, || async {
         projector.status().await.expect("a status").queue.quarantined == count
     })
     .await;
@@ -46,11 +46,11 @@ async fn a_document_that_cannot_be_composed_is_quarantined_and_nothing_waits_for
     assert_eq!(quarantined[0].work.attempts, ATTEMPTS_MAX);
     assert!(quarantined[0].reason.contains("no row in"), "{}", quarantined[0].reason);
 
-    // The quarantined entry is about a document that is gone; the student comes back as another one.
+    // The quarantined entry is about a document that is gone; the student returns as another document.
     bed.execute(&format!(r#"DELETE FROM "dms"."Document" WHERE "DocumentUuid" = '{}'"#, poison.uuid)).await;
-    let anew = bed.post_student(4, "Ada").await;
-    bed.wait_cached(anew.uuid, anew.version).await;
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    let recreated = bed.post_student(4, "Ada").await;
+    bed.wait_cached(recreated.uuid, recreated.version).await;
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }
 
 /// The statement that stores a batch fails as a whole; halving the batch finds the row.
@@ -79,11 +79,11 @@ async fn a_document_that_cannot_be_stored_is_found_in_its_batch() {
     let edited = bed.post_student(20, "Beatrix").await;
     bed.wait_cached(edited.uuid, edited.version).await;
     wait_quarantined(&projector, 0).await;
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
     bed.verify().await;
 }
 
-/// What is wrong with the database is nobody's poison.
+/// A fault of the database is not charged to a document.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_costs_no_document_an_attempt() {
     let bed = Bed::new().await;
@@ -92,7 +92,7 @@ async fn an_outage_costs_no_document_an_attempt() {
     let mut deps = impatient(bed.polled());
     deps.options.outage_backoff = Backoff { base: Duration::from_millis(1), ceiling: Duration::from_millis(4) };
     let projector = Projector::start(deps);
-    wait_until("the outage to be noticed", PATIENCE, || async {
+    wait_until("the outage to be noticed", DEADLINE, || async {
         let status = projector.status().await.expect("a status");
         status.last_error.is_some_and(|error| error.text.contains("DocumentCache")) && status.queue.depth == 1
     })
@@ -101,11 +101,11 @@ async fn an_outage_costs_no_document_an_attempt() {
     bed.wait_cached(student.uuid, student.version).await;
     let status = projector.status().await.expect("a status");
     assert_eq!((status.rebuild.failures, status.queue.quarantined), (0, 0), "{status:#?}");
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }
 
-/// Two projectors that store a first body in the same moment can run into the second unique index of the cache. The
-/// moment cannot be arranged, so a trigger says what the index would, once.
+/// Two projectors that store a first body at the same moment can conflict in the second unique index of the cache. That
+/// moment cannot be arranged, so a trigger raises the violation once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_race_for_the_first_cached_row_costs_no_document_an_attempt() {
     let bed = Bed::new().await;
@@ -123,5 +123,5 @@ async fn a_race_for_the_first_cached_row_costs_no_document_an_attempt() {
     bed.wait_cached(student.uuid, student.version).await;
     assert!(bed.value::<i64>("SELECT nextval('public.race')").await > 2, "the race was run");
     assert_eq!(projector.status().await.expect("a status").rebuild.failures, 0);
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }

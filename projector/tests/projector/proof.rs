@@ -1,8 +1,8 @@
-//! What sinks hold, proven against the cache: every kind of difference by name, and mended where it can be.
+//! Comparing sinks with the cache: every kind of difference is found, and repaired where possible.
 
-use super::delivery::{Town, held};
-use super::sink_manager::{Maps, fleet};
-use super::support::PATIENCE;
+use super::delivery::{District, held};
+use super::sink_manager::{Maps, manager};
+use super::support::DEADLINE;
 use bytes::Bytes;
 use millstream_pipeline::clock::SystemClock;
 use millstream_pipeline::queue::Work;
@@ -14,17 +14,17 @@ use millstream_testkit::wait_until;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Every kind of difference is found by name, and mended through the lane; a newer version is told.
+/// Every kind of difference is found and repaired through the lane; a newer version is only reported.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_is_proven_and_mended() {
-    let town = Town::new().await;
-    let room = town.bed.homeroom(6).await;
+async fn a_sink_is_proven_and_repaired() {
+    let district = District::new().await;
+    let room = district.bed.homeroom(6).await;
     let maps = Maps::of(&["search"]);
-    let fleet = fleet(&town, &maps).await;
-    fleet.add("search", Some(backfill(None))).await.expect("it is added");
+    let manager = manager(&district, &maps).await;
+    manager.add("search", Some(backfill(None))).await.expect("it is added");
     let sink = maps.get("search");
-    town.wait_equal(&*sink).await;
-    let proven = async || prove(town.bed.db(), &*sink, &SystemClock, &mut |_| {}).await.expect("a report");
+    district.wait_equal(&*sink).await;
+    let proven = async || prove(district.bed.db(), &*sink, &SystemClock, &mut |_| {}).await.expect("a report");
     let clean = proven().await;
     assert_eq!((clean.differences(), clean.compared, clean.behind), (0, 15, 0), "{clean:?}");
 
@@ -35,12 +35,12 @@ async fn a_sink_is_proven_and_mended() {
         let json = format!(r#"{{"id":"{uuid}","_etag":"{version}","damaged":true}}"#);
         Delivery { key: key(uuid), version, content: Content::Document(Bytes::from(json)), repair: true }
     };
-    let gone = town.bed.delete("studentSchoolAssociations", undeleted).await;
-    town.wait_equal(&*sink).await;
+    let gone = district.bed.delete("studentSchoolAssociations", undeleted).await;
+    district.wait_equal(&*sink).await;
     let extra = Uuid::from_u128(0xE);
     let deliveries = [
         damage(altered, versions[&altered]),
-        // Above the delete: a copy of a database that was restored since.
+        // Above the delete: a copy of a database that was restored afterwards.
         damage(undeleted, gone.version + 50),
         damage(newer, versions[&newer] + 1_000),
         damage(extra, 5),
@@ -56,18 +56,18 @@ async fn a_sink_is_proven_and_mended() {
     ];
     assert_eq!(kinds, expected.into_iter().collect(), "{report:#?}");
 
-    let (lane, _) = fleet.get("search").await.expect("a lane");
+    let (lane, _) = manager.get("search").await.expect("a lane");
     let mending: Vec<_> = report.findings.iter().filter_map(|found| found.mending(0)).collect();
     assert_eq!(mending.len(), 3);
-    lane.put(mending, None).await.expect("it is owed");
-    wait_until("the lane to be empty", PATIENCE, || async { lane.stats().await.expect("figures").depth == 0 }).await;
+    lane.put(mending, None).await.expect("it is enqueued");
+    wait_until("the lane to be empty", DEADLINE, || async { lane.stats().await.expect("counters").depth == 0 }).await;
     let left = proven().await;
     assert_eq!(left.counts, BTreeMap::from([(FindingKind::Newer, 1)]), "{left:#?}");
-    fleet.stop(PATIENCE).await.expect("it stops");
+    manager.stop(DEADLINE).await.expect("it stops");
 }
 
-/// An entry for a document that lives.
-fn owed(document_id: i64) -> Work {
+/// An entry of an existing document.
+fn entry_of(document_id: i64) -> Work {
     Work {
         document_id,
         document_uuid: Uuid::nil(),
@@ -85,59 +85,59 @@ fn owed(document_id: i64) -> Work {
     }
 }
 
-/// What a sink never got, and what it got before the last edit.
+/// A document that the sink never got, and one that it got before the last edit.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_that_stayed_behind_is_told() {
-    let town = Town::new().await;
-    let room = town.bed.homeroom(4).await;
-    town.bed.wait_converged().await;
+async fn a_sink_that_lags_is_reported() {
+    let district = District::new().await;
+    let room = district.bed.homeroom(4).await;
+    district.bed.wait_converged().await;
     let sink = MemorySink::default();
-    let client = town.bed.db().get().await.expect("a connection");
+    let client = district.bed.db().get().await.expect("a connection");
     let sql = r#"SELECT "DocumentId" FROM "dms"."DocumentCache" ORDER BY 1"#;
     let ids: Vec<i64> = client.query(sql, &[]).await.expect("rows").iter().map(|row| row.get(0)).collect();
     let [stale, missing] = [room.enrolments[0], room.enrolments[1]];
     for id in ids {
-        let now = deliverable(town.bed.db(), &owed(id)).await.expect("it reads").expect("it is cached");
+        let now = deliverable(district.bed.db(), &entry_of(id)).await.expect("it reads").expect("it is cached");
         match now.key.uuid {
             uuid if uuid == missing => {}
             uuid if uuid == stale => drop(sink.put(&[Delivery { version: now.version - 1, ..now }]).await),
             _ => drop(sink.put(&[now]).await),
         }
     }
-    let report = prove(town.bed.db(), &sink, &SystemClock, &mut |_| {}).await.expect("a report");
+    let report = prove(district.bed.db(), &sink, &SystemClock, &mut |_| {}).await.expect("a report");
     let kinds: BTreeMap<Uuid, FindingKind> = report.findings.iter().map(|found| (found.uuid, found.kind)).collect();
     assert_eq!(kinds, BTreeMap::from([(stale, FindingKind::Stale), (missing, FindingKind::Missing)]), "{report:#?}");
 }
 
-/// A sink that holds far more than the cache is compared page by page too, and every page once.
+/// A sink that holds far more than the cache is compared page by page, every page once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sink_with_thousands_of_others_is_compared_in_pages() {
     const OTHERS: u128 = 3_500;
-    let town = Town::new().await;
-    town.bed.homeroom(5).await;
+    let district = District::new().await;
+    district.bed.homeroom(5).await;
     let maps = Maps::of(&["search"]);
-    let fleet = fleet(&town, &maps).await;
-    fleet.add("search", Some(backfill(None))).await.expect("it is added");
+    let manager = manager(&district, &maps).await;
+    manager.add("search", Some(backfill(None))).await.expect("it is added");
     let sink = maps.get("search");
-    town.wait_equal(&*sink).await;
+    district.wait_equal(&*sink).await;
     for number in 0..OTHERS {
-        // Spread over all ids, so that they stand between those of the cache.
+        // Spread over all ids, so that they lie between those of the cache.
         let uuid = Uuid::from_u128(number * (u128::MAX / OTHERS) + 1);
         let content = Content::Document(Bytes::from(format!(r#"{{"id":"{uuid}","_etag":"1"}}"#)));
         sink.put(&[Delivery { key: DocumentKey { uuid, resource_key: 1 }, version: 1, content, repair: false }]).await;
     }
-    let report = prove(town.bed.db(), &*sink, &SystemClock, &mut |_| {}).await.expect("a report");
+    let report = prove(district.bed.db(), &*sink, &SystemClock, &mut |_| {}).await.expect("a report");
     assert_eq!(report.counts, BTreeMap::from([(FindingKind::Extra, OTHERS as u64)]));
     assert_eq!(report.compared, 13, "{:?}", report.counts);
-    fleet.stop(PATIENCE).await.expect("it stops");
+    manager.stop(DEADLINE).await.expect("it stops");
 }
 
-/// An empty sink that nobody filled misses everything; a lane without entries would never tell.
+/// An empty sink that was never filled misses every document; an empty lane would not show that.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_sink_misses_every_document() {
-    let town = Town::new().await;
-    town.bed.homeroom(3).await;
-    town.bed.wait_converged().await;
-    let report = prove(town.bed.db(), &MemorySink::default(), &SystemClock, &mut |_| {}).await.expect("a report");
+    let district = District::new().await;
+    district.bed.homeroom(3).await;
+    district.bed.wait_converged().await;
+    let report = prove(district.bed.db(), &MemorySink::default(), &SystemClock, &mut |_| {}).await.expect("a report");
     assert_eq!(report.counts, BTreeMap::from([(FindingKind::Missing, 9)]), "{report:#?}");
 }

@@ -1,7 +1,7 @@
-//! Sinks that come and go while everything runs, replays that fill them, and the proof of what they hold.
+//! Adding and removing sinks while everything runs, and the replays that fill them.
 
-use super::delivery::{Moody, Town, held};
-use super::support::PATIENCE;
+use super::delivery::{District, ScriptedSink, held};
+use super::support::DEADLINE;
 use futures::future::{BoxFuture, FutureExt};
 use millstream_pipeline::clock::SystemClock;
 use millstream_pipeline::queue::{Lanes, MemoryQueue, QueueError, WorkQueue};
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Maps by name; other names cannot be opened.
+/// In-memory sinks by name; other names cannot be opened.
 #[derive(Default)]
 pub(super) struct Maps(Mutex<BTreeMap<String, Arc<MemorySink>>>);
 
@@ -28,38 +28,38 @@ impl Maps {
     }
 
     pub(super) fn get(&self, name: &str) -> Arc<MemorySink> {
-        Arc::clone(&self.0.lock().expect("nobody panics with the lock")[name])
+        Arc::clone(&self.0.lock().expect("not poisoned")[name])
     }
 }
 
 impl SinkFactory for Maps {
     fn open<'a>(&'a self, lane: &'a str) -> BoxFuture<'a, Result<Arc<dyn Sink>, SinkError>> {
-        let map = self.0.lock().expect("nobody panics with the lock").get(lane).cloned();
+        let map = self.0.lock().expect("not poisoned").get(lane).cloned();
         let unfit = || SinkError::Unfit { sink: lane.to_owned(), differences: vec!["it is not configured".to_owned()] };
         async move { map.map(|map| map as Arc<dyn Sink>).ok_or_else(unfit) }.boxed()
     }
 }
 
-pub(super) async fn fleet(town: &Town, maps: &Arc<Maps>) -> SinkManager {
-    fleet_of(town, Arc::<Maps>::clone(maps)).await
+pub(super) async fn manager(district: &District, maps: &Arc<Maps>) -> SinkManager {
+    manager_of(district, Arc::<Maps>::clone(maps)).await
 }
 
-async fn fleet_of(town: &Town, sinks: Arc<dyn SinkFactory>) -> SinkManager {
+async fn manager_of(district: &District, sinks: Arc<dyn SinkFactory>) -> SinkManager {
     let deps = SinkManagerDeps {
-        lanes: Arc::<MemoryQueue>::clone(&town.queue),
+        lanes: Arc::<MemoryQueue>::clone(&district.queue),
         sinks,
-        database: town.bed.db().clone(),
+        database: district.bed.db().clone(),
         clock: Arc::new(SystemClock),
-        courier: DeliveryWorkerOptions::default(),
+        delivery: DeliveryWorkerOptions::default(),
         replay: ReplayOptions { page: 7, ..ReplayOptions::default() },
         serves: Arc::new(|_| true),
     };
-    SinkManager::start(deps).await.expect("a fleet")
+    SinkManager::start(deps).await.expect("a manager")
 }
 
-async fn wait_replayed(fleet: &SinkManager, name: &str) -> u64 {
-    wait_for("the replay to end", PATIENCE, || async {
-        let lanes = fleet.status().await.expect("a status");
+async fn wait_replayed(manager: &SinkManager, name: &str) -> u64 {
+    wait_for("the replay to end", DEADLINE, || async {
+        let lanes = manager.status().await.expect("a status");
         let replay = lanes.into_iter().find(|lane| lane.report.name == name)?.replay?;
         (replay.state == JobState::Done).then_some(replay.done)
     })
@@ -68,64 +68,64 @@ async fn wait_replayed(fleet: &SinkManager, name: &str) -> u64 {
 
 /// RECOVERABLE, CONVERGE
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_that_is_added_is_filled_and_followed_and_can_go_again() {
-    let town = Town::new().await;
-    let room = town.bed.homeroom(30).await;
-    town.bed.delete("studentSchoolAssociations", room.enrolments[3]).await;
-    town.bed.wait_converged().await;
+async fn a_sink_that_is_added_is_filled_and_followed_and_can_be_removed() {
+    let district = District::new().await;
+    let room = district.bed.homeroom(30).await;
+    district.bed.delete("studentSchoolAssociations", room.enrolments[3]).await;
+    district.bed.wait_converged().await;
     let maps = Maps::of(&["search"]);
-    let fleet = fleet(&town, &maps).await;
+    let manager = manager(&district, &maps).await;
 
-    let refused = fleet.add("nowhere", None).await.expect_err("it is not configured");
+    let refused = manager.add("nowhere", None).await.expect_err("it is not configured");
     assert!(matches!(refused, SinkManagerError::Sink { .. }), "{refused}");
-    assert!(fleet.names().await.expect("names").is_empty(), "nothing was added");
+    assert!(manager.names().await.expect("names").is_empty(), "nothing was added");
 
-    fleet.add("search", Some(backfill(None))).await.expect("it is added");
-    town.bed.post_student(99, "Late").await;
-    town.wait_equal(&*maps.get("search")).await;
-    let documents = town.bed.value::<i64>(r#"SELECT count(*) FROM "dms"."Document""#).await as u64;
-    let replayed = wait_replayed(&fleet, "search").await;
+    manager.add("search", Some(backfill(None))).await.expect("it is added");
+    district.bed.post_student(99, "Late").await;
+    district.wait_equal(&*maps.get("search")).await;
+    let documents = district.bed.value::<i64>(r#"SELECT count(*) FROM "dms"."Document""#).await as u64;
+    let replayed = wait_replayed(&manager, "search").await;
     assert!(replayed >= documents, "all documents and the tombstone: {replayed} of {documents}");
-    assert!(matches!(fleet.add("search", None).await, Err(SinkManagerError::Exists(_))));
+    assert!(matches!(manager.add("search", None).await, Err(SinkManagerError::Exists(_))));
 
-    fleet.remove("search", PATIENCE).await.expect("it is removed");
-    assert!(matches!(fleet.set_paused("search", true).await, Err(SinkManagerError::Unknown { .. })));
-    assert!(town.queue.lanes().await.expect("lanes").is_empty());
-    fleet.stop(PATIENCE).await.expect("it stops");
+    manager.remove("search", DEADLINE).await.expect("it is removed");
+    assert!(matches!(manager.set_paused("search", true).await, Err(SinkManagerError::Unknown { .. })));
+    assert!(district.queue.lanes().await.expect("lanes").is_empty());
+    manager.stop(DEADLINE).await.expect("it stops");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_sink_is_owed_one_entry_a_document_and_gets_them_in_the_end() {
-    let town = Town::new().await;
+async fn a_paused_sink_has_one_entry_per_document_and_gets_them_after_the_pause() {
+    let district = District::new().await;
     let maps = Maps::of(&["search"]);
-    let fleet = fleet(&town, &maps).await;
-    fleet.add("search", None).await.expect("it is added");
-    fleet.set_paused("search", true).await.expect("it pauses");
+    let manager = manager(&district, &maps).await;
+    manager.add("search", None).await.expect("it is added");
+    manager.set_paused("search", true).await.expect("it pauses");
     for round in 0..10 {
-        town.bed.post_student(1, &format!("Ada {round}")).await;
-        town.bed.post_student(2, &format!("Bea {round}")).await;
+        district.bed.post_student(1, &format!("Ada {round}")).await;
+        district.bed.post_student(2, &format!("Bea {round}")).await;
     }
-    town.bed.wait_converged().await;
-    let lane = wait_for("two entries to wait", PATIENCE, || async {
-        let lane = fleet.status().await.expect("a status").remove(0);
+    district.bed.wait_converged().await;
+    let lane = wait_for("two entries to wait", DEADLINE, || async {
+        let lane = manager.status().await.expect("a status").remove(0);
         (lane.report.depth == 2).then_some(lane)
     })
     .await;
     assert!(lane.paused && lane.report.delivered == 0, "{lane:#?}");
-    fleet.set_paused("search", false).await.expect("it resumes");
-    town.wait_equal(&*maps.get("search")).await;
-    fleet.stop(PATIENCE).await.expect("it stops");
+    manager.set_paused("search", false).await.expect("it resumes");
+    district.wait_equal(&*maps.get("search")).await;
+    manager.stop(DEADLINE).await.expect("it stops");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_goes_on_where_it_was_stopped_and_keeps_to_its_rate() {
-    let town = Town::new().await;
+async fn a_replay_resumes_where_it_was_stopped_and_keeps_to_its_rate() {
+    let district = District::new().await;
     for number in 0..60 {
-        town.bed.post_student(number, "Ada").await;
+        district.bed.post_student(number, "Ada").await;
     }
-    town.bed.wait_converged().await;
+    district.bed.wait_converged().await;
     let maps = Maps::of(&["search"]);
-    let first = fleet(&town, &maps).await;
+    let first = manager(&district, &maps).await;
     first.add("search", Some(backfill(Some(40)))).await.expect("it is added");
     let busy = first.replay("search", backfill(None)).await.expect_err("one runs");
     assert!(matches!(busy, SinkManagerError::Replay(ReplayError::Busy { total: 60, .. })), "{busy}");
@@ -133,143 +133,148 @@ async fn a_replay_goes_on_where_it_was_stopped_and_keeps_to_its_rate() {
         let lanes = first.status().await.expect("a status");
         lanes[0].replay.as_ref().map_or(0, |replay| replay.done)
     };
-    wait_until("a part to be replayed", PATIENCE, || async { done().await >= 7 }).await;
-    first.stop(PATIENCE).await.expect("it stops");
+    wait_until("a part to be replayed", DEADLINE, || async { done().await >= 7 }).await;
+    first.stop(DEADLINE).await.expect("it stops");
     let part = held(&*maps.get("search")).await.len();
     assert!((7..60).contains(&part), "it was stopped in the middle: {part}");
 
-    let second = fleet(&town, &maps).await;
+    let second = manager(&district, &maps).await;
     assert_eq!(wait_replayed(&second, "search").await, 60, "each counted once");
-    town.wait_equal(&*maps.get("search")).await;
+    district.wait_equal(&*maps.get("search")).await;
     assert!(!second.cancel_replay("search").await.expect("an answer"), "none runs");
-    second.stop(PATIENCE).await.expect("it stops");
+    second.stop(DEADLINE).await.expect("it stops");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn selections_name_documents_types_and_ranges() {
-    let town = Town::new().await;
-    let room = town.bed.homeroom(4).await;
-    town.bed.delete("studentSchoolAssociations", room.enrolments[0]).await;
-    town.bed.wait_converged().await;
+    let district = District::new().await;
+    let room = district.bed.homeroom(4).await;
+    district.bed.delete("studentSchoolAssociations", room.enrolments[0]).await;
+    district.bed.wait_converged().await;
     let total = async |selection: Selection| -> (u64, u64) {
-        let counted = count(town.bed.db(), &selection).await.expect("a count");
+        let counted = count(district.bed.db(), &selection).await.expect("a count");
         (counted.iter().map(|one| one.written).sum(), counted.iter().map(|one| one.deleted).sum())
     };
     // A grade level, a school, a period, four students, three of four enrolments.
     assert_eq!(total(Selection::All).await, (10, 1));
-    let key = town.bed.world.mapping.resource(town.bed.world.mapping.route("meadow", "students").expect("a type")).key;
+    let key = district
+        .bed
+        .world
+        .mapping
+        .resource(district.bed.world.mapping.route("meadow", "students").expect("a type"))
+        .key;
     assert_eq!(total(Selection::Resource { resource_key: key }).await, (4, 0));
     assert_eq!(total(Selection::Document { uuid: room.enrolments[0] }).await, (0, 1));
     assert_eq!(total(Selection::Document { uuid: room.enrolments[1] }).await, (1, 0));
-    let last: i64 = town.bed.value(r#"SELECT max("OutboxId") FROM "dms"."Outbox""#).await;
+    let last: i64 = district.bed.value(r#"SELECT max("OutboxId") FROM "dms"."Outbox""#).await;
     assert_eq!(total(Selection::Outbox { from: last, to: last }).await, (0, 1));
     assert_eq!(total(Selection::Time { from_ms: 0, to_ms: 1 }).await, (0, 0));
     let (written, deleted) = total(Selection::Time { from_ms: 0, to_ms: 4_000_000_000_000 }).await;
     assert_eq!((written >= 11, deleted), (true, 1), "every change record: {written}");
 }
 
-/// FRESH, CONVERGE: the cache emptied and made anew.
+/// FRESH, CONVERGE: the cache is emptied and rebuilt.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_cache_is_made_anew() {
-    let town = Town::new().await;
-    town.bed.homeroom(20).await;
-    town.bed.wait_converged().await;
-    let before: String = town.bed.value(r#"SELECT max("ComputedAt")::text FROM "dms"."DocumentCache""#).await;
+async fn the_cache_is_rebuilt_from_scratch() {
+    let district = District::new().await;
+    district.bed.homeroom(20).await;
+    district.bed.wait_converged().await;
+    let before: String = district.bed.value(r#"SELECT max("ComputedAt")::text FROM "dms"."DocumentCache""#).await;
     let folder = tempfile::tempdir().expect("a folder");
     let ledger = Arc::new(FileLedger::new(folder.path().join("replay.json")));
     let deps = ReplayDeps {
         aim: Aim::Cache,
-        queue: Arc::<MemoryQueue>::clone(&town.queue) as Arc<dyn WorkQueue>,
+        queue: Arc::<MemoryQueue>::clone(&district.queue) as Arc<dyn WorkQueue>,
         ledger,
-        database: town.bed.db().clone(),
+        database: district.bed.db().clone(),
         clock: Arc::new(SystemClock),
         options: ReplayOptions { page: 3, ..ReplayOptions::default() },
     };
     let replay = Replay::open(deps.clone()).await.expect("it opens");
     let spec = Spec { selection: Selection::All, per_s_max: None, repair: false, empty: true };
     replay.start(spec).await.expect("it starts");
-    wait_until("it to be walked", PATIENCE, || async { replay.job().is_some_and(|job| job.state == JobState::Done) })
+    wait_until("it to be walked", DEADLINE, || async { replay.job().is_some_and(|job| job.state == JobState::Done) })
         .await;
-    town.bed.wait_converged().await;
+    district.bed.wait_converged().await;
     let sql = format!(r#"SELECT count(*) FROM "dms"."DocumentCache" WHERE "ComputedAt" <= '{before}'"#);
-    assert_eq!(town.bed.value::<i64>(&sql).await, 0, "every body is new");
-    town.bed.verify().await;
+    assert_eq!(district.bed.value::<i64>(&sql).await, 0, "every body is new");
+    district.bed.verify().await;
     let again = Replay::open(deps).await.expect("it opens");
     assert_eq!(again.job().map(|job| job.state), Some(JobState::Done), "the file knows");
 }
 
-/// A crash between a lane and the note of its filling leaves a lane without a note.
+/// A crash between the creation of a lane and its note leaves a lane without a note.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_whose_adding_was_cut_off_is_filled_all_the_same() {
-    let town = Town::new().await;
-    town.bed.homeroom(3).await;
-    town.bed.wait_converged().await;
-    town.queue.add_lane("cut").await.expect("a lane");
+async fn a_sink_whose_addition_was_interrupted_is_filled() {
+    let district = District::new().await;
+    district.bed.homeroom(3).await;
+    district.bed.wait_converged().await;
+    district.queue.add_lane("cut").await.expect("a lane");
     let maps = Maps::of(&["cut", "empty"]);
-    let fleet = fleet(&town, &maps).await;
-    fleet.add("empty", None).await.expect("it is added");
-    assert!(!fleet.fill_if_interrupted("empty").await.expect("an answer"), "it was not to be filled");
-    assert!(fleet.fill_if_interrupted("cut").await.expect("an answer"));
-    assert!(!fleet.fill_if_interrupted("cut").await.expect("an answer"), "once");
-    town.wait_equal(&*maps.get("cut")).await;
+    let manager = manager(&district, &maps).await;
+    manager.add("empty", None).await.expect("it is added");
+    assert!(!manager.fill_if_interrupted("empty").await.expect("an answer"), "it was not to be filled");
+    assert!(manager.fill_if_interrupted("cut").await.expect("an answer"));
+    assert!(!manager.fill_if_interrupted("cut").await.expect("an answer"), "once");
+    district.wait_equal(&*maps.get("cut")).await;
     assert!(held(&*maps.get("empty")).await.is_empty());
-    fleet.stop(PATIENCE).await.expect("it stops");
+    manager.stop(DEADLINE).await.expect("it stops");
 }
 
-/// Another process removes a sink and adds it again, between two looks of this one.
+/// Another process removes a sink and adds it again between two reads of this process.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lane_that_was_replaced_by_another_of_its_name_is_taken_up() {
-    let town = Town::new().await;
+async fn a_lane_that_was_replaced_by_another_of_its_name_is_served() {
+    let district = District::new().await;
     let maps = Maps::of(&["search"]);
-    let fleet = fleet(&town, &maps).await;
-    fleet.add("search", None).await.expect("it is added");
-    town.bed.post_student(1, "Ada").await;
-    town.wait_equal(&*maps.get("search")).await;
-    town.queue.remove_lane("search").await.expect("it is removed");
-    town.queue.add_lane("search").await.expect("another lane");
-    town.bed.post_student(2, "Bea").await;
-    town.wait_equal(&*maps.get("search")).await;
-    fleet.stop(PATIENCE).await.expect("it stops");
+    let manager = manager(&district, &maps).await;
+    manager.add("search", None).await.expect("it is added");
+    district.bed.post_student(1, "Ada").await;
+    district.wait_equal(&*maps.get("search")).await;
+    district.queue.remove_lane("search").await.expect("it is removed");
+    district.queue.add_lane("search").await.expect("another lane");
+    district.bed.post_student(2, "Bea").await;
+    district.wait_equal(&*maps.get("search")).await;
+    manager.stop(DEADLINE).await.expect("it stops");
 }
 
 /// One sink for all lanes.
-struct Only(Arc<Moody>);
+struct Only(Arc<ScriptedSink>);
 
 impl SinkFactory for Only {
     fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Arc<dyn Sink>, SinkError>> {
-        let sink = Arc::<Moody>::clone(&self.0);
+        let sink = Arc::<ScriptedSink>::clone(&self.0);
         async move { Ok(sink as Arc<dyn Sink>) }.boxed()
     }
 }
 
-/// What a courier had in hand when it fell is delivered by the next one.
+/// The in-flight entries of a worker that panicked are delivered by its successor.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_courier_that_fell_is_followed_by_another_one() {
-    let town = Town::new().await;
-    let sink = Arc::new(Moody::default());
-    let fleet = fleet_of(&town, Arc::new(Only(Arc::clone(&sink)))).await;
-    fleet.add("search", None).await.expect("it is added");
-    sink.set(|mood| mood.panics = 1);
+async fn a_worker_that_panicked_is_replaced() {
+    let district = District::new().await;
+    let sink = Arc::new(ScriptedSink::default());
+    let manager = manager_of(&district, Arc::new(Only(Arc::clone(&sink)))).await;
+    manager.add("search", None).await.expect("it is added");
+    sink.set(|script| script.panics = 1);
     for number in 0..20 {
-        town.bed.post_student(number, "Ada").await;
+        district.bed.post_student(number, "Ada").await;
     }
-    wait_until("the courier to fall", PATIENCE, || async {
-        fleet.status().await.expect("a status").iter().any(|lane| lane.report.fatal.is_some())
+    wait_until("the worker to panic", DEADLINE, || async {
+        manager.status().await.expect("a status").iter().any(|lane| lane.report.fatal.is_some())
     })
     .await;
-    town.wait_equal(&sink.map).await;
-    let (lane, _) = fleet.get("search").await.expect("a lane");
-    wait_until("all to be settled", PATIENCE, || async { lane.stats().await.expect("figures").depth == 0 }).await;
-    fleet.stop(PATIENCE).await.expect("it stops");
+    district.wait_equal(&sink.map).await;
+    let (lane, _) = manager.get("search").await.expect("a lane");
+    wait_until("all to be settled", DEADLINE, || async { lane.stats().await.expect("counters").depth == 0 }).await;
+    manager.stop(DEADLINE).await.expect("it stops");
 }
 
-/// Keeps its place in a file, whose queue is away for the first few times.
-struct Shaky {
+/// Stores the job in a file; the first few saves fail as if the queue were unreachable.
+struct UnreliableLedger {
     file: FileLedger,
     refusals: AtomicUsize,
 }
 
-impl Ledger for Shaky {
+impl Ledger for UnreliableLedger {
     fn load(&self) -> BoxFuture<'_, Result<Option<Job>, LedgerError>> {
         self.file.load()
     }
@@ -285,23 +290,23 @@ impl Ledger for Shaky {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_outlasts_a_queue_that_is_away() {
-    let town = Town::new().await;
-    town.bed.homeroom(10).await;
-    town.bed.wait_converged().await;
+async fn a_replay_outlasts_an_unreachable_queue() {
+    let district = District::new().await;
+    district.bed.homeroom(10).await;
+    district.bed.wait_converged().await;
     let folder = tempfile::tempdir().expect("a folder");
     let file = FileLedger::new(folder.path().join("replay.json"));
     let deps = ReplayDeps {
         aim: Aim::Cache,
-        queue: Arc::<MemoryQueue>::clone(&town.queue) as Arc<dyn WorkQueue>,
-        ledger: Arc::new(Shaky { file, refusals: AtomicUsize::new(5) }),
-        database: town.bed.db().clone(),
+        queue: Arc::<MemoryQueue>::clone(&district.queue) as Arc<dyn WorkQueue>,
+        ledger: Arc::new(UnreliableLedger { file, refusals: AtomicUsize::new(5) }),
+        database: district.bed.db().clone(),
         clock: Arc::new(SystemClock),
         options: ReplayOptions { page: 3, ..ReplayOptions::default() },
     };
     let replay = Replay::open(deps).await.expect("it opens");
     replay.start(backfill(None)).await.expect("it starts");
-    wait_until("it to be walked", PATIENCE, || async { replay.job().is_some_and(|job| job.state == JobState::Done) })
+    wait_until("it to be walked", DEADLINE, || async { replay.job().is_some_and(|job| job.state == JobState::Done) })
         .await;
-    town.bed.wait_converged().await;
+    district.bed.wait_converged().await;
 }

@@ -1,4 +1,4 @@
-//! Following another stream than before: what was stored of the first means nothing in the second.
+//! Following another stream than before: positions of the first mean nothing in the second.
 
 use std::sync::Arc;
 
@@ -8,24 +8,24 @@ use millstream_pipeline::source::{SourceError, Stream};
 use millstream_projector::{Projector, Start, SystemClock, caught_up};
 use millstream_testkit::wait_until;
 
-use crate::support::{Bed, Covering, HandSource, PATIENCE};
+use crate::support::{Bed, Covering, DEADLINE, HandSource};
 
-/// Which stream is stored with the progress.
+/// The stream stored with the progress.
 const STREAM_SQL: &str = r#"SELECT "Stream" FROM "dms"."ProjectionProgress""#;
 const MARKED_SQL: &str = r#"SELECT "WatermarkLsn" IS NOT NULL FROM "dms"."ProjectionProgress""#;
 
-/// RECOVERABLE: the position in the first stream is far beyond that in the second, and would look as if nothing followed.
+/// RECOVERABLE: the position in the first stream is far beyond that in the second, and would look complete.
 #[tokio::test(flavor = "multi_thread")]
-async fn another_stream_begins_with_a_comparison_and_goes_on_from_its_own_position() {
+async fn another_stream_starts_with_a_comparison_and_resumes_from_its_own_position() {
     let bed = Bed::new().await;
     let (queue, source) = (bed.queue(), HandSource::default());
     let deps = bed.deps(Arc::clone(&queue) as Arc<dyn WorkQueue>, Arc::new(source.clone()));
     let projector = Projector::start(deps.clone());
     bed.wait_followed(&*queue).await;
     source.idle(0x7000_0000);
-    wait_until("the position to be safe", PATIENCE, || async { source.confirmed() == Position::before(0x7000_0000) })
+    wait_until("the position to be safe", DEADLINE, || async { source.confirmed() == Position::before(0x7000_0000) })
         .await;
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
     assert_eq!(bed.value::<String>(STREAM_SQL).await, "slot hand");
 
     let missed = bed.post_student(1, "Ada").await;
@@ -38,17 +38,17 @@ async fn another_stream_begins_with_a_comparison_and_goes_on_from_its_own_positi
     let seen = bed.post_student(2, "Ada").await;
     let after = source.send(bed.changes(seen.uuid).await);
     bed.wait_cached(seen.uuid, seen.version).await;
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 
     let projector = Projector::start(deps);
-    wait_until("it to be opened again", PATIENCE, || async { source.starts().len() == 3 }).await;
+    wait_until("it to be opened again", DEADLINE, || async { source.starts().len() == 3 }).await;
     let starts = source.starts();
-    assert_eq!(starts[..2], [Start::Anew, Start::Anew], "{starts:?}");
+    assert_eq!(starts[..2], [Start::Fresh, Start::Fresh], "{starts:?}");
     assert!(matches!(starts[2], Start::After { position, .. } if position == after), "{starts:?}");
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }
 
-/// What some sources find out only when they read.
+/// Some sources notice a loss only while reading.
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_that_turn_out_to_be_lost_while_reading_are_found_by_comparison() {
     let bed = Bed::new().await;
@@ -58,12 +58,12 @@ async fn changes_that_turn_out_to_be_lost_while_reading_are_found_by_comparison(
     let lost = bed.post_student(1, "Ada").await;
     source.fail(SourceError::Lost { what: "records".to_owned(), detail: "made for a test".to_owned() });
     bed.wait_cached(lost.uuid, lost.version).await;
-    assert_eq!(source.starts(), [Start::Anew, Start::Anew]);
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    assert_eq!(source.starts(), [Start::Fresh, Start::Fresh]);
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }
 
-/// The watermark waits until its place in the stream is known and reached, and so does whoever asks for a copy that has
-/// caught up. Without anybody to ask the outbox keeps everything.
+/// The watermark and `caught_up` wait until a log position is mapped to the stream and reached. If the source cannot
+/// map it, the outbox keeps all its rows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watermark_waits_for_its_place_in_the_stream() {
     let bed = Bed::new().await;
@@ -74,16 +74,16 @@ async fn a_watermark_waits_for_its_place_in_the_stream() {
     let projector = Projector::start(deps.clone());
     bed.wait_followed(&*queue).await;
     source.idle(0x20);
-    wait_until("the position to be stored", PATIENCE, || async {
+    wait_until("the position to be stored", DEADLINE, || async {
         let position: String = bed.value(r#"SELECT "Position"::text FROM "dms"."ProjectionProgress""#).await;
         position == "0/20"
     })
     .await;
     assert!(!bed.value::<bool>(MARKED_SQL).await);
-    let told = projector.status().await.expect("a status").last_error.expect("it says why").text;
-    assert!(told.contains("the slot is lost"), "{told}");
+    let error = projector.status().await.expect("a status").last_error.expect("it says why").text;
+    assert!(error.contains("the slot is lost"), "{error}");
     let asked = caught_up(bed.db(), &source, &*queue, None, &SystemClock).await;
-    assert!(asked.is_err(), "nobody can tell");
+    assert!(asked.is_err(), "the position cannot be mapped");
 
     source.set_covering(Covering::NotYet);
     let ask = caught_up(bed.db(), &source, &*queue, None, &SystemClock);
@@ -95,6 +95,6 @@ async fn a_watermark_waits_for_its_place_in_the_stream() {
     // Nothing is stored while nothing changes.
     let student = bed.post_student(1, "Ada").await;
     source.send(bed.changes(student.uuid).await);
-    wait_until("a watermark", PATIENCE, || bed.value(MARKED_SQL)).await;
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    wait_until("a watermark", DEADLINE, || bed.value(MARKED_SQL)).await;
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }

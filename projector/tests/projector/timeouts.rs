@@ -1,7 +1,8 @@
-//! Sinks that take requests and say nothing: retried in ever smaller ones, within the pace, and nobody is blamed too early.
+//! Sinks that time out: retries in ever smaller groups, within the concurrency limit, without charging documents too
+//! early.
 
-use super::delivery::{Moody, Town, held};
-use super::support::{PATIENCE, enrolment};
+use super::delivery::{District, ScriptedSink, held};
+use super::support::{DEADLINE, enrolment};
 use millstream_pipeline::sink::Sink;
 use millstream_testkit::wait_until;
 use std::sync::Arc;
@@ -9,113 +10,113 @@ use std::sync::atomic::Ordering;
 use tokio::sync::Semaphore;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silence_and_429_cost_retries_and_nothing_else() {
-    let town = Town::new().await;
-    let sink = Arc::new(Moody::default());
-    sink.set(|mood| (mood.silent, mood.busy) = (2, 3));
-    let courier = town.courier("search", Arc::<Moody>::clone(&sink)).await;
-    let room = town.bed.homeroom(3).await;
+async fn timeouts_and_429_cost_retries_and_nothing_else() {
+    let district = District::new().await;
+    let sink = Arc::new(ScriptedSink::default());
+    sink.set(|script| (script.timeouts, script.throttled) = (2, 3));
+    let worker = district.worker("search", Arc::<ScriptedSink>::clone(&sink)).await;
+    let room = district.bed.homeroom(3).await;
     let gone = room.enrolments[2];
-    town.bed.put("studentSchoolAssociations", room.enrolments[0], enrolment(0, "1st")).await;
-    // Both silences on one document would be more than it may fail.
-    town.wait_equal(&sink.map).await;
-    sink.set(|mood| mood.silent = 2);
-    town.bed.delete("studentSchoolAssociations", gone).await;
-    town.wait_equal(&sink.map).await;
-    let report = courier.status().await.expect("a status");
+    district.bed.put("studentSchoolAssociations", room.enrolments[0], enrolment(0, "1st")).await;
+    // Both timeouts on one document would exceed its attempts.
+    district.wait_equal(&sink.map).await;
+    sink.set(|script| script.timeouts = 2);
+    district.bed.delete("studentSchoolAssociations", gone).await;
+    district.wait_equal(&sink.map).await;
+    let report = worker.status().await.expect("a status");
     assert_eq!((report.quarantined, report.rejected), (0, 0), "{report:#?}");
     assert!(report.retried > 0, "{report:#?}");
     assert!(!held(&sink.map).await.contains_key(&gone));
-    courier.stop(PATIENCE).await.expect("it stops");
+    worker.stop(DEADLINE).await.expect("it stops");
 }
 
-/// A sink that takes requests and never answers is ill; no document is to blame, however long that takes.
+/// A sink that never answers is failing itself: no document is charged an attempt, however long that takes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_that_says_nothing_costs_no_document_an_attempt() {
-    let town = Town::new().await;
-    let sink = Arc::new(Moody::default());
-    sink.set(|mood| mood.silent = usize::MAX);
-    let courier = town.courier("search", Arc::<Moody>::clone(&sink)).await;
+async fn a_sink_that_never_answers_costs_no_document_an_attempt() {
+    let district = District::new().await;
+    let sink = Arc::new(ScriptedSink::default());
+    sink.set(|script| script.timeouts = usize::MAX);
+    let worker = district.worker("search", Arc::<ScriptedSink>::clone(&sink)).await;
     for number in 0..3 {
-        town.bed.post_student(number, "Ada").await;
+        district.bed.post_student(number, "Ada").await;
     }
-    wait_until("each to have met more silence than it may fail", PATIENCE, || async {
-        sink.puts.lock().expect("nobody panics with the lock").len() > 3 * 10
+    wait_until("each document to time out more often than it may fail", DEADLINE, || async {
+        sink.puts.lock().expect("not poisoned").len() > 3 * 10
     })
     .await;
-    let report = courier.status().await.expect("a status");
+    let report = worker.status().await.expect("a status");
     assert_eq!((report.quarantined, report.depth), (0, 3), "{report:#?}");
-    sink.set(|mood| mood.silent = 0);
-    town.wait_equal(&sink.map).await;
-    courier.stop(PATIENCE).await.expect("it stops");
+    sink.set(|script| script.timeouts = 0);
+    district.wait_equal(&sink.map).await;
+    worker.stop(DEADLINE).await.expect("it stops");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_silence_the_sink_is_not_flooded() {
+async fn after_a_timeout_the_sink_is_not_flooded() {
     const DOCUMENTS: usize = 90;
-    let town = Town::new().await;
-    let sink = Arc::new(Moody::default());
-    let lane = town.lane("search").await;
+    let district = District::new().await;
+    let sink = Arc::new(ScriptedSink::default());
+    let lane = district.lane("search").await;
     for number in 0..DOCUMENTS {
-        town.bed.post_student(number, "Ada").await;
+        district.bed.post_student(number, "Ada").await;
     }
-    wait_until("all to wait for the sink", PATIENCE, || async {
-        lane.stats().await.expect("figures").depth == DOCUMENTS as u64
+    wait_until("all to wait for the sink", DEADLINE, || async {
+        lane.stats().await.expect("counters").depth == DOCUMENTS as u64
     })
     .await;
-    sink.set(|mood| mood.silent = 3);
-    let courier = town.courier("search", Arc::<Moody>::clone(&sink)).await;
-    town.wait_equal(&sink.map).await;
-    wait_until("all to be settled", PATIENCE, || async { lane.stats().await.expect("figures").depth == 0 }).await;
-    courier.stop(PATIENCE).await.expect("it stops");
-    let puts = sink.puts.lock().expect("nobody panics with the lock").clone();
-    // Eight parts of the first; two of them met silence again and were divided into pairs.
-    assert_eq!(puts[..3], [DOCUMENTS, 12, 12], "ever fewer together: {puts:?}");
+    sink.set(|script| script.timeouts = 3);
+    let worker = district.worker("search", Arc::<ScriptedSink>::clone(&sink)).await;
+    district.wait_equal(&sink.map).await;
+    wait_until("all to be settled", DEADLINE, || async { lane.stats().await.expect("counters").depth == 0 }).await;
+    worker.stop(DEADLINE).await.expect("it stops");
+    let puts = sink.puts.lock().expect("not poisoned").clone();
+    // Eight groups of the first; two of them timed out again and were divided into pairs.
+    assert_eq!(puts[..3], [DOCUMENTS, 12, 12], "ever smaller groups: {puts:?}");
     assert_eq!((puts.iter().min(), puts.len()), (Some(&2), 1 + 8 + 12), "not each alone: {puts:?}");
-    assert!(sink.busiest.load(Ordering::SeqCst) <= sink.limits().in_flight_max, "within the pace");
+    assert!(sink.busiest.load(Ordering::SeqCst) <= sink.limits().in_flight_max, "within the limit");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_courier_that_is_stopped_gives_back_what_waits() {
-    let town = Town::new().await;
-    let lane = town.lane("search").await;
+async fn a_worker_that_is_stopped_returns_waiting_entries() {
+    let district = District::new().await;
+    let lane = district.lane("search").await;
     for number in 0..90 {
-        town.bed.post_student(number, "Ada").await;
+        district.bed.post_student(number, "Ada").await;
     }
-    wait_until("all to wait for the sink", PATIENCE, || async { lane.stats().await.expect("figures").depth == 90 })
+    wait_until("all to wait for the sink", DEADLINE, || async { lane.stats().await.expect("counters").depth == 90 })
         .await;
-    let sink = Arc::new(Moody { answers: Some(Semaphore::new(1)), ..Moody::default() });
-    sink.set(|mood| mood.silent = 1);
-    let first = town.courier("search", Arc::<Moody>::clone(&sink)).await;
-    let puts = || sink.puts.lock().expect("nobody panics with the lock").len();
-    wait_until("the first part to be under way", PATIENCE, || async { puts() == 2 }).await;
+    let sink = Arc::new(ScriptedSink { answers: Some(Semaphore::new(1)), ..ScriptedSink::default() });
+    sink.set(|script| script.timeouts = 1);
+    let first = district.worker("search", Arc::<ScriptedSink>::clone(&sink)).await;
+    let puts = || sink.puts.lock().expect("not poisoned").len();
+    wait_until("the first part to be under way", DEADLINE, || async { puts() == 2 }).await;
     let released = async {
         tokio::task::yield_now().await;
         sink.answers.as_ref().expect("there are").add_permits(1_000);
     };
-    let (stopped, ()) = tokio::join!(first.stop(PATIENCE), released);
+    let (stopped, ()) = tokio::join!(first.stop(DEADLINE), released);
     stopped.expect("it stops");
-    assert_eq!(puts(), 2, "nothing was begun any more");
-    let second = town.courier("search", Arc::<Moody>::clone(&sink)).await;
-    wait_until("all to be settled", PATIENCE, || async { lane.stats().await.expect("figures").depth == 0 }).await;
+    assert_eq!(puts(), 2, "no request was started after the stop");
+    let second = district.worker("search", Arc::<ScriptedSink>::clone(&sink)).await;
+    wait_until("all to be settled", DEADLINE, || async { lane.stats().await.expect("counters").depth == 0 }).await;
     assert_eq!(held(&sink.map).await.len(), 90);
-    second.stop(PATIENCE).await.expect("it stops");
+    second.stop(DEADLINE).await.expect("it stops");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_at_rest_is_looked_after_and_prepared_again_if_that_fails() {
-    let town = Town::new().await;
-    let sink = Arc::new(Moody::default());
-    let courier = town.courier("search", Arc::<Moody>::clone(&sink)).await;
+async fn an_idle_sink_is_tended_and_prepared_again_if_that_fails() {
+    let district = District::new().await;
+    let sink = Arc::new(ScriptedSink::default());
+    let worker = district.worker("search", Arc::<ScriptedSink>::clone(&sink)).await;
     let count = |of: &std::sync::atomic::AtomicUsize| of.load(Ordering::SeqCst);
-    wait_until("it to be looked after", PATIENCE, || async { count(&sink.tended) >= 2 }).await;
+    wait_until("it to be tended", DEADLINE, || async { count(&sink.tended) >= 2 }).await;
     assert_eq!(count(&sink.prepared), 1);
-    sink.set(|mood| mood.away = true);
-    wait_until("it to be prepared again", PATIENCE, || async { count(&sink.prepared) >= 2 }).await;
-    let report = courier.status().await.expect("a status");
-    assert!(report.last_error.expect("it is told").text.contains("away"));
-    sink.set(|mood| mood.away = false);
-    town.bed.post_student(1, "Ada").await;
-    town.wait_equal(&sink.map).await;
-    courier.stop(PATIENCE).await.expect("it stops");
+    sink.set(|script| script.away = true);
+    wait_until("it to be prepared again", DEADLINE, || async { count(&sink.prepared) >= 2 }).await;
+    let report = worker.status().await.expect("a status");
+    assert!(report.last_error.expect("an error").text.contains("away"));
+    sink.set(|script| script.away = false);
+    district.bed.post_student(1, "Ada").await;
+    district.wait_equal(&sink.map).await;
+    worker.stop(DEADLINE).await.expect("it stops");
 }

@@ -1,6 +1,6 @@
-//! Which body is stored under which version: docs/design/rules.md#rule-5 and docs/design/rules.md#rule-7.
+//! The version that a body is stored under: docs/design/rules.md#rule-5 and docs/design/rules.md#rule-7.
 
-use super::support::{Bed, HandSource, PATIENCE, homeroom_of, period};
+use super::support::{Bed, DEADLINE, HandSource, homeroom_of, period};
 use millstream_outbox::Xid8;
 use millstream_pipeline::queue::WorkQueue;
 use millstream_pipeline::{Change, ChangeKind};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 impl Bed {
-    /// What the outbox says about a document, oldest first.
+    /// The change records of a document, oldest first.
     pub(crate) async fn changes(&self, id: Uuid) -> Vec<Change> {
         let client = self.db().get().await.expect("a connection");
         let sql = r#"SELECT "OutboxId", "TransactionId", "DocumentId", "ResourceKeyId", "Kind", "ContentVersion"
@@ -46,13 +46,13 @@ async fn rules_5_nothing_is_stored_below_the_effective_version() {
     gate.wait_for(1).await;
     bed.wait_cached(room.period, renamed.version).await;
 
-    // A projector that comes by now could only cache the new name under the old version.
+    // A rebuild at this moment could only cache the new name under the old version.
     let enrolment = room.enrolments[0];
     bed.execute(r#"DELETE FROM "dms"."DocumentCache""#).await;
     let below = bed.version(enrolment).await;
     assert!(below < renamed.version);
     source.send(bed.changes(enrolment).await);
-    wait_until("the entry to be left to the stamp", PATIENCE, || async {
+    wait_until("the entry to be left to the stamp", DEADLINE, || async {
         let status = projector.status().await.expect("a status");
         status.rebuild.awaits_stamp == 1 && status.queue.depth == 0
     })
@@ -60,11 +60,11 @@ async fn rules_5_nothing_is_stored_below_the_effective_version() {
     assert_eq!(bed.cached(enrolment).await, None);
 
     gate.open().await;
-    wait_until("the stamp", PATIENCE, || async { bed.version(enrolment).await == renamed.version }).await;
+    wait_until("the stamp", DEADLINE, || async { bed.version(enrolment).await == renamed.version }).await;
     source.send(bed.changes(enrolment).await);
     let body = bed.wait_cached(enrolment, renamed.version).await;
     assert_eq!(homeroom_of(&body), "renamed");
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,13 +74,13 @@ async fn rules_5_a_body_that_was_overtaken_while_it_was_composed_is_not_stored()
     let projector = Projector::start(bed.deps(Arc::clone(&queue) as Arc<dyn WorkQueue>, Arc::new(source.clone())));
     bed.wait_followed(&*queue).await;
     let first = bed.post_student(1, "Ada").await;
-    // The body is composed and waits to be stored; its statement has not begun to look at any row.
+    // The body is composed and waits to be stored; its statement has not read any row.
     let cache = Holder::hold(&bed.database, r#"LOCK TABLE "dms"."DocumentCache" IN ACCESS EXCLUSIVE MODE"#).await;
     source.send(bed.changes(first.uuid).await);
     cache.wait_for_blocked(1).await;
     let second = bed.post_student(1, "Beatrix").await;
     cache.commit().await;
-    wait_until("the first entry to be settled", PATIENCE, || async {
+    wait_until("the first entry to be settled", DEADLINE, || async {
         let status = projector.status().await.expect("a status");
         (status.queue.depth, status.rebuild.superseded, status.rebuild.stored) == (0, 1, 0)
     })
@@ -89,10 +89,10 @@ async fn rules_5_a_body_that_was_overtaken_while_it_was_composed_is_not_stored()
     source.send(bed.changes(first.uuid).await);
     let body = bed.wait_cached(second.uuid, second.version).await;
     assert_eq!(body["firstName"], "Beatrix");
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }
 
-/// The scan for cascades is an hour away in these tests: only the entry's own pointer brings the worker.
+/// The scan for cascades is an hour away in these tests: only the entry's notification wakes the worker.
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_7_an_edit_right_after_a_rename_loses_neither_the_cascade_nor_the_edit() {
     let bed = Bed::new().await;
@@ -112,7 +112,7 @@ async fn rules_7_an_edit_right_after_a_rename_loses_neither_the_cascade_nor_the_
 
     let body = bed.wait_cached(room.period, edited.version).await;
     assert_eq!((&body["classPeriodName"], &body["officialAttendancePeriod"]), (&"renamed".into(), &true.into()));
-    wait_until("the cascade to be worked off", PATIENCE, || async {
+    wait_until("the cascade to be worked off", DEADLINE, || async {
         bed.value::<i64>(r#"SELECT count(*) FROM "dms"."Cascade""#).await == 0
     })
     .await;
@@ -120,7 +120,7 @@ async fn rules_7_an_edit_right_after_a_rename_loses_neither_the_cascade_nor_the_
         source.send(bed.changes(*enrolment).await);
     }
     bed.wait_converged().await;
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
     bed.verify().await;
 }
 
@@ -136,14 +136,14 @@ async fn rules_7_a_delete_right_after_a_rename_keeps_the_cascade() {
     bed.delete("studentSchoolAssociations", room.enrolments[0]).await;
     bed.delete("classPeriods", room.period).await;
     source.send(bed.changes(room.period).await);
-    wait_until("the cascade of the deleted document to be worked off", PATIENCE, || async {
+    wait_until("the cascade of the deleted document to be worked off", DEADLINE, || async {
         bed.value::<i64>(r#"SELECT count(*) FROM "dms"."Cascade""#).await == 0
     })
     .await;
-    wait_until("the entry to be settled", PATIENCE, || async {
+    wait_until("the entry to be settled", DEADLINE, || async {
         let status = projector.status().await.expect("a status");
         status.queue.depth == 0 && status.rebuild.gone == 1
     })
     .await;
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }

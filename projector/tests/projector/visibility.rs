@@ -1,13 +1,13 @@
-//! The read-back race, made on purpose: docs/design/rules.md#rule-6.
+//! The read-back race, provoked: docs/design/rules.md#rule-6.
 
-use super::support::{Bed, HandSource, PATIENCE};
+use super::support::{Bed, DEADLINE, HandSource};
 use millstream_pipeline::{Change, ChangeKind};
 use millstream_projector::{Projector, ProjectorHandle, RebuildReport};
 use millstream_testkit::{TestCluster, TestDatabase, World, wait_for, wait_until};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A provisioned database in a cluster of its own, whose sessions do not wait for standbys unless they say so.
+/// A provisioned database in its own cluster, whose sessions do not wait for standbys unless they request it.
 async fn bed_in(cluster: &TestCluster) -> Bed {
     let world = World::fixtures();
     let database = TestDatabase::create_in(cluster).await;
@@ -20,7 +20,7 @@ async fn bed_in(cluster: &TestCluster) -> Bed {
     session.batch_execute(&format!("BEGIN; {sql} {} COMMIT", world.ddl)).await.expect("provisioned");
     let name = database.options().dbname();
     session.batch_execute(&format!(r#"ALTER DATABASE "{name}" SET synchronous_commit = 'local'"#)).await.expect("set");
-    // Connections that the pool has opened before know nothing of it.
+    // Connections opened earlier by the pool do not have the setting.
     let evict = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
                  WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
     session.execute(evict, &[]).await.expect("evicted");
@@ -32,13 +32,13 @@ async fn require_standby(bed: &Bed, standby: &str) {
     let session = bed.database.session().await;
     session.batch_execute(&format!("ALTER SYSTEM SET synchronous_standby_names = '{standby}'")).await.expect("set");
     session.batch_execute("SELECT pg_reload_conf()").await.expect("reloaded");
-    wait_until("the setting to be in force", PATIENCE, || async {
+    wait_until("the setting to be in force", DEADLINE, || async {
         bed.value::<String>("SHOW synchronous_standby_names").await == standby
     })
     .await;
 }
 
-/// The last outbox row that the slot delivers, if its transaction has arrived there.
+/// The transaction id of the outbox row with this version, once the slot delivers it.
 async fn delivered(bed: &Bed, version: i64) -> Option<u64> {
     let client = bed.db().get().await.expect("a connection");
     let sql = "SELECT data FROM pg_logical_slot_peek_changes('race', NULL, NULL)";
@@ -71,7 +71,7 @@ async fn rules_6_a_commit_between_flush_and_visibility_is_waited_for_and_never_d
     bed.wait_cached(before.uuid, before.version).await;
     bed.execute("SELECT pg_create_logical_replication_slot('race', 'test_decoding')").await;
 
-    require_standby(&bed, "nobody").await;
+    require_standby(&bed, "absent").await;
     let version = before.version + 1_000;
     let session = bed.database.session().await;
     let edit = format!(
@@ -86,18 +86,18 @@ async fn rules_6_a_commit_between_flush_and_visibility_is_waited_for_and_never_d
     let committing = tokio::spawn(async move { session.batch_execute(&edit).await });
 
     // The slot delivers the commit while every other session still sees the old rows.
-    let xid = wait_for("the slot to deliver the commit", PATIENCE, || delivered(&bed, version)).await;
+    let xid = wait_for("the slot to deliver the commit", DEADLINE, || delivered(&bed, version)).await;
     assert_eq!(bed.version(before.uuid).await, before.version, "the window is open");
     let known = bed.changes(before.uuid).await[0];
     source.send(vec![Change { xid, kind: ChangeKind::Upsert, content_version: version, ..known }]);
 
-    wait_until("the entry to be looked at in vain, and the alarm", PATIENCE, || async {
+    wait_until("the entry to be read without success, and the alarm", DEADLINE, || async {
         let rebuilt = rebuilt(&projector).await;
         rebuilt.held >= 3 && rebuilt.holds == 1 && rebuilt.alarms == 1
     })
     .await;
-    let stats = queue.stats().await.expect("figures");
-    assert_eq!((stats.depth, stats.quarantined), (1, 0), "held: neither done nor poison");
+    let stats = queue.stats().await.expect("counters");
+    assert_eq!((stats.depth, stats.quarantined), (1, 0), "waiting: neither done nor poison");
     assert_eq!(bed.cached(before.uuid).await.map(|(version, _)| version), Some(before.version));
 
     // Nothing else waits for it.
@@ -108,13 +108,14 @@ async fn rules_6_a_commit_between_flush_and_visibility_is_waited_for_and_never_d
     committing.await.expect("no panic").expect("the commit returns");
     let body = bed.wait_cached(before.uuid, version).await;
     assert_eq!(body["firstName"], "Beatrix");
-    wait_until("the hold to be forgotten", PATIENCE, || async { rebuilt(&projector).await.holds == 0 }).await;
+    wait_until("the wait to end", DEADLINE, || async { rebuilt(&projector).await.holds == 0 }).await;
     let rebuilt = rebuilt(&projector).await;
     assert_eq!((rebuilt.failures, rebuilt.contradicted), (0, 0), "it was the transaction that was waited for");
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }
 
-/// A change record of a version that the rows do not have, of a visible transaction: it cannot be, so somebody is told.
+/// The change record of a visible transaction with a version that the rows do not have should not exist: it raises an
+/// alarm.
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_6_rows_behind_a_visible_change_record_raise_an_alarm_and_are_never_done() {
     let bed = Bed::new().await;
@@ -126,13 +127,13 @@ async fn rules_6_rows_behind_a_visible_change_record_raise_an_alarm_and_are_neve
     let projector = Projector::start(deps);
     let change = bed.changes(student.uuid).await[0];
     source.send(vec![Change { content_version: student.version + 7, ..change }]);
-    wait_until("the alarm", PATIENCE, || async { rebuilt(&projector).await.alarms == 1 }).await;
-    assert_eq!(queue.stats().await.expect("figures").depth, 1);
+    wait_until("the alarm", DEADLINE, || async { rebuilt(&projector).await.alarms == 1 }).await;
+    assert_eq!(queue.stats().await.expect("counters").depth, 1);
     let rebuilt = rebuilt(&projector).await;
     assert!(rebuilt.held == 0 && rebuilt.contradicted > 1, "{rebuilt:?}");
 
     bed.execute(r#"SELECT setval('"dms"."ChangeVersionSequence"', 1000)"#).await;
     let edited = bed.post_student(1, "Beatrix").await;
     bed.wait_cached(edited.uuid, edited.version).await;
-    projector.stop(PATIENCE).await.expect("it stops in time");
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }

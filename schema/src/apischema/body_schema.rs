@@ -1,10 +1,10 @@
-//! The JSON schema of a resource's body as documents see it: the resource's own, with what extensions add.
+//! The JSON schema of a resource's merged body: the resource's own schema and the additions of its extensions.
 
 use super::path::{self, Segment};
 use super::raw::ResourceSchema;
 use serde_json::Value;
 
-/// A body schema in parts, each with the path at which it starts. Nothing is copied.
+/// A body schema in parts, each with the path at which it starts. The parts are borrowed.
 pub(super) struct BodySchema<'a> {
     parts: Vec<(Vec<Segment<'a>>, &'a Value)>,
 }
@@ -14,7 +14,8 @@ impl<'a> BodySchema<'a> {
         Self { parts: vec![(Vec::new(), schema)] }
     }
 
-    /// Adds the content of a resource extension. Places that do not exist are left out; they are refused elsewhere.
+    /// Adds the content of a resource extension. Skips insertion locations that do not exist; the extension check refuses
+    /// them.
     pub(super) fn extend(&mut self, extension: &'a ResourceSchema) {
         self.parts.push((Vec::new(), &extension.json_schema_for_insert));
         for fragment in &extension.common_extension_overrides {
@@ -27,7 +28,7 @@ impl<'a> BodySchema<'a> {
         }
     }
 
-    /// The schema at a path, `None` if the path leads nowhere.
+    /// Returns the schema at a path; `None` if the path does not exist.
     pub(super) fn find(&self, json_path: &str) -> Option<&'a Value> {
         self.find_segments(&path::parse(json_path)?)
     }
@@ -36,13 +37,13 @@ impl<'a> BodySchema<'a> {
         self.parts.iter().find_map(|(scope, schema)| descend(schema, segments.strip_prefix(scope.as_slice())?))
     }
 
-    /// The schema at a path that holds a single value: a string, number or boolean.
+    /// Returns the schema at a path that holds a single value: a string, number or boolean.
     pub(super) fn find_value(&self, json_path: &str) -> Option<&'a Value> {
         self.find(json_path).filter(|schema| !matches!(type_of(schema), Some("object" | "array") | None))
     }
 }
 
-/// The `type` of a schema.
+/// Returns the `type` of a schema.
 pub(super) fn type_of(schema: &Value) -> Option<&str> {
     schema.get("type").and_then(Value::as_str)
 }
@@ -55,7 +56,7 @@ fn descend<'a>(schema: &'a Value, segments: &[Segment<'_>]) -> Option<&'a Value>
     })
 }
 
-/// The body path of a place in a JSON schema: `$.properties.addresses.items` → `$.addresses[*]`.
+/// Converts a path of a JSON schema to a body path: `$.properties.addresses.items` → `$.addresses[*]`.
 pub(super) fn insertion_scope(location: &str) -> Option<Vec<Segment<'_>>> {
     let mut steps = location.strip_prefix('$')?.split('.');
     if steps.next() != Some("") {

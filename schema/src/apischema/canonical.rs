@@ -1,7 +1,7 @@
-//! Canonical JSON (docs/design/edfi-schema.md#edfi-3.1): the bytes that a project's fingerprint is taken of.
+//! Canonical JSON (docs/design/edfi-schema.md#edfi-3.1): the input of a project's fingerprint.
 //!
-//! Keys are sorted by UTF-16 code unit, nothing is indented, numbers keep their source text, and strings are escaped as
-//! .NET's relaxed JSON encoder does it. Upstream computes its hashes that way; a byte more or less is another hash.
+//! Keys are sorted by UTF-16 code unit, nothing is indented, numbers keep their source text, and strings are escaped like
+//! .NET's relaxed JSON encoder. Upstream computes its hashes from the same bytes; one byte of difference changes the hash.
 
 use super::source::Source;
 use std::cmp::Ordering;
@@ -26,8 +26,8 @@ pub(super) fn write(out: &mut Vec<u8>, value: &Source<'_>) {
     }
 }
 
-/// Appends an object without the member `left_out`, its values written by `member(out, key, value)`. Anything but an
-/// object is written as it is.
+/// Appends an object without the member `left_out`; `member(out, key, value)` writes its values. Any other value is written
+/// unchanged.
 pub(super) fn write_object(
     out: &mut Vec<u8>,
     value: &Source<'_>,
@@ -49,8 +49,8 @@ pub(super) fn write_object(
     out.push(b'}');
 }
 
-/// Compares by UTF-16 code unit, as .NET's ordinal comparison does. It differs from the order of code points where
-/// characters beyond the basic plane meet those above the surrogates.
+/// Compares by UTF-16 code unit, like .NET's ordinal comparison. This differs from the order of code points between
+/// characters beyond the basic plane and those above the surrogates.
 pub(super) fn ordinal(a: &str, b: &str) -> Ordering {
     if a.is_ascii() && b.is_ascii() { a.cmp(b) } else { a.encode_utf16().cmp(b.encode_utf16()) }
 }
@@ -70,7 +70,8 @@ fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Everything that is no defined, printable character of the basic plane, and the two that JSON itself needs escaped.
+/// Returns whether a character is escaped: every character that is not a defined, printable one of the basic plane, and the
+/// two that JSON requires.
 fn needs_escape(c: char) -> bool {
     if c.is_ascii() {
         return matches!(c, '"' | '\\') || c.is_ascii_control();
@@ -143,7 +144,7 @@ mod tests {
             canonical(r#""\u00a0\u2003\u2028\u2029\ue000\ufffe😀""#),
             r#""\u00A0\u2003\u2028\u2029\uE000\uFFFE\uD83D\uDE00""#
         );
-        // A soft hyphen is a format character: defined, and written as it is.
+        // A soft hyphen is a format character: defined, so it is not escaped.
         assert_eq!(canonical(r#""\u00ad""#), "\"\u{ad}\"");
     }
 }

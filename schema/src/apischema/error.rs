@@ -1,4 +1,4 @@
-//! What is wrong with a set of ApiSchema files: each finding names the file, the JSON path and what to do.
+//! Findings in a set of ApiSchema files: each names the file, the JSON path and the remedy.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 pub struct LoadError {
     /// The file.
     pub file: PathBuf,
-    /// Where in the file: `$.projectSchema.resourceSchemas.students.queryFieldMapping.city[0].path`.
+    /// Place in the file: `$.projectSchema.resourceSchemas.students.queryFieldMapping.city[0].path`.
     pub json_path: String,
-    /// What is wrong there, and what to do.
+    /// The problem and its remedy.
     pub problem: String,
 }
 
@@ -42,12 +42,12 @@ impl std::error::Error for LoadErrors {}
 
 /// A place in a file.
 #[derive(Debug, Clone)]
-pub(super) struct Spot<'a> {
+pub(super) struct Location<'a> {
     file: &'a Path,
     path: String,
 }
 
-impl<'a> Spot<'a> {
+impl<'a> Location<'a> {
     pub(super) fn root(file: &'a Path) -> Self {
         Self { file, path: "$".to_owned() }
     }
@@ -56,19 +56,19 @@ impl<'a> Spot<'a> {
         &self.path
     }
 
-    /// The member `name` of the object at this place.
+    /// Returns the location of member `name` of the object here.
     pub(super) fn member(&self, name: &str) -> Self {
         let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '$'));
         let path = if plain { format!("{}.{name}", self.path) } else { format!("{}['{name}']", self.path) };
         Self { file: self.file, path }
     }
 
-    /// The item `index` of the array at this place.
+    /// Returns the location of item `index` of the array here.
     pub(super) fn item(&self, index: usize) -> Self {
         Self { file: self.file, path: format!("{}[{index}]", self.path) }
     }
 
-    /// A place below this one, by a relative path that is already spelled.
+    /// Returns the location below this one at a relative path.
     pub(super) fn below(&self, relative: &str) -> Self {
         let dot = if relative.is_empty() || relative.starts_with('[') { "" } else { "." };
         Self { file: self.file, path: format!("{}{dot}{relative}", self.path) }
@@ -79,7 +79,7 @@ impl<'a> Spot<'a> {
     }
 }
 
-/// Collects findings, so that one run names them all.
+/// Collects findings, so that one run reports them all.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     errors: Vec<LoadError>,
@@ -87,17 +87,17 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// A reason to refuse the set.
-    pub(super) fn refuse(&mut self, at: &Spot<'_>, problem: impl Into<String>) {
+    /// Adds a reason to refuse the set.
+    pub(super) fn refuse(&mut self, at: &Location<'_>, problem: impl Into<String>) {
         self.errors.push(at.finding(problem));
     }
 
-    /// Odd, but no reason to refuse.
-    pub(super) fn warn(&mut self, at: &Spot<'_>, problem: impl Into<String>) {
+    /// Adds a warning, which does not refuse the set.
+    pub(super) fn warn(&mut self, at: &Location<'_>, problem: impl Into<String>) {
         self.warnings.push(at.finding(problem));
     }
 
-    /// The warnings in a fixed order if there is nothing to refuse; else every reason, leaving the collector empty.
+    /// Returns the warnings in a fixed order if nothing is refused; else every reason, and empties the collector.
     pub(super) fn conclude(&mut self) -> Result<Vec<String>, LoadErrors> {
         let mut errors = std::mem::take(&mut self.errors);
         if errors.is_empty() {

@@ -1,17 +1,16 @@
-//! Fingerprints
-//! (docs/design/edfi-schema.md#edfi-3): a project's hash, the effective schema's hash, resource keys and their seed
-//! hash.
+//! Fingerprints (docs/design/edfi-schema.md#edfi-3): a project's hash, the effective schema's hash, resource keys and their
+//! seed hash.
 
 use super::canonical;
 use super::raw::{ProjectSchema, ResourceKey};
 use super::source::{self, Source};
 use sha2::{Digest, Sha256};
 
-/// Version of the rules that map an ApiSchema to tables, part of every fingerprint: whoever changes naming or derivation
-/// rules changes this.
+/// Version of the rules that map an ApiSchema to tables, part of every fingerprint. Change it with every change of naming
+/// or derivation rules.
 pub const RELATIONAL_MAPPING_VERSION: &str = "v2";
 
-/// What the fingerprint of a set says about one project.
+/// One project's line in the fingerprint of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProjectLine {
     /// `ed-fi`.
@@ -20,21 +19,24 @@ pub struct ProjectLine {
     pub name: String,
     /// `5.2.0`.
     pub version: String,
-    /// Whether it is an extension.
+    /// The project is an extension.
     pub is_extension: bool,
     /// [`project_hash`] of the project.
     pub hash: String,
 }
 
-/// Lower-hex SHA-256 of a `projectSchema`'s canonical JSON, its OpenAPI parts left out. Takes the JSON text, because
-/// numbers count as they are spelled.
+/// Returns the lower-hex SHA-256 of a `projectSchema`'s canonical JSON without its OpenAPI parts. Takes the JSON text,
+/// because the spelling of numbers counts.
+///
+/// # Errors
+/// When the text is not JSON.
 pub fn project_hash(project_schema: &str) -> Result<String, serde_json::Error> {
     serde_json::from_str::<serde::de::IgnoredAny>(project_schema)?;
     let source = source::read(project_schema);
     source.map(|source| hash_of(&source)).ok_or_else(|| serde::de::Error::custom("the text cannot be read as JSON"))
 }
 
-/// [`project_hash`] of a project that is read already.
+/// Returns the [`project_hash`] of a parsed project.
 pub(super) fn hash_of(project_schema: &Source<'_>) -> String {
     let mut out = Vec::with_capacity(1 << 20);
     canonical::write_object(&mut out, project_schema, Some("openApiBaseDocuments"), &mut |out, key, value| match key {
@@ -51,7 +53,7 @@ fn write_entries_without(out: &mut Vec<u8>, entries: &Source<'_>, left_out: &str
     });
 }
 
-/// Lower-hex SHA-256 that names a whole set of projects, whatever order they come in.
+/// Returns the lower-hex SHA-256 that identifies a set of projects, in any order.
 pub fn effective_schema_hash(api_schema_version: &str, projects: &[ProjectLine]) -> String {
     let mut sorted: Vec<&ProjectLine> = projects.iter().collect();
     sorted.sort_by(|a, b| canonical::ordinal(&a.endpoint, &b.endpoint));
@@ -64,8 +66,8 @@ pub fn effective_schema_hash(api_schema_version: &str, projects: &[ProjectLine])
     hex(&Sha256::digest(manifest))
 }
 
-/// Numbers every concrete and abstract resource of the projects, sorted by project and resource name. `None` if there
-/// are more than a `smallint` counts.
+/// Numbers every concrete and abstract resource of the projects, sorted by project and resource name. `None` if there are
+/// more than a `smallint` holds.
 pub fn resource_keys<'a>(projects: impl IntoIterator<Item = &'a ProjectSchema>) -> Option<Vec<ResourceKey>> {
     let mut names: Vec<(&str, &str, &str)> = Vec::new();
     for project in projects {
@@ -85,7 +87,7 @@ pub fn resource_keys<'a>(projects: impl IntoIterator<Item = &'a ProjectSchema>) 
     numbered.collect()
 }
 
-/// Lower-hex SHA-256 over the rows of `dms.ResourceKey`.
+/// Returns the lower-hex SHA-256 of the rows of `dms.ResourceKey`.
 pub fn resource_key_seed_hash(keys: &[ResourceKey]) -> String {
     let mut text = String::from("resource-key-seed-hash:v1\n");
     for key in keys {

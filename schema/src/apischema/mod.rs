@@ -1,9 +1,9 @@
 //! ApiSchema files: loading, checking, fingerprinting.
 //!
-//! [`load`] takes one core project and any extensions, in any order, and gives an [`EffectiveSchema`], or every reason at
-//! once why it cannot ([`LoadErrors`]). What it gives has been checked, so that later passes may rely on it: targets of
-//! references exist and their elements stand in the target's identity order, identities do not contain themselves,
-//! paths follow the grammar, JSON schemas hold nothing that has no place in a table.
+//! [`load`] takes one core project and any extensions, in any order, and returns an [`EffectiveSchema`], or all reasons why
+//! it cannot ([`LoadErrors`]). Later passes rely on its checks: targets of references exist and their elements are in the
+//! target's identity order, identities do not contain themselves, paths follow the grammar, and JSON schemas use only
+//! constructs that can be stored in tables.
 
 mod body_schema;
 mod canonical;
@@ -11,7 +11,7 @@ mod check;
 mod error;
 mod fingerprint;
 mod normalize;
-mod path;
+pub(crate) mod path;
 mod raw;
 mod read;
 mod registry;
@@ -23,23 +23,29 @@ pub use fingerprint::{
 };
 pub use raw::*;
 
-use error::{Findings, Spot};
+use error::{Findings, Location};
 use std::path::{Path, PathBuf};
 
 /// Loads a set of ApiSchema files. Each path is a file, or a directory of `*.json` files. The order does not matter.
+///
+/// # Errors
+/// Every reason why the set is refused.
 pub fn load(paths: &[PathBuf]) -> Result<EffectiveSchema, LoadErrors> {
     let mut findings = Findings::default();
     if paths.is_empty() {
         findings.refuse(
-            &Spot::root(Path::new("")),
-            "no ApiSchema file was named: name the core project's file and those of its extensions",
+            &Location::root(Path::new("")),
+            "no ApiSchema file was given: name the core project's file and those of its extensions",
         );
     }
     let texts = read::texts(paths, &mut findings);
     assemble(&texts, findings)
 }
 
-/// As [`load`], from the text of each file; the paths serve for messages.
+/// Loads a set like [`load`], from the text of each file; the paths are used in messages.
+///
+/// # Errors
+/// Every reason why the set is refused.
 pub fn load_texts(texts: &[(PathBuf, Vec<u8>)]) -> Result<EffectiveSchema, LoadErrors> {
     assemble(texts, Findings::default())
 }
@@ -47,7 +53,7 @@ pub fn load_texts(texts: &[(PathBuf, Vec<u8>)]) -> Result<EffectiveSchema, LoadE
 fn assemble(texts: &[(PathBuf, Vec<u8>)], mut findings: Findings) -> Result<EffectiveSchema, LoadErrors> {
     let mut files: Vec<read::SchemaFile> =
         texts.iter().filter_map(|(file, text)| read::parse(file, text, &mut findings)).collect();
-    // With a file unread, whatever refers to it would be refused too, and hide the reason.
+    // Stop here if a file cannot be read: errors about references into it would hide the reason.
     findings.conclude()?;
     files.sort_by(|a, b| {
         let endpoints =
@@ -57,9 +63,9 @@ fn assemble(texts: &[(PathBuf, Vec<u8>)], mut findings: Findings) -> Result<Effe
     let (versions, mut projects): (Vec<_>, Vec<_>) =
         files.into_iter().map(|file| ((file.project.file.clone(), file.api_schema_version), file.project)).unzip();
     normalize::abstract_identities(&mut projects);
-    let spoken: Vec<(&Path, &str)> =
+    let file_versions: Vec<(&Path, &str)> =
         versions.iter().map(|(file, version)| (file.as_path(), version.as_str())).collect();
-    check::check(&spoken, &projects, &mut findings);
+    check::check(&file_versions, &projects, &mut findings);
     let warnings = findings.conclude()?;
     normalize::reference_order(&mut projects);
     normalize::descriptor_lengths(&mut projects);
@@ -78,7 +84,7 @@ fn fingerprinted(versions: Vec<(PathBuf, String)>, projects: Vec<Project>, warni
             hash: project.hash.clone(),
         })
         .collect();
-    // More keys than a smallint counts were refused before.
+    // The check refused more keys than a smallint holds.
     let resource_keys = resource_keys(projects.iter().map(|p| &p.schema)).unwrap_or_default();
     EffectiveSchema {
         hash: effective_schema_hash(&api_schema_version, &lines),

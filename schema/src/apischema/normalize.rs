@@ -1,5 +1,5 @@
-//! Spelling out what files leave to their readers, so that later passes meet one form only. Nothing here enters a
-//! fingerprint: those are taken of the files as they are.
+//! Normalization: fills in what files leave implicit, so that later passes see one form only. It does not affect
+//! fingerprints, which are computed from the files.
 
 use super::raw::{DESCRIPTOR_MEMBERS, Project, ResourceSchema};
 use super::registry::superclass_name;
@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 type OwnedName = (String, String);
 
-/// Gives abstract resources of older files, which list bare member names, identity paths: those of an association
-/// subclass where there is one, else `$.name` for each name.
+/// Fills in the identity paths of abstract resources in older files, which list bare member names: the paths of an
+/// association subclass if there is one, else `$.name` for each name.
 pub(super) fn abstract_identities(projects: &mut [Project]) {
     let mut of_association: BTreeMap<OwnedName, Vec<String>> = BTreeMap::new();
     for resource in projects.iter().flat_map(|p| p.schema.resource_schemas.values()) {
@@ -33,7 +33,7 @@ pub(super) fn abstract_identities(projects: &mut [Project]) {
     }
 }
 
-/// Puts the elements of every reference into the order of the target's identity, which is the order of hashing.
+/// Sorts the elements of every reference into the order of the target's identity, which is the order of hashing.
 pub(super) fn reference_order(projects: &mut [Project]) {
     let mut identities: BTreeMap<OwnedName, Vec<String>> = BTreeMap::new();
     for project in projects.iter() {
@@ -57,8 +57,8 @@ pub(super) fn reference_order(projects: &mut [Project]) {
     }
 }
 
-/// Bounds the texts of descriptors that a file leaves unbounded to what `dms.Descriptor` holds, so that one too long is
-/// refused by validation.
+/// Limits descriptor texts without a `maxLength` to the size of their column in `dms.Descriptor`, so that validation refuses
+/// longer ones.
 pub(super) fn descriptor_lengths(projects: &mut [Project]) {
     for resource in all_resources(projects).filter(|r| r.is_descriptor) {
         for (name, longest) in DESCRIPTOR_MEMBERS {

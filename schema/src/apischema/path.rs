@@ -9,7 +9,7 @@ pub(super) enum Segment<'a> {
     Items,
 }
 
-/// Takes a path apart. `None` if it does not follow the grammar; `$` alone is the body itself.
+/// Parses a path. `None` if it does not follow the grammar; `$` alone is the body itself.
 pub(super) fn parse(path: &str) -> Option<Vec<Segment<'_>>> {
     let mut rest = path.strip_prefix('$')?;
     let mut segments = Vec::new();
@@ -31,25 +31,39 @@ pub(super) fn parse(path: &str) -> Option<Vec<Segment<'_>>> {
     Some(segments)
 }
 
-/// Whether a name can be a step of a path.
+/// Returns whether a name can be a step of a path.
 pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty()
         && !name.contains(|c: char| matches!(c, '.' | '[' | ']' | '*' | '$') || c.is_whitespace() || c.is_control())
 }
 
-/// Whether the path leads through an array.
+/// Returns whether the path leads through an array.
 pub(super) fn has_array(path: &str) -> bool {
     path.contains("[*]")
 }
 
-/// The innermost array items that a path lies in: `$.a[*].b.c` → `$.a[*]`; `$.b` → `$`.
-pub(super) fn array_scope(path: &str) -> &str {
+/// Returns the innermost array items that contain a path: `$.a[*].b.c` → `$.a[*]`; `$.b` → `$`.
+pub(crate) fn array_scope(path: &str) -> &str {
     path.rfind("[*]").map_or("$", |at| &path[..at + 3])
 }
 
-/// The object that holds the value: `$.a[*].bReference.c` → `$.a[*].bReference`.
-pub(super) fn parent(path: &str) -> &str {
+/// Returns the parent of a path: `$.a[*].bReference.c` → `$.a[*].bReference`. The root is its own parent.
+pub(crate) fn parent(path: &str) -> &str {
     path.rfind('.').map_or(path, |at| &path[..at])
+}
+
+/// Returns the last name of a path: `$.a[*].b` → `b`.
+pub(crate) fn leaf(path: &str) -> &str {
+    path.rfind('.').map_or(path, |at| &path[at + 1..])
+}
+
+/// Returns the segments of a path below a scope: (`$.a[*].b.c`, `$.a[*]`) → `["b", "c"]`. Empty if the path is not below
+/// the scope.
+pub(crate) fn below<'a>(path: &'a str, scope: &str) -> Vec<&'a str> {
+    path.strip_prefix(scope)
+        .and_then(|rest| rest.strip_prefix('.'))
+        .map(|rest| rest.split('.').collect())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -75,5 +89,8 @@ mod tests {
         assert_eq!(array_scope("$.a.c"), "$");
         assert_eq!(parent("$.a[*].bReference.c"), "$.a[*].bReference");
         assert_eq!(parent("$.c"), "$");
+        assert_eq!(leaf("$.a[*].bReference.c"), "c");
+        assert_eq!(below("$.a[*].b.c", "$.a[*]"), ["b", "c"]);
+        assert!(below("$.ab.c", "$.a").is_empty());
     }
 }

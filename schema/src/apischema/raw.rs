@@ -1,11 +1,11 @@
-//! The files' shapes as they are on disk
-//! (docs/design/edfi-schema.md#edfi-1), maps ordered by key so that nothing depends on the order of keys.
+//! The structure of ApiSchema files (docs/design/edfi-schema.md#edfi-1). Maps are ordered by key, so nothing depends on the
+//! order in the file.
 
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Members of a descriptor's body, each with the characters it may have (`None`: a date). All types share one table.
+/// Members of a descriptor's body, each with its maximum characters (`None`: a date). All types share one table.
 pub const DESCRIPTOR_MEMBERS: [(&str, Option<u32>); 6] = [
     ("namespace", Some(255)),
     ("codeValue", Some(50)),
@@ -15,7 +15,7 @@ pub const DESCRIPTOR_MEMBERS: [(&str, Option<u32>); 6] = [
     ("effectiveEndDate", None),
 ];
 
-/// One project, as one file holds it.
+/// One project of one file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProjectSchema {
@@ -41,7 +41,7 @@ pub struct AbstractResource {
     /// Identity paths, in hash order.
     #[serde(default)]
     pub identity_json_paths: Vec<String>,
-    /// Older files: bare member names instead. Loading turns them into `identity_json_paths`.
+    /// Bare member names in older files. Loading converts them to `identity_json_paths`.
     #[serde(default)]
     pub identity_path_order: Vec<String>,
 }
@@ -58,7 +58,7 @@ pub struct ResourceSchema {
     /// `SchoolYearType`.
     #[serde(default)]
     pub is_school_year_enumeration: bool,
-    /// Only adds `_ext` content to a resource of another project.
+    /// Adds `_ext` content to a resource of another project, and nothing else.
     #[serde(default)]
     pub is_resource_extension: bool,
     /// Has a superclass.
@@ -96,16 +96,16 @@ pub struct ResourceSchema {
     /// Query field → paths.
     #[serde(default)]
     pub query_field_mapping: BTreeMap<String, Vec<RawQueryPath>>,
-    /// Where coercion to boolean runs.
+    /// Paths of values that are coerced to booleans.
     #[serde(default)]
     pub boolean_json_paths: Vec<String>,
-    /// Where coercion to number runs.
+    /// Paths of values that are coerced to numbers.
     #[serde(default)]
     pub numeric_json_paths: Vec<String>,
-    /// Where date coercion runs.
+    /// Paths of values that are coerced to dates.
     #[serde(default)]
     pub date_json_paths: Vec<String>,
-    /// Where date-time coercion runs.
+    /// Paths of values that are coerced to date-times.
     #[serde(default)]
     pub date_time_json_paths: Vec<String>,
     /// Digits of decimals.
@@ -119,9 +119,9 @@ pub struct ResourceSchema {
     pub common_extension_overrides: Vec<CommonExtensionOverride>,
 }
 
-/// An entry of `documentPathsMapping`
-/// (docs/design/edfi-schema.md#edfi-1.4). `isPartOfIdentity` and `isRequired` are not read: they disagree with
-/// `identityJsonPaths` and the JSON schema (docs/design/rules.md#rule-14, docs/design/rules.md#rule-19).
+/// An entry of `documentPathsMapping` (docs/design/edfi-schema.md#edfi-1.4). `isPartOfIdentity` and `isRequired` are not
+/// read: they disagree with `identityJsonPaths` and the JSON schema
+/// (docs/design/rules.md#rule-14, docs/design/rules.md#rule-19).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DocumentPath {
@@ -169,10 +169,10 @@ pub struct RawEqualityConstraint {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RawArrayUniqueness {
-    /// Parent items, where nested: `$.addresses[*]`.
+    /// Parent items of a nested constraint: `$.addresses[*]`.
     #[serde(default)]
     pub base_path: Option<String>,
-    /// Paths of the tuple; below `base_path` where there is one.
+    /// Paths of the tuple, relative to `base_path` if it is set.
     #[serde(default)]
     pub paths: Vec<String>,
     /// Constraints within one parent item.
@@ -216,7 +216,7 @@ pub struct Relational {
     pub name_overrides: BTreeMap<String, String>,
 }
 
-/// An `_ext` fragment and the places of the base schema where it belongs.
+/// An `_ext` fragment and its insertion locations in the base schema.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CommonExtensionOverride {
@@ -224,11 +224,11 @@ pub struct CommonExtensionOverride {
     pub insertion_locations: Vec<String>,
     /// The fragment.
     pub schema_fragment: Value,
-    /// Whose fragment it is.
+    /// Endpoint of the project that owns the fragment.
     pub project_endpoint_name: String,
 }
 
-/// `dms.ResourceKey`: one row a concrete resource or abstract resource (docs/design/edfi-schema.md#edfi-3.4).
+/// A row of `dms.ResourceKey`: one per concrete or abstract resource (docs/design/edfi-schema.md#edfi-3.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceKey {
     /// 1..N.
@@ -244,7 +244,7 @@ pub struct ResourceKey {
 /// A loaded project with its fingerprint.
 #[derive(Debug, Clone)]
 pub struct Project {
-    /// File it came from, for messages.
+    /// Source file, for messages.
     pub file: std::path::PathBuf,
     /// The schema.
     pub schema: ProjectSchema,
@@ -265,6 +265,6 @@ pub struct EffectiveSchema {
     pub resource_keys: Vec<ResourceKey>,
     /// Lower-hex (docs/design/edfi-schema.md#edfi-3.4).
     pub resource_key_seed_hash: String,
-    /// What is odd but no reason to refuse, each naming file and JSON path.
+    /// Oddities that do not refuse the set, each with file and JSON path.
     pub warnings: Vec<String>,
 }

@@ -1,6 +1,6 @@
-//! From paths to parsed projects: reads files, finds what is no ApiSchema, and takes each project's hash.
+//! Reading of ApiSchema files: parses each file, reports files that are not an ApiSchema, and computes each project's hash.
 
-use super::error::{Findings, Spot};
+use super::error::{Findings, Location};
 use super::fingerprint;
 use super::raw::{AbstractResource, Project, ProjectSchema, ResourceSchema};
 use super::source;
@@ -15,27 +15,29 @@ pub(super) struct SchemaFile {
     pub(super) project: Project,
 }
 
-/// The files behind the paths: each is a file, or a directory of `*.json` files.
+/// Reads the files at the paths; each is a file, or a directory of `*.json` files.
 pub(super) fn texts(paths: &[PathBuf], findings: &mut Findings) -> Vec<(PathBuf, Vec<u8>)> {
     let mut texts = Vec::new();
     for path in paths {
         match files_at(path) {
             Ok(files) if files.is_empty() => {
                 findings.refuse(
-                    &Spot::root(path),
-                    "this directory holds no *.json file: name one that holds ApiSchema files",
+                    &Location::root(path),
+                    "the directory has no *.json file: name a directory with ApiSchema files",
                 );
             }
             Ok(files) => {
                 for file in files {
                     match std::fs::read(&file) {
                         Ok(text) => texts.push((file, text)),
-                        Err(error) => findings.refuse(&Spot::root(&file), format!("the file cannot be read: {error}")),
+                        Err(error) => {
+                            findings.refuse(&Location::root(&file), format!("the file cannot be read: {error}"))
+                        }
                     }
                 }
             }
             Err(error) => findings
-                .refuse(&Spot::root(path), format!("cannot be read: {error}; check the path and its permissions")),
+                .refuse(&Location::root(path), format!("cannot be read: {error}; check the path and its permissions")),
         }
     }
     texts
@@ -56,9 +58,9 @@ fn files_at(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Parses one file. `None` if something was refused.
+/// Parses one file. Returns `None` if something was refused.
 pub(super) fn parse(file: &Path, text: &[u8], findings: &mut Findings) -> Option<SchemaFile> {
-    let root = Spot::root(file);
+    let root = Location::root(file);
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let Ok(text) = std::str::from_utf8(text) else {
         findings.refuse(&root, "the file is not UTF-8: save it as UTF-8");
@@ -77,7 +79,7 @@ pub(super) fn parse(file: &Path, text: &[u8], findings: &mut Findings) -> Option
     };
     let repeats = source.repeats();
     for path in &repeats {
-        findings.refuse(&root.below(path), "this member is there twice: keep one of them");
+        findings.refuse(&root.below(path), "duplicate member: keep one of the two");
     }
     let version = required_text(value.get("apiSchemaVersion"), &root.member("apiSchemaVersion"), findings);
     if value.get("projectSchemas").is_some() {
@@ -90,7 +92,7 @@ pub(super) fn parse(file: &Path, text: &[u8], findings: &mut Findings) -> Option
     let Some(project) = value.get("projectSchema").and_then(Value::as_object) else {
         findings.refuse(
             &root.member("projectSchema"),
-            "missing, or no object: this is no ApiSchema file; leave it out, or export it again",
+            "missing or not an object: the file is not an ApiSchema file; leave it out, or export it again",
         );
         return None;
     };
@@ -100,12 +102,12 @@ pub(super) fn parse(file: &Path, text: &[u8], findings: &mut Findings) -> Option
     Some(SchemaFile { api_schema_version: version?, project: Project { file: file.to_path_buf(), schema, hash } })
 }
 
-fn project_schema(project: &Map<String, Value>, at: &Spot<'_>, findings: &mut Findings) -> Option<ProjectSchema> {
+fn project_schema(project: &Map<String, Value>, at: &Location<'_>, findings: &mut Findings) -> Option<ProjectSchema> {
     let whole = project.get("resourceSchemas").and_then(Value::as_object);
     if whole.is_none() {
         findings.refuse(
             &at.member("resourceSchemas"),
-            "missing, or no object: expected a map from endpoint names to resources",
+            "missing or not an object: expected a map from endpoint names to resources",
         );
     }
     let resource_schemas = entries::<ResourceSchema>(whole, &at.member("resourceSchemas"), findings);
@@ -113,18 +115,17 @@ fn project_schema(project: &Map<String, Value>, at: &Spot<'_>, findings: &mut Fi
         None | Some(Value::Null) => None,
         Some(Value::Object(map)) => Some(map),
         Some(_) => {
-            findings
-                .refuse(&at.member("abstractResources"), "no object: expected a map from names to abstract resources");
+            findings.refuse(
+                &at.member("abstractResources"),
+                "not an object: expected a map from names to abstract resources",
+            );
             None
         }
     };
     let abstract_resources = entries::<AbstractResource>(abstracts, &at.member("abstractResources"), findings);
     let is_extension_project = project.get("isExtensionProject").and_then(Value::as_bool);
     if is_extension_project.is_none() {
-        findings.refuse(
-            &at.member("isExtensionProject"),
-            "missing, or neither true nor false: false marks the core project",
-        );
+        findings.refuse(&at.member("isExtensionProject"), "missing or not a boolean: false marks the core project");
     }
     let project_name = required_text(project.get("projectName"), &at.member("projectName"), findings);
     let project_version = required_text(project.get("projectVersion"), &at.member("projectVersion"), findings);
@@ -140,10 +141,10 @@ fn project_schema(project: &Map<String, Value>, at: &Spot<'_>, findings: &mut Fi
     })
 }
 
-/// Reads every entry of a map; `None` if one of them is refused, each with the path inside it.
+/// Parses every entry of a map; each refusal names the path inside the entry. Returns `None` if one was refused.
 fn entries<T: DeserializeOwned>(
     map: Option<&Map<String, Value>>,
-    at: &Spot<'_>,
+    at: &Location<'_>,
     findings: &mut Findings,
 ) -> Option<BTreeMap<String, T>> {
     let mut read = BTreeMap::new();
@@ -156,19 +157,19 @@ fn entries<T: DeserializeOwned>(
             Err(error) => {
                 complete = false;
                 let inside = error.path().to_string();
-                let spot = if inside == "." { at.member(name) } else { at.member(name).below(&inside) };
-                findings.refuse(&spot, format!("{}; correct the file or export it again", error.inner()));
+                let location = if inside == "." { at.member(name) } else { at.member(name).below(&inside) };
+                findings.refuse(&location, format!("{}; correct the file or export it again", error.inner()));
             }
         }
     }
     complete.then_some(read)
 }
 
-fn required_text(value: Option<&Value>, at: &Spot<'_>, findings: &mut Findings) -> Option<String> {
+fn required_text(value: Option<&Value>, at: &Location<'_>, findings: &mut Findings) -> Option<String> {
     match value {
         Some(Value::String(text)) if !text.trim().is_empty() => Some(text.clone()),
         _ => {
-            findings.refuse(at, "missing, empty, or no text");
+            findings.refuse(at, "missing, empty, or not a string");
             None
         }
     }

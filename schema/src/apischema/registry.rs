@@ -1,7 +1,7 @@
-//! All resources of a set, found by project and resource name.
+//! An index of all resources of a set by project and resource name.
 
 use super::body_schema::BodySchema;
-use super::error::Spot;
+use super::error::Location;
 use super::raw::{AbstractResource, Project, ResourceSchema};
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ impl<'a> Entry<'a> {
         (&self.project.schema.project_name, &self.resource.resource_name)
     }
 
-    pub(super) fn spot(&self) -> Spot<'a> {
-        Spot::root(&self.project.file).member("projectSchema").member("resourceSchemas").member(self.endpoint)
+    pub(super) fn location(&self) -> Location<'a> {
+        Location::root(&self.project.file).member("projectSchema").member("resourceSchemas").member(self.endpoint)
     }
 }
 
@@ -35,12 +35,12 @@ pub(super) struct AbstractEntry<'a> {
 }
 
 impl<'a> AbstractEntry<'a> {
-    pub(super) fn spot(&self) -> Spot<'a> {
-        Spot::root(&self.project.file).member("projectSchema").member("abstractResources").member(self.name)
+    pub(super) fn location(&self) -> Location<'a> {
+        Location::root(&self.project.file).member("projectSchema").member("abstractResources").member(self.name)
     }
 }
 
-/// What a reference points to.
+/// Target of a reference.
 pub(super) enum Target<'r, 'a> {
     Concrete(&'r Entry<'a>),
     Abstract(&'r AbstractEntry<'a>),
@@ -54,12 +54,12 @@ pub(super) struct Registry<'a> {
     pub(super) extensions: Vec<Entry<'a>>,
     /// Abstract resource → its concrete subtypes, by name.
     pub(super) subtypes: BTreeMap<Name<'a>, Vec<Name<'a>>>,
-    /// Extended resource → what extends it.
+    /// Extended resource → its extensions.
     additions: BTreeMap<Name<'a>, Vec<&'a ResourceSchema>>,
 }
 
 impl<'a> Registry<'a> {
-    /// Indexes the projects. Of two entries with one name the first stays: the set is refused for it elsewhere.
+    /// Indexes the projects. Of two entries with one name the first stays; the set check refuses the second.
     pub(super) fn new(projects: &'a [Project]) -> Self {
         let mut registry = Self {
             projects,
@@ -96,7 +96,7 @@ impl<'a> Registry<'a> {
         registry
     }
 
-    /// A concrete or abstract resource.
+    /// Finds a concrete or abstract resource.
     pub(super) fn target<'r, 'n: 'r>(&'r self, name: Name<'n>) -> Option<Target<'r, 'n>>
     where
         'a: 'n,
@@ -105,7 +105,8 @@ impl<'a> Registry<'a> {
         concrete.or_else(|| self.abstracts.get(&name).map(Target::Abstract))
     }
 
-    /// What a resource extension extends: the core's resource of that name, else the only one of another project.
+    /// Returns the resource that an extension extends: the core's resource of that name, else the only one of another
+    /// project.
     pub(super) fn base_of(&self, extension: &Entry<'a>) -> Option<&Entry<'a>> {
         let own = &extension.project.schema.project_name;
         let named = self.concrete.values().filter(|e| e.resource.resource_name == extension.resource.resource_name);
@@ -116,7 +117,7 @@ impl<'a> Registry<'a> {
         if elsewhere.len() == 1 { elsewhere.pop() } else { None }
     }
 
-    /// The merged body of a resource: its own schema and what extensions add.
+    /// Returns the merged body of a resource: its own schema and the additions of its extensions.
     pub(super) fn body_of(&self, entry: &Entry<'a>) -> BodySchema<'a> {
         let mut body = BodySchema::new(&entry.resource.json_schema_for_insert);
         self.additions.get(&entry.name()).into_iter().flatten().for_each(|extension| body.extend(extension));
@@ -124,7 +125,7 @@ impl<'a> Registry<'a> {
     }
 }
 
-/// Project and name of the superclass that a resource names.
+/// Returns project and name of a resource's superclass.
 pub(super) fn superclass_name(resource: &ResourceSchema) -> Option<Name<'_>> {
     if !resource.is_subclass {
         return None;

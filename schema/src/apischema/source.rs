@@ -1,7 +1,7 @@
-//! JSON as its file spells it.
+//! JSON with its source spelling.
 //!
-//! The usual tree of values loses two things that matter here: it respells numbers with an exponent, while fingerprints
-//! are taken of the source text, and it keeps one of two members with the same name, while such a file must be refused.
+//! `serde_json::Value` loses two things: it respells numbers with an exponent, while fingerprints depend on the source
+//! text, and it keeps one of two members with the same name, while such a file must be refused.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -12,11 +12,12 @@ pub(super) enum Source<'t> {
     Object(Vec<(Cow<'t, str>, Source<'t>)>),
     Array(Vec<Source<'t>>),
     Text(Cow<'t, str>),
-    /// A number, `true`, `false` or `null`, as it is spelled.
+    /// A number, `true`, `false` or `null`, as spelled.
     Literal(&'t str),
 }
 
-/// Reads a text that is known to be well-formed and not nested deeper than a parser's limit. `None` if it is not.
+/// Parses a text that another parser has accepted, so it is well-formed and its nesting is limited. `None` if it is
+/// malformed.
 pub(super) fn read(text: &str) -> Option<Source<'_>> {
     let mut reader = Reader { text, at: 0 };
     reader.blanks();
@@ -26,7 +27,7 @@ pub(super) fn read(text: &str) -> Option<Source<'_>> {
 }
 
 impl<'t> Source<'t> {
-    /// The member of an object.
+    /// Returns a member of an object.
     pub(super) fn member(&self, name: &str) -> Option<&Source<'t>> {
         match self {
             Source::Object(members) => members.iter().find(|(key, _)| key == name).map(|(_, value)| value),
@@ -34,14 +35,14 @@ impl<'t> Source<'t> {
         }
     }
 
-    /// Paths, relative to this value, of members that repeat an earlier one of the same object.
+    /// Returns the paths, relative to this value, of members that repeat an earlier one of the same object.
     pub(super) fn repeats(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        self.note_repeats("", &mut found);
-        found
+        let mut repeats = Vec::new();
+        self.collect_repeats("", &mut repeats);
+        repeats
     }
 
-    fn note_repeats(&self, path: &str, found: &mut Vec<String>) {
+    fn collect_repeats(&self, path: &str, repeats: &mut Vec<String>) {
         match self {
             Source::Object(members) => {
                 let mut seen = HashSet::with_capacity(members.len());
@@ -52,15 +53,15 @@ impl<'t> Source<'t> {
                     }
                     let dot = if path.is_empty() { "" } else { "." };
                     let path = format!("{path}{dot}{key}");
-                    value.note_repeats(&path, found);
+                    value.collect_repeats(&path, repeats);
                     if !fresh {
-                        found.push(path);
+                        repeats.push(path);
                     }
                 }
             }
             Source::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    item.note_repeats(&format!("{path}[{index}]"), found);
+                    item.collect_repeats(&format!("{path}[{index}]"), repeats);
                 }
             }
             Source::Text(_) | Source::Literal(_) => {}
@@ -84,7 +85,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Steps over `byte`, with the blanks around it, if it is next.
+    /// Consumes `byte` and the blanks around it if it is next.
     fn take(&mut self, byte: u8) -> bool {
         self.blanks();
         let next = self.peek() == Some(byte);
@@ -180,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_read_as_they_are_spelled() {
+    fn values_keep_their_spelling() {
         let text = r#" { "a" : [ 1E3 , -0.50 , true , null , [ ] , { } ] , "b\u0041\"" : "x\né" } "#;
         let expected = Source::Object(vec![
             (
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_text_is_no_value() {
+    fn malformed_text_is_refused() {
         for bad in ["", "{", "{\"a\"}", "[1,", "[1 2]", "\"a", "{\"a\":1}x", "\"\\", "{1:2}", "[,]"] {
             assert_eq!(read(bad), None, "{bad}");
         }

@@ -1,22 +1,22 @@
 //! Abstract resources: no table, but a union view over the root tables of their subtypes
 //! (docs/design/edfi-model.md#edfi-4.10).
 
-use super::merge::Merged;
+use super::merge::MergedResource;
 use super::names::{pascal, sql_schema, without_suffix};
-use super::{AbstractModel, ResourceModel, ViewColumn, paths};
-use crate::apischema::EffectiveSchema;
-use crate::plan::{ColumnType, IdentityElement, IdentitySource, ResourceIx};
+use super::types::{AbstractModel, ResourceModel, ViewColumn};
+use crate::apischema::{EffectiveSchema, path as paths};
+use crate::mapping::{ColumnType, IdentityElement, IdentitySource, ResourceIx};
 
-/// The abstract resources of all projects, ordered by key, their views still without columns.
+/// Declares the abstract resources of all projects, ordered by key. Their views have no columns yet.
 pub(crate) fn declare(schema: &EffectiveSchema) -> Vec<AbstractModel> {
-    let mut found = Vec::new();
+    let mut abstracts = Vec::new();
     for project in &schema.projects {
         for (name, resource) in &project.schema.abstract_resources {
             let same = |k: &&crate::apischema::ResourceKey| {
                 k.project_name == project.schema.project_name && &k.resource_name == name
             };
             let Some(key) = schema.resource_keys.iter().find(same) else { continue };
-            found.push(AbstractModel {
+            abstracts.push(AbstractModel {
                 key: key.id,
                 project_name: project.schema.project_name.clone(),
                 resource_name: name.clone(),
@@ -30,13 +30,13 @@ pub(crate) fn declare(schema: &EffectiveSchema) -> Vec<AbstractModel> {
             });
         }
     }
-    found.sort_by_key(|a| a.key);
-    found
+    abstracts.sort_by_key(|a| a.key);
+    abstracts
 }
 
-/// Fills in the views: columns named after the abstract identity, fed by each subtype's root columns.
+/// Fills in the views: the columns are named after the abstract identity, each subtype's root columns feed them.
 pub(crate) fn resolve(
-    merged: &[Merged<'_>],
+    merged: &[MergedResource<'_>],
     resources: &[ResourceModel],
     abstracts: &mut [AbstractModel],
     errors: &mut Vec<String>,
@@ -53,11 +53,11 @@ pub(crate) fn resolve(
     }
 }
 
-/// Root columns of one subtype, one for each view column; the first subtype declares the columns.
+/// Returns the root columns of one subtype, one per view column. The first subtype declares the columns.
 fn feed(
     target: &mut AbstractModel,
     subtype: &ResourceModel,
-    from: &Merged<'_>,
+    from: &MergedResource<'_>,
     errors: &mut Vec<String>,
 ) -> Vec<usize> {
     let declare = target.subtypes.is_empty();
@@ -91,7 +91,7 @@ fn feed(
     feeds
 }
 
-/// The type that holds the values of both: a view has one type a column, however its subtypes store theirs.
+/// Returns the type that holds the values of both: a view column has one type, however its subtypes store the value.
 fn common_type(a: ColumnType, b: ColumnType) -> ColumnType {
     match (a, b) {
         (a, b) if a == b => a,
@@ -105,15 +105,15 @@ fn common_type(a: ColumnType, b: ColumnType) -> ColumnType {
     }
 }
 
-/// A value called as a column that every view has steps aside.
-fn beside_own(name: String) -> String {
+/// Renames a value that is called like a column of every view.
+fn avoid_view_columns(name: String) -> String {
     if matches!(name.as_str(), "DocumentId" | "Discriminator") { format!("{name}Value") } else { name }
 }
 
 fn view_column(path: &str, element: &IdentityElement, subtype: &ResourceModel) -> (String, ColumnType, usize) {
     let whole = |path: &str| paths::below(path, "$").into_iter().map(pascal).collect::<String>();
     match element.source {
-        IdentitySource::Column { column } => (beside_own(whole(path)), element.ty, column),
+        IdentitySource::Column { column } => (avoid_view_columns(whole(path)), element.ty, column),
         IdentitySource::Descriptor { site } => {
             let name = format!("{}_DescriptorId", without_suffix(&whole(path), "Descriptor"));
             (name, ColumnType::Descriptor, subtype.descriptors[site].column)

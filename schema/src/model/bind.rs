@@ -1,15 +1,19 @@
-//! Bind pass: references and descriptors to their target types, identities to where their values are stored, and which
-//! identities can change.
+//! Bind pass: binds references and descriptors to their target types and identities to the columns that store them, and
+//! marks the types whose identity can change.
 
-use super::merge::Merged;
-use super::{AbstractModel, ResourceModel, paths};
-use crate::plan::{ColumnType, IdentityElement, IdentityPlan, IdentitySource, ResourceIx, Superclass};
+use super::merge::MergedResource;
+use super::types::{AbstractModel, ResourceModel};
+use crate::apischema::{RawArrayUniqueness, path as paths};
+use crate::mapping::{
+    ArrayUniqueness, ColumnType, DescriptorColumn, IdentityElement, IdentityPlan, IdentitySource, ResourceIx,
+    Superclass,
+};
 use crate::referential::is_descriptor_path;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Binds everything; returns the resources in identity order.
 pub(crate) fn bind(
-    merged: &[Merged<'_>],
+    merged: &[MergedResource<'_>],
     resources: &mut [ResourceModel],
     abstracts: &[AbstractModel],
     errors: &mut Vec<String>,
@@ -20,7 +24,7 @@ pub(crate) fn bind(
     }
     for (resource, from) in resources.iter_mut().zip(merged) {
         bind_identity(resource, from, abstracts, errors);
-        bind_uniqueness_and_constraints(resource, from);
+        bind_array_uniqueness(resource, from);
     }
     if !errors.is_empty() {
         return Vec::new();
@@ -32,7 +36,7 @@ pub(crate) fn bind(
 }
 
 fn bind_targets(
-    merged: &[Merged<'_>],
+    merged: &[MergedResource<'_>],
     resources: &mut [ResourceModel],
     abstracts: &[AbstractModel],
     errors: &mut Vec<String>,
@@ -98,13 +102,13 @@ fn bind_targets(
 
 fn bind_identity(
     resource: &mut ResourceModel,
-    from: &Merged<'_>,
+    from: &MergedResource<'_>,
     abstracts: &[AbstractModel],
     errors: &mut Vec<String>,
 ) {
     let mut elements = Vec::new();
     if resource.is_descriptor {
-        let source = IdentitySource::Column { column: 6 };
+        let source = IdentitySource::Column { column: DescriptorColumn::Uri.index() };
         elements.push(IdentityElement {
             path: "$.descriptor".to_owned(),
             ty: ColumnType::Text,
@@ -118,8 +122,10 @@ fn bind_identity(
         }
         match identity_element(resource, path) {
             Some(element) => elements.push(element),
-            None => errors
-                .push(format!("{}: identityJsonPaths: {path} is no required value of the body's root", from.label())),
+            None => errors.push(format!(
+                "{}: identityJsonPaths: {path} is not a required value of the body's root",
+                from.label()
+            )),
         }
     }
     for element in &elements {
@@ -158,7 +164,7 @@ fn identity_element(resource: &ResourceModel, path: &str) -> Option<IdentityElem
 }
 
 fn superclass(
-    from: &Merged<'_>,
+    from: &MergedResource<'_>,
     elements: &[IdentityElement],
     abstracts: &[AbstractModel],
     errors: &mut Vec<String>,
@@ -169,7 +175,7 @@ fn superclass(
     let (project, name) =
         (from.base.superclass_project_name.as_deref()?, from.base.superclass_resource_name.as_deref()?);
     let Some(target) = abstracts.iter().find(|a| a.project_name == project && a.resource_name == name) else {
-        errors.push(format!("{}: superclass {project}.{name} is no abstract resource", from.label()));
+        errors.push(format!("{}: superclass {project}.{name} is not an abstract resource", from.label()));
         return None;
     };
     let mut paths: Vec<String> = elements.iter().map(|e| e.path.clone()).collect();
@@ -187,8 +193,8 @@ fn superclass(
     Some(Superclass { key: target.key, project_name, resource_name, paths })
 }
 
-/// Finds the identity values that are URIs of descriptors, through any number of references: a value must be hashed in one
-/// way by the document that has it and by those that refer to it, whatever its members are called.
+/// Marks the identity values that are descriptor URIs, through any number of references: a document and those that refer
+/// to it must hash a value in the same way, whatever the members are called.
 fn descriptor_values(resources: &mut [ResourceModel]) {
     let mut of_key: BTreeMap<i16, Vec<bool>> = BTreeMap::new();
     loop {
@@ -200,18 +206,18 @@ fn descriptor_values(resources: &mut [ResourceModel]) {
                 known.iter_mut().zip(own()).for_each(|(known, own)| *known |= own);
             }
         }
-        let mut found = false;
+        let mut marked = false;
         for resource in resources.iter_mut() {
             let sites = &resource.references;
             for element in resource.identity.elements.iter_mut().filter(|element| !element.lower_case) {
                 if let IdentitySource::Reference { site, position } = element.source {
                     let target = of_key.get(&sites[site].target_key);
                     element.lower_case = target.and_then(|target| target.get(position)).copied().unwrap_or(false);
-                    found |= element.lower_case;
+                    marked |= element.lower_case;
                 }
             }
         }
-        if !found {
+        if !marked {
             break;
         }
     }
@@ -224,7 +230,8 @@ fn descriptor_values(resources: &mut [ResourceModel]) {
     }
 }
 
-/// For each resource: the resources that its identity takes values from (an abstract target: all its subtypes).
+/// Returns, per resource, the resources that its identity takes values from. An abstract target stands for all its
+/// subtypes.
 fn identity_dependencies(resources: &[ResourceModel]) -> Vec<BTreeSet<usize>> {
     let mut by_key: BTreeMap<i16, Vec<usize>> = BTreeMap::new();
     for (ix, resource) in resources.iter().enumerate() {
@@ -239,8 +246,8 @@ fn identity_dependencies(resources: &[ResourceModel]) -> Vec<BTreeSet<usize>> {
     keys.iter().map(|keys| keys.iter().filter_map(|key| by_key.get(key)).flatten().copied().collect()).collect()
 }
 
-/// A type's identity can change by itself or through what it contains. Subtypes of one superclass count together: a
-/// reference to the superclass may lead to any of them, and its writer locks whatever it leads to.
+/// Marks the types whose identity can change, by itself or through an identity that it contains. Subtypes of one
+/// superclass count together: a reference to the superclass may lead to any of them, and its writer locks the target.
 fn mark_changeable(resources: &mut [ResourceModel], depends: &[BTreeSet<usize>]) {
     let mut changeable: Vec<bool> = resources.iter().map(|r| r.allow_identity_updates).collect();
     let family = |ix: usize| resources[ix].identity.superclass.as_ref().map(|superclass| superclass.key);
@@ -269,8 +276,8 @@ fn mark_changeable(resources: &mut [ResourceModel], depends: &[BTreeSet<usize>])
     }
 }
 
-/// Every type after all that its identity depends on. A cycle is refused when the files are loaded; if one is left, it
-/// is reported here rather than looped over.
+/// Orders the types so that each comes after all types that its identity depends on. Loading refuses cycles; a remaining
+/// one is reported as an error instead of looping.
 fn identity_order(
     depends: &[BTreeSet<usize>],
     resources: &[ResourceModel],
@@ -298,19 +305,20 @@ fn identity_order(
     order.into_iter().map(|ix| ResourceIx(ix as u32)).collect()
 }
 
-/// Array uniqueness as the writer checks it: items of one array, tuples of member paths below them.
-fn bind_uniqueness_and_constraints(resource: &mut ResourceModel, from: &Merged<'_>) {
-    let mut found = BTreeMap::new();
+/// Converts array uniqueness constraints to the form that the writer checks: the items of one array, and tuples of member
+/// paths below them.
+fn bind_array_uniqueness(resource: &mut ResourceModel, from: &MergedResource<'_>) {
+    let mut tuples = BTreeSet::new();
     for constraint in from.parts().flat_map(|part| &part.array_uniqueness_constraints) {
-        collect_uniqueness(constraint, None, &mut found);
+        collect_uniqueness(constraint, None, &mut tuples);
     }
-    resource.array_uniqueness =
-        found.into_iter().map(|((items, members), ())| crate::plan::ArrayUniqueness { items, members }).collect();
+    resource.array_uniqueness = tuples.into_iter().map(|(items, members)| ArrayUniqueness { items, members }).collect();
 }
 
-type Uniqueness = BTreeMap<(String, Vec<Vec<String>>), ()>;
+/// Items of an array, with the member paths of a tuple.
+type UniqueTuple = (String, Vec<Vec<String>>);
 
-fn collect_uniqueness(constraint: &crate::apischema::RawArrayUniqueness, base: Option<&str>, found: &mut Uniqueness) {
+fn collect_uniqueness(constraint: &RawArrayUniqueness, base: Option<&str>, tuples: &mut BTreeSet<UniqueTuple>) {
     let base = constraint.base_path.as_deref().or(base);
     let whole = |path: &String| match (base, path.strip_prefix("$.")) {
         (Some(base), Some(rest)) => format!("{base}.{rest}"),
@@ -322,9 +330,9 @@ fn collect_uniqueness(constraint: &crate::apischema::RawArrayUniqueness, base: O
         && scope != "$"
     {
         let member = |path: &String| paths::below(path, scope).into_iter().map(str::to_owned).collect::<Vec<_>>();
-        found.insert((scope.to_owned(), paths.iter().map(member).collect()), ());
+        tuples.insert((scope.to_owned(), paths.iter().map(member).collect()));
     }
     for nested in &constraint.nested_constraints {
-        collect_uniqueness(nested, base, found);
+        collect_uniqueness(nested, base, tuples);
     }
 }

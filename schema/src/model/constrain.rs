@@ -1,19 +1,21 @@
-//! Constrain pass: natural keys, array uniqueness, foreign keys, and the indexes that these do not already give.
+//! Constrain pass: adds natural keys, array uniqueness, foreign keys, and the indexes that those do not give.
 
-use super::merge::Merged;
-use super::{Column, ForeignKey, Index, ResourceModel, Table, Unique, paths};
-use crate::plan::{ColumnType, IdentitySource, TableRole};
+use super::merge::MergedResource;
+use super::types::{Column, ForeignKey, Index, ResourceModel, Table, Unique};
+use crate::apischema::path as paths;
+use crate::mapping::{ColumnType, IdentitySource, TableRole};
 use std::collections::BTreeMap;
 
-/// A b-tree entry holds 2,704 bytes; keys stay below this many, counting four bytes a character
+/// Maximum size of a b-tree key, at four bytes per character. A b-tree entry holds 2,704 bytes
 /// (docs/design/rules.md#rule-21).
 const BTREE_KEY_BYTES_MAX: u32 = 2_600;
 
-type Place = (String, String);
+/// SQL schema and name of a table.
+type TableName = (String, String);
 
 /// Adds all constraints and indexes.
-pub(crate) fn constrain(merged: &[Merged<'_>], resources: &mut [ResourceModel]) {
-    let roots: BTreeMap<i16, Place> =
+pub(crate) fn constrain(merged: &[MergedResource<'_>], resources: &mut [ResourceModel]) {
+    let roots: BTreeMap<i16, TableName> =
         resources.iter().map(|r| (r.key, (r.tables[0].schema.clone(), r.tables[0].name.clone()))).collect();
     for (resource, from) in resources.iter_mut().zip(merged) {
         if resource.is_descriptor {
@@ -40,22 +42,21 @@ fn natural_key(resource: &mut ResourceModel) {
         }
     }
     let root = &mut resource.tables[0];
-    // Too wide for a b-tree: the primary key of dms.ReferentialIdentity guards the identity alone.
+    // For a key too wide for a b-tree, only the primary key of dms.ReferentialIdentity guards the identity.
     if !columns.is_empty() && fits_btree(columns.iter().map(|c| &root.columns[*c])) {
         let columns = columns.into_iter().map(|c| root.columns[c].name.clone()).collect();
         root.uniques.push(Unique { name: format!("UX_{}_NK", root.name), columns });
     }
 }
 
-/// A constraint whose values all lie in one table, and fit a b-tree, is also the database's; the writer checks them all.
+/// Adds a unique constraint where all values lie in one table and fit a b-tree. The writer checks every constraint.
 fn array_uniqueness(resource: &mut ResourceModel) {
     for constraint in &resource.array_uniqueness {
         let path_of = |member: &Vec<String>| format!("{}.{}", constraint.items, member.join("."));
         let place = |member: &Vec<String>| {
             let path = path_of(member);
-            let found =
-                resource.columns_by_path.get(&path).or_else(|| resource.columns_by_path.get(paths::parent(&path)));
-            found.copied()
+            let column = resource.columns_by_path.get(&path);
+            column.or_else(|| resource.columns_by_path.get(paths::parent(&path))).copied()
         };
         let Some(places) = constraint.members.iter().map(place).collect::<Option<Vec<_>>>() else { continue };
         let table = places[0].0;
@@ -109,7 +110,7 @@ fn parent_keys(resource: &mut ResourceModel) {
     }
 }
 
-fn reference_keys(resource: &mut ResourceModel, roots: &BTreeMap<i16, Place>) {
+fn reference_keys(resource: &mut ResourceModel, roots: &BTreeMap<i16, TableName>) {
     let dms = |table: &str| ("dms".to_owned(), table.to_owned());
     let references = resource.references.iter().map(|site| {
         let target = match roots.get(&site.target_key) {
@@ -133,7 +134,7 @@ fn reference_keys(resource: &mut ResourceModel, roots: &BTreeMap<i16, Place>) {
     }
 }
 
-fn indexes(resource: &mut ResourceModel, from: &Merged<'_>) {
+fn indexes(resource: &mut ResourceModel, from: &MergedResource<'_>) {
     for table in &mut resource.tables {
         let foreign: Vec<String> =
             table.foreign_keys.iter().filter(|key| !key.cascade).flat_map(|key| key.columns.clone()).collect();
@@ -145,7 +146,7 @@ fn indexes(resource: &mut ResourceModel, from: &Merged<'_>) {
         let table = &mut resource.tables[table];
         let column = &table.columns[column];
         let (name, wide) = (column.name.clone(), !fits_btree(std::iter::once(column)));
-        // Two values and an index scan that returns half the table: a boolean's index is never used.
+        // A boolean has two values, so its index would return half the table and is never used.
         if column.ty != ColumnType::Bool && table.role != TableRole::Collection {
             add_index(table, name, wide);
         }

@@ -1,13 +1,14 @@
-//! Merge pass: every concrete resource with what resource extensions add to it.
+//! Merge pass: merges resource extensions into the concrete resources that they extend.
 
-use super::{ResourceModel, names};
+use super::names;
+use super::types::ResourceModel;
 use crate::apischema::{DocumentPath, EffectiveSchema, Project, ResourceSchema};
-use crate::plan::{EqualityConstraint, IdentityPlan, Object};
+use crate::mapping::{EqualityConstraint, IdentityPlan, Object};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A concrete resource with its extensions.
-pub(crate) struct Merged<'a> {
+pub(crate) struct MergedResource<'a> {
     pub(crate) key: i16,
     pub(crate) project: &'a Project,
     pub(crate) endpoint: &'a str,
@@ -18,24 +19,24 @@ pub(crate) struct Merged<'a> {
     pub(crate) json_schema: Value,
 }
 
-impl<'a> Merged<'a> {
-    /// Base and extensions, the base first.
+impl<'a> MergedResource<'a> {
+    /// Returns the base, then the extensions.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &'a ResourceSchema> {
         std::iter::once(self.base).chain(self.extensions.iter().map(|(_, extension)| *extension))
     }
 
-    /// All entries of `documentPathsMapping`.
+    /// Returns all entries of `documentPathsMapping`.
     pub(crate) fn document_paths(&self) -> impl Iterator<Item = &'a DocumentPath> {
         self.parts().flat_map(|part| part.document_paths_mapping.values())
     }
 
-    /// All naming overrides, by path.
+    /// Returns all naming overrides, by path.
     pub(crate) fn name_overrides(&self) -> BTreeMap<&'a str, &'a str> {
         let relational = self.parts().filter_map(|part| part.relational.as_ref());
         relational.flat_map(|r| r.name_overrides.iter().map(|(path, name)| (path.as_str(), name.as_str()))).collect()
     }
 
-    /// Name of the root table.
+    /// Returns the name of the root table.
     pub(crate) fn root_table(&self) -> String {
         self.base
             .relational
@@ -44,7 +45,7 @@ impl<'a> Merged<'a> {
             .unwrap_or_else(|| names::pascal(&self.base.resource_name))
     }
 
-    /// Name of the root extension table of a project.
+    /// Returns the name of the root extension table of a project.
     pub(crate) fn extension_table(&self, project: &Project) -> String {
         let extension = self.extensions.iter().find(|(p, _)| p.schema.project_name == project.schema.project_name);
         extension
@@ -52,12 +53,12 @@ impl<'a> Merged<'a> {
             .unwrap_or_else(|| format!("{}Extension", self.root_table()))
     }
 
-    /// File and JSON path of the resource, for messages.
+    /// Returns the file and JSON path of the resource, for messages.
     pub(crate) fn label(&self) -> String {
         resource_place(self.project, self.base)
     }
 
-    /// File and JSON path of the part of the JSON schema that describes a path of the body.
+    /// Returns the file and JSON path of the part of the JSON schema that describes a body path.
     pub(crate) fn place_of(&self, body_path: &str) -> String {
         let mut place = format!("{}.jsonSchemaForInsert", self.owner_of(body_path));
         for segment in body_path.split('.').skip(1) {
@@ -68,7 +69,7 @@ impl<'a> Merged<'a> {
         place
     }
 
-    /// File and JSON path of a naming override.
+    /// Returns the file and JSON path of a naming override.
     pub(crate) fn place_of_override(&self, body_path: &str) -> String {
         let has = |part: &&ResourceSchema| {
             part.relational.as_ref().is_some_and(|relational| relational.name_overrides.contains_key(body_path))
@@ -78,7 +79,7 @@ impl<'a> Merged<'a> {
         format!("{}.relational.nameOverrides", owner.unwrap_or_else(|| self.label()))
     }
 
-    /// The extension that brings a path below `_ext`, else the resource itself.
+    /// Returns the extension that adds a path below `_ext`, else the resource itself.
     fn owner_of(&self, body_path: &str) -> String {
         let below = body_path.split_once("._ext.").map(|(_, rest)| rest.split(['.', '[']).next().unwrap_or_default());
         let extension = below.and_then(|key| {
@@ -90,7 +91,7 @@ impl<'a> Merged<'a> {
         extension.map_or_else(|| self.label(), |(project, part)| resource_place(project, part))
     }
 
-    /// The model of the resource before any of its schema was walked.
+    /// Returns the model of the resource before its schema is traversed.
     pub(crate) fn blank_model(&self) -> ResourceModel {
         let equality: BTreeSet<(&str, &str)> = self
             .parts()
@@ -130,7 +131,7 @@ impl<'a> Merged<'a> {
     }
 }
 
-/// File and JSON path of a resource.
+/// Returns the file and JSON path of a resource.
 fn resource_place(project: &Project, resource: &ResourceSchema) -> String {
     let same = |(_, other): &(&String, &ResourceSchema)| std::ptr::eq(*other, resource);
     let endpoint = project.schema.resource_schemas.iter().find(same).map(|(endpoint, _)| endpoint.as_str());
@@ -139,8 +140,8 @@ fn resource_place(project: &Project, resource: &ResourceSchema) -> String {
 }
 
 /// Merges all resources, ordered by resource key.
-pub(crate) fn merge<'a>(schema: &'a EffectiveSchema, errors: &mut Vec<String>) -> Vec<Merged<'a>> {
-    let mut merged: Vec<Merged<'a>> = Vec::new();
+pub(crate) fn merge<'a>(schema: &'a EffectiveSchema, errors: &mut Vec<String>) -> Vec<MergedResource<'a>> {
+    let mut merged: Vec<MergedResource<'a>> = Vec::new();
     for project in &schema.projects {
         for (endpoint, base) in project.schema.resource_schemas.iter().filter(|(_, r)| !r.is_resource_extension) {
             let same = |k: &&crate::apischema::ResourceKey| {
@@ -152,7 +153,7 @@ pub(crate) fn merge<'a>(schema: &'a EffectiveSchema, errors: &mut Vec<String>) -
             };
             let extensions = extensions_of(schema, project, &base.resource_name);
             let json_schema = base.json_schema_for_insert.clone();
-            merged.push(Merged { key: key.id, project, endpoint, base, extensions, json_schema });
+            merged.push(MergedResource { key: key.id, project, endpoint, base, extensions, json_schema });
         }
     }
     for resource in &mut merged {
@@ -162,19 +163,19 @@ pub(crate) fn merge<'a>(schema: &'a EffectiveSchema, errors: &mut Vec<String>) -
     merged
 }
 
-/// The resource extensions that name this resource. An extension extends the resource of the core if there is one by its
-/// name, else that of any other project.
+/// Returns the extensions of this resource. An extension extends the core's resource of its name if there is one, else that
+/// of any other project.
 fn extensions_of<'a>(
     schema: &'a EffectiveSchema,
     owner: &Project,
     name: &str,
 ) -> Vec<(&'a Project, &'a ResourceSchema)> {
-    let in_core = schema
+    let is_in_core = schema
         .projects
         .iter()
         .filter(|p| !p.schema.is_extension_project)
         .any(|p| p.schema.resource_schemas.values().any(|r| !r.is_resource_extension && r.resource_name == name));
-    if in_core && owner.schema.is_extension_project {
+    if is_in_core && owner.schema.is_extension_project {
         return Vec::new();
     }
     let all = schema.projects.iter().flat_map(|p| p.schema.resource_schemas.values().map(move |r| (p, r)));
@@ -184,7 +185,7 @@ fn extensions_of<'a>(
     .collect()
 }
 
-fn merge_schemas(resource: &mut Merged<'_>, errors: &mut Vec<String>) {
+fn merge_schemas(resource: &mut MergedResource<'_>, errors: &mut Vec<String>) {
     for (project, extension) in resource.extensions.clone() {
         graft_extensions(&mut resource.json_schema, &extension.json_schema_for_insert);
         for fragment in &extension.common_extension_overrides {

@@ -1,13 +1,13 @@
-//! How names are made: PascalCase, singular table segments, SQL schemas, and shortening
+//! Name rules: PascalCase, singular table segments, SQL schemas, and shortening
 //! (docs/design/edfi-model.md#edfi-4.2, docs/design/edfi-model.md#edfi-4.3, docs/design/edfi-model.md#edfi-4.8).
 
 use sha2::{Digest, Sha256};
 
-/// Longest identifier of PostgreSQL, in bytes.
+/// Maximum length of a PostgreSQL identifier, in bytes.
 pub const POSTGRES_NAME_BYTES_MAX: usize = 63;
 
-/// PascalCase of one JSON segment: non-alphanumerics separate pieces and go, each piece starts upper-case. Letters of
-/// every alphabet stay.
+/// Converts one JSON segment to PascalCase. Non-alphanumerics separate pieces and are dropped; each piece starts in upper
+/// case. Letters of every alphabet stay.
 pub fn pascal(segment: &str) -> String {
     let mut out = String::with_capacity(segment.len());
     for piece in segment.split(|c: char| !c.is_alphanumeric()) {
@@ -20,8 +20,8 @@ pub fn pascal(segment: &str) -> String {
     out
 }
 
-/// Singular of a collection's name: `ies` → `y`; `ches`, `shes`, `xes`, `zes`, `ses` lose `es`; a final `s` goes, but
-/// not of `ss`; anything else stays. Irregular ones have an override in the schema.
+/// Returns the singular of a collection's name: `ies` → `y`; `ches`, `shes`, `xes`, `zes`, `ses` lose `es`; a final `s` is
+/// dropped unless it ends `ss`; anything else stays. Irregular plurals have an override in the schema.
 pub fn singular(plural: &str) -> String {
     if let Some(stem) = plural.strip_suffix("ies") {
         return format!("{stem}y");
@@ -35,21 +35,22 @@ pub fn singular(plural: &str) -> String {
     }
 }
 
-/// SQL schema of a project: its endpoint in lower case, ASCII letters and digits only, `p` in front if it does not start
-/// with a letter.
+/// Returns the SQL schema of a project: its endpoint in lower case, ASCII letters and digits only, prefixed with `p` if it
+/// does not start with a letter.
 pub fn sql_schema(project_endpoint: &str) -> String {
     let name: String =
         project_endpoint.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("p{name}") }
 }
 
-/// Drops a final `Reference` or `Descriptor`, unless nothing would be left (docs/design/rules.md#rule-20).
+/// Drops a final `suffix` (`Reference` or `Descriptor`), unless nothing would be left
+/// (docs/design/rules.md#rule-20).
 pub fn without_suffix<'a>(base: &'a str, suffix: &str) -> &'a str {
     base.strip_suffix(suffix).filter(|rest| !rest.is_empty()).unwrap_or(base)
 }
 
-/// A name as an engine with this limit (in bytes) takes it: unchanged if it fits, else the first `limit - 11` bytes, never
-/// splitting a character, `_`, and ten hex digits of the full name's SHA-256.
+/// Shortens a name to an engine's limit in bytes. A name that fits is unchanged; a longer one becomes its first
+/// `limit - 11` bytes, without splitting a character, then `_` and ten hex digits of the full name's SHA-256.
 pub fn shorten(name: &str, limit: usize) -> String {
     if name.len() <= limit {
         return name.to_owned();
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pascal_case_drops_what_is_no_letter_or_digit() {
+    fn pascal_case_keeps_letters_and_digits_only() {
         assert_eq!(pascal("birthDate"), "BirthDate");
         assert_eq!(pascal("cip-code_2x"), "CipCode2x");
         assert_eq!(pascal("größe"), "Größe");

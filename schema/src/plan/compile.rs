@@ -1,10 +1,10 @@
-//! From the relational model to the compiled [`Mapping`]: final names, statements, query conditions.
+//! Compilation of the relational model into a [`Mapping`]: final names, statements, query conditions.
 
 use super::query::compile_query_fields;
-use super::{AbstractPlan, ColumnPlan, ColumnType, Mapping, ResourceIx, ResourcePlan, TablePlan, TableRole};
 use crate::apischema::EffectiveSchema;
 use crate::ddl::{quote, short};
-use crate::model::{Model, ResourceModel, Table};
+use crate::mapping::{AbstractPlan, ColumnPlan, ColumnType, Mapping, ResourceIx, ResourcePlan, TablePlan, TableRole};
+use crate::model::{AbstractModel, Model, ResourceModel, Table};
 use std::collections::BTreeMap;
 
 /// Compiles the mapping of a model.
@@ -23,7 +23,7 @@ pub fn compile(schema: &EffectiveSchema, model: &Model) -> Mapping {
     }
 }
 
-fn compile_abstract(target: &crate::model::AbstractModel) -> AbstractPlan {
+fn compile_abstract(target: &AbstractModel) -> AbstractPlan {
     AbstractPlan {
         key: target.key,
         project_name: target.project_name.clone(),
@@ -77,32 +77,42 @@ fn compile_table(table: &Table) -> TablePlan {
     }
 }
 
-/// The four statements of one table. Every one works on any number of documents.
+/// The four statements of one table. Each works on any number of documents.
 struct Statements {
     qualified: String,
     document_id: String,
     keys: Vec<String>,
-    /// Quoted name, array type of the parameter, cast from the parameter, cast to what is read.
-    columns: Vec<(String, &'static str, String, &'static str)>,
+    columns: Vec<StatementColumn>,
+}
+
+struct StatementColumn {
+    /// Quoted name.
+    name: String,
+    /// Type of the array parameter.
+    array: &'static str,
+    /// Cast from the parameter to the column.
+    write_cast: &'static str,
+    /// Cast from the column to the result.
+    read_cast: &'static str,
 }
 
 impl Statements {
     fn of(table: &Table) -> Self {
         let keys: Vec<String> = table.key.iter().map(|name| quote(name)).collect();
         let columns = table.columns.iter().map(|column| {
-            let (array, from, to) = match column.ty {
-                ColumnType::Text => ("text[]", String::new(), ""),
-                ColumnType::Decimal { .. } => ("text[]", "::numeric".to_owned(), "::text"),
-                // dms.Descriptor.ResourceKeyId is a smallint
-                ColumnType::Int4 if table.schema == "dms" => ("int4[]", "::int2".to_owned(), "::int4"),
-                ColumnType::Int4 => ("int4[]", String::new(), ""),
-                ColumnType::Int8 | ColumnType::Document | ColumnType::Descriptor => ("int8[]", String::new(), ""),
-                ColumnType::Bool => ("bool[]", String::new(), ""),
-                ColumnType::Date => ("date[]", String::new(), ""),
-                ColumnType::Time => ("time[]", String::new(), ""),
-                ColumnType::Timestamp => ("timestamptz[]", String::new(), ""),
+            let (array, write_cast, read_cast) = match column.ty {
+                ColumnType::Text => ("text[]", "", ""),
+                ColumnType::Decimal { .. } => ("text[]", "::numeric", "::text"),
+                // `dms.Descriptor.ResourceKeyId` is a smallint.
+                ColumnType::Int4 if table.schema == "dms" => ("int4[]", "::int2", "::int4"),
+                ColumnType::Int4 => ("int4[]", "", ""),
+                ColumnType::Int8 | ColumnType::Document | ColumnType::Descriptor => ("int8[]", "", ""),
+                ColumnType::Bool => ("bool[]", "", ""),
+                ColumnType::Date => ("date[]", "", ""),
+                ColumnType::Time => ("time[]", "", ""),
+                ColumnType::Timestamp => ("timestamptz[]", "", ""),
             };
-            (quote(&column.name), array, from, to)
+            StatementColumn { name: quote(&column.name), array, write_cast, read_cast }
         });
         Self {
             qualified: format!("{}.{}", quote(&table.schema), quote(&table.name)),
@@ -112,10 +122,10 @@ impl Statements {
         }
     }
 
-    /// `unnest($1::int8[], $2::int4[], …) AS u(k0, k1, …, c0, …)`
+    /// Returns `unnest($1::int8[], $2::int4[], …) AS u(k0, k1, …, c0, …)`.
     fn unnest(&self) -> String {
         let keys = (0..self.keys.len()).map(|at| if at == 0 { "int8[]" } else { "int4[]" });
-        let types = keys.chain(self.columns.iter().map(|column| column.1));
+        let types = keys.chain(self.columns.iter().map(|column| column.array));
         let parameters: Vec<String> = types.enumerate().map(|(at, ty)| format!("${}::{ty}", at + 1)).collect();
         let names = (0..self.keys.len()).map(|at| format!("k{at}"));
         let names: Vec<String> = names.chain((0..self.columns.len()).map(|at| format!("c{at}"))).collect();
@@ -123,9 +133,10 @@ impl Statements {
     }
 
     fn insert(&self) -> String {
-        let names = self.keys.iter().chain(self.columns.iter().map(|column| &column.0));
+        let names = self.keys.iter().chain(self.columns.iter().map(|column| &column.name));
         let keys = (0..self.keys.len()).map(|at| format!("u.k{at}"));
-        let values = keys.chain(self.columns.iter().enumerate().map(|(at, column)| format!("u.c{at}{}", column.2)));
+        let values =
+            keys.chain(self.columns.iter().enumerate().map(|(at, column)| format!("u.c{at}{}", column.write_cast)));
         format!(
             "INSERT INTO {} ({}) SELECT {} FROM {}",
             self.qualified,
@@ -136,8 +147,12 @@ impl Statements {
     }
 
     fn update(&self) -> String {
-        let set: Vec<String> =
-            self.columns.iter().enumerate().map(|(at, column)| format!("{} = u.c{at}{}", column.0, column.2)).collect();
+        let set: Vec<String> = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| format!("{} = u.c{at}{}", column.name, column.write_cast))
+            .collect();
         if set.is_empty() {
             return String::new();
         }
@@ -151,7 +166,7 @@ impl Statements {
     }
 
     fn select(&self) -> String {
-        let columns = self.columns.iter().map(|column| format!("{}{}", column.0, column.3));
+        let columns = self.columns.iter().map(|column| format!("{}{}", column.name, column.read_cast));
         let names: Vec<String> = self.keys.iter().cloned().chain(columns).collect();
         format!(
             "SELECT {} FROM {} WHERE {} = ANY($1::int8[]) ORDER BY {}",

@@ -1,56 +1,11 @@
-//! Query fields: what a client may filter a collection by.
+//! Compilation of query fields into SQL conditions.
 
-use super::{ColumnType, IdentitySource};
 use crate::ddl::quote;
+use crate::mapping::{ColumnType, IdentitySource, QueryField, QueryFilter, QueryKind, QueryPath};
 use crate::model::{AbstractModel, Model, ResourceModel, Table};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// One query field. A field with several paths matches if any of them does (docs/design/rules.md#rule-25).
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct QueryField {
-    /// Name as the schema spells it.
-    pub name: String,
-    /// Where to look. Empty: the schema names a path that exists nowhere, the field answers 400 "not supported".
-    pub paths: Vec<QueryPath>,
-}
-
-/// One path of a query field.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct QueryPath {
-    /// JSON path, for messages.
-    pub path: String,
-    /// How to parse the client's text before it is compared.
-    pub kind: QueryKind,
-    /// How to compare.
-    pub filter: QueryFilter,
-}
-
-/// How the text of a query parameter is parsed. Malformed text is 400, naming value and field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum QueryKind {
-    /// By the storage type of the column compared with (Text, Int4, Int8, Decimal, Bool, Date, Time, Timestamp).
-    Value(ColumnType),
-    /// A descriptor URI: compared through `dms.Descriptor.UriLower`; unknown = empty page.
-    Descriptor {
-        /// Resource key of the descriptor type.
-        key: i16,
-    },
-    /// A document's uuid (`$.id`): text that is none = empty page.
-    Uuid,
-}
-
-/// A SQL condition over the root table under the alias `r` (`d` for `dms.Document`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueryFilter {
-    /// The condition, with `{}` where the parameter's placeholder goes (`$3`), exactly once. The parameter is bound
-    /// as the column's type: text, int4, int8, text cast to numeric in the SQL, bool, date, time, timestamptz; for
-    /// [`QueryKind::Descriptor`] as the descriptor's DocumentId (int8); for [`QueryKind::Uuid`] as uuid.
-    pub sql: String,
-}
-
-/// Compiles the query fields of a resource. A path that exists nowhere was warned about when the files were loaded: it
-/// is left out here.
+/// Compiles the query fields of a resource. A path that does not exist is omitted; loading the files has warned of it.
 pub(super) fn compile_query_fields(model: &Model, resource: &ResourceModel) -> BTreeMap<String, QueryField> {
     let compiler = QueryCompiler { model };
     let fields = resource.query_fields.iter().map(|(name, paths)| {
@@ -66,17 +21,17 @@ struct QueryCompiler<'m> {
 
 impl QueryCompiler<'_> {
     fn path(&self, resource: &ResourceModel, path: &str) -> Option<QueryPath> {
-        let found = |kind, sql| Some(QueryPath { path: path.to_owned(), kind, filter: QueryFilter { sql } });
+        let query_path = |kind, sql| Some(QueryPath { path: path.to_owned(), kind, filter: QueryFilter { sql } });
         if path == "$.id" {
             let sql = r#"r."DocumentId" = (SELECT x."DocumentId" FROM "dms"."Document" x WHERE x."DocumentUuid" = {})"#;
-            return found(QueryKind::Uuid, sql.to_owned());
+            return query_path(QueryKind::Uuid, sql.to_owned());
         }
         if let Some(site) = resource.references.iter().find(|site| path.starts_with(&format!("{}.", site.path))) {
             let name = &path[site.path.len() + 1..];
             let member = site.members.iter().find(|member| member.name == name)?;
             let (kind, inner) = self.identity_value(site.target_key, member.position, 1)?;
             let column = &resource.tables[site.table].columns[site.column].name;
-            return found(kind, on_root(&resource.tables[site.table], &format!("{} IN ({inner})", quote(column))));
+            return query_path(kind, on_root(&resource.tables[site.table], &format!("{} IN ({inner})", quote(column))));
         }
         let (table, column) = *resource.columns_by_path.get(path)?;
         let table = &resource.tables[table];
@@ -85,10 +40,10 @@ impl QueryCompiler<'_> {
             Some(site) => QueryKind::Descriptor { key: site.target_key },
             None => QueryKind::Value(table.columns[column].ty),
         };
-        found(kind, on_root(table, &format!("{column_name} = {}", placeholder(kind))))
+        query_path(kind, on_root(table, &format!("{column_name} = {}", placeholder(kind))))
     }
 
-    /// Documents of a type whose identity has a value at a position: `SELECT t1."DocumentId" FROM … t1 WHERE …`.
+    /// Returns the documents of a type whose identity has a given value at a position: `SELECT t1."DocumentId" FROM … t1 WHERE …`.
     fn identity_value(&self, key: i16, position: usize, depth: usize) -> Option<(QueryKind, String)> {
         let alias = format!("t{depth}");
         if let Some(target) = self.model.abstracts.iter().find(|a| a.key == key) {
@@ -120,7 +75,7 @@ impl QueryCompiler<'_> {
         Some((kind, format!("SELECT {alias}.\"DocumentId\" FROM {from} {alias} WHERE {alias}.{column} {condition}")))
     }
 
-    /// Kind and root column of an identity element, and the subselect for its column where it comes from a reference.
+    /// Returns kind and root column of an identity element, and the subselect for its column if it comes from a reference.
     fn element(
         &self,
         target: &ResourceModel,
@@ -143,7 +98,7 @@ impl QueryCompiler<'_> {
     }
 }
 
-/// A condition on the root table's row, or on the extension row beside it.
+/// Returns a condition on the root table's row, or on the extension row beside it.
 fn on_root(table: &Table, condition: &str) -> String {
     if table.parent.is_none() {
         return format!("r.{condition}");

@@ -1,27 +1,27 @@
-//! What the tests of this crate share: where the schema files are.
+//! Shared by the tests of this crate: paths of the schema files.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub(crate) mod refusal;
 
 use std::path::{Path, PathBuf};
 
-/// Root of the repository.
+/// Returns the root of the repository.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The core file and the extension file of our own schema.
+/// Returns the core file and the extension file of the small schema.
 pub(crate) fn fixture_files() -> [PathBuf; 2] {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     [fixtures.join("meadow.ApiSchema.json"), fixtures.join("brook.ApiSchema.json")]
 }
 
-/// The documents of our own schema, one a line.
+/// Returns the file with the documents of the small schema, one per line.
 pub(crate) fn fixture_documents() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/documents.jsonl")
 }
 
-/// The published files of Data Standard 5.2, TPDM and Sample, where they are at hand. Says so where they are not.
+/// Returns the published files of Data Standard 5.2, TPDM and Sample. Prints a note and returns `None` if they are absent.
 #[allow(clippy::print_stderr, reason = "a test that skips its work must not look as if it had done it")]
 pub(crate) fn corpus_files() -> Option<[PathBuf; 3]> {
     let corpus = std::env::var_os("MILLSTREAM_CORPUS").map_or_else(|| root().join("../shared/corpus"), PathBuf::from);

@@ -1,4 +1,4 @@
-//! Our own schema, changed in memory, and what its refusal must say.
+//! The small schema, changed in memory, and assertions on its refusal.
 
 use millstream_schema::apischema::{LoadErrors, load_texts};
 use serde_json::Value;
@@ -9,7 +9,7 @@ pub(crate) const CORE: &str = "core.json";
 /// Name of the extension file in messages.
 pub(crate) const EXTENSION: &str = "extension.json";
 
-/// The two files of our own schema, to be changed.
+/// The two files of the small schema, to be changed.
 pub(crate) struct Files {
     pub(crate) core: Value,
     pub(crate) extension: Value,
@@ -24,12 +24,12 @@ impl Files {
         Self { core, extension }
     }
 
-    /// A resource of the core.
+    /// Returns a resource of the core.
     pub(crate) fn resource(&mut self, endpoint: &str) -> &mut Value {
         &mut self.core["projectSchema"]["resourceSchemas"][endpoint]
     }
 
-    /// A resource of the extension.
+    /// Returns a resource of the extension.
     pub(crate) fn added(&mut self, endpoint: &str) -> &mut Value {
         &mut self.extension["projectSchema"]["resourceSchemas"][endpoint]
     }
@@ -41,7 +41,7 @@ impl Files {
     }
 }
 
-/// Loads the changed schema and asserts that it is refused at `place` of `file`, in `words`.
+/// Loads the changed schema and asserts that it is refused at `place` of `file` with a message that contains `words`.
 pub(crate) fn refused(file: &str, place: &str, words: &str, change: impl FnOnce(&mut Files)) -> LoadErrors {
     let mut files = Files::new();
     change(&mut files);
@@ -56,7 +56,7 @@ pub(crate) fn refused_texts(file: &str, place: &str, words: &str, texts: &[(Path
     errors
 }
 
-/// As [`refused`], and nothing else is refused.
+/// Asserts like [`refused`], and that nothing else is refused.
 pub(crate) fn refused_alone(file: &str, place: &str, words: &str, change: impl FnOnce(&mut Files)) {
     let errors = refused(file, place, words, change);
     assert_eq!(errors.iter().count(), 1, "{errors}");

@@ -1,10 +1,10 @@
-//! Fixed questions, and the documents that answer them.
+//! Fixed queries with their results.
 
-use super::documents::DOCUMENTS;
-use super::{Bench, Document, document, pairs, uuid_of};
+use super::bench::{Bench, pairs};
+use super::documents::{DOCUMENTS, Document, document, uuid_of};
 use crate::value::Value;
 
-/// Parameters, and the numbers of the documents that are found. Without a sort in ascending order.
+/// Parameters, and the numbers of the found documents; without a sort in ascending order.
 type Case = (&'static [(&'static str, &'static str)], &'static [u64]);
 
 const NINTH: &str = "URI://meadow.example/gradeleveldescriptor#ninth GRADE";
@@ -34,7 +34,7 @@ const SCHOOLS: &[Case] = &[
     (&[("gradeLevels.gradeLevelDescriptor", "ninth grade")], &[1, 2]),
     (&[("gradeLevels.gradeLevelDescriptor", "ninth")], &[]),
     (&[("gradeLevels.gradeLevelDescriptor", "uri://meadow.example/GradeLevelDescriptor")], &[]),
-    // One element must meet all: school 1 has a Mailing address and one in Dale, but they are two.
+    // One element must meet all conditions: school 1 has a Mailing address and another one in Dale.
     (&[("addresses.city", "Dale")], &[1, 2]),
     (&[("addresses.city", "Dale"), ("addresses.addressTypeDescriptor", "mailing")], &[2]),
     (&[("addresses.city", "Dale"), ("addresses.latitude:lt", "0")], &[1]),
@@ -43,19 +43,19 @@ const SCHOOLS: &[Case] = &[
     (&[("addresses.latitude:gt", "59.3293"), ("addresses.latitude:lte", "59.3293010")], &[2]),
     (&[("addresses.latitude:gte", "0"), ("addresses.latitude:lt", "59.3293001")], &[1]),
     (&[("addresses.latitude", "59.32930049")], &[]),
-    // Conditions on an inner and an outer collection go together.
+    // Conditions on an inner and an outer collection are nested.
     (&[("addresses.city", "Dale"), ("addresses.periods.beginDate", "2022-08-01")], &[1, 2]),
     (&[("addresses.city", "Cloverton"), ("addresses.periods.beginDate", "2022-08-01")], &[]),
     (&[("addresses.periods.openings.weekday", "Monday"), ("addresses.periods.openings.opensAt", "09:00:00")], &[2]),
     (&[("addresses.periods.openings.opensAt:gte", "09:00:00")], &[1, 2]),
     (&[("addresses.periods.endDate:lte", "2022-07-31"), ("addresses.periods.openings.weekday", "Tuesday")], &[1]),
     (&[("addresses.periods.beginDate", "2022-08-01"), ("addresses.periods.openings.weekday", "Tuesday")], &[]),
-    // Collections side by side are independent.
+    // Sibling collections are independent.
     (&[("addresses.city", "Cloverton"), ("gradeLevels.gradeLevelDescriptor", "sixth grade")], &[1]),
     (&[("addresses._ext.brook.onBusRoute", "true")], &[1]),
     (&[("addresses._ext.brook.floodZones.zoneCode", "Z1")], &[1, 2]),
     (&[("addresses._ext.brook.floodZones.zoneCode", "Z1"), ("addresses._ext.brook.onBusRoute", "false")], &[2]),
-    // Free text: every word, in any field, by code value of descriptors but not by their namespaces.
+    // Free text: every word in any field; of descriptors the code value, not the namespace.
     (&[("q", "fern")], &[1, 3]),
     (&[("q", "FERN Hollow")], &[1, 3]),
     (&[("q", "fern dale")], &[1]),
@@ -105,18 +105,18 @@ const OTHERS: &[(&str, Case)] = &[
     ("sessions", (&[("dailyStartTime:lte", "08:15:00"), ("termDescriptor", "fall")], &[21])),
     ("sessions", (&[("schoolId", "710001"), ("schoolYear", "2031")], &[21])),
     ("sessions", (&[("dailyStartTime:lt", "08:15:00")], &[])),
-    // A query field with several places matches any of them.
+    // A query field with several fields matches any of them.
     ("courseOfferings", (&[("schoolId", "2")], &[31, 32])),
     ("courseOfferings", (&[("sessionReference.schoolId", "2")], &[31])),
     ("courseOfferings", (&[("schoolId:gt", "2")], &[32])),
     ("gradeLevelDescriptors", (&[("codeValue", "Ninth grade"), ("effectiveBeginDate", "2020-02-29")], &[41])),
     ("gradeLevelDescriptors", (&[("q", "ninth")], &[41])),
-    // Nothing was ever delivered of this type.
+    // No document of this type was ever delivered.
     ("districts", (&[("q", "dale")], &[])),
     ("districts", (&[("sort", "-nameOfInstitution"), ("totalCount", "true")], &[])),
 ];
 
-/// After school 1 became another and school 2 was deleted.
+/// Cases after school 1 changed and school 2 was deleted.
 const CHANGED: &[Case] = &[
     (&[("addresses.city", "Dale")], &[]),
     (&[("addresses.city", "Elsewhere")], &[1]),
@@ -199,7 +199,7 @@ async fn facets_count_documents(bench: &Bench<'_>) {
         ]
     );
     assert_eq!(page.facets[2].values[0].value, Value::Boolean(false));
-    // Counted over all that match, not over the page.
+    // Facets count all matching documents, not the page.
     let query = bench.query("schools", &pairs(&[("facet", "addresses.city"), ("limit", "1"), ("districtId", "7100")]));
     let page = bench.search(&query).await;
     assert_eq!(page.facets[0].values.len(), 2);

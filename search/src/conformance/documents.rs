@@ -1,4 +1,38 @@
-//! The documents of the fixed cases.
+//! The documents of the suite: their type, constructors, and the documents of the fixed cases.
+
+use crate::model::SearchResource;
+use bytes::Bytes;
+use uuid::Uuid;
+
+/// A document at a version.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// Its id.
+    pub uuid: Uuid,
+    /// Its type.
+    pub resource_key: i16,
+    /// Its version.
+    pub version: i64,
+    /// The bytes of a GET response; `None` if deleted.
+    pub body: Option<Bytes>,
+}
+
+/// Returns the id of a document of the suite.
+pub(super) fn uuid_of(number: u64) -> Uuid {
+    Uuid::from_u128(0x5EA4_0000_0000_4000_8000_0000_0000_0000 | u128::from(number))
+}
+
+/// Returns a document of the suite: the body with the members that the server adds.
+pub(super) fn document(resource: &SearchResource, number: u64, version: i64, members: &str) -> Document {
+    let uuid = uuid_of(number);
+    let day = 1 + number % 28;
+    let members = members.trim().trim_start_matches('{');
+    let comma = if members.starts_with('}') { "" } else { "," };
+    let body = format!(
+        r#"{{"id":"{uuid}","_etag":"{version}","_lastModifiedDate":"2031-01-{day:02}T00:00:00Z"{comma}{members}"#
+    );
+    Document { uuid, resource_key: resource.key, version, body: Some(Bytes::from(body)) }
+}
 
 /// Endpoint, number, members.
 pub(super) const DOCUMENTS: &[(&str, u64, &str)] = &[

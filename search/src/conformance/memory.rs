@@ -1,28 +1,30 @@
-//! The plainest engine: every document is looked at. What the others are measured by.
+//! The reference engine: it examines every document.
 
-use super::Document;
-use crate::engine::{FacetCount, FacetValues, Hit, SearchEngine, SearchError, SearchPage};
+use super::documents::Document;
+use crate::engine::{FacetCount, FacetValues, SearchEngine, SearchError, SearchPage};
 use crate::extract::{Element, extract};
+use crate::hit::Hit;
 use crate::model::{FieldIx, SearchModel};
 use crate::query::{Group, SearchQuery, SortKey};
 use crate::text::terms;
 use crate::value::Value;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt, ready};
-use std::cmp::Ordering;
+use parking_lot::Mutex;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use uuid::Uuid;
 
-/// An engine in memory. By relevance its order is by id.
+/// An engine in memory. Its order by relevance is the order by id.
 #[derive(Debug)]
 pub struct MemoryEngine {
     model: Arc<SearchModel>,
-    held: Mutex<BTreeMap<Uuid, Held>>,
+    documents: Mutex<BTreeMap<Uuid, IndexedDocument>>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct IndexedDocument {
     resource_key: i16,
     version: i64,
     body: Bytes,
@@ -31,49 +33,45 @@ struct Held {
 }
 
 impl MemoryEngine {
-    /// An engine without documents.
+    /// Returns an engine without documents.
     pub fn new(model: Arc<SearchModel>) -> Self {
-        Self { model, held: Mutex::default() }
+        Self { model, documents: Mutex::default() }
     }
 
-    /// Takes documents as they are now.
+    /// Stores documents.
     ///
     /// # Panics
-    /// If a type is unknown or a body is no JSON: the suite makes neither.
+    /// If a type is unknown or a body is not JSON; the suite has neither.
     pub fn put(&self, documents: &[Document]) {
         for document in documents {
             let Some(body) = &document.body else {
-                self.held().remove(&document.uuid);
+                self.documents.lock().remove(&document.uuid);
                 continue;
             };
             let resource = self.model.by_key(document.resource_key).expect("the suite's types are known");
             let json = serde_json::from_slice(body).expect("the suite's bodies are JSON");
             let extracted = extract(resource, &json);
-            let held = Held {
+            let indexed = IndexedDocument {
                 resource_key: document.resource_key,
                 version: document.version,
                 body: body.clone(),
                 terms: extracted.texts.iter().flat_map(|text| terms(text)).collect(),
                 root: extracted.root,
             };
-            self.held().insert(document.uuid, held);
+            self.documents.lock().insert(document.uuid, indexed);
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<Uuid, Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Answers at once.
+    /// Returns the page for a query.
     ///
     /// # Panics
-    /// Never: every body was read before.
+    /// Never: [`MemoryEngine::put`] has parsed every body.
     pub fn answer(&self, query: &SearchQuery) -> SearchPage {
-        let held = self.held();
-        let mut found: Vec<(SortKey, &Held)> = held
+        let documents = self.documents.lock();
+        let mut found: Vec<(SortKey, &IndexedDocument)> = documents
             .iter()
-            .filter(|(_, held)| held.resource_key == query.resource.key && is_match(query, held))
-            .map(|(uuid, held)| (sort_key(query, *uuid, held), held))
+            .filter(|(_, document)| document.resource_key == query.resource.key && is_match(query, document))
+            .map(|(uuid, document)| (sort_key(query, *uuid, document), document))
             .collect();
         found.sort_by(|(a, _), (b, _)| compare(query, a, b));
         let facets = query.facets.iter().map(|facet| {
@@ -89,18 +87,18 @@ impl MemoryEngine {
         let documents: Vec<Hit> = found
             .iter()
             .take(limit)
-            .map(|(key, held)| Hit { uuid: key.uuid, version: held.version, body: held.body.clone() })
+            .map(|(key, document)| Hit { uuid: key.uuid, version: document.version, body: document.body.clone() })
             .collect();
         let next = documents
             .last()
             .filter(|_| found.len() > limit)
-            .and_then(|last| query.cursor_after(last).expect("it was read before"));
+            .and_then(|last| query.cursor_after(last).expect("the body was parsed before"));
         SearchPage { documents, total, facets, next }
     }
 }
 
-fn is_match(query: &SearchQuery, held: &Held) -> bool {
-    query.terms.iter().all(|term| held.terms.contains(term)) && meets(&query.conditions, &held.root)
+fn is_match(query: &SearchQuery, document: &IndexedDocument) -> bool {
+    query.terms.iter().all(|term| document.terms.contains(term)) && meets(&query.conditions, &document.root)
 }
 
 fn meets(group: &Group, element: &Element) -> bool {
@@ -115,8 +113,8 @@ fn meets(group: &Group, element: &Element) -> bool {
         })
 }
 
-fn sort_key(query: &SearchQuery, uuid: Uuid, held: &Held) -> SortKey {
-    let values = query.sort.iter().map(|sort| held.root.values_of(sort.field).next().cloned());
+fn sort_key(query: &SearchQuery, uuid: Uuid, document: &IndexedDocument) -> SortKey {
+    let values = query.sort.iter().map(|sort| document.root.values_of(sort.field).next().cloned());
     SortKey { values: values.collect(), uuid }
 }
 
@@ -125,7 +123,7 @@ fn compare(query: &SearchQuery, a: &SortKey, b: &SortKey) -> Ordering {
         let order = match (a, b) {
             (Some(a), Some(b)) if sort.descending => b.cmp(a),
             (Some(a), Some(b)) => a.cmp(b),
-            // What has no value comes last in both directions.
+            // A missing value sorts last in both directions.
             (a, b) => b.is_some().cmp(&a.is_some()),
         };
         if order.is_ne() {
@@ -135,19 +133,19 @@ fn compare(query: &SearchQuery, a: &SortKey, b: &SortKey) -> Ordering {
     a.uuid.cmp(&b.uuid)
 }
 
-fn facet_values(field: FieldIx, found: &[(SortKey, &Held)], values_max: u16) -> Vec<FacetCount> {
+fn facet_values(field: FieldIx, found: &[(SortKey, &IndexedDocument)], values_max: u16) -> Vec<FacetCount> {
     let mut counts: BTreeMap<Value, u64> = BTreeMap::new();
-    for (_, held) in found {
+    for (_, document) in found {
         let mut values = BTreeSet::new();
-        collect(&held.root, field, &mut values);
+        collect(&document.root, field, &mut values);
         for value in values {
             *counts.entry(value.clone()).or_default() += 1;
         }
     }
     let mut values: Vec<FacetCount> =
         counts.into_iter().map(|(value, documents)| FacetCount { value, documents }).collect();
-    // Stable: equal counts stay in the order of their values.
-    values.sort_by_key(|count| std::cmp::Reverse(count.documents));
+    // The sort is stable: equal counts stay in the order of their values.
+    values.sort_by_key(|count| Reverse(count.documents));
     values.truncate(usize::from(values_max));
     values
 }

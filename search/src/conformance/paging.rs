@@ -1,6 +1,7 @@
-//! Pages while documents change: what does not change is given exactly once.
+//! Paging while documents change: an unchanged document is returned exactly once.
 
-use super::{Bench, Document, document, pairs};
+use super::bench::{Bench, pairs};
+use super::documents::{Document, document};
 use std::collections::BTreeMap;
 
 /// Documents at the beginning.
@@ -24,7 +25,7 @@ fn school(bench: &Bench<'_>, number: u64, version: i64) -> Document {
 }
 
 async fn walk(bench: &mut Bench<'_>, sort: &str) {
-    // Every walk begins with the same documents, each newer than what the walk before left.
+    // Every walk starts with the same documents, each newer than the previous walk left it.
     let mut version = 1_000 * (1 + sort.len() as i64);
     let even: Vec<Document> = (0..DOCUMENTS).map(|at| school(bench, 2 * at, version)).collect();
     bench.put(&even).await;
@@ -40,7 +41,7 @@ async fn walk(bench: &mut Bench<'_>, sort: &str) {
     let mut pages = 0;
     loop {
         let page = bench.search(&bench.query("schools", &parameters)).await;
-        assert!(page.documents.len() <= 7, "no more than asked for");
+        assert!(page.documents.len() <= 7, "no more than the limit");
         for hit in &page.documents {
             *seen.entry(hit.uuid).or_default() += 1;
         }
@@ -49,7 +50,7 @@ async fn walk(bench: &mut Bench<'_>, sort: &str) {
         assert_eq!(page.documents.len(), 7, "only the last page is short");
         parameters.retain(|(name, _)| name != "cursor");
         parameters.push(("cursor".to_owned(), next.to_string()));
-        // Odd ones come and go, before and behind the cursor.
+        // Odd documents come and go, before and after the cursor.
         version += 10;
         let born = school(bench, (pages * 14 + 1) % (2 * DOCUMENTS), version);
         let gone = Document { body: None, ..school(bench, (pages * 30 + 1) % (2 * DOCUMENTS), version + 1) };
@@ -59,7 +60,7 @@ async fn walk(bench: &mut Bench<'_>, sort: &str) {
     }
     assert!(pages >= DOCUMENTS / 7, "{pages} pages");
     for document in &even {
-        assert_eq!(seen.get(&document.uuid), Some(&1), "sort={sort}: a document that did not change is given once");
+        assert_eq!(seen.get(&document.uuid), Some(&1), "sort={sort}: an unchanged document is returned once");
     }
-    assert!(seen.values().all(|times| *times == 1), "sort={sort}: nothing is given twice");
+    assert!(seen.values().all(|times| *times == 1), "sort={sort}: no document is returned twice");
 }

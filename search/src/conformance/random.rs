@@ -1,27 +1,28 @@
-//! Random documents and random questions: the engine and the reference must answer alike, page by page.
+//! Random queries over random documents: the engine and the reference must return the same pages.
 
-use super::{Bench, Document, document};
+use super::bench::Bench;
+use super::documents::{Document, document, uuid_of};
 use crate::engine::SearchPage;
 use crate::model::{FieldIx, FieldKind, Place, SearchResource, Shape};
-use crate::value::Decimal;
+use crate::value::{Decimal, code_of};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value as Json};
 
-/// Seeds of the runs; a failure prints the one that it happened under.
+/// Seeds of the runs; a failure prints its seed.
 pub(super) const SEEDS: [u64; 3] = [11, 23, 37];
 
-/// Types that documents are made of: nested collections, extensions, references in collections, a descriptor.
+/// Types of the documents: nested collections, extensions, references in collections, a descriptor.
 const ENDPOINTS: [&str; 4] = ["schools", "students", "studentSectionAssociations", "gradeLevelDescriptors"];
 
 /// Documents of a run.
 const DOCUMENTS: u64 = 80;
-/// Questions before the documents change, and again after.
-const QUESTIONS: usize = 50;
-/// Questions that must find something, so that the comparison says anything.
-const ANSWERED_MIN: usize = 15;
-/// Pages of one question at most.
+/// Queries before the documents change, and again after.
+const QUERIES: usize = 50;
+/// Minimum number of queries that must find something, so that the comparison is meaningful.
+const MATCHED_MIN: usize = 15;
+/// Maximum pages of one query.
 const PAGES_MAX: usize = 4;
 
 const TEXTS: [&str; 8] = ["Dale", "dale", "Élan vital", "a b", "O'Neil", "Dale Heath", "9", "\u{10FFFF}z"];
@@ -46,9 +47,9 @@ pub(super) async fn run(bench: &mut Bench<'_>, seed: u64) {
 }
 
 async fn ask(bench: &Bench<'_>, random: &mut StdRng, seed: u64) {
-    let mut answered = 0;
-    for question in 0..QUESTIONS {
-        let endpoint = ENDPOINTS[question % ENDPOINTS.len()];
+    let mut matched = 0;
+    for number in 0..QUERIES {
+        let endpoint = ENDPOINTS[number % ENDPOINTS.len()];
         let resource = bench.resource(endpoint);
         let mut parameters = any_parameters(&resource, random);
         for page in 0..PAGES_MAX {
@@ -58,21 +59,21 @@ async fn ask(bench: &Bench<'_>, random: &mut StdRng, seed: u64) {
                 by_id(&mut found);
                 by_id(&mut expected);
             }
-            assert_eq!(found, expected, "seed {seed}, question {question}: {endpoint} {parameters:?}");
-            answered += usize::from(page == 0 && !found.documents.is_empty());
+            assert_eq!(found, expected, "seed {seed}, query {number}: {endpoint} {parameters:?}");
+            matched += usize::from(page == 0 && !found.documents.is_empty());
             let Some(next) = found.next else { break };
             parameters.retain(|(name, _)| name != "cursor");
             parameters.push(("cursor".to_owned(), next.to_string()));
         }
     }
-    assert!(answered >= ANSWERED_MIN, "seed {seed}: only {answered} of {QUESTIONS} questions found something");
+    assert!(matched >= MATCHED_MIN, "seed {seed}: only {matched} of {QUERIES} queries found something");
 }
 
 fn by_id(page: &mut SearchPage) {
     page.documents.sort_by_key(|hit| hit.uuid);
 }
 
-/// A document whose type depends on its number alone.
+/// Returns a document whose type depends on its number alone.
 fn any_document(bench: &Bench<'_>, random: &mut StdRng, number: u64, version: i64) -> Document {
     let resource = bench.resource(ENDPOINTS[(number % ENDPOINTS.len() as u64) as usize]);
     let mut members = any_object(&resource, &resource.shape, random);
@@ -111,11 +112,11 @@ fn any_json(kind: FieldKind, random: &mut StdRng) -> Json {
     }
 }
 
-/// A value as text, from so few that questions hit.
+/// Returns a value as text, from few enough that queries match.
 fn any_text(kind: FieldKind, random: &mut StdRng) -> String {
     let small = random.random_range(1..6);
     match kind {
-        FieldKind::Id => super::uuid_of(random.random_range(0..DOCUMENTS)).to_string(),
+        FieldKind::Id => uuid_of(random.random_range(0..DOCUMENTS)).to_string(),
         FieldKind::Text => (*TEXTS.choose(random).expect("not empty")).to_owned(),
         FieldKind::Integer if small == 1 => "9007199254740993".to_owned(),
         FieldKind::Integer => (small - 4).to_string(),
@@ -163,7 +164,7 @@ fn any_parameters(resource: &SearchResource, random: &mut StdRng) -> Vec<(String
 }
 
 fn any_condition(resource: &SearchResource, random: &mut StdRng) -> (String, String) {
-    // Elements of collections are what is hard: they are asked for more often.
+    // Conditions on elements of collections are the hard case, so they are more frequent.
     let inner: Vec<FieldIx> =
         resource.iter().filter(|(_, field)| field.collection.is_some()).map(|(ix, _)| ix).collect();
     let any: Vec<FieldIx> = resource.iter().map(|(ix, _)| ix).collect();
@@ -179,7 +180,7 @@ fn any_condition(resource: &SearchResource, random: &mut StdRng) -> (String, Str
     let operator = if field.kind.is_ordered() { operator } else { "" };
     let mut value = any_text(field.kind, random);
     if field.kind == FieldKind::Descriptor && random.random_bool(0.5) {
-        value = crate::value::code_of(&value).to_uppercase();
+        value = code_of(&value).to_uppercase();
     }
     (format!("{}{operator}", field.path), value)
 }

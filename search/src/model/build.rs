@@ -1,10 +1,10 @@
-//! From the compiled plan of a type to its fields: one walk of the body tree.
+//! Derivation of a type's fields from its compiled plan: one walk of the body tree.
 
-use super::{Collection, CollectionIx, Field, FieldIx, FieldKind, Place, SearchResource, Shape};
+use super::types::{Collection, CollectionIx, Field, FieldIx, FieldKind, Place, SearchResource, Shape};
 use millstream_schema::plan::{Array, ColumnType, Item, Node, Object, ReferenceSite, ResourceIx, ResourcePlan};
 use std::collections::BTreeMap;
 
-/// The fields of one type.
+/// Derives the fields of one type.
 pub(super) fn resource(ix: ResourceIx, plan: &ResourcePlan) -> SearchResource {
     let mut builder = Builder { plan, fields: Vec::new(), collections: Vec::new() };
     let server = [("id", FieldKind::Id), ("_lastModifiedDate", FieldKind::DateTime)];
@@ -14,8 +14,8 @@ pub(super) fn resource(ix: ResourceIx, plan: &ResourcePlan) -> SearchResource {
     let paths = (0..).zip(&builder.fields).map(|(at, field)| (field.path.to_ascii_lowercase(), FieldIx(at)));
     let paths: BTreeMap<String, FieldIx> = paths.collect();
     let query_fields = plan.query_fields.iter().map(|(name, field)| {
-        let places = field.paths.iter().filter_map(|path| paths.get(&dotted(&path.path).to_ascii_lowercase()).copied());
-        (name.clone(), places.collect())
+        let fields = field.paths.iter().filter_map(|path| paths.get(&dotted(&path.path).to_ascii_lowercase()).copied());
+        (name.clone(), fields.collect())
     });
     SearchResource {
         ix,
@@ -24,21 +24,16 @@ pub(super) fn resource(ix: ResourceIx, plan: &ResourcePlan) -> SearchResource {
         endpoint: plan.endpoint.clone(),
         is_descriptor: plan.is_descriptor,
         query_fields: query_fields.collect(),
-        shape: shape(members),
+        shape: Shape::new(members),
         fields: builder.fields,
         collections: builder.collections,
         paths,
     }
 }
 
-/// `$.a.b` as `a.b`.
+/// Converts `$.a.b` to `a.b`.
 fn dotted(path: &str) -> &str {
     path.strip_prefix("$.").unwrap_or(path)
-}
-
-fn shape(mut members: Vec<(String, Place)>) -> Shape {
-    members.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Shape { members }
 }
 
 struct Builder<'a> {
@@ -47,7 +42,7 @@ struct Builder<'a> {
     collections: Vec<Collection>,
 }
 
-/// Where the walk is.
+/// The current place of the walk.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     /// Dotted path of the object; empty at the top.
@@ -71,7 +66,7 @@ impl Builder<'_> {
     }
 
     fn object(&mut self, object: &Object, scope: Scope<'_>) -> Place {
-        Place::Object(shape(self.members(object, scope)))
+        Place::Object(Shape::new(self.members(object, scope)))
     }
 
     fn node(&mut self, node: &Node, scope: Scope<'_>) -> Place {
@@ -86,18 +81,18 @@ impl Builder<'_> {
                     let path = scope.below(&project.endpoint);
                     (project.endpoint.clone(), self.object(&project.object, Scope { path: &path, ..scope }))
                 });
-                Place::Object(shape(projects.collect()))
+                Place::Object(Shape::new(projects.collect()))
             }
         }
     }
 
     fn reference(&mut self, site: &ReferenceSite, scope: Scope<'_>) -> Place {
         let members = site.members.iter().map(|member| {
-            // An identity holds the URI of a descriptor as text.
+            // An identity stores a descriptor URI as text.
             let kind = if member.lower_case { FieldKind::Descriptor } else { kind(member.ty) };
             (member.name.clone(), self.field(&scope.below(&member.name), kind, scope.collection))
         });
-        Place::Object(shape(members.collect()))
+        Place::Object(Shape::new(members.collect()))
     }
 
     fn array(&mut self, array: &Array, scope: Scope<'_>) -> Place {
@@ -118,7 +113,7 @@ impl Builder<'_> {
     }
 }
 
-/// A table has at most 1,600 columns and a type some dozens of tables: far below what 16 bits count.
+/// Converts an index. A table has at most 1,600 columns and a type some dozens of tables, so 16 bits suffice.
 fn index(at: usize) -> u16 {
     u16::try_from(at).unwrap_or(u16::MAX)
 }

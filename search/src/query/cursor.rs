@@ -1,14 +1,14 @@
-//! Where an answer goes on: behind the sort key of the last document that was given.
+//! Cursors: the sort key of the last document of a page, after which the next page starts.
 //!
-//! A key, not a number of documents to skip: whatever is written, deleted or indexed between two pages, a document that
-//! did not change is given exactly once. One whose own sort key changes may move before or behind the cursor.
+//! A cursor is a key, not a number of documents to skip: whatever is written, deleted or indexed between two pages, an
+//! unchanged document is returned exactly once. A document whose sort key changes may move to the other side of the cursor.
 //!
-//! The text is opaque to clients: a letter for its form, then base64 of a JSON array with the digest of the query, the
-//! key, and the id. It is checked, not signed: it can lead nowhere but to documents that the query matches.
+//! The text is opaque to clients: a letter for its format, then base64 of a JSON array with the digest of the query, the key
+//! and the id. It is checked, not signed: a forged cursor can only lead to documents that the query matches.
 
-use super::{Group, SearchQuery};
-use crate::engine::Hit;
+use super::types::{Group, SearchQuery, SortKey};
 use crate::extract::extract;
+use crate::hit::Hit;
 use crate::value::Value;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,10 +16,10 @@ use sha2::{Digest, Sha256};
 use std::fmt::{self, Write as _};
 use uuid::Uuid;
 
-/// Version of the form.
-const FORM: &str = "a";
+/// Version of the format.
+const FORMAT: &str = "a";
 
-/// Bytes of the query's digest that a cursor carries.
+/// Bytes of the query's digest in a cursor.
 const DIGEST_BYTES: usize = 9;
 
 /// The text of a cursor.
@@ -32,20 +32,11 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// Where a document stands in the order of a query.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SortKey {
-    /// Its value of each field of the sort; `None` where it has none, which is behind all others in both directions.
-    pub values: Vec<Option<Value>>,
-    /// Its id: ties are in ascending order of it.
-    pub uuid: Uuid,
-}
-
 impl SearchQuery {
-    /// The cursor behind a document that this query found, whole as the engine holds it. `None` for an order by relevance.
+    /// Returns the cursor after a document that this query found, with its complete body. `None` for an order by relevance.
     ///
     /// # Errors
-    /// If the body is no JSON.
+    /// If the body is not JSON.
     pub fn cursor_after(&self, last: &Hit) -> Result<Option<Cursor>, serde_json::Error> {
         if self.is_by_relevance() {
             return Ok(None);
@@ -63,12 +54,12 @@ impl SearchQuery {
         let values: Vec<Option<String>> =
             key.values.iter().map(|value| value.as_ref().map(ToString::to_string)).collect();
         let json = serde_json::json!([self.digest(), values, key.uuid.to_string()]);
-        Cursor(format!("{FORM}{}", URL_SAFE_NO_PAD.encode(json.to_string())))
+        Cursor(format!("{FORMAT}{}", URL_SAFE_NO_PAD.encode(json.to_string())))
     }
 
-    /// Reads a cursor of this very query; `None` for any other text.
+    /// Parses a cursor of this query; `None` for any other text.
     pub(super) fn read_cursor(&self, text: &str) -> Option<SortKey> {
-        let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(FORM)?).ok()?;
+        let bytes = URL_SAFE_NO_PAD.decode(text.strip_prefix(FORMAT)?).ok()?;
         let json: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
         let [digest, values, uuid] = json.as_array()?.as_slice() else { return None };
         let values = values.as_array()?;
@@ -82,7 +73,7 @@ impl SearchQuery {
         Some(SortKey { values: values.collect::<Option<_>>()?, uuid: Uuid::try_parse(uuid.as_str()?).ok()? })
     }
 
-    /// What a cursor is bound to: the type, what must hold, and the order. Not how much is to be returned of it.
+    /// Returns the digest that binds a cursor to its query: type, conditions and order, not the size of the page.
     fn digest(&self) -> String {
         let mut lines: Vec<String> = self.terms.iter().map(|term| format!("q {term}")).collect();
         self.conditions_of(&self.conditions, &mut lines);
@@ -93,7 +84,7 @@ impl SearchQuery {
             lines.push(format!("sort {direction}{}", self.resource.field(sort.field).path));
         }
         for line in lines {
-            // Debug escapes line ends.
+            // The Debug form escapes line ends.
             write!(text, "\n{line:?}").unwrap_or_default();
         }
         URL_SAFE_NO_PAD.encode(&Sha256::digest(text)[..DIGEST_BYTES])

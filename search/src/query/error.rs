@@ -1,16 +1,16 @@
-//! What is wrong with the parameters of a search: the client's doing, each names its parameter.
+//! Client errors in the parameters of a search; each names its parameter.
 
-/// One parameter that cannot be taken.
+/// An invalid parameter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ParameterError {
-    /// Its name as the client wrote it.
+    /// The parameter's name as the client wrote it.
     pub parameter: String,
-    /// What is wrong, and what is expected.
+    /// The problem and the expected form.
     pub message: String,
 }
 
-/// Characters of a client's text that a message repeats.
+/// Maximum characters of a client's text that a message repeats.
 const ECHO_CHARS_MAX: usize = 100;
 
 impl ParameterError {
@@ -23,14 +23,14 @@ impl ParameterError {
         Self { parameter: parameter.to_owned(), message }
     }
 
-    /// `what` goes on behind "The query parameter 'name' ".
-    pub(super) fn new(parameter: &str, what: &str) -> Self {
-        let message = format!("The query parameter '{}' {what}", echo(parameter));
+    /// Returns the error whose message continues "The query parameter 'name' " with `problem`.
+    pub(super) fn new(parameter: &str, problem: &str) -> Self {
+        let message = format!("The query parameter '{}' {problem}", echo(parameter));
         Self { parameter: parameter.to_owned(), message }
     }
 }
 
-/// A client's text, cut where it is long.
+/// Truncates a client's text.
 pub(super) fn echo(text: &str) -> String {
     match text.char_indices().nth(ECHO_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),

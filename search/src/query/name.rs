@@ -1,10 +1,10 @@
-//! What the names in a query stand for.
+//! Resolution of the names in a query.
 
-use super::Operator;
 use super::error::ParameterError;
+use super::types::Operator;
 use crate::model::{FieldIx, FieldKind, SearchResource};
 
-/// A condition's parameter name: the field, and how it compares.
+/// Splits a condition's parameter name into field and operator.
 pub(super) fn split_operator(parameter: &str) -> Result<(&str, Operator), ParameterError> {
     let Some((name, suffix)) = parameter.rsplit_once(':') else { return Ok((parameter, Operator::Equal)) };
     let operator = match suffix {
@@ -22,42 +22,46 @@ pub(super) fn split_operator(parameter: &str) -> Result<(&str, Operator), Parame
     Ok((name, operator))
 }
 
-/// The places that a condition is about: one at least, all in the same collection or in none.
-pub(super) fn places(resource: &SearchResource, parameter: &str, name: &str) -> Result<Vec<FieldIx>, ParameterError> {
-    let places = resource.named(name).ok_or_else(|| unknown(resource, parameter))?;
-    let Some(first) = places.first() else {
+/// Resolves a condition's name to its fields: at least one, all in the same collection or in none.
+pub(super) fn condition_fields(
+    resource: &SearchResource,
+    parameter: &str,
+    name: &str,
+) -> Result<Vec<FieldIx>, ParameterError> {
+    let fields = resource.named(name).ok_or_else(|| unknown(resource, parameter))?;
+    let Some(first) = fields.first() else {
         return Err(ParameterError::new(
             parameter,
             "is not supported: the schema names a path for it that the resource does not have.",
         ));
     };
     let collection = resource.field(*first).collection;
-    if places.iter().any(|place| resource.field(*place).collection != collection) {
+    if fields.iter().any(|field| resource.field(*field).collection != collection) {
         return Err(ParameterError::new(
             parameter,
             "is not supported: the schema names paths for it in different collections.",
         ));
     }
-    Ok(places)
+    Ok(fields)
 }
 
-/// The one field that a name stands for, where only one will do: `parameter` is what it was named in.
-pub(super) fn single(resource: &SearchResource, parameter: &str, name: &str) -> Result<FieldIx, ParameterError> {
-    let expected = |what: &str| ParameterError::bad_value(parameter, name, what);
-    if let Some(place) = resource.at_path(name) {
-        return Ok(place);
+/// Resolves a name to exactly one field; `parameter` contained the name.
+pub(super) fn single_field(resource: &SearchResource, parameter: &str, name: &str) -> Result<FieldIx, ParameterError> {
+    let expected = |expected: &str| ParameterError::bad_value(parameter, name, expected);
+    if let Some(field) = resource.at_path(name) {
+        return Ok(field);
     }
     match resource.named(name).as_deref() {
-        Some([place]) => Ok(*place),
+        Some([field]) => Ok(*field),
         Some([]) | None => Err(expected("a field of the resource")),
-        Some(places) => {
-            let paths: Vec<&str> = places.iter().map(|place| resource.field(*place).path.as_str()).collect();
+        Some(fields) => {
+            let paths: Vec<&str> = fields.iter().map(|field| resource.field(*field).path.as_str()).collect();
             Err(expected(&format!("one of the fields that it stands for ({})", paths.join(", "))))
         }
     }
 }
 
-/// What a range can be asked of, and what not.
+/// Names a kind that has no ranges, for messages.
 pub(super) fn unordered(kind: FieldKind) -> &'static str {
     match kind {
         FieldKind::Id => "an id",
@@ -68,10 +72,10 @@ pub(super) fn unordered(kind: FieldKind) -> &'static str {
 }
 
 fn unknown(resource: &SearchResource, parameter: &str) -> ParameterError {
-    let what = format!(
-        "is not valid: '{}/{}' has no such field, and it is none of q, sort, facet, facetLimit, fields, limit, cursor and \
-         totalCount.",
+    let problem = format!(
+        "is not valid: '{}/{}' has no such field, and it is not one of q, sort, facet, facetLimit, fields, limit, cursor \
+         and totalCount.",
         resource.project_endpoint, resource.endpoint
     );
-    ParameterError::new(parameter, &what)
+    ParameterError::new(parameter, &problem)
 }

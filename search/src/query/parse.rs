@@ -1,55 +1,56 @@
-//! From query parameters to a query.
+//! Parsing of query parameters into a query.
 //!
-//! | parameter | means |
+//! | parameter | meaning |
 //! |---|---|
 //! | `q=words` | every word occurs somewhere in the document's text |
-//! | `name=value` | equal; `name` is a query field (any of its places) or a dotted path, ignoring case |
-//! | `name:gt=`, `:gte=`, `:lt=`, `:lte=` | a range; of texts byte for byte |
+//! | `name=value` | equal; `name` is a query field (any of its fields) or a dotted path, ignoring case |
+//! | `name:gt=`, `:gte=`, `:lt=`, `:lte=` | a range; texts compare by bytes |
 //! | `sort=a,-b` | ascending by a, then descending by b |
 //! | `facet=a,b`, `facetLimit=n` | the most frequent values of these fields (10, at most 100) |
 //! | `fields=a,b.c` | return only these members, and `id` |
 //! | `limit=n`, `cursor=text` | a page |
 //! | `totalCount=true` | count all that match |
 //!
-//! Names of parameters are case-sensitive, those of fields are not. All problems are told at once.
+//! Names of parameters are case-sensitive, names of fields are not. All problems are reported at once.
 
+use super::condition::{ParsedCondition, parse_condition};
 use super::error::ParameterError;
-use super::name::{places, single, split_operator, unordered};
-use super::{Condition, Facet, Group, Operator, Projection, SearchQuery, Sort, Test};
-use crate::model::{ID, SearchResource};
+use super::name::{condition_fields, single_field, split_operator, unordered};
+use super::projection::Projection;
+use super::types::{Condition, Facet, Group, Operator, SearchQuery, Sort, Test};
+use crate::model::{CollectionIx, ID, SearchResource};
 use crate::text::query_terms;
-use crate::value::{Compared, read};
 use std::sync::Arc;
 
-/// Terms of `q`.
+/// Maximum terms of `q`.
 const TERMS_MAX: usize = 32;
-/// Conditions of a query.
+/// Maximum conditions of a query.
 const CONDITIONS_MAX: usize = 64;
-/// Fields of a sort.
+/// Maximum fields of a sort.
 const SORTS_MAX: usize = 8;
-/// Facets of a query.
+/// Maximum facets of a query.
 const FACETS_MAX: usize = 16;
-/// Names in `fields`.
+/// Maximum names in `fields`.
 const FIELDS_MAX: usize = 200;
-/// Values of a facet, where `facetLimit` does not say.
+/// Values of a facet without `facetLimit`.
 const FACET_VALUES_DEFAULT: u16 = 10;
-/// Values of a facet at most.
+/// Maximum values of a facet.
 const FACET_VALUES_MAX: u16 = 100;
 
-/// Bounds of a page.
+/// Limits of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryOptions {
-    /// Documents of a page where `limit` does not say.
+    /// Documents of a page without `limit`.
     pub limit_default: u32,
-    /// Documents of a page at most.
+    /// Maximum documents of a page.
     pub limit_max: u32,
 }
 
 impl SearchQuery {
-    /// Reads the parameters of a search, decoded, in their order.
+    /// Parses the decoded parameters of a search.
     ///
     /// # Errors
-    /// Every parameter that cannot be taken, with what is expected.
+    /// Every invalid parameter, with the expected form.
     pub fn parse(
         resource: &Arc<SearchResource>,
         parameters: &[(String, String)],
@@ -57,30 +58,30 @@ impl SearchQuery {
     ) -> Result<Self, Vec<ParameterError>> {
         let mut query = Self::all(Arc::clone(resource), options.limit_default);
         query.facet_values_max = FACET_VALUES_DEFAULT;
-        let mut reader = Reader { query, options, conditions: 0, errors: Vec::new() };
+        let mut parser = QueryParser { query, options, conditions: 0, errors: Vec::new() };
         let mut seen: Vec<String> = Vec::new();
         let mut cursor = None;
         for (name, value) in parameters {
-            let compared = if is_reserved(name) { name.clone() } else { format!("?{}", name.to_ascii_lowercase()) };
-            if seen.contains(&compared) {
-                reader.errors.push(ParameterError::new(name, "is given more than once."));
+            let folded = if is_reserved(name) { name.clone() } else { format!("?{}", name.to_ascii_lowercase()) };
+            if seen.contains(&folded) {
+                parser.errors.push(ParameterError::new(name, "is given more than once."));
                 continue;
             }
-            seen.push(compared);
+            seen.push(folded);
             if name == "cursor" {
                 cursor = Some(value);
-            } else if let Err(error) = reader.parameter(name, value) {
-                reader.errors.push(error);
+            } else if let Err(error) = parser.parameter(name, value) {
+                parser.errors.push(error);
             }
         }
-        // A cursor is bound to the whole query, so it is read last, and only if the rest could be.
+        // A cursor is bound to the whole query, so it is parsed last, and only if the rest is valid.
         if let Some(text) = cursor
-            && reader.errors.is_empty()
-            && let Err(error) = reader.cursor(text)
+            && parser.errors.is_empty()
+            && let Err(error) = parser.cursor(text)
         {
-            reader.errors.push(error);
+            parser.errors.push(error);
         }
-        if reader.errors.is_empty() { Ok(reader.query) } else { Err(reader.errors) }
+        if parser.errors.is_empty() { Ok(parser.query) } else { Err(parser.errors) }
     }
 }
 
@@ -88,17 +89,17 @@ fn is_reserved(name: &str) -> bool {
     matches!(name, "q" | "sort" | "facet" | "facetLimit" | "fields" | "limit" | "cursor" | "totalCount")
 }
 
-struct Reader<'a> {
+struct QueryParser<'a> {
     query: SearchQuery,
     options: &'a QueryOptions,
     conditions: usize,
     errors: Vec<ParameterError>,
 }
 
-type Read = Result<(), ParameterError>;
+type ParameterResult = Result<(), ParameterError>;
 
-impl Reader<'_> {
-    fn parameter(&mut self, name: &str, value: &str) -> Read {
+impl QueryParser<'_> {
+    fn parameter(&mut self, name: &str, value: &str) -> ParameterResult {
         match name {
             "q" => self.text(value),
             "sort" => self.sort(value),
@@ -126,7 +127,7 @@ impl Reader<'_> {
         }
     }
 
-    fn text(&mut self, value: &str) -> Read {
+    fn text(&mut self, value: &str) -> ParameterResult {
         let Some(terms) = query_terms(value) else {
             self.query.conditions.conditions.push(Condition::default());
             return Ok(());
@@ -141,31 +142,29 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn condition(&mut self, parameter: &str, value: &str) -> Read {
+    fn condition(&mut self, parameter: &str, value: &str) -> ParameterResult {
         let (name, operator) = split_operator(parameter)?;
         let resource = Arc::clone(&self.query.resource);
-        let places = places(&resource, parameter, name)?;
+        let fields = condition_fields(&resource, parameter, name)?;
         self.conditions += 1;
         if self.conditions > CONDITIONS_MAX {
-            return Err(ParameterError::new(
-                parameter,
-                &format!("is one too many: {CONDITIONS_MAX} conditions are taken."),
-            ));
+            return Err(ParameterError::new(parameter, &format!("exceeds the limit of {CONDITIONS_MAX} conditions.")));
         }
         let mut condition = Condition::default();
         let mut refused = None;
         let mut is_readable = false;
-        for field in &places {
+        for field in &fields {
             let kind = resource.field(*field).kind;
             if operator != Operator::Equal && !kind.is_ordered() {
-                let what = format!("asks for a range of {}, which has no order: only '=' is taken.", unordered(kind));
-                refused = Some(ParameterError::new(parameter, &what));
+                let problem =
+                    format!("asks for a range of {}, which has no order: only '=' is supported.", unordered(kind));
+                refused = Some(ParameterError::new(parameter, &problem));
                 continue;
             }
-            match read(kind, operator, value) {
-                Compared::As(comparison) => condition.any_of.push(Test { field: *field, comparison }),
-                Compared::Never => is_readable = true,
-                Compared::Malformed(expected) => {
+            match parse_condition(kind, operator, value) {
+                ParsedCondition::As(comparison) => condition.any_of.push(Test { field: *field, comparison }),
+                ParsedCondition::Never => is_readable = true,
+                ParsedCondition::Malformed(expected) => {
                     refused = Some(ParameterError::bad_value(parameter, value, expected));
                 }
             }
@@ -173,19 +172,19 @@ impl Reader<'_> {
         match refused {
             Some(error) if condition.any_of.is_empty() && !is_readable => Err(error),
             _ => {
-                let collection = places.first().and_then(|field| resource.field(*field).collection);
+                let collection = fields.first().and_then(|field| resource.field(*field).collection);
                 group(&mut self.query.conditions, &resource, collection).conditions.push(condition);
                 Ok(())
             }
         }
     }
 
-    fn sort(&mut self, value: &str) -> Read {
+    fn sort(&mut self, value: &str) -> ParameterResult {
         for name in listed("sort", value, SORTS_MAX)? {
             let (descending, name) = name.strip_prefix('-').map_or((false, name), |name| (true, name));
-            let field = single(&self.query.resource, "sort", name)?;
+            let field = single_field(&self.query.resource, "sort", name)?;
             if self.query.resource.field(field).collection.is_some() {
-                let expected = "a field outside of collections (inside, a document may have many values)";
+                let expected = "a field outside collections (inside, a document may have many values)";
                 return Err(ParameterError::bad_value("sort", name, expected));
             }
             if self.query.sort.iter().any(|sort| sort.field == field) {
@@ -196,9 +195,9 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn facets(&mut self, value: &str) -> Read {
+    fn facets(&mut self, value: &str) -> ParameterResult {
         for name in listed("facet", value, FACETS_MAX)? {
-            let field = single(&self.query.resource, "facet", name)?;
+            let field = single_field(&self.query.resource, "facet", name)?;
             if field == ID {
                 return Err(ParameterError::bad_value("facet", name, "a field that documents can share"));
             }
@@ -210,7 +209,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn fields(&mut self, value: &str) -> Read {
+    fn fields(&mut self, value: &str) -> ParameterResult {
         let mut projection = Projection::default();
         for name in listed("fields", value, FIELDS_MAX)? {
             if !projection.add(&self.query.resource, name) {
@@ -221,23 +220,19 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn cursor(&mut self, text: &str) -> Read {
+    fn cursor(&mut self, text: &str) -> ParameterResult {
         if self.query.is_by_relevance() {
-            let what = "cannot be combined with an order by relevance, in which documents move: add a 'sort'.";
-            return Err(ParameterError::new("cursor", what));
+            let problem = "cannot be combined with an order by relevance, in which documents move: add a 'sort'.";
+            return Err(ParameterError::new("cursor", problem));
         }
-        let expected = || ParameterError::bad_value("cursor", text, "the 'next' of a page of this very query and sort");
+        let expected = || ParameterError::bad_value("cursor", text, "the 'next' of a page of this same query and sort");
         self.query.after = Some(self.query.read_cursor(text).ok_or_else(expected)?);
         Ok(())
     }
 }
 
-/// The group of a collection within the root group, made with the groups of the collections around it where missing.
-fn group<'g>(
-    root: &'g mut Group,
-    resource: &SearchResource,
-    collection: Option<crate::model::CollectionIx>,
-) -> &'g mut Group {
+/// Returns the group of a collection within the root group; adds it and the groups of enclosing collections if missing.
+fn group<'g>(root: &'g mut Group, resource: &SearchResource, collection: Option<CollectionIx>) -> &'g mut Group {
     let Some(ix) = collection else { return root };
     let around = group(root, resource, resource.collection(ix).parent);
     let at = around.inner.iter().position(|inner| inner.collection == Some(ix)).unwrap_or_else(|| {
@@ -247,7 +242,7 @@ fn group<'g>(
     &mut around.inner[at]
 }
 
-/// The names of a list that is separated by commas: at least one, none empty.
+/// Splits a comma-separated list of names: at least one, none empty.
 fn listed<'v>(parameter: &str, value: &'v str, max: usize) -> Result<Vec<&'v str>, ParameterError> {
     let names: Vec<&str> = value.split(',').map(str::trim).collect();
     if names.iter().any(|name| name.is_empty()) {
@@ -259,7 +254,7 @@ fn listed<'v>(parameter: &str, value: &'v str, max: usize) -> Result<Vec<&'v str
     Ok(names)
 }
 
-/// Digits only: the standard parser also takes a plus sign.
+/// Parses digits only; the standard parser also accepts a plus sign.
 fn whole_number(text: &str, max: u32) -> Option<u32> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().ok())?.filter(|number| *number <= max)

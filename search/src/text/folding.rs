@@ -1,12 +1,12 @@
-//! Letters and digits that are written with ASCII ones: `é` as `e`, `ß` as `ss`, `①` as `1`.
+//! Folding of letters and digits to ASCII: `é` to `e`, `ß` to `ss`, `①` to `1`.
 //!
-//! The table is that of Lucene's ASCIIFoldingFilter (Apache-2.0), of which only what is left after lower-casing, letters
-//! and digits, can be met here. A test of the engines holds it against the filters that they bring.
+//! The table is that of Lucene's ASCIIFoldingFilter (Apache-2.0), reduced to lower-case letters and digits, the only input
+//! here. A test of the engines compares it with their own filters.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// What a character is folded to; `None`: it stays as it is.
+/// Returns the folded form of a character; `None` if it stays unchanged.
 pub(super) fn fold(character: char) -> Option<&'static str> {
     static FOLDED: LazyLock<HashMap<char, &'static str>> = LazyLock::new(|| {
         TABLE.iter().flat_map(|(folded, characters)| characters.chars().map(move |c| (c, *folded))).collect()
@@ -14,7 +14,7 @@ pub(super) fn fold(character: char) -> Option<&'static str> {
     FOLDED.get(&character).copied()
 }
 
-/// Ordered by what they become.
+/// Folded form and characters, ordered by the folded form.
 const TABLE: &[(&str, &str)] = &[
     ("(1)", "⑴"),
     ("(10)", "⑽"),

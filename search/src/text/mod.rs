@@ -1,26 +1,27 @@
-//! How text becomes terms: the same for every engine, for documents and for `q`.
+//! Analysis of text into terms, the same for every engine, for documents and for `q`.
 //!
-//! 1. Split at everything that is neither alphabetic nor numeric in Unicode's sense, marks that stand alone included.
+//! 1. Split at every character that Unicode does not class as alphabetic or numeric, including marks that stand alone.
 //! 2. Lower-case each character by itself.
-//! 3. Fold letters and digits to ASCII where there is a spelling for them (the table of Lucene's filter).
-//! 4. Drop what is then longer than [`TERM_UNITS_MAX`].
+//! 3. Fold letters and digits to ASCII where the table of Lucene's filter has a form.
+//! 4. Drop terms longer than [`TERM_UNITS_MAX`].
 //!
-//! No stemming, no stop words: documents are in many languages, and mostly names. In OpenSearch this is a `pattern`
+//! There is no stemming and there are no stop words: documents are in many languages, and mostly names. In OpenSearch this
+//! is a `pattern`
 //! tokenizer `[^\p{IsAlphabetic}\p{N}]+` with the filters `lowercase`, `asciifolding`, and `length` with `max` 255.
 
 mod folding;
 
 use std::collections::BTreeSet;
 
-/// UTF-16 code units of the longest term. A longer one is found by nothing, and finds nothing.
+/// Maximum length of a term in UTF-16 code units. A longer term matches nothing.
 pub const TERM_UNITS_MAX: usize = 255;
 
-/// The terms of a text, in its order, repeats included.
+/// Returns the terms of a text in order, with repeats.
 pub fn terms(text: &str) -> impl Iterator<Item = String> {
     words(text).filter(|term| !is_too_long(term))
 }
 
-/// The distinct terms of a query. `None`: one of them is so long that no document has it.
+/// Returns the distinct terms of a query. `None` if one of them is too long to match a document.
 pub(crate) fn query_terms(text: &str) -> Option<BTreeSet<String>> {
     words(text).map(|term| (!is_too_long(&term)).then_some(term)).collect()
 }
@@ -45,7 +46,7 @@ fn normal(word: &str) -> String {
     term
 }
 
-/// One character for one. The only character with a longer lower case is the dotted capital I, which Lucene makes an i.
+/// Lower-cases one character to one. Only the dotted capital I has a longer lower case; Lucene converts it to an i.
 fn lower(character: char) -> char {
     let mut lower = character.to_lowercase();
     lower.next().unwrap_or(character)

@@ -10,10 +10,10 @@ use nix::unistd::{User, geteuid};
 
 use super::error::ClusterError;
 
-/// Accounts to run under when we are root, the best first.
+/// Accounts to run the server under if this process is root, in order of preference.
 const CANDIDATES: [&str; 2] = ["postgres", "nobody"];
 
-/// An account other than our own.
+/// An account other than this process's.
 #[derive(Debug, Clone)]
 pub(super) struct Account {
     pub(super) name: String,
@@ -21,13 +21,13 @@ pub(super) struct Account {
     pub(super) gid: u32,
 }
 
-/// The account to switch to, or none if we are not root and the server may run as we do.
+/// The account to switch to, or `None` if this process is not root and the server may run under its account.
 pub(super) fn for_server() -> Result<Option<Account>, ClusterError> {
     if !geteuid().is_root() {
         return Ok(None);
     }
     for name in CANDIDATES {
-        // An unreadable account database is the same to us as one without that account.
+        // An unreadable account database is treated like one without that account.
         if let Ok(Some(user)) = User::from_name(name) {
             return Ok(Some(Account { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw() }));
         }
@@ -36,7 +36,7 @@ pub(super) fn for_server() -> Result<Option<Account>, ClusterError> {
 }
 
 impl Account {
-    /// Whether this account may pass through every directory down to `path`.
+    /// Checks that this account may traverse every directory down to `path`.
     pub(super) fn check_enterable(&self, path: &Path) -> Result<(), ClusterError> {
         for directory in path.ancestors() {
             let metadata = directory.metadata().map_err(|source| ClusterError::io("look at", directory, source))?;
@@ -55,8 +55,8 @@ impl Account {
     }
 }
 
-/// Prepares `command` to run under `account`, with nothing of our environment, and in a process group of its own: a
-/// Ctrl-C at our terminal must reach us first, not the server.
+/// Prepares `command` to run under `account`, without this process's environment, and in a separate process group: a
+/// Ctrl-C at the terminal must reach this process, not the server.
 pub(super) fn confine(command: &mut Command, account: Option<&Account>) {
     command
         .env_clear()

@@ -9,13 +9,13 @@ use std::{
 
 use super::error::ClusterError;
 
-/// Where Debian and Ubuntu keep one directory for each major version.
+/// The directory in which Debian and Ubuntu keep one directory per major version.
 const PACKAGED: &str = "/usr/lib/postgresql";
-/// The oldest server that has all we use.
+/// The oldest server that has all features in use.
 const OLDEST_MAJOR: u32 = 14;
 
 /// The directory that holds `initdb` and `postgres`: the one given, else the newest installed, else from `PATH`. An
-/// existing data directory needs exactly the major version that made it.
+/// existing data directory needs exactly the major version that created it.
 pub(super) fn find(given: Option<&Path>, made_by: Option<(PathBuf, u32)>) -> Result<PathBuf, ClusterError> {
     let needed = made_by.as_ref().map(|(_, major)| *major);
     let fits = |major: u32| needed.map_or(major >= OLDEST_MAJOR, |needed| major == needed);
@@ -44,7 +44,7 @@ fn installed() -> Vec<PathBuf> {
     packaged.into_iter().map(|(_, directory)| directory).chain(from_path).collect()
 }
 
-/// The major version of the server in `directory`, if both programs are there and say so.
+/// The major version of the server in `directory`, if both programs exist and report it.
 fn major_of(directory: &Path) -> Option<u32> {
     let postgres = directory.join("postgres");
     if !postgres.is_file() || !directory.join("initdb").is_file() {

@@ -1,11 +1,11 @@
-//! Why a managed cluster could not be made, started or stopped, and what to do about it.
+//! Errors of creating, starting and stopping a managed cluster, with their remedies.
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-/// A managed cluster that does not run as it should.
+/// A failure of a managed cluster.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClusterError {
@@ -14,17 +14,17 @@ pub enum ClusterError {
         "PostgreSQL's server programs (initdb, postgres) were not found in {searched}: install {package}, or name a database URL"
     )]
     NotInstalled {
-        /// Where was looked.
+        /// The places searched.
         searched: String,
-        /// What to install.
+        /// The package to install.
         package: String,
     },
-    /// The data directory was made by another major version than those installed.
+    /// The data directory was created by a major version that is not installed.
     #[error("{} was made by PostgreSQL {major}, which is not installed: install postgresql-{major}", directory.display())]
     OtherMajor {
         /// The data directory.
         directory: PathBuf,
-        /// The version that made it.
+        /// The version that created it.
         major: u32,
     },
     /// Running as root, and there is no account to run the server under.
@@ -37,7 +37,7 @@ pub enum ClusterError {
     NotEnterable {
         /// The account.
         account: String,
-        /// The directory that keeps it out.
+        /// The directory that it may not enter.
         blocked: PathBuf,
     },
     /// Another process owns the cluster.
@@ -45,11 +45,11 @@ pub enum ClusterError {
     InUse {
         /// The cluster's directory.
         directory: PathBuf,
-        /// Who owns it, if it said so.
+        /// Process id of the owner, if recorded.
         owner: Option<u32>,
     },
-    /// The cluster is there and its password is not.
-    #[error("{} is missing, and the cluster beside it cannot be entered without: restore the file, or remove the whole directory and start anew", file.display())]
+    /// The cluster exists but its password file is missing.
+    #[error("{} is missing, and the cluster beside it cannot be entered without: restore the file, or remove the whole directory and start from scratch", file.display())]
     PasswordMissing {
         /// The missing file.
         file: PathBuf,
@@ -69,9 +69,9 @@ pub enum ClusterError {
     /// `initdb` failed.
     #[error("initdb failed ({status}):\n{output}")]
     Init {
-        /// How it ended.
+        /// Its exit status.
         status: String,
-        /// What it said.
+        /// Its output.
         output: String,
     },
     /// The server ended while it was starting.
@@ -96,14 +96,14 @@ pub enum ClusterError {
         /// The end of its log.
         log: String,
     },
-    /// A file or a process could not be worked with.
+    /// An operation on a file or a process failed.
     #[error("cannot {action} {}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// With what.
+        /// The file or program.
         path: PathBuf,
-        /// Why it failed.
+        /// The cause.
         #[source]
         source: io::Error,
     },

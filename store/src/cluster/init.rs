@@ -1,4 +1,4 @@
-//! Making a new cluster.
+//! Creating a new cluster.
 
 use std::{
     fs::{self, OpenOptions, Permissions},
@@ -9,11 +9,13 @@ use std::{
 };
 
 use super::{
-    SUPERUSER,
     account::{self, Account},
     error::ClusterError,
     layout::Layout,
 };
+
+/// The superuser of a managed cluster.
+pub const SUPERUSER: &str = "postgres";
 
 /// One run of `initdb`.
 pub(super) struct Init {
@@ -24,7 +26,7 @@ pub(super) struct Init {
 }
 
 impl Init {
-    /// Makes the cluster. It appears under its name only when it is complete; what a failed run left is removed.
+    /// Creates the cluster. It gets its name only when it is complete; the leftovers of a failed run are removed.
     pub(super) fn run(&self, password: &str) -> Result<(), ClusterError> {
         let half_made = self.layout.half_made_data();
         let password_file = self.layout.root().join("initdb.password");

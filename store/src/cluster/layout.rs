@@ -1,4 +1,4 @@
-//! The files of a managed cluster and who may read them.
+//! The files of a managed cluster and their permissions.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions, TryLockError},
@@ -9,17 +9,17 @@ use std::{
 
 use super::{account::Account, error::ClusterError};
 
-/// A log above this size is set aside at the next start; one older log is kept.
+/// A log above this size is rotated at the next start; one older log is kept.
 const LOG_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Where everything of one cluster is.
+/// The paths of one cluster.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
     root: PathBuf,
 }
 
 impl Layout {
-    /// Makes the directory if needed and checks that the server's account can work below it.
+    /// Creates the directory if needed and checks that the server's account can work below it.
     pub(super) fn prepare(directory: &Path, account: Option<&Account>) -> Result<Self, ClusterError> {
         // With another account the directory must be passable, though not readable, for it.
         let mode = if account.is_some() { 0o711 } else { 0o700 };
@@ -43,7 +43,8 @@ impl Layout {
         self.root.join("data")
     }
 
-    /// Where `initdb` works; renamed to [`Layout::data`] when it has succeeded, so that half a cluster is never one.
+    /// The directory in which `initdb` works; renamed to [`Layout::data`] on success, so that an incomplete cluster is
+    /// never used.
     pub(super) fn half_made_data(&self) -> PathBuf {
         self.root.join("data.new")
     }
@@ -56,7 +57,7 @@ impl Layout {
         self.data().join("postmaster.pid")
     }
 
-    /// The data directory and the major version that made it, if there is one.
+    /// The data directory and the major version that created it, if it exists.
     pub(super) fn made_by_major(&self) -> Result<Option<(PathBuf, u32)>, ClusterError> {
         let file = self.data().join("PG_VERSION");
         match fs::read_to_string(&file) {
@@ -68,7 +69,7 @@ impl Layout {
         }
     }
 
-    /// The superuser's password: read, or generated if the cluster is yet to be made.
+    /// The superuser's password: read, or generated if the cluster does not exist yet.
     pub(super) fn password(&self) -> Result<String, ClusterError> {
         let file = self.root.join("password");
         match fs::read_to_string(&file) {
@@ -98,14 +99,14 @@ impl Layout {
         write_atomically(&self.root.join("port"), &port.to_string())
     }
 
-    /// Whether the server that runs on this data was started with these arguments; PostgreSQL writes them down.
+    /// Whether the server that runs on this data was started with these arguments, which PostgreSQL records.
     pub(super) fn was_started_with(&self, arguments: &[String]) -> bool {
         let expected: String = arguments.iter().map(|argument| format!(" \"{argument}\"")).collect();
         fs::read_to_string(self.data().join("postmaster.opts"))
             .is_ok_and(|written| written.trim_end().ends_with(&expected))
     }
 
-    /// Opens the log for a server to write to, and says how long it already is.
+    /// Opens the log for a server to write to; also returns its current length.
     pub(super) fn open_log(&self) -> Result<(File, u64), ClusterError> {
         let log = self.log();
         let io_error = |source| ClusterError::io("open", self.log(), source);
@@ -140,7 +141,7 @@ impl Layout {
     }
 }
 
-/// Writes a small file, mode 0600, so that after a crash it is either whole or not there.
+/// Writes a small file, mode 0600, so that after a crash it is either complete or missing.
 fn write_atomically(file: &Path, text: &str) -> Result<(), ClusterError> {
     let partial = file.with_extension("partial");
     let write = || -> io::Result<()> {
@@ -158,11 +159,12 @@ pub(super) struct OwnerLock {
     file: File,
 }
 
-/// Closing the file would not do: a process that another thread is starting just now has it open until it is itself.
+/// Unlocks explicitly: closing the file is not enough, since a child process that another thread is starting holds it
+/// open until its exec.
 impl Drop for OwnerLock {
     fn drop(&mut self) {
         if let Err(error) = self.file.unlock() {
-            tracing::warn!(%error, "the lock of the cluster could not be released");
+            tracing::warn!(%error, "failed to release the lock of the cluster");
         }
     }
 }

@@ -1,14 +1,15 @@
-//! A PostgreSQL server of our own, for a host that has the server binaries but no server.
+//! A managed PostgreSQL server, for a host that has the server binaries but no server.
 //!
 //! One directory holds everything: `data/` (the cluster itself), `password` (generated, mode 0600), `port` (the one
-//! picked), `lock` (held while a process owns the cluster) and `postgres.log`. The server listens on 127.0.0.1 only and
-//! asks every client for the password by SCRAM: on a shared host, trusting loopback would trust every local account.
+//! chosen), `lock` (held while a process owns the cluster) and `postgres.log`. The server listens on 127.0.0.1 only and
+//! requires the password by SCRAM from every client: on a shared host, trusting loopback would trust every local
+//! account.
 //!
 //! PostgreSQL refuses to run as root, so a process that is root starts it under the account `postgres`, else `nobody`.
 //!
-//! The server is in a process group of its own. It outlives a killed owner and the next owner takes it over as it is;
-//! a cluster whose owner is alive is refused. The owner's life is told by a lock on a file, which the kernel releases
-//! however the process ends.
+//! The server runs in a separate process group. It outlives a killed owner, and the next owner takes it over as it is;
+//! a cluster whose owner is alive is refused. An owner holds a lock on a file, which the kernel releases however the
+//! process ends.
 
 mod account;
 mod binaries;
@@ -25,33 +26,32 @@ use std::{
 };
 
 pub use error::ClusterError;
+pub use init::SUPERUSER;
 use layout::{Layout, OwnerLock};
+pub use postmaster::Shutdown;
 use postmaster::{Postmaster, Readiness};
 
 use crate::connect::{ConnectOptions, Session, SslMode};
 
-/// The superuser of a managed cluster.
-pub const SUPERUSER: &str = "postgres";
-
-/// Settings that decide who can reach the server; not to be changed from outside.
+/// Settings that decide which clients can reach the server; callers cannot change them.
 const RESERVED_SETTINGS: [&str; 6] =
     ["listen_addresses", "port", "unix_socket_directories", "hba_file", "data_directory", "config_file"];
 
-/// How often a start is tried again with another free port, when somebody else took the one just picked.
+/// Maximum number of starts with another free port after the chosen one was taken.
 const PORT_ATTEMPTS: usize = 5;
 
-/// How to run a managed cluster.
+/// Options of a managed cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
-    /// Port on 127.0.0.1; 0 picks a free one and remembers it for the next start.
+    /// Port on 127.0.0.1; 0 chooses a free one and records it for the next start.
     pub port: u16,
-    /// Further server settings, over the defaults of this program.
+    /// Server settings, which override Millstream's defaults.
     pub settings: BTreeMap<String, String>,
-    /// Whether commits survive a crash of the machine. Only throwaway clusters of tests say no.
+    /// Whether commits survive a crash of the machine. Only test clusters set `false`.
     pub durable: bool,
-    /// How long the server may take until it accepts connections; recovery after a crash is part of it.
+    /// Limit on the time until the server accepts connections, recovery after a crash included.
     pub start_timeout: Duration,
-    /// Directory of `initdb` and `postgres`; looked for in the usual places if not given.
+    /// Directory of `initdb` and `postgres`; if `None`, the usual places are searched.
     pub binaries: Option<PathBuf>,
 }
 
@@ -93,18 +93,9 @@ impl ClusterOptions {
     }
 }
 
-/// How a cluster stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shutdown {
-    /// In order; the next start has nothing to recover.
-    Clean,
-    /// It did not stop in time and was told to quit at once; the next start recovers from the log.
-    Forced,
-}
-
 /// A running PostgreSQL server that this process owns.
 ///
-/// Stop it with [`ManagedCluster::stop`]. One that is merely dropped is told to shut down, but not waited for.
+/// Stop it with [`ManagedCluster::stop`]. Dropping it orders a shutdown without waiting for it.
 #[derive(Debug)]
 pub struct ManagedCluster {
     postmaster: Postmaster,
@@ -115,8 +106,8 @@ pub struct ManagedCluster {
 }
 
 impl ManagedCluster {
-    /// Makes the cluster under `directory` if there is none, and starts it; takes over one that a killed process left
-    /// running. Returns once it accepts connections.
+    /// Creates the cluster under `directory` if there is none, and starts it; takes over a server that a killed process
+    /// left running. Returns once it accepts connections.
     pub async fn start(directory: &Path, options: ClusterOptions) -> Result<Self, ClusterError> {
         if let Some(name) = options.settings.keys().find(|name| RESERVED_SETTINGS.contains(&name.as_str())) {
             return Err(ClusterError::ReservedSetting { name: name.clone() });
@@ -141,7 +132,7 @@ impl ManagedCluster {
         Ok(Self { postmaster, connect, layout: starter.layout, adopted, _lock: lock })
     }
 
-    /// How to connect to a database of this cluster as its superuser.
+    /// Options to connect to a database of this cluster as its superuser.
     pub fn connect_options(&self, dbname: &str) -> ConnectOptions {
         self.connect.clone().with_dbname(dbname)
     }
@@ -171,7 +162,7 @@ impl ManagedCluster {
         self.layout.log()
     }
 
-    /// What the server said when it has ended by itself, else `None`.
+    /// The server's last output if it has ended by itself, else `None`.
     pub fn exit_reason(&mut self) -> Option<String> {
         self.postmaster.exit_reason()
     }
@@ -192,7 +183,7 @@ impl ManagedCluster {
     }
 }
 
-/// What a start needs to know.
+/// The parameters of a start.
 struct Starter {
     options: ClusterOptions,
     layout: Layout,
@@ -219,7 +210,8 @@ impl Starter {
         Err(ClusterError::PortTaken { port: last.unwrap_or_default() })
     }
 
-    /// Takes over a server that still runs on our data. One with other settings than those asked for is stopped.
+    /// Takes over a server that still runs on this data. A server with other settings than the requested ones is
+    /// stopped.
     async fn adopt(&self, deadline: Instant) -> Result<Option<(Postmaster, ConnectOptions)>, ClusterError> {
         let Some((mut postmaster, port)) = Postmaster::running(&self.layout)? else { return Ok(None) };
         let asked_port = if self.options.port == 0 { port } else { self.options.port };
@@ -239,7 +231,7 @@ impl Starter {
         }
     }
 
-    /// Starts a server and waits for it; `None` if somebody else has the port.
+    /// Starts a server and waits for it; returns `None` if the port is taken.
     async fn launch(&self, port: u16, deadline: Instant) -> Result<Option<(Postmaster, ConnectOptions)>, ClusterError> {
         let arguments = self.options.arguments(&self.layout.data(), port);
         loop {

@@ -1,4 +1,4 @@
-//! The server's process: started by us, or found running.
+//! The server's process: started here, or found running.
 
 use std::{
     fs,
@@ -14,23 +14,31 @@ use nix::{
 };
 
 use super::{
-    Shutdown,
     account::{self, Account},
     error::ClusterError,
     layout::Layout,
 };
 use crate::connect::{ConnectOptions, Session};
 
-/// Pause between two looks at a server that is starting or stopping.
+/// Polling interval of a server that is starting or stopping.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// How long one attempt to connect may take: somebody else on the port may accept and never answer.
+/// Limit on one attempt to connect: another program on the port may accept and never answer.
 const PROBE: Duration = Duration::from_secs(1);
-/// How long a server may take to end after it was told to quit at once.
+/// Limit on the end of a server after an immediate shutdown.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(15);
-/// A refused login may come from whoever had the port a moment ago; this many in a row come from our server.
+/// A refused login may come from a server that had the port a moment ago; this many in a row come from this one.
 const REFUSALS: u32 = 20;
 
-/// What waiting for a start came to.
+/// The way in which a cluster stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Cleanly; the next start has nothing to recover.
+    Clean,
+    /// It did not stop in time and was ordered to quit immediately; the next start recovers from the log.
+    Forced,
+}
+
+/// The outcome of waiting for a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Readiness {
     Ready,
@@ -39,13 +47,13 @@ pub(super) enum Readiness {
 
 #[derive(Debug)]
 enum Process {
-    /// Our child: its end is ours to collect.
+    /// A child of this process, which must reap it.
     Child(Child),
-    /// Somebody else's, usually the child of a process that was killed.
+    /// Not a child of this process, usually that of a killed one.
     Found,
 }
 
-/// A server process. Dropped while it runs, it is told to shut down, but not waited for.
+/// A server process. Dropping it while it runs orders a shutdown without waiting for it.
 #[derive(Debug)]
 pub(super) struct Postmaster {
     process: Process,
@@ -72,7 +80,7 @@ impl Postmaster {
         Ok(Self { process: Process::Child(child), pid, layout: layout.clone(), log_from_bytes })
     }
 
-    /// The server that runs on this data, with its port, if there is one. A stale pid file is no server.
+    /// The server that runs on this data, with its port, if there is one. A stale pid file does not count.
     pub(super) fn running(layout: &Layout) -> Result<Option<(Self, u16)>, ClusterError> {
         let file = layout.postmaster_pid();
         let Ok(text) = fs::read_to_string(&file) else { return Ok(None) };
@@ -81,14 +89,14 @@ impl Postmaster {
         let port = lines.nth(2).and_then(|line| line.trim().parse().ok());
         let Some(pid) = pid.map(Pid::from_raw) else { return Ok(None) };
         if !is_server_on(pid, &layout.data()) {
-            // PostgreSQL itself only asks whether the number is in use. After a restart of a container it usually is,
-            // by something else, and the server would refuse to start.
+            // PostgreSQL itself only checks whether the number is in use. After a restart of a container it usually is,
+            // by another program, and the server would refuse to start.
             fs::remove_file(&file).map_err(|source| ClusterError::io("remove the stale", &file, source))?;
             return Ok(None);
         }
         let (_, log_from_bytes) = layout.open_log()?;
         let found = Self { process: Process::Found, pid, layout: layout.clone(), log_from_bytes };
-        // Port 0 matches nothing that can be asked for, so a server that did not get to writing its port is restarted.
+        // Port 0 matches no requested port, so a server that had not yet written its port is restarted.
         Ok(Some((found, port.unwrap_or(0))))
     }
 
@@ -100,7 +108,7 @@ impl Postmaster {
         self.layout.log_tail(self.log_from_bytes)
     }
 
-    /// What the log ends with if the server is gone.
+    /// The end of the log, if the server is gone.
     pub(super) fn exit_reason(&mut self) -> Option<String> {
         self.has_exited().then(|| self.log_tail())
     }
@@ -112,7 +120,7 @@ impl Postmaster {
         }
     }
 
-    /// Sends a signal; to a server that is gone already, none.
+    /// Sends a signal, unless the server is already gone.
     fn signal(&mut self, signal: Signal) {
         if self.has_exited() {
             return;
@@ -122,7 +130,7 @@ impl Postmaster {
         }
     }
 
-    /// Waits until the server accepts a connection with our password.
+    /// Waits until the server accepts a connection with the cluster's password.
     pub(super) async fn wait_until_ready(
         &mut self,
         connect: &ConnectOptions,
@@ -192,7 +200,7 @@ fn is_server_on(pid: Pid, data: &Path) -> bool {
     let Some((head, tail)) = stat.rsplit_once(')') else { return false };
     let named = head.split_once('(').is_some_and(|(_, name)| name == "postgres" || name == "postmaster");
     let dead = matches!(tail.trim_start().chars().next(), Some('Z' | 'X'));
-    // Without the right to look (root in a container, another account) the name has to do.
+    // Without permission to read the directory (root in a container, another account), the name decides.
     let elsewhere = fs::read_link(proc.join("cwd")).is_ok_and(|cwd| cwd != data);
     named && !dead && !elsewhere
 }

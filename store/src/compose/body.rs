@@ -1,7 +1,7 @@
 //! One walk of the body tree over the rows of a type: bodies as bytes, nothing in between.
 //!
-//! The rows of every table come ordered by key, and the walk meets the rows of a table in that order too, so one cursor
-//! a table is all that joins them. A member is written name first and taken back if it turns out to be absent.
+//! The rows of every table come ordered by key, and the walk reaches the rows of a table in the same order, so one
+//! cursor per table joins them. A member is written name first, and removed again if it turns out to be absent.
 
 use super::error::ComposeProblem;
 use super::value::{write_canonical, write_json, write_string};
@@ -15,7 +15,7 @@ pub(super) struct BodyComposer<'a> {
     plan: &'a ResourcePlan,
     rows: &'a TypeRows,
     lookups: &'a Lookups,
-    /// The row that each table stands at: inside its scope the current one, outside the next one.
+    /// Each table's row: inside its scope the current one, outside the next one.
     cursors: Vec<usize>,
     /// Ordinals of the collections that the walk is in, the outermost first.
     ordinals: Vec<i32>,
@@ -31,7 +31,7 @@ impl<'a> BodyComposer<'a> {
         Self { plan, rows, lookups, cursors, ordinals: Vec::new(), document_id: 0, out: Vec::new() }
     }
 
-    /// The stored body of a document. Documents must be asked for in ascending order, each once.
+    /// Composes the stored body of a document. Call it in ascending order of documents, once per document.
     pub(super) fn compose(&mut self, document_id: i64) -> Result<Vec<u8>, ComposeProblem> {
         self.document_id = document_id;
         self.ordinals.clear();
@@ -49,7 +49,7 @@ impl<'a> BodyComposer<'a> {
         Ok(self.out.as_slice().to_vec())
     }
 
-    /// Leaves behind what an earlier document, one that could not be composed, did not use.
+    /// Skips rows that an earlier document left unused because it could not be composed.
     fn skip_to(&mut self, document_id: i64) {
         for (cursor, table) in self.cursors.iter_mut().zip(&self.rows.tables) {
             while table.document_id(*cursor).is_some_and(|found| found < document_id) {
@@ -67,7 +67,7 @@ impl<'a> BodyComposer<'a> {
         Ok(())
     }
 
-    /// Writes the members of an object; says whether there were any.
+    /// Writes the members of an object; returns whether there were any.
     fn members(&mut self, object: &'a Object) -> Written {
         let mut any = false;
         for member in &object.members {
@@ -86,7 +86,7 @@ impl<'a> BodyComposer<'a> {
         Ok(any)
     }
 
-    /// Writes a value; says whether there was one. What is written of an absent one is taken back by the caller.
+    /// Writes a value; returns whether there was one. The caller removes what was written of an absent one.
     fn node(&mut self, node: &'a Node) -> Written {
         match node {
             Node::Scalar { table, column, ty } => self.scalar(*table, *column, *ty),
@@ -214,7 +214,8 @@ impl<'a> BodyComposer<'a> {
         Ok(any)
     }
 
-    /// The table's cursor stands at a row of this document below the current ordinals, of which `level` are compared.
+    /// Whether the table's cursor is at a row of this document below the current ordinals, of which `level` are
+    /// compared.
     fn is_here(&self, table: usize, level: usize) -> bool {
         let Some(rows) = self.rows.tables.get(table) else { return false };
         let at = self.cursors[table];

@@ -1,4 +1,4 @@
-//! What an API answer adds to a stored body.
+//! The members that an API answer adds to a stored body.
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -9,14 +9,14 @@ const HASH_BYTES: usize = 16;
 
 /// The bytes that the API serves: the stored body with `id`, `_etag` and `_lastModifiedDate` before its members.
 ///
-/// The only place where they are made, so cached and composed bodies cannot differ. `body` is a JSON object.
+/// The only place that adds them, so cached and composed bodies cannot differ. `body` is a JSON object.
 pub fn envelope(body: &[u8], uuid: Uuid, version: i64, last_modified: Timestamp) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len() + 120);
     append_envelope(&mut out, body, uuid, version, last_modified);
     out
 }
 
-/// [`envelope`] at the end of `out`: collections are written into one buffer.
+/// Appends [`envelope`] to `out`: collections are written into one buffer.
 pub fn append_envelope(out: &mut Vec<u8>, body: &[u8], uuid: Uuid, version: i64, last_modified: Timestamp) {
     out.extend_from_slice(br#"{"id":""#);
     out.extend_from_slice(uuid.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
@@ -37,7 +37,7 @@ pub fn whole_seconds(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// What `dms.DocumentCache.BodyHash` holds: the first 16 bytes of the body's SHA-256.
+/// The value of `dms.DocumentCache.BodyHash`: the first 16 bytes of the body's SHA-256.
 pub fn body_hash(body: &[u8]) -> [u8; HASH_BYTES] {
     let digest = Sha256::digest(body);
     let mut hash = [0; HASH_BYTES];

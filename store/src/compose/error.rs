@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-/// One document's rows do not make a body. It concerns that document alone: the others of a batch are not touched.
+/// One document's rows do not make a body. The other documents of a batch are not affected.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{resource} {uuid} cannot be composed from its rows: {problem}")]
 pub struct ComposeError {
@@ -10,13 +10,13 @@ pub struct ComposeError {
     pub document_id: i64,
     /// Its public id.
     pub uuid: Uuid,
-    /// Name of its resource type, or its key where the mapping does not know it.
+    /// Name of its resource type, or its key if the mapping does not have it.
     pub resource: String,
-    /// What is wrong.
+    /// The problem.
     pub problem: ComposeProblem,
 }
 
-/// What is wrong with a document's rows.
+/// A problem of a document's rows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ComposeProblem {
     /// `dms.Document.ResourceKeyId` names no concrete resource type of this schema.
@@ -45,24 +45,24 @@ pub enum ComposeProblem {
         target: i64,
         /// The element, counted from 0.
         position: usize,
-        /// Elements that are there.
+        /// The number of elements.
         found: usize,
     },
-    /// A descriptor column points to no descriptor.
+    /// A descriptor column points to a document that is not a descriptor.
     #[error("{path} points to descriptor {target}, which does not exist")]
     DescriptorMissing {
         /// JSON path of the descriptor.
         path: String,
-        /// DocumentId that the column holds.
+        /// DocumentId in the column.
         target: i64,
     },
-    /// A value is none of its type.
+    /// A value is not of its type.
     #[error("the value of {place} cannot be written as JSON")]
     Unreadable {
         /// Table and column, or JSON path.
         place: String,
     },
-    /// Rows of the document hang below no row of the table above them.
+    /// Rows of the document have no parent row.
     #[error("{table} has rows that belong to no row of the table above it")]
     OrphanRows {
         /// The table.

@@ -1,7 +1,7 @@
 //! JSON from rows.
 //!
 //! [`compose_documents`] is the one way from tables to a body: the projector fills the cache with it, the API answers
-//! with it where the cache is behind, and the audit compares the cache against it. The stored body has no server
+//! with it where the cache lags, and the audit compares the cache against it. The stored body has no server
 //! members; [`envelope`] adds them, the same way for cached and composed bodies.
 
 mod body;
@@ -32,8 +32,8 @@ pub struct Composed {
 /// Composes these documents from the tables, in the order given.
 ///
 /// `client` must be inside one `REPEATABLE READ` transaction, the one in which the heads were read: the body then is
-/// that of the head's version. A constant number of statements for each type among the documents. A document that
-/// cannot be composed says so in its own [`Composed::body`].
+/// that of the head's version. It sends a constant number of statements per type among the documents. A document that
+/// cannot be composed has the error in its own [`Composed::body`].
 pub async fn compose_documents<C: GenericClient>(
     client: &C,
     mapping: &Mapping,
@@ -43,7 +43,7 @@ pub async fn compose_documents<C: GenericClient>(
     Ok(Loaded::read(client, mapping, caches, heads).await?.compose(mapping))
 }
 
-/// Documents whose rows and lookups were read: what is left needs no database.
+/// Documents whose rows and lookups were read: composing them needs no database.
 #[derive(Debug)]
 pub struct Loaded {
     batch: Batch,
@@ -52,7 +52,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Reads everything that the bodies are made of. `client` as for [`compose_documents`].
+    /// Reads everything that the bodies are composed from. `client` as for [`compose_documents`].
     pub async fn read<C: GenericClient>(
         client: &C,
         mapping: &Mapping,

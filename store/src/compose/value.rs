@@ -2,7 +2,7 @@
 
 use millstream_schema::plan::ColumnType;
 
-/// Days from 0000-03-01, where the calendar arithmetic starts, to 2000-01-01, where PostgreSQL's does.
+/// Days from 0000-03-01, the zero of the calendar arithmetic, to 2000-01-01, PostgreSQL's zero.
 const DAYS_TO_2000: i64 = 730_425;
 
 /// Days of 400 years.
@@ -11,13 +11,14 @@ const DAYS_PER_ERA: i64 = 146_097;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// The bytes are no value of the column's type, or one that Ed-Fi's JSON cannot express (a date in the year 10000, NaN).
+/// The bytes are not a value of the column's type, or one that Ed-Fi's JSON cannot express (a date in the year 10000,
+/// NaN).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unreadable;
 
-/// Appends the canonical text of a value: what is hashed into ReferentialIds, and JSON but for quotes and escapes.
+/// Appends the canonical text of a value: the text hashed into ReferentialIds, and JSON without quotes and escapes.
 ///
-/// Nothing is appended if the value is unreadable.
+/// Appends nothing if the value is unreadable.
 pub(crate) fn write_text(out: &mut Vec<u8>, ty: ColumnType, raw: &[u8]) -> Result<(), Unreadable> {
     match ty {
         ColumnType::Text => out.extend_from_slice(std::str::from_utf8(raw).map_err(|_| Unreadable)?.as_bytes()),
@@ -62,7 +63,7 @@ pub(crate) fn write_json(out: &mut Vec<u8>, ty: ColumnType, raw: &[u8]) -> Resul
     }
 }
 
-/// Appends a value that is known as canonical text (from `IdentityValues`) as JSON.
+/// Appends a value given as canonical text (from `IdentityValues`) as JSON.
 pub(crate) fn write_canonical(out: &mut Vec<u8>, ty: ColumnType, text: &str) -> Result<(), Unreadable> {
     match ty {
         ColumnType::Int4 | ColumnType::Int8 | ColumnType::Decimal { .. } => {
@@ -118,8 +119,8 @@ fn decimal(text: &[u8]) -> Result<&[u8], Unreadable> {
     Ok(&text[..text.len() - cut])
 }
 
-/// Appends `yyyy-MM-dd` of a day counted from 2000-01-01 (also PostgreSQL's "infinity", which is refused with all other
-/// years outside of 1 to 9999).
+/// Appends `yyyy-MM-dd` of a day counted from 2000-01-01. Refuses years outside of 1 to 9999, PostgreSQL's "infinity"
+/// included.
 fn write_date(out: &mut Vec<u8>, day: i64) -> Result<(), Unreadable> {
     // Howard Hinnant's civil_from_days: years begin in March, so that the leap day is the last.
     let shifted = day + DAYS_TO_2000;

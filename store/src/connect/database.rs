@@ -14,18 +14,18 @@ use crate::error::{ErrorKind, StoreError};
 
 pub use deadpool_postgres::{Client, Transaction};
 
-/// How long a caller waits for a pooled connection before it is told that the server is overloaded.
+/// Limit on the wait for a pooled connection, after which the caller gets an error.
 const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(30);
 
-/// How long connecting may take altogether. The driver's own limit ends when TCP is connected, and something that
-/// accepts and never answers would hold us for ever.
+/// Limit on connecting, handshakes included. The driver's own limit ends when TCP is connected; a peer that accepts and
+/// never answers would block the caller forever.
 const ESTABLISH: Duration = Duration::from_secs(15);
 
-/// A database that can be worked with: a pool of connections. Clones share the pool.
+/// A database: a pool of connections. Clones share the pool.
 ///
 /// Statements prepared with `prepare_cached` are kept with their connection. A connection comes back to the pool as it
-/// is, without a reset (`RecyclingMethod::Fast`): whoever opens a transaction by hand, sets a session setting or takes
-/// a session-level lock ends it on every path. A [`Transaction`] that is dropped rolls back by itself.
+/// is, without a reset (`RecyclingMethod::Fast`): code that opens a transaction by hand, changes a session setting or
+/// takes a session-level lock must end it on every path. A [`Transaction`] that is dropped rolls back by itself.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
@@ -34,7 +34,7 @@ pub struct Database {
 
 impl Database {
     /// Builds a pool of at most `pool_size` connections and opens the first, so that a wrong address or password is
-    /// told here.
+    /// reported here.
     pub async fn connect(options: &ConnectOptions, pool_size: usize) -> Result<Self, StoreError> {
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = if options.ssl_mode() == SslMode::Disable {
@@ -54,22 +54,22 @@ impl Database {
         Ok(database)
     }
 
-    /// A connection out of the pool; it goes back when dropped.
+    /// Takes a connection from the pool; dropping it gives it back.
     pub async fn get(&self) -> Result<Client, StoreError> {
         Ok(self.pool.get().await?)
     }
 
-    /// What this database was connected with.
+    /// The options that this database was connected with.
     pub fn options(&self) -> &ConnectOptions {
         &self.options
     }
 
-    /// The pool itself, for its figures.
+    /// The pool itself, for its counters.
     pub fn pool(&self) -> &Pool {
         &self.pool
     }
 
-    /// Closes the pool: idle connections at once, those in use when they come back. Later calls of
+    /// Closes the pool: idle connections now, those in use when they come back. Later calls of
     /// [`Database::get`] fail, on every clone.
     pub fn close(&self) {
         self.pool.close();
@@ -97,9 +97,9 @@ impl Session {
 
     /// Connects, or gives up after `limit`.
     pub async fn open_within(options: &ConnectOptions, limit: Duration) -> Result<Self, StoreError> {
-        let unanswered =
+        let timed_out =
             |_| StoreError::new(ErrorKind::ConnectionLost, format!("{options} did not answer within {limit:?}"));
-        tokio::time::timeout(limit, Self::establish(options)).await.map_err(unanswered)?
+        tokio::time::timeout(limit, Self::establish(options)).await.map_err(timed_out)?
     }
 
     async fn establish(options: &ConnectOptions) -> Result<Self, StoreError> {
@@ -117,9 +117,9 @@ impl Session {
         F: Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
     {
         let connection = tokio::spawn(async move {
-            // Every statement in flight gets this error too: the log line only says when it happened.
+            // Every statement in flight gets this error too; the log line records the time.
             if let Err(error) = connection.await {
-                tracing::debug!(error = %StoreError::from(error), "a database session ended");
+                tracing::debug!(error = %StoreError::from(error), "database session ended");
             }
         });
         Self { client, connection }

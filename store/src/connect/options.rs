@@ -1,29 +1,26 @@
-//! What to connect to.
+//! The options of a connection.
 
 use std::{
     fmt,
     path::{Path, PathBuf},
-    str::FromStr,
     time::Duration,
 };
 
-use super::parse::{self, InvalidOptions};
-
-/// How the connection is protected.
+/// The protection of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SslMode {
     /// Plain text.
     Disable,
-    /// TLS if the server offers it, without checking who it is.
+    /// TLS if the server offers it, without checking its certificate.
     #[default]
     Prefer,
-    /// TLS or nothing, without checking who it is.
+    /// TLS or no connection, without checking the certificate.
     Require,
-    /// TLS to the server that was named, proven by its certificate.
+    /// TLS, with a certificate for the named server.
     VerifyFull,
 }
 
-/// Where the server listens.
+/// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
     /// A host name or address.
@@ -41,7 +38,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// A database and how to reach it, parsed from `postgres://user:password@host/db?sslmode=verify-full` or from
+/// A database and its address, parsed from `postgres://user:password@host/db?sslmode=verify-full` or from
 /// `host=… user=… dbname=…`.
 ///
 /// Neither `Debug` nor `Display` ever shows the password.
@@ -73,13 +70,13 @@ impl ConnectOptions {
         Self { driver, host, port, ssl_mode: SslMode::default(), ssl_root_cert: None, statement_timeout: None }
     }
 
-    /// The same server, with this password.
+    /// Sets the password.
     pub fn with_password(mut self, password: &str) -> Self {
         self.driver.password(password);
         self
     }
 
-    /// The same server, another database.
+    /// Sets the database.
     pub fn with_dbname(mut self, dbname: &str) -> Self {
         self.driver.dbname(dbname);
         self
@@ -98,25 +95,25 @@ impl ConnectOptions {
         moved
     }
 
-    /// What `pg_stat_activity` shows for these connections; `millstream` unless set.
+    /// Sets the name that `pg_stat_activity` shows for these connections; `millstream` unless set.
     pub fn with_application_name(mut self, name: &str) -> Self {
         self.driver.application_name(name);
         self
     }
 
-    /// The server ends a statement that takes longer; unlimited unless set.
+    /// Sets the time after which the server cancels a statement; unlimited unless set.
     pub fn with_statement_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.statement_timeout = timeout;
         self
     }
 
-    /// How the connection is protected.
+    /// Sets the protection of the connection.
     pub fn with_ssl_mode(mut self, mode: SslMode) -> Self {
         self.ssl_mode = mode;
         self
     }
 
-    /// Where the server listens.
+    /// The address of the server.
     pub fn host(&self) -> &Host {
         &self.host
     }
@@ -136,12 +133,12 @@ impl ConnectOptions {
         self.driver.get_dbname().unwrap_or_else(|| self.user())
     }
 
-    /// The password, for handing on to another client. Never print it.
+    /// The password, to pass to another client. Never print it.
     pub fn password(&self) -> Option<&[u8]> {
         self.driver.get_password()
     }
 
-    /// How the connection is protected.
+    /// The protection of the connection.
     pub fn ssl_mode(&self) -> SslMode {
         self.ssl_mode
     }
@@ -151,12 +148,12 @@ impl ConnectOptions {
         self.ssl_root_cert.as_deref()
     }
 
-    /// The driver's configuration with everything that this program asks of a session.
+    /// The driver's configuration with the settings that Millstream needs in every session.
     ///
     /// JIT is off: the statements are short and many, and compiling one costs more than running it.
     pub(super) fn driver(&self) -> tokio_postgres::Config {
         let mut driver = self.driver.clone();
-        let mut settings = driver.get_options().map(|own| format!("{own} ")).unwrap_or_default();
+        let mut settings = driver.get_options().map(|given| format!("{given} ")).unwrap_or_default();
         settings.push_str("-c jit=off");
         if let Some(timeout) = self.statement_timeout {
             settings.push_str(&format!(" -c statement_timeout={}", timeout.as_millis()));
@@ -168,14 +165,6 @@ impl ConnectOptions {
             SslMode::Require | SslMode::VerifyFull => tokio_postgres::config::SslMode::Require,
         });
         driver
-    }
-}
-
-impl FromStr for ConnectOptions {
-    type Err = InvalidOptions;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse::parse(text)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Connection strings: PostgreSQL URLs and key=value lists.
 //!
-//! The driver parses them, but it knows no `verify-full` and no `sslrootcert`. So those are taken out here first, and
-//! the driver gets the rest untouched, in either spelling.
+//! The driver parses them, but it supports neither `verify-full` nor `sslrootcert`. This module removes those two
+//! first; the driver gets the rest unchanged, in either spelling.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use tokio_postgres::config::Host as DriverHost;
 
@@ -22,15 +23,15 @@ impl InvalidOptions {
     }
 }
 
-/// The settings that are ours, not the driver's.
+/// The settings that the driver does not support.
 #[derive(Default)]
-struct Own {
+struct TlsSettings {
     ssl_mode: Option<String>,
     ssl_root_cert: Option<String>,
 }
 
-impl Own {
-    /// Takes the setting if it is one of ours.
+impl TlsSettings {
+    /// Takes the setting if it is one of these; returns whether it did.
     fn take(&mut self, key: &str, value: &str) -> bool {
         match key {
             "sslmode" => self.ssl_mode = Some(value.to_owned()),
@@ -41,13 +42,21 @@ impl Own {
     }
 }
 
-pub(super) fn parse(text: &str) -> Result<ConnectOptions, InvalidOptions> {
+impl FromStr for ConnectOptions {
+    type Err = InvalidOptions;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse(text)
+    }
+}
+
+fn parse(text: &str) -> Result<ConnectOptions, InvalidOptions> {
     let text = text.trim();
-    let mut own = Own::default();
+    let mut tls = TlsSettings::default();
     let rest = if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        strip_url(text, &mut own)?
+        strip_url(text, &mut tls)?
     } else {
-        strip_pairs(text, &mut own)?
+        strip_pairs(text, &mut tls)?
     };
     let driver: tokio_postgres::Config = rest.parse().map_err(|error: tokio_postgres::Error| {
         let cause = error.into_source().map(|cause| cause.to_string());
@@ -63,8 +72,8 @@ pub(super) fn parse(text: &str) -> Result<ConnectOptions, InvalidOptions> {
         return Err(InvalidOptions::new("it names no user: write postgres://USER@HOST/DATABASE"));
     }
     let mut options = ConnectOptions::from_driver(driver, host, port);
-    options.ssl_mode = ssl_mode(own.ssl_mode.as_deref())?;
-    options.ssl_root_cert = own.ssl_root_cert.filter(|path| path != "system").map(PathBuf::from);
+    options.ssl_mode = ssl_mode(tls.ssl_mode.as_deref())?;
+    options.ssl_root_cert = tls.ssl_root_cert.filter(|path| path != "system").map(PathBuf::from);
     if options.ssl_root_cert.is_some() && options.ssl_mode != SslMode::VerifyFull {
         return Err(InvalidOptions::new("sslrootcert is used by sslmode=verify-full only: set that too"));
     }
@@ -93,12 +102,12 @@ fn ssl_mode(text: Option<&str>) -> Result<SslMode, InvalidOptions> {
     }
 }
 
-fn strip_url(url: &str, own: &mut Own) -> Result<String, InvalidOptions> {
+fn strip_url(url: &str, tls: &mut TlsSettings) -> Result<String, InvalidOptions> {
     let Some((base, query)) = url.split_once('?') else { return Ok(url.to_owned()) };
     let mut kept = Vec::new();
     for pair in query.split('&') {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if !own.take(key, &percent_decode(value)?) {
+        if !tls.take(key, &percent_decode(value)?) {
             kept.push(pair);
         }
     }
@@ -121,8 +130,8 @@ fn percent_decode(text: &str) -> Result<String, InvalidOptions> {
     String::from_utf8(bytes).map_err(|_| broken())
 }
 
-/// Takes our settings out of `key = value` pairs, where a value may be quoted and hold escapes.
-fn strip_pairs(text: &str, own: &mut Own) -> Result<String, InvalidOptions> {
+/// Removes the TLS settings from `key = value` pairs, where a value may be quoted and contain escapes.
+fn strip_pairs(text: &str, tls: &mut TlsSettings) -> Result<String, InvalidOptions> {
     let mut kept = String::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
@@ -131,7 +140,7 @@ fn strip_pairs(text: &str, own: &mut Own) -> Result<String, InvalidOptions> {
             .ok_or_else(|| InvalidOptions::new("it is neither postgres://… nor key=value pairs"))?;
         let (raw, value, after) = pair_value(after.trim_start())?;
         let key = key.trim();
-        if !own.take(key, &value) {
+        if !tls.take(key, &value) {
             kept.push_str(&format!("{key}={raw} "));
         }
         rest = after.trim_start();
@@ -139,7 +148,7 @@ fn strip_pairs(text: &str, own: &mut Own) -> Result<String, InvalidOptions> {
     Ok(kept)
 }
 
-/// Splits the value at the front of `text` off: as written, decoded, and what follows.
+/// Splits off the value at the front of `text`: as written, decoded, and the rest.
 fn pair_value(text: &str) -> Result<(&str, String, &str), InvalidOptions> {
     let quoted = text.starts_with('\'');
     let mut value = String::new();

@@ -1,7 +1,7 @@
 //! TLS to the server, by rustls.
 //!
-//! The driver itself knows only whether TLS is wanted. Who the server must prove to be is decided here: for
-//! `verify-full` by the usual certificate and name checks, for `prefer` and `require` not at all, as with libpq.
+//! The driver decides only whether to use TLS. This module decides how to authenticate the server: for `verify-full` by
+//! the usual certificate and name checks, for `prefer` and `require` not at all, as in libpq.
 
 use std::{path::Path, sync::Arc};
 
@@ -16,22 +16,30 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::options::{ConnectOptions, SslMode};
 use crate::error::StoreError;
 
-/// The connector for these options. The provider is passed explicitly: a process may hold several.
+/// The connector for these options.
 pub(super) fn connector(options: &ConnectOptions) -> Result<MakeRustlsConnect, StoreError> {
+    tls_config(options.ssl_mode(), options.ssl_root_cert()).map(MakeRustlsConnect::new)
+}
+
+/// TLS settings for a connection to PostgreSQL. `root_cert` is a PEM file with the authorities that `verify-full` trusts;
+/// without one, those of the system. The provider is passed explicitly: the process may have chosen none yet.
+///
+/// # Errors
+/// When the authorities cannot be read, or there are none.
+pub fn tls_config(mode: SslMode, root_cert: Option<&Path>) -> Result<ClientConfig, StoreError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| StoreError::other(format!("TLS cannot be set up: {error}")))?;
-    let config = if options.ssl_mode() == SslMode::VerifyFull {
-        let roots = match options.ssl_root_cert() {
+    Ok(if mode == SslMode::VerifyFull {
+        let roots = match root_cert {
             Some(path) => roots_of_file(path)?,
             None => roots_of_system()?,
         };
         builder.with_root_certificates(roots).with_no_client_auth()
     } else {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer { provider })).with_no_client_auth()
-    };
-    Ok(MakeRustlsConnect::new(config))
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate { provider })).with_no_client_auth()
+    })
 }
 
 fn roots_of_file(path: &Path) -> Result<RootCertStore, StoreError> {
@@ -60,13 +68,13 @@ fn roots_of_system() -> Result<RootCertStore, StoreError> {
     Ok(roots)
 }
 
-/// Accepts whoever answers, but still checks that the handshake was signed with the certificate shown.
+/// Accepts any certificate, but checks that the handshake was signed with it.
 #[derive(Debug)]
-struct AnyServer {
+struct AcceptAnyCertificate {
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for AnyServer {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

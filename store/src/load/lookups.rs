@@ -1,16 +1,14 @@
-//! What the rows of a batch point to: identities of referenced documents and URIs of descriptors.
+//! Lookups of a batch: identities of referenced documents and URIs of descriptors.
 
-use super::identities::load_identities;
-use super::{Batch, Caches, IdentityValues, query_cached};
+use super::identities::{IdentityValues, load_identities};
+use super::remembered::Caches;
+use super::rows::Batch;
 use crate::error::StoreError;
+use crate::table::descriptor;
 use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{Mapping, ResourceKeyId};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-const DESCRIPTORS_SQL: &str = r#"SELECT x."DocumentId", x."Uri", x."ResourceKeyId"
-  FROM "dms"."Descriptor" x
- WHERE x."DocumentId" = ANY($1::int8[])"#;
 
 /// Identities and descriptor URIs by DocumentId.
 #[derive(Debug, Default)]
@@ -27,7 +25,7 @@ pub(crate) async fn load_lookups<C: GenericClient>(
     caches: &Caches,
     batch: &Batch,
 ) -> Result<Lookups, StoreError> {
-    let wanted = Wanted::by(mapping, batch);
+    let wanted = ReferencedKeys::of(mapping, batch);
     let mut lookups = Lookups::default();
     let mut documents: Vec<i64> = wanted.documents.iter().filter(|(_, fixed)| !**fixed).map(|(id, _)| *id).collect();
     let fixed = wanted.documents.iter().filter(|(_, fixed)| **fixed).map(|(id, _)| *id);
@@ -50,7 +48,7 @@ pub(crate) async fn load_lookups<C: GenericClient>(
 
 /// A descriptor as a referrer needs it.
 #[derive(Debug, Clone)]
-pub(crate) struct DescriptorFound {
+pub(crate) struct LoadedDescriptor {
     pub(crate) uri: Arc<str>,
     pub(crate) key: ResourceKeyId,
 }
@@ -59,28 +57,25 @@ pub(crate) struct DescriptorFound {
 pub(crate) async fn load_descriptors<C: GenericClient>(
     client: &C,
     ids: &[i64],
-) -> Result<HashMap<i64, DescriptorFound>, StoreError> {
+) -> Result<HashMap<i64, LoadedDescriptor>, StoreError> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = query_cached(client, DESCRIPTORS_SQL, &[&ids]).await?;
-    let mut found = HashMap::with_capacity(rows.len());
-    for row in &rows {
-        let uri: &str = row.try_get(1)?;
-        found.insert(row.try_get(0)?, DescriptorFound { uri: Arc::from(uri), key: row.try_get(2)? });
-    }
-    Ok(found)
+    let rows = descriptor::by_id(client, ids).await?;
+    let entry =
+        |row: descriptor::DescriptorUri| (row.document_id, LoadedDescriptor { uri: row.uri.into(), key: row.key });
+    Ok(rows.into_iter().map(entry).collect())
 }
 
 /// The surrogate keys that occur in the rows of a batch.
-struct Wanted {
-    /// Referenced document → some place that refers to it says that its identity cannot change.
+struct ReferencedKeys {
+    /// Referenced document → whether some reference to it says that its identity cannot change.
     documents: HashMap<i64, bool>,
     descriptors: Vec<i64>,
 }
 
-impl Wanted {
-    fn by(mapping: &Mapping, batch: &Batch) -> Self {
+impl ReferencedKeys {
+    fn of(mapping: &Mapping, batch: &Batch) -> Self {
         let mut documents = HashMap::new();
         let mut descriptors = Vec::new();
         for (ix, rows) in &batch.types {

@@ -1,8 +1,9 @@
 //! A bounded memory of facts that never change once they are committed.
 
-use super::IdentityValues;
+use super::identities::IdentityValues;
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Descriptor URIs remembered by default.
 const DESCRIPTORS_MAX: usize = 20_000;
@@ -10,7 +11,7 @@ const DESCRIPTORS_MAX: usize = 20_000;
 /// Identities of unchangeable types remembered by default.
 const IDENTITIES_MAX: usize = 50_000;
 
-/// What composing remembers between batches. Share one behind an `Arc` for each database.
+/// Facts that composing remembers between batches. Share one behind an `Arc` per database.
 ///
 /// Only immutable facts are kept: the URI of a descriptor, and the identity of a document whose type cannot change it.
 /// DocumentIds are never used again, so no entry can become wrong.
@@ -34,8 +35,8 @@ impl Caches {
         Self { descriptors: Remembered::new(descriptors), identities: Remembered::new(identities) }
     }
 
-    /// Forgets everything. To be called when the database behind the same address has become another one (restored to
-    /// an earlier time, failed over to a copy that lagged): only then can a DocumentId mean something else.
+    /// Forgets everything. Call it when the database behind the same address has become another one (restored to an
+    /// earlier time, failed over to a copy that lagged): only then can a DocumentId mean something else.
     pub fn clear(&self) {
         self.descriptors.clear();
         self.identities.clear();
@@ -44,8 +45,8 @@ impl Caches {
 
 /// A map from DocumentId to an immutable value that holds at most `capacity` entries and forgets old ones.
 ///
-/// Two generations: what was not asked for while a whole generation filled up is dropped. No clock, no list, and one
-/// short lock for a whole batch of lookups.
+/// Two generations: an entry that was not looked up while a whole generation filled up is dropped. No clock, no list,
+/// and one short lock per batch of lookups.
 #[derive(Debug)]
 pub(crate) struct Remembered<V> {
     generation_max: usize,
@@ -76,8 +77,7 @@ impl<V: Clone> Remembered<V> {
 
     /// Moves what is remembered of `ids` into `found`, and returns the ids that are not.
     pub(crate) fn take_known(&self, ids: impl IntoIterator<Item = i64>, found: &mut HashMap<i64, V>) -> Vec<i64> {
-        // Entries are immutable facts, so a panic elsewhere cannot have left a wrong one behind.
-        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = self.generations.lock();
         let mut unknown = Vec::new();
         for id in ids {
             if let Some(value) = generations.young.get(&id) {
@@ -93,7 +93,7 @@ impl<V: Clone> Remembered<V> {
     }
 
     fn clear(&self) {
-        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = self.generations.lock();
         *generations = Generations { young: HashMap::new(), old: HashMap::new() };
     }
 
@@ -102,7 +102,7 @@ impl<V: Clone> Remembered<V> {
     where
         V: 'v,
     {
-        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = self.generations.lock();
         for (id, value) in entries {
             generations.insert(id, value.clone(), self.generation_max);
         }
@@ -121,7 +121,7 @@ mod tests {
             memory.remember([(id, &"other")]);
             let mut found = HashMap::new();
             assert!(memory.take_known([7], &mut found).is_empty(), "7 is in use and was forgotten at {id}");
-            let generations = memory.generations.lock().unwrap();
+            let generations = memory.generations.lock();
             let held = generations.young.len() + generations.old.len();
             assert!(held <= 10, "{held} entries");
         }

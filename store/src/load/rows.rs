@@ -1,13 +1,14 @@
 //! The rows of a batch of documents, type by type and table by table, kept as they came from the server.
 
-use super::DocumentHead;
 use crate::error::{ErrorKind, StoreError};
+use crate::table::document::DocumentHead;
+use crate::table::query::query_cached;
 use deadpool_postgres::GenericClient;
 use futures::future::join_all;
 use millstream_schema::plan::{ColumnPlan, ColumnType, Mapping, ResourceIx, ResourcePlan, TablePlan};
 use std::collections::BTreeMap;
 use tokio_postgres::Row;
-use tokio_postgres::types::{FromSql, ToSql, Type};
+use tokio_postgres::types::{FromSql, Type};
 
 /// Rows of documents of any number of types.
 #[derive(Debug, Default)]
@@ -20,7 +21,7 @@ pub(crate) struct Batch {
 pub(crate) struct TypeRows {
     /// The documents asked for, ascending, without repeats.
     pub(crate) ids: Vec<i64>,
-    /// One a table, in the order of `ResourcePlan::tables`.
+    /// One per table, in the order of `ResourcePlan::tables`.
     pub(crate) tables: Vec<TableRows>,
 }
 
@@ -31,7 +32,7 @@ pub(crate) struct TableRows {
     depth: usize,
 }
 
-/// Which tables of a type to read.
+/// The tables of a type to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// All of them.
@@ -40,8 +41,8 @@ pub(crate) enum Extent {
     Root,
 }
 
-/// Reads the rows of these documents: one statement for each table of each type among them, all sent at once.
-/// Documents of unknown types have no rows.
+/// Reads the rows of these documents: one statement per table of each type among them, all sent at once. Documents of
+/// unknown types have no rows.
 pub(crate) async fn load_batch<C: GenericClient>(
     client: &C,
     mapping: &Mapping,
@@ -61,7 +62,7 @@ pub(crate) async fn load_batch<C: GenericClient>(
     let statements = ids.iter().flat_map(|(ix, ids)| {
         tables_of(mapping.resource(*ix), extent).iter().map(move |table| load_table(client, table, ids))
     });
-    // Every answer is taken, the failed one too, so that none is left unread on the connection.
+    // Takes every answer, the failed one too: none may be left unread on the connection.
     let mut answers = join_all(statements).await.into_iter();
     let mut batch = Batch::default();
     for (ix, ids) in &ids {
@@ -96,17 +97,7 @@ async fn load_table<C: GenericClient>(client: &C, plan: &TablePlan, ids: &[i64])
     Ok(TableRows { rows, depth: plan.depth })
 }
 
-/// Runs a statement that is prepared once for each connection.
-pub(crate) async fn query_cached<C: GenericClient>(
-    client: &C,
-    sql: &str,
-    parameters: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, StoreError> {
-    let statement = client.prepare_cached(sql).await?;
-    Ok(client.query(&statement, parameters).await?)
-}
-
-/// The result set must be what the plan says: from here on values are read as bytes.
+/// Checks that the result set is what the plan says: from here on values are read as bytes, by position.
 fn check_types(plan: &TablePlan, row: &Row) -> Result<(), StoreError> {
     let keys = 1 + plan.depth;
     let found = row.columns();
@@ -158,7 +149,7 @@ impl<'a> FromSql<'a> for Raw<'a> {
 }
 
 impl TypeRows {
-    /// All surrogate keys in one column of one table, NULLs left out. Nothing if the table was not read.
+    /// All surrogate keys in one column of one table, NULLs left out; empty if the table was not read.
     pub(crate) fn ids_in(&self, table: usize, column: usize) -> impl Iterator<Item = i64> {
         self.tables
             .get(table)

@@ -1,8 +1,8 @@
-//! Why a database could not be built, and what to do about it.
+//! Errors of provisioning, with their remedies.
 
 use crate::error::StoreError;
 
-/// A database that was not built. It is as it was before.
+/// Why a database was not built. It is as it was before.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProvisionError {
@@ -11,7 +11,7 @@ pub enum ProvisionError {
     ServerTooOld {
         /// Its major version.
         found: i32,
-        /// The oldest that will do.
+        /// The oldest supported one.
         needed: i32,
     },
     /// The database was built for another set of ApiSchema files.
@@ -24,13 +24,13 @@ pub enum ProvisionError {
         /// Hash of the files.
         wanted: String,
     },
-    /// What is there is not what a built database holds.
+    /// The contents are not those of a database that Millstream built.
     #[error("the database cannot be used: {reason}. Restore it, or use an empty database")]
     Damaged {
-        /// What is wrong.
+        /// Description of the contradiction.
         reason: String,
     },
-    /// One transaction makes more relations than the server can keep locks on.
+    /// One transaction creates more relations than the server's lock table has room for.
     #[error(
         "making the tables takes about {needed} locks at once and the server has room for {available}: set max_locks_per_transaction = {setting} or more and restart it"
     )]
@@ -39,10 +39,10 @@ pub enum ProvisionError {
         needed: u64,
         /// Locks that all sessions together can hold.
         available: u64,
-        /// The setting that will do.
+        /// A sufficient setting.
         setting: u64,
     },
-    /// The role may not do it.
+    /// The role lacks a privilege.
     #[error(
         "role {role} may not create schemas and publications in database {database}: as its owner, GRANT CREATE ON DATABASE \"{database}\" TO \"{role}\""
     )]
@@ -52,7 +52,7 @@ pub enum ProvisionError {
         /// The database.
         database: String,
     },
-    /// Somebody else builds the same database and does not end.
+    /// Another session is building the same database and does not finish.
     #[error("another session has been building this database for a minute: wait for it, or end it")]
     Busy,
     /// A statement of the script failed.
@@ -60,11 +60,11 @@ pub enum ProvisionError {
     Ddl {
         /// The line of the script.
         near: String,
-        /// What the server said.
+        /// The server's error.
         #[source]
         source: StoreError,
     },
-    /// Columns that an earlier version did not have could not be added.
+    /// Columns that an earlier version lacks could not be added.
     #[error(
         "the database was built by an earlier version, and {} could not be added: run `millstream ddl apply` as the owner of the tables",
         missing.join(", ")
@@ -72,11 +72,11 @@ pub enum ProvisionError {
     Upgrade {
         /// Names of the columns.
         missing: Vec<String>,
-        /// What the server said.
+        /// The server's error.
         #[source]
         source: StoreError,
     },
-    /// The database could not be worked with.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

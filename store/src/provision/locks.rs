@@ -1,18 +1,18 @@
-//! How many locks a script takes at once.
+//! The number of locks that a script takes at once.
 //!
-//! A transaction holds a lock on every relation that it makes until it ends, and the server has room for a fixed number
-//! of locks. Running out happens late, takes down other sessions' statements too, and says "out of shared memory", so
-//! it is foreseen instead.
+//! A transaction holds a lock on every relation that it creates until it ends, and the server has room for a fixed
+//! number of locks. Running out happens late, fails other sessions' statements too, and reports "out of shared memory",
+//! so provisioning checks beforehand.
 
-/// Locks for what is not counted: catalogs, the schemas' own entries, the outbox partitions' inherited indexes.
+/// Locks that are not counted one by one: catalogs, the schemas' own entries, the outbox partitions' inherited indexes.
 const OVERHEAD: u64 = 64;
 /// Row width from which PostgreSQL gives a table a TOAST table (a quarter of a page, less headers).
 const TOAST_THRESHOLD_BYTES: u64 = 2_000;
 /// Longest encoding of a character.
 const CHARACTER_BYTES: u64 = 4;
 
-/// An upper estimate of the locks that executing `ddl` in one transaction takes: one for each table, index, sequence,
-/// view and schema, and two for each table with values that may be stored out of line.
+/// An upper estimate of the locks that executing `ddl` in one transaction takes: one per table, index, sequence,
+/// view and schema, and two per table with values that may be stored out of line.
 pub fn locks_needed(ddl: &str) -> u64 {
     OVERHEAD + ddl.split(";\n").map(statement_locks).sum::<u64>()
 }

@@ -1,9 +1,9 @@
 //! Giving a database its tables, once, for one effective schema.
 //!
 //! A database is built for exactly one set of ApiSchema files and carries that set's fingerprint. [`apply`] builds it
-//! in one transaction, or finds it built already, or refuses; a resource table is never altered, and the shared tables
-//! only get the columns that they lack (`upgrade`). [`check`] is what a server does at its start: it only looks. [`script`] is the same text that `apply` executes, for those who want to run it
-//! themselves.
+//! in one transaction, finds it built already, or refuses; a resource table is never altered, and the shared tables
+//! only get the columns that they lack (`upgrade`). [`check`] compares without changing anything; servers call it at
+//! their start. [`script`] returns the text that `apply` executes, for operators who run it themselves.
 
 mod error;
 mod fingerprint;
@@ -15,56 +15,55 @@ mod upgrade;
 use millstream_schema::apischema::EffectiveSchema;
 use tokio_postgres::Client;
 
+pub use crate::table::effective_schema::Fingerprint;
 pub use error::ProvisionError;
-pub use fingerprint::Fingerprint;
 pub use locks::locks_needed;
 pub use script::{DMS_DDL, script};
-pub use server::ServerFacts;
+pub use server::{PUBLICATION, ServerFacts};
 
-use crate::{connect::Database, error::StoreError};
+use crate::connect::Database;
+use crate::error::{During, StoreError};
+use crate::table::effective_schema;
 
-/// Name of the publication of the outbox.
-pub const PUBLICATION: &str = "millstream_outbox";
-
-/// Key of the advisory lock that keeps two appliers apart ("millstre" in ASCII).
+/// Key of the advisory lock that serializes [`apply`] ("millstre" in ASCII).
 const APPLY_LOCK: i64 = 0x6d69_6c6c_7374_7265;
 
-/// What [`apply`] did.
+/// The outcome of [`apply`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
-    /// It made everything.
+    /// Created everything.
     Created,
-    /// It added the columns that a database of an earlier version lacks.
+    /// Added the columns that a database of an earlier version lacks.
     Upgraded,
-    /// Everything was there, for the same schema.
+    /// Everything existed, for the same schema.
     AlreadyCurrent,
 }
 
-/// What a database was built for, compared with an effective schema.
+/// The schema that a database was built for, compared with an effective schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchemaState {
     /// For this one.
     Current,
     /// For this one, by an earlier version: [`apply`] adds what it lacks.
     Outdated {
-        /// Names of the columns that are not there.
+        /// Names of the missing columns.
         missing: Vec<String>,
     },
-    /// For none: it has no tables of ours.
+    /// For none: schema `dms` is empty.
     Empty,
     /// For another one.
     Other {
         /// Hash of the schema it was built for.
         found: String,
     },
-    /// It says for this one, or does not say, and what it holds contradicts that.
+    /// Its contents contradict its fingerprint, or it has tables but no fingerprint.
     Damaged {
-        /// What is wrong.
+        /// Description of the contradiction.
         reason: String,
     },
 }
 
-/// Builds the database for `schema`, or finds that it was built for it already. `resource_ddl` is the DDL of the
+/// Builds the database for `schema`, or reports that it was built for it already. `resource_ddl` is the DDL of the
 /// resource tables (`millstream_schema::ddl::postgres`).
 ///
 /// All of it is one transaction: after a failure the database is as it was.
@@ -74,31 +73,31 @@ pub async fn apply(
     resource_ddl: &str,
 ) -> Result<Applied, ProvisionError> {
     let mut client = database.get().await?;
-    let transaction = client.transaction().await.map_err(StoreError::from)?;
+    let transaction = client.transaction().await.during("opening the transaction of the build")?;
     let applied = build(transaction.client(), database, schema, resource_ddl).await?;
-    transaction.commit().await.map_err(StoreError::from)?;
+    transaction.commit().await.during("committing the build")?;
     Ok(applied)
 }
 
-/// Compares what the database was built for with `schema`, without changing anything.
+/// Compares the schema that the database was built for with `schema`, without changing anything.
 pub async fn check(database: &Database, schema: &EffectiveSchema) -> Result<SchemaState, StoreError> {
     let client = database.get().await?;
     state(&client, schema).await
 }
 
-/// What the database says of itself; `None` if it was not built by us.
+/// Reads the database's fingerprint; `None` if Millstream did not build it.
 pub async fn fingerprint(database: &Database) -> Result<Option<Fingerprint>, StoreError> {
     let client = database.get().await?;
-    fingerprint::read(&client).await
+    effective_schema::fingerprint(&**client).await
 }
 
-/// What the server is and allows, as far as this program cares.
+/// Reads facts about the server and the role.
 pub async fn server_facts(database: &Database) -> Result<ServerFacts, StoreError> {
     let client = database.get().await?;
     server::facts(&client).await
 }
 
-/// The work of [`apply`], inside its transaction.
+/// [`apply`] inside its transaction.
 async fn build(
     client: &Client,
     database: &Database,
@@ -107,12 +106,12 @@ async fn build(
 ) -> Result<Applied, ProvisionError> {
     let facts = server::facts(client).await?;
     facts.check_version()?;
-    // Whoever else is at it may take a while; a broken one must not hold us for ever. The DDL itself may take longer
-    // than any statement of the daily work.
+    // Another applier may take a while, but must not block this one forever. The DDL itself may take longer than any
+    // statement of normal operation.
     client
         .batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'")
         .await
-        .map_err(StoreError::from)?;
+        .during("lifting the timeouts of the build")?;
     client
         .execute("SELECT pg_advisory_xact_lock($1::int8)", &[&APPLY_LOCK])
         .await
@@ -141,7 +140,7 @@ async fn build(
 }
 
 async fn state(client: &Client, schema: &EffectiveSchema) -> Result<SchemaState, StoreError> {
-    let Some(found) = fingerprint::read(client).await? else {
+    let Some(found) = effective_schema::fingerprint(client).await? else {
         return Ok(match fingerprint::foreign_relation(client).await? {
             None => SchemaState::Empty,
             Some(name) => SchemaState::Damaged {

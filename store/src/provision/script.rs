@@ -1,7 +1,7 @@
-//! The text that builds a database: shared tables, resource tables, seeds.
+//! The script that builds a database: shared tables, seeds, resource tables.
 //!
-//! The same schema gives the same bytes: what differs between two databases (their uuid, the time) is computed by the
-//! server.
+//! The same schema gives the same bytes: the server computes what differs between two databases (their uuid, the
+//! time).
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use millstream_schema::apischema::EffectiveSchema;
 /// The shared tables, schema `dms`, with the publication.
 pub const DMS_DDL: &str = include_str!("../../sql/dms.sql");
 
-/// Everything that [`apply`](super::apply) executes, in order, meant for one transaction on an empty database.
+/// Everything that `apply` executes, in order, meant for one transaction on an empty database.
 pub fn script(schema: &EffectiveSchema, resource_ddl: &str) -> String {
     let mut text = String::with_capacity(DMS_DDL.len() + resource_ddl.len() + 64 * 1024);
     text.push_str(DMS_DDL);
@@ -70,7 +70,7 @@ fn insert(text: &mut String, target: &str, rows: impl Iterator<Item = String>) {
     }
 }
 
-/// A string as an SQL literal, whatever `standard_conforming_strings` is.
+/// A string as an SQL literal under any `standard_conforming_strings`.
 fn literal(value: &str) -> String {
     let quoted = value.replace('\'', "''");
     if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }

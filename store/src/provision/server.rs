@@ -1,25 +1,28 @@
-//! What the server is and what it allows.
+//! Facts about the server: version, settings, and privileges of the role.
 
 use tokio_postgres::Client;
 
-use super::{PUBLICATION, error::ProvisionError};
+use super::error::ProvisionError;
 use crate::{connect::ConnectOptions, error::StoreError};
 
-/// The oldest server that has all we use (`xid8`, publications of partitioned tables, pgoutput messages).
+/// Name of the publication of the outbox.
+pub const PUBLICATION: &str = "millstream_outbox";
+
+/// The oldest server that has all features in use (`xid8`, publications of partitioned tables, pgoutput messages).
 const OLDEST_MAJOR: i32 = 14;
-/// Share of the lock table, in percent, that others may be holding while we build.
+/// Share of the lock table, in percent, that other sessions may hold during the build.
 const LOCKS_OF_OTHERS_PERCENT: u64 = 5;
 
-/// What the server is and allows, as far as this program cares.
+/// The server's version and settings, and the role's privileges, as far as Millstream depends on them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerFacts {
     /// 150018 for 15.18.
     pub version_num: i32,
     /// `logical` is needed to follow changes.
     pub wal_level: String,
-    /// Locks that one transaction is counted with.
+    /// `max_locks_per_transaction`: the lock table has this many entries per session.
     pub max_locks_per_transaction: u64,
-    /// Sessions and the like that share the lock table.
+    /// Maximum number of sessions and other processes that share the lock table.
     pub lock_holders_max: u64,
     /// Whether the role may create schemas and publications in this database.
     pub may_create: bool,
@@ -29,33 +32,36 @@ pub struct ServerFacts {
     pub has_lz4: bool,
 }
 
-/// Asks the server.
+/// Reads them from the server.
 pub(super) async fn facts(client: &Client) -> Result<ServerFacts, StoreError> {
     // The lock table has room for max_locks_per_transaction × (every process that may run a transaction).
-    let sql = "SELECT current_setting('server_version_num')::int4,
-                      current_setting('wal_level'),
-                      current_setting('max_locks_per_transaction')::int8,
+    let sql = "SELECT current_setting('server_version_num')::int4 AS version_num,
+                      current_setting('wal_level') AS wal_level,
+                      current_setting('max_locks_per_transaction')::int8 AS max_locks_per_transaction,
                       current_setting('max_connections')::int8 + current_setting('max_prepared_transactions')::int8
                           + current_setting('autovacuum_max_workers')::int8 + 1
-                          + current_setting('max_worker_processes')::int8 + current_setting('max_wal_senders')::int8,
-                      has_database_privilege(current_database(), 'CREATE'),
-                      (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user),
+                          + current_setting('max_worker_processes')::int8 + current_setting('max_wal_senders')::int8
+                          AS lock_holders_max,
+                      has_database_privilege(current_database(), 'CREATE') AS may_create,
+                      (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user)
+                          AS may_replicate,
                       EXISTS (SELECT FROM pg_settings
-                              WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals))";
+                              WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)) AS has_lz4";
     let row = client.query_one(sql, &[]).await?;
-    let natural = |at: usize| row.try_get::<_, i64>(at).map(|value| u64::try_from(value).unwrap_or(0));
+    let natural = |name: &str| row.try_get::<_, i64>(name).map(|value| u64::try_from(value).unwrap_or(0));
     Ok(ServerFacts {
-        version_num: row.try_get(0)?,
-        wal_level: row.try_get(1)?,
-        max_locks_per_transaction: natural(2)?,
-        lock_holders_max: natural(3)?,
-        may_create: row.try_get(4)?,
-        may_replicate: row.try_get(5)?,
-        has_lz4: row.try_get(6)?,
+        version_num: row.try_get("version_num")?,
+        wal_level: row.try_get("wal_level")?,
+        max_locks_per_transaction: natural("max_locks_per_transaction")?,
+        lock_holders_max: natural("lock_holders_max")?,
+        may_create: row.try_get("may_create")?,
+        may_replicate: row.try_get("may_replicate")?,
+        has_lz4: row.try_get("has_lz4")?,
     })
 }
 
 impl ServerFacts {
+    /// Checks that the server is new enough.
     pub(super) fn check_version(&self) -> Result<(), ProvisionError> {
         let found = self.version_num / 10_000;
         if found < OLDEST_MAJOR {
@@ -64,6 +70,7 @@ impl ServerFacts {
         Ok(())
     }
 
+    /// Checks that the role may create schemas and publications.
     pub(super) fn check_privileges(&self, options: &ConnectOptions) -> Result<(), ProvisionError> {
         if self.may_create {
             return Ok(());
@@ -71,6 +78,7 @@ impl ServerFacts {
         Err(ProvisionError::MissingPrivilege { role: options.user().to_owned(), database: options.dbname().to_owned() })
     }
 
+    /// Checks that the lock table has room for `needed` locks.
     pub(super) fn check_locks(&self, needed: u64) -> Result<(), ProvisionError> {
         let available = self.max_locks_per_transaction * self.lock_holders_max * (100 - LOCKS_OF_OTHERS_PERCENT) / 100;
         if needed <= available {
@@ -82,7 +90,7 @@ impl ServerFacts {
     }
 }
 
-/// Drops our publication if it publishes nothing: dropping schema `dms` leaves it behind, and it would be in the way.
+/// Drops the publication if it publishes nothing: dropping schema `dms` leaves it behind, and creating it would fail.
 pub(super) async fn drop_orphaned_publication(client: &Client) -> Result<(), StoreError> {
     let sql = "SELECT FROM pg_publication p WHERE p.pubname = $1
                AND NOT p.puballtables AND NOT EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid)";

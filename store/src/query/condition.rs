@@ -1,16 +1,18 @@
 //! Filters as one SQL condition over the root table under the alias `r`.
 
+use super::error::QueryError;
+use super::request::QueryRequest;
 use super::value::{Parameter, Reading, read_value};
-use super::{QueryError, QueryRequest};
+use crate::table::descriptor::id_by_uri;
 use millstream_schema::plan::{QueryField, QueryPath, ResourcePlan};
 use tokio_postgres::types::{ToSql, Type};
 
-/// Which documents a request is about.
+/// The documents that a request selects.
 #[derive(Debug)]
 pub(crate) enum Selection {
-    /// Some filter can match no document at all.
+    /// None: some filter can match no document.
     Nothing,
-    /// Those that meet this.
+    /// Those that meet the condition.
     Where(Condition),
 }
 
@@ -23,7 +25,7 @@ pub(crate) struct Condition {
 }
 
 impl Selection {
-    /// Reads the filters of a request; the parameters are numbered from `first` on.
+    /// Parses the filters of a request; the parameters are numbered from `first`.
     pub(crate) fn of(resource: &ResourcePlan, request: &QueryRequest, first: usize) -> Result<Self, QueryError> {
         let mut condition = Condition { first, ..Condition::default() };
         let mut nothing = false;
@@ -48,7 +50,7 @@ impl Condition {
         if terms.is_empty() { String::new() } else { format!(" WHERE {}", terms.join(" AND ")) }
     }
 
-    /// No filter was given.
+    /// Whether there are no filters.
     pub(crate) fn is_empty(&self) -> bool {
         self.terms.is_empty()
     }
@@ -70,10 +72,7 @@ impl Condition {
                 Reading::Value(parameter) => alternatives.push(self.compare(path, parameter)),
                 Reading::Descriptor { uri_lower, key } => {
                     let uri = self.bind(Parameter::Text(uri_lower));
-                    let descriptor = format!(
-                        r#"(SELECT z."DocumentId" FROM "dms"."Descriptor" z WHERE z."UriLower" = {uri} AND z."ResourceKeyId" = {key}::int2)"#
-                    );
-                    alternatives.push(path.filter.sql.replacen("{}", &descriptor, 1));
+                    alternatives.push(path.filter.sql.replacen("{}", &id_by_uri(&uri, key), 1));
                 }
                 Reading::MatchesNothing => {}
                 Reading::Malformed { expected } => malformed = Some(expected),

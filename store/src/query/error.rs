@@ -1,6 +1,6 @@
-//! What is wrong with a query: the client's doing, each a 400.
+//! Errors of a query. Each is the client's and becomes a 400.
 
-/// A query that cannot be answered as asked.
+/// An invalid query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// The resource has no such field.
@@ -17,17 +17,17 @@ pub enum QueryError {
         /// Name as the schema spells it.
         field: String,
     },
-    /// The value is none of the field's type.
+    /// The value is not of the field's type.
     #[error("The value '{value}' of the query field '{field}' is not valid: {expected} is expected.")]
     BadValue {
         /// Name as the schema spells it.
         field: String,
         /// Value as the client wrote it.
         value: String,
-        /// What would be right.
+        /// Description of a valid value.
         expected: &'static str,
     },
-    /// The page token is none that this resource's pages gave out.
+    /// No page of this resource returned this page token.
     #[error("The value of 'pageToken' is not one that a page of this resource returned.")]
     BadPageToken,
 }

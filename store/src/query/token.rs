@@ -1,4 +1,4 @@
-//! Page tokens: where sequential reading goes on. Opaque to clients; the letter in front is the form's version.
+//! Page tokens: where sequential reading continues. Opaque to clients; the first letter is the version of the format.
 
 use millstream_schema::plan::ResourceKeyId;
 
@@ -9,7 +9,7 @@ pub(crate) fn write_token(key: ResourceKeyId, last: i64) -> String {
     format!("{FORM}{key:04x}{last:016x}")
 }
 
-/// The DocumentId that a token of this type stands behind. `None`: it is no token of this type.
+/// The DocumentId of a token; `None` if it is not a token of this type.
 pub(crate) fn read_token(key: ResourceKeyId, token: &str) -> Option<i64> {
     let digits = token.strip_prefix(FORM)?;
     if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)) {

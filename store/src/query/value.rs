@@ -1,4 +1,4 @@
-//! The text of a query parameter, read as the type that it is compared with.
+//! The text of a query parameter, parsed as the type that it is compared with.
 
 use crate::calendar::{UtcSecond, read_date, read_time};
 use jiff::civil::{Date, Time};
@@ -48,26 +48,26 @@ impl Parameter {
     }
 }
 
-/// What a text means to a field.
+/// A parameter's text as a field interprets it.
 #[derive(Debug, PartialEq)]
 pub(super) enum Reading {
     /// Compare with this.
     Value(Parameter),
     /// Compare with the descriptor that has this lower-case URI.
     Descriptor { uri_lower: String, key: ResourceKeyId },
-    /// Well-formed, and equal to nothing that the column can hold.
+    /// Well-formed, but equal to nothing that the column can hold.
     MatchesNothing,
-    /// Not of the type; what would be.
+    /// Not of the type; `expected` describes a valid value.
     Malformed { expected: &'static str },
 }
 
-/// Reads the client's text.
+/// Parses the client's text.
 pub(super) fn read_value(kind: QueryKind, text: &str) -> Reading {
     let parsed = match kind {
         QueryKind::Uuid => {
             return Uuid::try_parse(text).map_or(Reading::MatchesNothing, |uuid| value(Parameter::Uuid(uuid)));
         }
-        // PostgreSQL has no NUL in its texts, and refuses one in a parameter.
+        // PostgreSQL texts have no NUL, and it refuses one in a parameter.
         _ if text.contains('\0') => return Reading::MatchesNothing,
         QueryKind::Descriptor { key } => return Reading::Descriptor { uri_lower: lower_uri(text), key },
         QueryKind::Value(ty) => ty,
@@ -85,7 +85,7 @@ pub(super) fn read_value(kind: QueryKind, text: &str) -> Reading {
         ColumnType::Timestamp => {
             or_malformed(UtcSecond::read(text).map(Parameter::Timestamp), "a date and time as yyyy-MM-ddTHH:mm:ssZ")
         }
-        // Surrogate keys are not for clients: nothing that they write equals one.
+        // Clients do not see surrogate keys: no text of theirs equals one.
         ColumnType::Document | ColumnType::Descriptor => Reading::MatchesNothing,
     }
 }
@@ -98,7 +98,7 @@ fn or_malformed(parameter: Option<Parameter>, expected: &'static str) -> Reading
     parameter.map_or(Reading::Malformed { expected }, Reading::Value)
 }
 
-/// `5`, `5.0` and `5e0` are the integer 5; `5.5` and what lies out of range are equal to no integer.
+/// `5`, `5.0` and `5e0` are the integer 5; `5.5` and numbers out of range equal no integer.
 fn read_integer(text: &str, bind: impl Fn(i64) -> Option<Parameter>) -> Reading {
     let parsed = match number(text) {
         Number::Canonical(parsed) => parsed,
@@ -119,7 +119,7 @@ fn read_decimal(text: &str) -> Reading {
 
 enum Number {
     Canonical(String),
-    /// A number with more digits than any column holds.
+    /// A number with more digits than any column can hold.
     TooLong,
     Not,
 }

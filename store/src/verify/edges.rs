@@ -1,17 +1,12 @@
-//! Stored edges against the reference columns (EDGES), and what references may point to.
+//! Stored edges against the reference columns (EDGES), and the types that references may point to.
 
 use super::range::{Range, type_name};
 use super::report::{DifferenceKind, Report};
 use crate::error::StoreError;
-use crate::load::query_cached;
+use crate::table::edge;
 use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{Mapping, ReferenceSite, ResourceKeyId};
 use std::collections::BTreeMap;
-
-const STORED_SQL: &str = r#"SELECT e."ParentDocumentId", e."ChildDocumentId", e."IsIdentityComponent", d."ResourceKeyId"
-  FROM "dms"."ReferenceEdge" e
-  LEFT JOIN "dms"."Document" d ON d."DocumentId" = e."ChildDocumentId"
- WHERE e."ParentDocumentId" = ANY($1::int8[])"#;
 
 /// (parent, child)
 type Edge = (i64, i64);
@@ -25,10 +20,9 @@ pub(super) async fn check<C: GenericClient>(
 ) -> Result<(), StoreError> {
     let mut stored: BTreeMap<Edge, bool> = BTreeMap::new();
     let mut types: BTreeMap<i64, Option<ResourceKeyId>> = BTreeMap::new();
-    for row in query_cached(client, STORED_SQL, &[&range.ids]).await? {
-        let child = row.try_get(1)?;
-        stored.insert((row.try_get(0)?, child), row.try_get(2)?);
-        types.insert(child, row.try_get(3)?);
+    for row in edge::rows(client, &range.ids).await? {
+        stored.insert((row.parent, row.child), row.is_identity_component);
+        types.insert(row.child, row.child_key);
     }
     let mut expected: BTreeMap<Edge, bool> = BTreeMap::new();
     for_each_reference(range, |site, edge| {

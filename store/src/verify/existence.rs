@@ -1,26 +1,22 @@
-//! Is every document where it must be, and nowhere else?
+//! Rows that every document must have, and rows that it must not have.
 
 use super::range::{Range, type_name};
 use super::report::{Difference, DifferenceKind, Report};
 use crate::error::StoreError;
-use crate::load::{TableRows, query_cached};
+use crate::load::TableRows;
+use crate::table::audit::misplaced_rows;
+use crate::table::descriptor::DescriptorColumn;
+use crate::table::{identity_lock, tombstone};
 use deadpool_postgres::GenericClient;
-use millstream_schema::plan::{DESCRIPTOR_COLUMNS, Mapping};
+use millstream_schema::plan::Mapping;
 use millstream_schema::referential::lower_uri;
 use std::collections::HashSet;
-use uuid::Uuid;
 
-const LOCKS_SQL: &str = r#"SELECT l."DocumentId" FROM "dms"."IdentityLock" l WHERE l."DocumentId" = ANY($1::int8[])"#;
-
-const TOMBSTONES_SQL: &str = r#"SELECT d."DocumentId"
-  FROM "dms"."Tombstone" t
-  JOIN "dms"."Document" d ON d."DocumentUuid" = t."DocumentUuid"
- WHERE d."DocumentId" = ANY($1::int8[])"#;
-
-/// Misplaced rows counted for each type; a database that has more is beyond counting.
+/// Maximum number of misplaced rows counted per type.
 const MISPLACED_MAX: i64 = 1_000;
 
-/// Known type, root row, lock row, no tombstone, and descriptors whose columns fit together.
+/// Checks that each document has a known type, a root row, a lock row if its type needs one, and no tombstone, and that
+/// the columns of descriptors are consistent.
 pub(super) async fn check<C: GenericClient>(
     client: &C,
     range: &Range<'_>,
@@ -28,22 +24,18 @@ pub(super) async fn check<C: GenericClient>(
 ) -> Result<(), StoreError> {
     check_types(range, report);
     check_roots(range, report);
-    let locks: HashSet<i64> = ids(client, LOCKS_SQL, &range.ids).await?;
+    let locks = identity_lock::existing(client, &range.ids).await?;
     for (head, plan) in range.known() {
         if plan.changeable && !locks.contains(&head.document_id) {
             let expected = "a row in dms.IdentityLock".to_owned();
             range.differs(report, DifferenceKind::IdentityLockMissing, head.document_id, expected, "none".to_owned());
         }
     }
-    for id in ids(client, TOMBSTONES_SQL, &range.ids).await? {
+    for id in tombstone::of_living(client, &range.ids).await? {
         let found = "a row in dms.Tombstone".to_owned();
         range.differs(report, DifferenceKind::TombstoneOfLiving, id, "none, the document lives".to_owned(), found);
     }
     Ok(())
-}
-
-async fn ids<C: GenericClient>(client: &C, sql: &str, of: &[i64]) -> Result<HashSet<i64>, StoreError> {
-    query_cached(client, sql, &[&of]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 fn check_types(range: &Range<'_>, report: &mut Report) {
@@ -70,22 +62,20 @@ fn check_roots(range: &Range<'_>, report: &mut Report) {
     }
 }
 
-/// What the writer fills in must follow from what the client wrote.
+/// Checks that the columns which the writer fills in follow from those which the client wrote.
 fn check_descriptor_columns(range: &Range<'_>, report: &mut Report, table: &TableRows, key: i16) {
-    let column = |name: &str| DESCRIPTOR_COLUMNS.iter().position(|column| *column == name);
+    use DescriptorColumn::{CodeValue, Namespace, ResourceKeyId, Uri, UriLower};
     for at in 0..table.len() {
-        let text =
-            |name: &str| column(name).and_then(|at_column| std::str::from_utf8(table.value(at, at_column)?).ok());
-        let uri = format!("{}#{}", text("Namespace").unwrap_or_default(), text("CodeValue").unwrap_or_default());
-        let stored_key = column("ResourceKeyId").and_then(|at_column| {
-            let raw = table.value(at, at_column)?;
-            Some(raw.iter().fold(0_i64, |number, byte| number << 8 | i64::from(*byte)))
-        });
+        let value = |column: DescriptorColumn| table.value(at, column.index());
+        let text = |column: DescriptorColumn| value(column).and_then(|raw| std::str::from_utf8(raw).ok());
+        let uri = format!("{}#{}", text(Namespace).unwrap_or_default(), text(CodeValue).unwrap_or_default());
+        let stored_key =
+            value(ResourceKeyId).map(|raw| raw.iter().fold(0_i64, |number, byte| number << 8 | i64::from(*byte)));
         let expected = format!("{uri}, {}, type {key}", lower_uri(&uri));
         let found = format!(
             "{}, {}, type {}",
-            text("Uri").unwrap_or("NULL"),
-            text("UriLower").unwrap_or("NULL"),
+            text(Uri).unwrap_or("NULL"),
+            text(UriLower).unwrap_or("NULL"),
             stored_key.unwrap_or_default()
         );
         if let Some(id) = table.document_id(at).filter(|_| expected != found) {
@@ -94,7 +84,8 @@ fn check_descriptor_columns(range: &Range<'_>, report: &mut Report, table: &Tabl
     }
 }
 
-/// Rows in the root table of a type that is not their document's. One statement a table, over the whole table.
+/// Looks for rows in the root table of another type than their document's: one statement per table, over the whole
+/// table.
 pub(super) async fn check_misplaced_rows<C: GenericClient>(
     client: &C,
     mapping: &Mapping,
@@ -103,23 +94,14 @@ pub(super) async fn check_misplaced_rows<C: GenericClient>(
     let mut descriptors_done = false;
     for (_, plan) in mapping.iter() {
         let Some(table) = plan.tables.first() else { continue };
-        let expected_key =
-            if plan.is_descriptor { r#"r."ResourceKeyId""#.to_owned() } else { format!("{}::int2", plan.key) };
+        // All descriptor types share one table.
         if plan.is_descriptor && std::mem::replace(&mut descriptors_done, true) {
             continue;
         }
-        let sql = format!(
-            r#"SELECT d."DocumentUuid", d."ResourceKeyId"
-  FROM {} r JOIN "dms"."Document" d ON d."DocumentId" = r."DocumentId"
- WHERE d."ResourceKeyId" <> {expected_key} ORDER BY d."DocumentId" LIMIT {MISPLACED_MAX}"#,
-            table.qualified
-        );
-        // Not kept prepared: it runs once.
-        for row in client.query(sql.as_str(), &[]).await? {
-            let (uuid, key): (Uuid, i16) = (row.try_get(0)?, row.try_get(1)?);
-            let resource = type_name(mapping, key);
+        for row in misplaced_rows(client, plan, MISPLACED_MAX).await? {
+            let resource = type_name(mapping, row.key);
             let expected = format!("no row in {}", table.qualified);
-            let example = Difference { uuid, resource, expected, found: "a row".to_owned() };
+            let example = Difference { uuid: row.uuid, resource, expected, found: "a row".to_owned() };
             report.add(DifferenceKind::RootRowMisplaced, example);
         }
     }

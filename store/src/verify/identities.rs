@@ -1,41 +1,30 @@
 //! Stored identities against computed ones (IDENTITY).
 
+use super::computed::ComputedIdentities;
 use super::range::Range;
 use super::report::{DifferenceKind, Report, shorten};
-use super::truth::Truth;
 use crate::error::StoreError;
-use crate::load::query_cached;
+use crate::table::identity::{self, StoredIdentity};
 use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{ResourceKeyId, ResourcePlan};
 use millstream_schema::referential::{lower_uri, referential_id};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-const STORED_SQL: &str = r#"SELECT i."DocumentId", i."ResourceKeyId", i."ReferentialId", i."IdentityValues"
-  FROM "dms"."ReferentialIdentity" i
- WHERE i."DocumentId" = ANY($1::int8[])"#;
-
-/// One row of `dms.ReferentialIdentity`.
-struct Stored {
-    referential_id: Uuid,
-    values: Vec<Option<String>>,
-}
-
-/// Compares the rows of `dms.ReferentialIdentity` with what the tables say, both ways.
+/// Compares the rows of `dms.ReferentialIdentity` with the identities computed from the tables, both ways.
 pub(super) async fn check<C: GenericClient>(
     client: &C,
     range: &Range<'_>,
-    truth: &Truth,
+    computed: &ComputedIdentities,
     report: &mut Report,
 ) -> Result<(), StoreError> {
-    let mut stored: HashMap<(i64, ResourceKeyId), Stored> = HashMap::new();
-    for row in query_cached(client, STORED_SQL, &[&range.ids]).await? {
-        let found = Stored { referential_id: row.try_get(2)?, values: row.try_get(3)? };
-        stored.insert((row.try_get(0)?, row.try_get(1)?), found);
+    let mut stored: HashMap<(i64, ResourceKeyId), StoredIdentity> = HashMap::new();
+    for row in identity::rows(client, &range.ids).await? {
+        stored.insert((row.document_id, row.key), row);
     }
     for (head, plan) in range.known() {
         let id = head.document_id;
-        match truth.identity(id) {
+        match computed.identity(id) {
             Some(Ok(values)) => {
                 for (key, referential_id) in expected_ids(plan, values) {
                     compare(range, report, (id, key), referential_id, values, stored.remove(&(id, key)));
@@ -43,7 +32,7 @@ pub(super) async fn check<C: GenericClient>(
             }
             Some(Err(reason)) => {
                 let expected = "an identity".to_owned();
-                range.differs(report, DifferenceKind::IdentityUncomputable, id, expected, reason.clone());
+                range.differs(report, DifferenceKind::IdentityUncomputable, id, expected, reason.to_string());
                 stored.retain(|(of, _), _| *of != id);
             }
             None => {}
@@ -56,7 +45,7 @@ pub(super) async fn check<C: GenericClient>(
     Ok(())
 }
 
-/// Under its own type, and under its superclass if it has one.
+/// The ReferentialIds of a document: under its own type, and under its superclass if it has one.
 fn expected_ids(plan: &ResourcePlan, values: &[Box<str>]) -> Vec<(ResourceKeyId, Uuid)> {
     let elements = &plan.identity.elements;
     let hashed: Vec<String> = elements
@@ -79,7 +68,7 @@ fn compare(
     (id, key): (i64, ResourceKeyId),
     referential_id: Uuid,
     values: &[Box<str>],
-    stored: Option<Stored>,
+    stored: Option<StoredIdentity>,
 ) {
     let Some(stored) = stored else {
         let expected = format!("{referential_id} under type {key}");

@@ -1,33 +1,35 @@
-//! The audit: do identities, edges and cached bodies agree with the rows that they were derived from?
+//! The audit: compares identities, edges and cached bodies with the rows that they were derived from.
 //!
 //! It goes through all documents in ranges of ids, each range in one `REPEATABLE READ` snapshot, so it can run beside
 //! live writers. Identities are computed from rows alone, level by level down the references, never from stored
 //! IdentityValues; edges from every reference column of every table; bodies by the composer that the projector uses.
-//! What is merely not done yet (an older version in the cache) is `behind`; what is wrong at an equal version is a
-//! difference (docs/design/rules.md#rule-30).
+//! Pending work (an older version in the cache) counts as `behind`; a disagreement at an equal version is a difference
+//! (docs/design/rules.md#rule-30).
 
 mod bodies;
+mod computed;
 mod edges;
 mod existence;
 mod identities;
 mod orphans;
 mod range;
 mod report;
-mod truth;
 
 pub use report::{Difference, DifferenceKind, Differences, Report};
 
 use crate::connect::Database;
 use crate::error::StoreError;
 use crate::load::heads_after;
+use computed::ComputedIdentities;
+use deadpool_postgres::GenericClient;
 use millstream_schema::plan::Mapping;
 use range::Range;
 use tokio_postgres::IsolationLevel;
 
-/// How to audit.
+/// Options of an audit.
 #[derive(Debug, Clone)]
 pub struct VerifyOptions {
-    /// Documents of one range: memory and the age of a snapshot grow with it.
+    /// Documents per range: memory and the age of a snapshot grow with it.
     pub range_documents: u32,
 }
 
@@ -37,7 +39,7 @@ impl Default for VerifyOptions {
     }
 }
 
-/// Audits the whole database. `progress` is called after every range with what was found so far.
+/// Audits the whole database. Calls `progress` after every range with the report so far.
 pub async fn verify(
     database: &Database,
     mapping: &Mapping,
@@ -56,11 +58,28 @@ pub async fn verify(
             break;
         };
         after = last.document_id;
-        Range::load(&snapshot, mapping, heads).await?.check(&snapshot, &mut report).await?;
+        check_range(&snapshot, Range::load(&snapshot, mapping, heads).await?, &mut report).await?;
         snapshot.commit().await?;
         progress(&report);
     }
     existence::check_misplaced_rows(&client, mapping, &mut report).await?;
     orphans::check(&client, mapping, &mut report).await?;
     Ok(report)
+}
+
+/// Runs every check on one range.
+async fn check_range<C: GenericClient>(
+    client: &C,
+    mut range: Range<'_>,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    report.documents += range.ids.len() as u64;
+    let tables = range.batch.types.values().flat_map(|rows| &rows.tables);
+    report.rows += tables.map(|table| table.len() as u64).sum::<u64>();
+    let composed = std::mem::take(&mut range.composed);
+    existence::check(client, &range, report).await?;
+    let computed = ComputedIdentities::load(client, &range).await?;
+    identities::check(client, &range, &computed, report).await?;
+    edges::check(client, &range, report).await?;
+    bodies::check(client, &range, composed, report).await
 }

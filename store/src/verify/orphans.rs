@@ -1,24 +1,16 @@
-//! Rows that belong to no document. The foreign keys forbid them, so whoever finds one has a database whose keys were
-//! switched off, or that was restored in part; its ranges of documents would never show them.
+//! Rows that belong to no document. The foreign keys forbid them, so they show that keys were switched off, or that the
+//! database was restored in part. The ranges of documents never include them.
 
 use super::report::{Difference, DifferenceKind, Report};
 use crate::error::StoreError;
+use crate::table::audit::{SHARED_TABLES, rows_without_document};
 use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{Mapping, ResourcePlan};
 use std::collections::HashSet;
 use uuid::Uuid;
 
-/// Documents that do not exist, counted for each statement; a database that has more is beyond counting.
+/// Maximum number of missing documents counted per statement.
 const ORPHANS_MAX: i64 = 1_000;
-
-/// Shared tables with a row for a document, and the column that names it.
-const SHARED: [(&str, &str); 5] = [
-    (r#""dms"."ReferentialIdentity""#, "DocumentId"),
-    (r#""dms"."ReferenceEdge""#, "ParentDocumentId"),
-    (r#""dms"."IdentityLock""#, "DocumentId"),
-    (r#""dms"."DocumentCache""#, "DocumentId"),
-    (r#""dms"."Descriptor""#, "DocumentId"),
-];
 
 /// Looks through all tables, those of one type in one statement.
 pub(super) async fn check<C: GenericClient>(
@@ -26,7 +18,7 @@ pub(super) async fn check<C: GenericClient>(
     mapping: &Mapping,
     report: &mut Report,
 ) -> Result<(), StoreError> {
-    check_tables(client, "dms", &SHARED, report).await?;
+    check_tables(client, "dms", &SHARED_TABLES, report).await?;
     for (_, plan) in mapping.iter().filter(|(_, plan)| !plan.is_descriptor) {
         check_tables(client, &name_of(plan), &tables_of(plan), report).await?;
     }
@@ -50,24 +42,13 @@ async fn check_tables<C: GenericClient>(
     tables: &[(&str, &str)],
     report: &mut Report,
 ) -> Result<(), StoreError> {
-    let of_table = |(table, column): &(&str, &str)| {
-        let column = column.replace('"', "\"\"");
-        format!(
-            r#"SELECT '{}'::text, r."{column}", count(*) FROM {table} r WHERE NOT EXISTS (SELECT 1 FROM "dms"."Document" d WHERE d."DocumentId" = r."{column}") GROUP BY 2"#,
-            table.replace('\'', "''")
-        )
-    };
-    let parts: Vec<String> = tables.iter().map(of_table).collect();
-    let sql = format!("{} ORDER BY 1, 2 LIMIT {ORPHANS_MAX}", parts.join(" UNION ALL "));
-    // Not kept prepared: it runs once.
-    for row in client.query(sql.as_str(), &[]).await? {
-        let (table, document_id, rows): (String, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    for group in rows_without_document(client, tables, ORPHANS_MAX).await? {
         let example = Difference {
-            // Nobody has an id.
+            // There is no document, so no public id.
             uuid: Uuid::nil(),
             resource: resource.to_owned(),
-            expected: format!("document {document_id}, or no row of it"),
-            found: format!("{rows} row(s) in {table}, and no document"),
+            expected: format!("document {}, or no row of it", group.document_id),
+            found: format!("{} row(s) in {}, and no document", group.rows, group.table),
         };
         report.add(DifferenceKind::RowOfNoDocument, example);
     }

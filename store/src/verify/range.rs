@@ -1,24 +1,22 @@
-//! One range of documents: what is read for it, and the checks in order.
+//! One range of documents, with everything that the checks compare.
 
 use super::report::{Difference, DifferenceKind, Report};
-use super::truth::Truth;
-use super::{bodies, edges, existence, identities};
 use crate::compose::{Composed, compose_loaded};
 use crate::error::StoreError;
-use crate::load::{Batch, Caches, DescriptorFound, DocumentHead, load_descriptors, load_documents, load_lookups};
+use crate::load::{Batch, Caches, DocumentHead, LoadedDescriptor, load_descriptors, load_documents, load_lookups};
 use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{Mapping, ResourcePlan};
 use std::collections::HashMap;
 
-/// Documents, their rows, and what their rows say.
+/// Documents, their rows, and the bodies composed from them.
 pub(super) struct Range<'m> {
     pub(super) mapping: &'m Mapping,
     pub(super) heads: HashMap<i64, DocumentHead>,
     pub(super) ids: Vec<i64>,
     pub(super) batch: Batch,
     /// Every descriptor that a row of the range points to.
-    pub(super) descriptors: HashMap<i64, DescriptorFound>,
-    composed: Vec<Composed>,
+    pub(super) descriptors: HashMap<i64, LoadedDescriptor>,
+    pub(super) composed: Vec<Composed>,
 }
 
 impl<'m> Range<'m> {
@@ -29,29 +27,16 @@ impl<'m> Range<'m> {
         heads: Vec<DocumentHead>,
     ) -> Result<Self, StoreError> {
         let batch = load_documents(client, mapping, &heads).await?;
-        // Fresh memory for each range: an audit trusts nothing that was read in another snapshot.
+        // Empty caches per range: an audit trusts nothing that was read in another snapshot.
         let lookups = load_lookups(client, mapping, &Caches::default(), &batch).await?;
-        let mut wanted = descriptor_ids(mapping, &batch);
-        wanted.sort_unstable();
-        wanted.dedup();
-        let descriptors = load_descriptors(client, &wanted).await?;
+        let mut referenced = descriptor_ids(mapping, &batch);
+        referenced.sort_unstable();
+        referenced.dedup();
+        let descriptors = load_descriptors(client, &referenced).await?;
         let ids = heads.iter().map(|head| head.document_id).collect();
         let composed = compose_loaded(mapping, &batch, &lookups, heads.clone());
         let heads = heads.into_iter().map(|head| (head.document_id, head)).collect();
         Ok(Self { mapping, heads, ids, batch, descriptors, composed })
-    }
-
-    /// Runs every check.
-    pub(super) async fn check<C: GenericClient>(mut self, client: &C, report: &mut Report) -> Result<(), StoreError> {
-        report.documents += self.ids.len() as u64;
-        let tables = self.batch.types.values().flat_map(|rows| &rows.tables);
-        report.rows += tables.map(|table| table.len() as u64).sum::<u64>();
-        let composed = std::mem::take(&mut self.composed);
-        existence::check(client, &self, report).await?;
-        let truth = Truth::load(client, &self).await?;
-        identities::check(client, &self, &truth, report).await?;
-        edges::check(client, &self, report).await?;
-        bodies::check(client, &self, composed, report).await
     }
 
     /// The documents of the range whose type is known.
@@ -82,7 +67,7 @@ pub(super) fn difference(mapping: &Mapping, head: &DocumentHead, expected: Strin
     Difference { uuid: head.uuid, resource: type_name(mapping, head.key), expected, found }
 }
 
-/// Name of a type, or its key where the schema does not know it.
+/// Name of a type, or its key if the schema does not have it.
 pub(super) fn type_name(mapping: &Mapping, key: i16) -> String {
     match mapping.by_key(key) {
         Some(ix) => {

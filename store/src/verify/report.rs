@@ -1,4 +1,4 @@
-//! What an audit found.
+//! The findings of an audit.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,43 +7,43 @@ use uuid::Uuid;
 /// Examples kept of each kind.
 const EXAMPLES_MAX: usize = 10;
 
-/// Characters of a value that a report shows.
+/// Maximum number of characters of a value that a report shows.
 const SHOWN_MAX: usize = 120;
 
-/// What an audit found so far.
+/// The findings of an audit so far.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// Documents looked at.
+    /// Documents checked.
     pub documents: u64,
     /// Rows of resource tables read for them.
     pub rows: u64,
-    /// Documents whose cached body is missing or older than the document: work that is not done yet, not damage.
+    /// Documents whose cached body is missing or older than the document: pending work, not damage.
     pub behind: u64,
-    /// Some of them.
+    /// The first of them.
     pub behind_examples: Vec<Difference>,
-    /// What is wrong, by kind.
+    /// The differences, by kind.
     pub differences: BTreeMap<DifferenceKind, Differences>,
 }
 
-/// Everything of one kind that is wrong.
+/// All differences of one kind.
 #[derive(Debug, Clone, Default)]
 pub struct Differences {
-    /// How often it was found.
+    /// The number of occurrences.
     pub count: u64,
     /// The first of them.
     pub examples: Vec<Difference>,
 }
 
-/// One thing that is wrong.
+/// One disagreement between stored and expected values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// The document.
     pub uuid: Uuid,
     /// Its resource type.
     pub resource: String,
-    /// What follows from the rows.
+    /// The value that follows from the rows.
     pub expected: String,
-    /// What is stored.
+    /// The stored value.
     pub found: String,
 }
 
@@ -133,12 +133,12 @@ impl fmt::Display for DifferenceKind {
 }
 
 impl Report {
-    /// Nothing is wrong and nothing is behind.
+    /// Whether there are no differences and nothing is behind.
     pub fn is_clean(&self) -> bool {
         self.behind == 0 && self.differences.is_empty()
     }
 
-    /// How many differences there are in all.
+    /// Total number of differences.
     pub fn difference_count(&self) -> u64 {
         self.differences.values().map(|found| found.count).sum()
     }
@@ -159,7 +159,7 @@ impl Report {
     }
 }
 
-/// Cuts two long texts to the part where they begin to differ.
+/// Cuts two long texts to where they begin to differ.
 pub(super) fn shorten(expected: &str, found: &str) -> (String, String) {
     let same = expected.chars().zip(found.chars()).take_while(|(a, b)| a == b).count();
     let skip = same.saturating_sub(SHOWN_MAX / 3);

@@ -1,4 +1,4 @@
-//! What the tests of reading share: a database with the tables of a schema, and documents in it.
+//! Shared by the tests of reading: a database with the tables of a schema, and documents in it.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
 
 mod planter;

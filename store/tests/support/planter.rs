@@ -22,7 +22,7 @@ pub(crate) struct Planted {
     pub(crate) body: Value,
 }
 
-/// Collects rows and inserts them, a statement a table.
+/// Collects rows and inserts them, one statement per table.
 pub(crate) struct Planter {
     mapping: Arc<Mapping>,
     next_id: i64,
@@ -254,7 +254,7 @@ fn column(plan: &ResourcePlan, table: usize, name: &str) -> usize {
 }
 
 fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
+    value.as_str().unwrap_or_else(|| panic!("{value} is not text"))
 }
 
 /// As the column takes it: whole numbers without a fraction.

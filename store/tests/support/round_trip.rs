@@ -1,4 +1,4 @@
-//! What is read equals what was posted, but for what docs/design/rules.md#rule-27 lists.
+//! Documents are read as they were posted, except for the differences that docs/design/rules.md#rule-27 lists.
 
 use millstream_schema::referential::{canonical_number, lower_uri};
 use serde_json::Value;

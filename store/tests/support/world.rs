@@ -2,11 +2,11 @@
 
 use super::{Planted, Planter, compile, provision};
 use millstream_schema::plan::Mapping;
-use millstream_store::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
 use millstream_store::compose::{Composed, compose_documents};
 use millstream_store::connect::Database;
 use millstream_store::error::StoreError;
 use millstream_store::load::{Caches, heads_by_id};
+use millstream_store::table::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
 use millstream_testkit::{TestDatabase, corpus};
 use serde_json::Value;
 use std::sync::{Arc, LazyLock};

@@ -1,6 +1,6 @@
-//! Constraints that tie values of one body together: equality pairs, and tuples unique among the items of an array.
+//! Constraints between values of one body: equality pairs, and tuples unique among the items of an array.
 
-use super::Findings;
+use super::findings::Findings;
 use millstream_schema::plan::{ArrayUniqueness, EqualityConstraint, ResourcePlan};
 use millstream_schema::referential::{canonical_number, lower_uri};
 use serde_json::Value;
@@ -43,8 +43,8 @@ struct Found<'v> {
     value: &'v Value,
 }
 
-/// Where both paths run through the same array, items are compared with themselves; else every value with every other.
-/// Equality carries over, so that is: within a group of shared items, all values are equal to its first.
+/// If both paths run through the same array, compares values within each item; else every value with every other.
+/// Equality is transitive, so comparing all values of a group of shared items with its first suffices.
 fn equality(constraint: &EqualityConstraint, uris: bool, body: &Value, findings: &mut Findings) {
     let (source, target) = (segments(&constraint.source), segments(&constraint.target));
     let shared = source.iter().zip(&target).take_while(|(a, b)| a == b).count();

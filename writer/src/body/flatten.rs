@@ -1,10 +1,12 @@
-//! Flatten: one walk of the body tree makes the rows of every table, with references still to be resolved.
+//! Flattening: one walk of the body tree produces the rows of every table, with unresolved references.
 
-use super::{Findings, Scalar, scalar};
+use super::findings::{Findings, ProblemMessage};
+use super::scalar::{self, Scalar};
 use millstream_schema::plan::{
     ColumnType, DescriptorSite, IdentityElement, IdentitySource, Item, Node, Object, ReferenceSite, ResourcePlan,
 };
 use millstream_schema::referential::{descriptor_id, lower_uri, referential_id};
+use millstream_store::table::descriptor::DescriptorColumn;
 use serde_json::Value;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -14,7 +16,7 @@ use uuid::Uuid;
 pub(crate) enum Cell {
     Null,
     Value(Scalar),
-    /// The document or descriptor with this ReferentialId, still to be found: index into [`FlatDocument::targets`].
+    /// A document or descriptor that is not resolved yet: index into [`FlatDocument::targets`].
     Target(usize),
 }
 
@@ -33,12 +35,12 @@ pub(crate) struct Target {
     pub(crate) identity: Vec<String>,
     /// Concrete paths in the body: `$.benches[2].toolReference`.
     pub(crate) paths: Vec<String>,
-    /// What was asked for, for messages: the type, and the URI of a descriptor.
+    /// The type, for messages; `uri` is that of a descriptor.
     pub(crate) type_name: String,
     pub(crate) uri: Option<String>,
-    /// Some reference to it belongs to the identity of this document.
+    /// Whether some reference to it belongs to the identity of this document.
     pub(crate) is_identity_component: bool,
-    /// Its type's identity can change.
+    /// Whether its type's identity can change.
     pub(crate) is_changeable: bool,
 }
 
@@ -56,8 +58,8 @@ pub(crate) struct FlatDocument {
 }
 
 impl FlatDocument {
-    /// Whether this body names exactly the identity that a document has. Equal ReferentialIds do not say so: the name that
-    /// is hashed joins the values with characters that values may hold.
+    /// Whether this body names exactly the identity that a document has. Equal ReferentialIds do not prove it: the
+    /// hashed name joins the values with characters that values may contain.
     pub(crate) fn has_identity(&self, resource: &ResourcePlan, stored: &[String]) -> bool {
         let elements = &resource.identity.elements;
         let same = |(element, (given, stored)): (&IdentityElement, (&String, &String))| match element.lower_case {
@@ -114,7 +116,7 @@ struct Walk<'p, 'f> {
     findings: &'f mut Findings,
 }
 
-/// Where the walk stands in the body.
+/// The position of the walk in the body.
 struct Place<'a> {
     ordinals: &'a [i32],
     path: &'a str,
@@ -203,7 +205,7 @@ impl Walk<'_, '_> {
             let path = format!("{}.{}", place.path, member.name);
             let read = match value.get(&member.name) {
                 Some(value) => scalar::read(value, member.ty),
-                None => Err(format!("{} is required.", member.name)),
+                None => Err(ProblemMessage(format!("{} is required.", member.name))),
             };
             match read {
                 Ok(scalar) => members.push(scalar.canonical()),
@@ -235,7 +237,7 @@ impl Walk<'_, '_> {
         self.set(plan.table, plan.column, Cell::Target(target));
     }
 
-    /// Each target once: a body with a thousand references to one school asks for it once.
+    /// Adds each target once: a body with a thousand references to one school resolves it once.
     fn target(&mut self, target: Target) -> usize {
         let known = self.by_id.get(&target.referential_id).copied();
         if let Some(at) = known.filter(|at| self.targets[*at].identity == target.identity) {
@@ -249,23 +251,24 @@ impl Walk<'_, '_> {
         self.targets.len() - 1
     }
 
-    /// `Uri`, `UriLower` and `ResourceKeyId`, which no body has (see `DESCRIPTOR_COLUMNS`).
+    /// Fills in `Uri`, `UriLower` and `ResourceKeyId`, which no body has (see [`DescriptorColumn`]).
     fn descriptor_columns(&mut self) {
         let text = |cell: Option<&Cell>| match cell {
             Some(Cell::Value(Scalar::Text(text))) => text.clone(),
             _ => String::new(),
         };
         let Some(row) = self.tables[0].last_mut() else { return };
-        let (namespace, code_value) = (text(row.cells.first()), text(row.cells.get(1)));
+        let cell = |column: DescriptorColumn| text(row.cells.get(column.index()));
+        let (namespace, code_value) = (cell(DescriptorColumn::Namespace), cell(DescriptorColumn::CodeValue));
         if namespace.contains('#') {
             // Two descriptors would have one URI: `a#b` with `c`, and `a` with `b#c`.
             self.findings
                 .add("$.namespace", "namespace cannot contain '#', which stands between it and the codeValue.");
         }
         let uri = format!("{namespace}#{code_value}");
-        row.cells[7] = Cell::Value(Scalar::Text(lower_uri(&uri)));
-        row.cells[6] = Cell::Value(Scalar::Text(uri));
-        row.cells[8] = Cell::Value(Scalar::Int4(self.resource.key.into()));
+        row.cells[DescriptorColumn::UriLower.index()] = Cell::Value(Scalar::Text(lower_uri(&uri)));
+        row.cells[DescriptorColumn::Uri.index()] = Cell::Value(Scalar::Text(uri));
+        row.cells[DescriptorColumn::ResourceKeyId.index()] = Cell::Value(Scalar::Int4(self.resource.key.into()));
     }
 
     fn identity_values(&mut self, body: &Value) -> Vec<String> {

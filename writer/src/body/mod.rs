@@ -1,81 +1,40 @@
 //! From bytes to rows: parse, coerce and prune, validate, flatten. Nothing here touches a database.
 
 mod constraints;
+mod findings;
 mod flatten;
 mod parse;
 mod scalar;
 mod shape;
 mod validate;
 
+use findings::Findings;
+pub(crate) use findings::{MESSAGES_MAX, NOT_ALL};
 pub(crate) use flatten::{Cell, FlatDocument, Row, Target};
 pub(crate) use scalar::Scalar;
-pub use validate::Validators;
+pub use validate::{InvalidJsonSchema, Validators};
 
 use crate::error::WriteError;
 use millstream_schema::plan::ResourcePlan;
 use serde_json::Value;
-use std::collections::BTreeMap;
 
-/// Messages of one answer: a hostile body has a problem in each of its hundred thousand items.
-pub(crate) const MESSAGES_MAX: usize = 100;
-
-/// The last word of an answer that is not complete.
-pub(crate) const NOT_ALL: &str = "There are further problems, which are not listed.";
-
-/// Problems of a body by JSON path, in the form that a problem document carries them; the first of them if they are many.
-#[derive(Debug, Default)]
-pub(crate) struct Findings {
-    by_path: BTreeMap<String, Vec<String>>,
-    count: usize,
-    is_cut: bool,
-}
-
-impl Findings {
-    pub(crate) fn add(&mut self, path: &str, message: impl Into<String>) {
-        if self.count >= MESSAGES_MAX {
-            self.is_cut = true;
-            return;
-        }
-        let messages = self.by_path.entry(path.to_owned()).or_default();
-        let message = message.into();
-        if !messages.contains(&message) {
-            messages.push(message);
-            self.count += 1;
-        }
-    }
-
-    /// Nothing more is going to be listed.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.is_cut
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    pub(crate) fn into_error(self) -> WriteError {
-        let errors = self.is_cut.then(|| NOT_ALL.to_owned());
-        WriteError::Invalid { validation_errors: self.by_path, errors: errors.into_iter().collect() }
-    }
-}
-
-/// What a body has to say about its `id` member.
+/// The rule for a body's `id` member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IdRule {
-    /// POST: there must be none.
+    /// POST: it must be absent.
     Absent,
     /// PUT: it must equal the id of the route.
     Equal(uuid::Uuid),
 }
 
-/// Takes a body from bytes to rows with unresolved references, or says everything that is wrong with it.
+/// Turns a body from bytes into rows with unresolved references. The error lists all problems.
 pub(crate) fn read(
     resource: &ResourcePlan,
     validators: &Validators,
     bytes: &[u8],
     id: IdRule,
 ) -> Result<FlatDocument, WriteError> {
-    let mut object = parse::parse(bytes).map_err(|reason| WriteError::Malformed { errors: vec![reason] })?;
+    let mut object = parse::parse(bytes).map_err(|reason| WriteError::Malformed { errors: vec![reason.into()] })?;
     check_id(object.remove("id"), id)?;
     let mut findings = Findings::default();
     shape::shape(resource, &mut object, &mut findings);
@@ -89,7 +48,7 @@ pub(crate) fn read(
     if findings.is_empty() { Ok(flat) } else { Err(findings.into_error()) }
 }
 
-/// What a body would be stored as, without asking a database.
+/// A body as it would be stored, computed without a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
     /// The document's own ReferentialId.
@@ -100,11 +59,11 @@ pub struct Planned {
     pub targets: usize,
 }
 
-/// Takes a POST body through everything that needs no database: parsing, coercion, pruning, validation, flattening. For
+/// Runs a POST body through every step that needs no database: parsing, coercion, pruning, validation, flattening. For
 /// tests, fuzzing and benchmarks.
 ///
 /// # Errors
-/// What the body would be refused with.
+/// The problems for which a write would refuse the body.
 pub fn plan(resource: &ResourcePlan, validators: &Validators, bytes: &[u8]) -> Result<Planned, WriteError> {
     let flat = read(resource, validators, bytes, IdRule::Absent)?;
     let rows = flat.tables.iter().map(Vec::len).sum();

@@ -1,13 +1,18 @@
-//! Bytes to JSON: the refusals that come before any schema.
+//! Parsing: the checks that precede any schema.
 
+use super::findings::ProblemMessage;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::fmt;
 
-/// Parses a request body: one JSON object, valid UTF-8, no member twice, no deeper than 128 levels (serde_json's limit).
-/// The message of a refusal says where.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, String> {
+/// Parses a request body: one JSON object, valid UTF-8, no member twice, no deeper than 128 levels (serde_json's
+/// limit). The error message contains the position.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ProblemMessage> {
+    object(bytes).map_err(ProblemMessage)
+}
+
+fn object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| format!("The request body is not valid UTF-8 (byte {}).", error.valid_up_to()))?;
     if text.trim().is_empty() {
@@ -22,7 +27,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// Reads any JSON and keeps nothing; fails on a member name that occurs twice in one object. serde_json itself would
+/// Reads any JSON without keeping it; fails on a member name that occurs twice in one object. serde_json itself would
 /// silently keep the last one.
 struct UniqueMembers;
 

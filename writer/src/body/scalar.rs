@@ -1,12 +1,14 @@
-//! Scalars: what a client may send for each storage type, and the one canonical form that is stored and hashed.
+//! Scalars: the spellings that a client may use for each storage type, and the one canonical form that is stored and
+//! hashed.
 
+use super::findings::ProblemMessage;
 use jiff::civil::{Date, Time};
 use millstream_schema::plan::ColumnType;
 use millstream_schema::referential::canonical_number;
 use millstream_store::calendar::{UtcSecond, read_date, read_slashed_date, read_time};
 use serde_json::{Number, Value};
 
-/// Characters of a value that a message repeats.
+/// Maximum number of characters of a value that a message repeats.
 const SHOWN_MAX_CHARS: usize = 40;
 
 /// A scalar in its storage form.
@@ -41,7 +43,7 @@ impl Scalar {
 
 /// Rewrites a value in place to the JSON type of its column where the meaning is clear
 /// (docs/design/edfi-api.md#edfi-6.1): text to numbers and
-/// booleans, `5.0` to `5`, slashed dates to ISO, date-times to UTC seconds. Anything else is left for validation to refuse.
+/// booleans, `5.0` to `5`, slashed dates to ISO, date-times to UTC seconds. Validation refuses anything else.
 pub(crate) fn coerce(value: &mut Value, ty: ColumnType) {
     let coerced = match (ty, &*value) {
         (ColumnType::Bool, Value::String(text)) if text.eq_ignore_ascii_case("true") => Some(Value::Bool(true)),
@@ -62,8 +64,12 @@ fn number(text: &str) -> Option<Value> {
     Some(Value::Number(canonical.parse::<Number>().ok()?))
 }
 
-/// Reads a coerced value; the message of a refusal is for the client.
-pub(crate) fn read(value: &Value, ty: ColumnType) -> Result<Scalar, String> {
+/// Parses a coerced value.
+pub(crate) fn read(value: &Value, ty: ColumnType) -> Result<Scalar, ProblemMessage> {
+    parse(value, ty).map_err(ProblemMessage)
+}
+
+fn parse(value: &Value, ty: ColumnType) -> Result<Scalar, String> {
     match (ty, value) {
         (ColumnType::Text, Value::String(text)) => match text.contains('\0') {
             true => Err("cannot contain the character U+0000.".to_owned()),
@@ -93,7 +99,7 @@ fn integer(number: &Number, min: i64, max: i64) -> Result<i64, String> {
     canonical.parse::<i64>().ok().filter(|n| (min..=max).contains(n)).ok_or_else(refusal)
 }
 
-/// Digits of a decimal are checked, never rounded away (docs/design/rules.md#rule-26).
+/// Checks the digits of a decimal and never rounds (docs/design/rules.md#rule-26).
 fn decimal(number: &Number, precision: u16, scale: u16) -> Result<Scalar, String> {
     let refusal = || {
         format!(
@@ -109,7 +115,7 @@ fn decimal(number: &Number, precision: u16, scale: u16) -> Result<Scalar, String
     if fits { Ok(Scalar::Decimal(canonical)) } else { Err(refusal()) }
 }
 
-/// A hostile number can be a megabyte of digits: messages show its beginning.
+/// The beginning of a value: a hostile number can be a megabyte of digits.
 fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN_MAX_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),

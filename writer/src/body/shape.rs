@@ -1,11 +1,12 @@
-//! Coerce and prune, in place and in one walk: what is left has only members that the schema knows, no nulls, no empty
-//! arrays or objects (docs/design/rules.md#rule-26), and scalars in their JSON types.
+//! Coercion and pruning, in place and in one walk: the result has only members of the schema, no nulls, no empty arrays
+//! or objects (docs/design/rules.md#rule-26), and scalars in their JSON types.
 
-use super::{Findings, scalar};
+use super::findings::Findings;
+use super::scalar;
 use millstream_schema::plan::{Extension, Item, Node, Object, ResourcePlan};
 use serde_json::{Map, Value};
 
-/// Shapes a body. Only an unknown project under `_ext` is a finding; every other surplus is dropped.
+/// Shapes a body. Only an unknown project under `_ext` is a finding; every other surplus member is dropped.
 pub(super) fn shape(resource: &ResourcePlan, body: &mut Map<String, Value>, findings: &mut Findings) {
     let shaper = Shaper { resource };
     shaper.object(&resource.body, body, "$", findings);
@@ -64,7 +65,7 @@ impl Shaper<'_> {
             (Node::Extension(extension), Value::Object(projects)) => {
                 self.extension(extension, projects, path, findings);
             }
-            // The wrong JSON type: validation names it.
+            // The wrong JSON type: validation reports it.
             _ => {}
         }
     }

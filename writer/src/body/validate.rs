@@ -1,16 +1,22 @@
 //! JSON-schema validation, compiled once at start.
 
-use super::Findings;
+use super::findings::Findings;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Validator};
 use millstream_schema::plan::{Mapping, ResourceKeyId};
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// Steps that a look-around pattern may backtrack before the value is refused: bodies are hostile.
+/// Maximum number of backtracking steps of a look-around pattern before the value is refused: bodies may be hostile.
 const BACKTRACK_LIMIT: usize = 1_000_000;
 
-/// One compiled validator a resource type.
+/// A schema that is not a valid JSON schema, or has a pattern that does not compile; displays its resource type and the
+/// cause.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidJsonSchema(String);
+
+/// One compiled validator per resource type.
 #[derive(Debug)]
 pub struct Validators(HashMap<ResourceKeyId, Validator>);
 
@@ -18,17 +24,19 @@ impl Validators {
     /// Compiles the JSON schemas of all resources.
     ///
     /// # Errors
-    /// A schema that is no valid JSON schema, or a pattern that does not compile, with the resource it belongs to.
-    pub fn compile(mapping: &Mapping) -> Result<Self, String> {
+    /// The first schema that does not compile.
+    pub fn compile(mapping: &Mapping) -> Result<Self, InvalidJsonSchema> {
         let mut compiled = HashMap::with_capacity(mapping.resources.len());
         for resource in &mapping.resources {
             let validator = jsonschema::options()
                 .with_draft(Draft::Draft202012)
-                // Dates and times are read into their storage types, which is the stricter check.
+                // Dates and times are parsed into their storage types, which is the stricter check.
                 .should_validate_formats(false)
                 .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_LIMIT))
                 .build(&resource.json_schema)
-                .map_err(|error| format!("{}.{}: {error}", resource.project_name, resource.resource_name))?;
+                .map_err(|error| {
+                    InvalidJsonSchema(format!("{}.{}: {error}", resource.project_name, resource.resource_name))
+                })?;
             compiled.insert(resource.key, validator);
         }
         Ok(Self(compiled))
@@ -65,7 +73,7 @@ fn pattern_message(value: &Value, path: &str) -> String {
     }
 }
 
-/// The library repeats the value in its message, however long it is: the client knows what it sent.
+/// Removes the value from the message: the library repeats it, however long it is.
 fn message(text: &str) -> String {
     const LENGTH_MAX: usize = 300;
     match text.char_indices().nth(LENGTH_MAX) {

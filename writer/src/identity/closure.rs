@@ -3,28 +3,16 @@
 use crate::attempt::AttemptError;
 use crate::error::WriteError;
 use crate::options::WriterOptions;
-use crate::transaction::{Pipeline, Session, params};
 use millstream_schema::plan::{Mapping, ResourceKeyId};
+use millstream_store::table::document::{self, LockedDocument};
+use millstream_store::table::{edge, identity_lock};
+use millstream_store::transaction::{Answer, Pipeline, WriteTransaction};
 use std::collections::{BTreeSet, HashMap};
-use tokio_postgres::Row;
-use uuid::Uuid;
 
-const LOCK_IDENTITIES: &str = r#"SELECT "DocumentId" FROM "dms"."IdentityLock" WHERE "DocumentId" = ANY($1::int8[]) ORDER BY "DocumentId" FOR UPDATE"#;
-const IDENTITY_PARENTS: &str = r#"SELECT DISTINCT e."ParentDocumentId" FROM unnest($1::int8[]) AS c(i) JOIN "dms"."ReferenceEdge" e ON e."ChildDocumentId" = c.i AND e."IsIdentityComponent""#;
-const LOCK_DOCUMENTS: &str = r#"SELECT "DocumentId", "DocumentUuid", "ResourceKeyId" FROM "dms"."Document" WHERE "DocumentId" = ANY($1::int8[]) ORDER BY "DocumentId" FOR NO KEY UPDATE"#;
-
-/// A document whose Document row this transaction holds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LockedDocument {
-    pub(crate) document_id: i64,
-    pub(crate) uuid: Uuid,
-    pub(crate) key: ResourceKeyId,
-}
-
-/// Locks the identities of a document's closure, level by level; returns the whole closure. Nobody can add an identity
-/// edge into a locked level meanwhile: that takes a share lock on its child.
+/// Locks the identities of a document's closure, level by level; returns the whole closure. No other transaction can
+/// add an identity edge into a locked level meanwhile: that takes a share lock on its child.
 pub(crate) async fn lock_identities(
-    session: &Session,
+    transaction: &WriteTransaction,
     options: &WriterOptions,
     seed: i64,
 ) -> Result<BTreeSet<i64>, AttemptError> {
@@ -32,21 +20,16 @@ pub(crate) async fn lock_identities(
     let mut level: Vec<i64> = vec![seed];
     let mut depth = 0;
     while !level.is_empty() {
-        let mut pipeline = session.pipeline()?;
-        let lock = pipeline.add(LOCK_IDENTITIES, params![level.clone()]);
-        let parents = pipeline.add(IDENTITY_PARENTS, params![level.clone()]);
+        let mut pipeline = transaction.pipeline()?;
+        let lock = identity_lock::lock_level(&mut pipeline, level.clone());
+        let parents = edge::identity_parents(&mut pipeline, level.clone());
         let answers = pipeline.run().await?;
-        if answers[lock].len() != level.len() {
+        if answers.count(lock) != level.len() {
             return Err(AttemptError::StartOver("a document of the closure was deleted meanwhile"));
         }
         ids.extend(level);
         level = Vec::new();
-        for row in &answers[parents] {
-            let id = row.try_get(0)?;
-            if !ids.contains(&id) {
-                level.push(id);
-            }
-        }
+        level.extend(answers.rows(parents)?.into_iter().map(|row| row.parent).filter(|id| !ids.contains(id)));
         level.sort_unstable();
         depth += 1;
         check_bounds(options, ids.len() + level.len(), depth, level.is_empty())?;
@@ -55,23 +38,23 @@ pub(crate) async fn lock_identities(
 }
 
 /// Adds the locks of the Document rows of a closure and of the referrers that are stamped with it: all in one statement
-/// and ascending, as everybody who locks more than one takes them. One renamer's referrer may be a member of another's
-/// closure, so in any other order, or partly after the rename lock, two renamers could wait for each other.
-pub(crate) fn add_document_locks(pipeline: &mut Pipeline<'_>, ids: &BTreeSet<i64>, stamped: &[i64]) -> usize {
+/// and ascending, as every transaction that locks more than one takes them. One renamer's referrer may be a member of
+/// another's closure, so in any other order, or partly after the rename lock, two renamers could wait for each other.
+pub(crate) fn add_document_locks(
+    pipeline: &mut Pipeline<'_>,
+    ids: &BTreeSet<i64>,
+    stamped: &[i64],
+) -> Answer<LockedDocument> {
     let all: Vec<i64> = ids.iter().chain(stamped).copied().collect();
-    pipeline.add(LOCK_DOCUMENTS, params![all])
+    document::lock_for_rename(pipeline, all)
 }
 
-/// The answer of [`add_document_locks`]: the rows of the closure, and those of the referrers.
-pub(crate) fn read_documents(
-    rows: &[Row],
+/// Splits the rows of [`add_document_locks`] into those of the closure and those of the referrers.
+pub(crate) fn split_documents(
+    rows: Vec<LockedDocument>,
     ids: &BTreeSet<i64>,
-) -> Result<(Vec<LockedDocument>, Vec<LockedDocument>), AttemptError> {
-    let mut documents = Vec::with_capacity(rows.len());
-    for row in rows {
-        documents.push(LockedDocument { document_id: row.try_get(0)?, uuid: row.try_get(1)?, key: row.try_get(2)? });
-    }
-    Ok(documents.into_iter().partition(|document| ids.contains(&document.document_id)))
+) -> (Vec<LockedDocument>, Vec<LockedDocument>) {
+    rows.into_iter().partition(|document| ids.contains(&document.document_id))
 }
 
 /// A closure whose IdentityLock and Document rows this transaction holds. Members are in an order in which every

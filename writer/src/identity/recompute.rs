@@ -3,19 +3,18 @@
 use super::closure::Closure;
 use crate::attempt::AttemptError;
 use crate::error::WriteError;
-use crate::persist::{IdentityRow, identity_rows};
+use crate::identity_rows::identity_rows;
 use crate::resolve::Binding;
-use crate::transaction::{Session, params};
-use crate::upsert::Upsert;
+use crate::upsert_request::UpsertRequest;
 use millstream_schema::plan::{IdentitySource, Mapping, ResourceKeyId, ResourcePlan};
+use millstream_store::table::identity::{self, NewIdentity};
+use millstream_store::transaction::{Answer, WriteTransaction, param};
 use std::collections::{HashMap, HashSet};
 use tokio_postgres::Row;
 
-const READ_IDENTITIES: &str = r#"SELECT "DocumentId", "IdentityValues" FROM "dms"."ReferentialIdentity" WHERE "DocumentId" = ANY($1::int8[]) AND "ResourceKeyId" = $2"#;
-
 /// Identity values of one member, before and after.
 #[derive(Debug, Clone)]
-pub(crate) struct Changed {
+pub(crate) struct ChangedIdentity {
     pub(crate) key: ResourceKeyId,
     pub(crate) old: Vec<String>,
     pub(crate) new: Vec<String>,
@@ -23,13 +22,13 @@ pub(crate) struct Changed {
 
 /// All members' identity values.
 #[derive(Debug)]
-pub(crate) struct Identities(HashMap<i64, Changed>);
+pub(crate) struct Identities(HashMap<i64, ChangedIdentity>);
 
 impl Identities {
     /// Computes the values of the whole closure; the renamed document's come from its body.
     pub(crate) async fn recompute(
-        session: &Session,
-        upsert: &Upsert<'_>,
+        transaction: &WriteTransaction,
+        request: &UpsertRequest<'_>,
         closure: &Closure,
         seed: i64,
         binding: &Binding,
@@ -38,25 +37,26 @@ impl Identities {
         let mut keys: Vec<ResourceKeyId> = closure.members().map(|member| member.key).collect();
         keys.dedup();
         for key in keys {
-            let resource = resource_of(upsert.mapping, key)?;
+            let resource = resource_of(request.mapping, key)?;
             let members: Vec<i64> = closure.members().filter(|m| m.key == key).map(|m| m.document_id).collect();
-            let mut pipeline = session.pipeline()?;
-            let identities = pipeline.add(READ_IDENTITIES, params![members.clone(), key]);
+            let mut pipeline = transaction.pipeline()?;
+            let identities = identity::values_of_type(&mut pipeline, members.clone(), key);
             let sites = identity_sites(resource);
-            let roots = pipeline.add(root_references(resource, &sites), params![members]);
+            let roots: Answer<Row> = pipeline.add(root_references(resource, &sites), vec![param(members)]);
             let answers = pipeline.run().await?;
-            let old = read_identities(&answers[identities])?;
-            for row in &answers[roots] {
+            let rows = answers.rows(identities)?.into_iter();
+            let old: HashMap<i64, Vec<String>> = rows.map(|row| (row.document_id, row.values)).collect();
+            for row in answers.raw(roots) {
                 let (id, targets) = read_root(row, sites.len())?;
                 let old = old.get(&id).cloned().ok_or_else(|| {
                     WriteError::internal(format!("document {id} of {} has no identity row", resource.resource_name))
                 })?;
                 let new = if id == seed {
-                    binding.identity_values(resource, upsert.flat)?
+                    binding.identity_values(resource, request.flat)?
                 } else {
                     all.follow(resource, &sites, &targets, &old)?
                 };
-                all.0.insert(id, Changed { key, old, new });
+                all.0.insert(id, ChangedIdentity { key, old, new });
             }
         }
         if all.0.len() == closure.len() {
@@ -66,7 +66,7 @@ impl Identities {
         }
     }
 
-    /// A member's values: its own stay, those of references to members before it are theirs.
+    /// A member's new values: its own stay; those that come through references to earlier members are theirs.
     fn follow(
         &self,
         resource: &ResourcePlan,
@@ -86,7 +86,7 @@ impl Identities {
         Ok(new)
     }
 
-    pub(crate) fn get(&self, document_id: i64) -> Option<&Changed> {
+    pub(crate) fn get(&self, document_id: i64) -> Option<&ChangedIdentity> {
         self.0.get(&document_id)
     }
 
@@ -107,7 +107,7 @@ impl Identities {
     }
 
     /// The identity rows of all members.
-    pub(crate) fn rows(&self, mapping: &Mapping, closure: &Closure) -> Result<Vec<IdentityRow>, WriteError> {
+    pub(crate) fn rows(&self, mapping: &Mapping, closure: &Closure) -> Result<Vec<NewIdentity>, WriteError> {
         let mut rows = Vec::with_capacity(closure.len());
         for member in closure.members() {
             let resource = resource_of(mapping, member.key)?;
@@ -134,6 +134,7 @@ fn identity_sites(resource: &ResourcePlan) -> Vec<usize> {
     sites.filter(|site| seen.insert(*site)).collect()
 }
 
+/// The statement that [`read_root`] reads: `DocumentId`, then the columns of the sites, by position.
 fn root_references(resource: &ResourcePlan, sites: &[usize]) -> String {
     let root = &resource.tables[0];
     let column =
@@ -142,11 +143,7 @@ fn root_references(resource: &ResourcePlan, sites: &[usize]) -> String {
     format!("SELECT \"DocumentId\"{columns} FROM {} WHERE \"DocumentId\" = ANY($1::int8[])", root.qualified)
 }
 
-fn read_identities(rows: &[Row]) -> Result<HashMap<i64, Vec<String>>, AttemptError> {
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
-}
-
 fn read_root(row: &Row, sites: usize) -> Result<(i64, Vec<Option<i64>>), AttemptError> {
     let targets = (1..=sites).map(|at| row.try_get(at)).collect::<Result<_, _>>()?;
-    Ok((row.try_get(0)?, targets))
+    Ok((row.try_get("DocumentId")?, targets))
 }

@@ -2,23 +2,12 @@
 //! (docs/design/rules.md#rule-1, docs/design/rules.md#rule-2, docs/design/rules.md#rule-12).
 
 use crate::attempt::AttemptError;
-use crate::transaction::{Pipeline, Session, params};
 use millstream_pipeline::NewChange;
+use millstream_store::table::{cascade_open, document, edge};
+use millstream_store::transaction::{Pipeline, WriteTransaction};
 use std::collections::BTreeSet;
-use tokio_postgres::Row;
 
-/// Parents of the closure that are not in it, each once, ascending. Of each member no more parents are read than decide
-/// the matter, and by the index on children: a join with `LIMIT` invites a walk over all edges in order of parents, which
-/// takes seconds where the answer is none.
-const FIND: &str = r#"SELECT p.i FROM unnest($1::int8[]) AS c(i) CROSS JOIN LATERAL (SELECT e."ParentDocumentId" AS i FROM "dms"."ReferenceEdge" e WHERE e."ChildDocumentId" = c.i LIMIT cardinality($1::int8[]) + $2::int8) p EXCEPT SELECT x.i FROM unnest($1::int8[]) AS x(i) ORDER BY 1 LIMIT $2::int8"#;
-/// Members that have at least one such parent.
-const REFERRED_MEMBERS: &str = r#"SELECT c.i FROM unnest($1::int8[]) AS c(i) WHERE EXISTS (SELECT 1 FROM "dms"."ReferenceEdge" e LEFT JOIN unnest($1::int8[]) AS x(i) ON x.i = e."ParentDocumentId" WHERE e."ChildDocumentId" = c.i AND x.i IS NULL)"#;
-const STAMP: &str = r#"UPDATE "dms"."Document" AS d SET "ContentVersion" = u.v, "LastModifiedAt" = greatest(d."LastModifiedAt", clock_timestamp()) FROM unnest($1::int8[], $2::int8[]) AS u(i, v) WHERE d."DocumentId" = u.i"#;
-/// The time is that of the draw, under the rename lock, so cascades are as old as their versions say: the time that a
-/// referrer of two of them is served with does not depend on which one reaches it first.
-const OPEN_CASCADE: &str = r#"INSERT INTO "dms"."Cascade" ("DocumentId", "ContentVersion", "TransactionId", "Cursor", "OpenedAt") SELECT u.i, u.v, pg_current_xact_id(), 0, clock_timestamp() FROM unnest($1::int8[], $2::int8[]) AS u(i, v)"#;
-
-/// How the referrers of a closure are brought up to date.
+/// The way in which the referrers of a closure are brought up to date.
 #[derive(Debug)]
 pub(crate) enum Referrers {
     /// Few: all of them, stamped in this transaction.
@@ -32,24 +21,25 @@ impl Referrers {
     /// member that it refers to, and this transaction holds those exclusively. It takes no share lock for the referrers
     /// themselves, which would deadlock two renamers (docs/design/schedules.md#counterexamples).
     pub(crate) async fn find(
-        session: &Session,
+        transaction: &WriteTransaction,
         closure: &BTreeSet<i64>,
         strict_max: usize,
     ) -> Result<Self, AttemptError> {
         let closure: Vec<i64> = closure.iter().copied().collect();
-        let mut pipeline = session.pipeline()?;
+        let mut pipeline = transaction.pipeline()?;
         let limit = i64::try_from(strict_max).unwrap_or(i64::MAX).saturating_add(1);
-        let place = pipeline.add(FIND, params![closure.clone(), limit]);
-        let found = ids(&pipeline.run().await?[place])?;
+        let referrers = edge::referrers(&mut pipeline, closure.clone(), limit);
+        let found = pipeline.run().await?.rows(referrers)?;
         if found.len() <= strict_max {
-            return Ok(Self::Strict(found));
+            return Ok(Self::Strict(found.into_iter().map(|row| row.parent).collect()));
         }
-        let mut pipeline = session.pipeline()?;
-        let place = pipeline.add(REFERRED_MEMBERS, params![closure]);
-        Ok(Self::Cascade(ids(&pipeline.run().await?[place])?))
+        let mut pipeline = transaction.pipeline()?;
+        let referred = edge::referred_members(&mut pipeline, closure);
+        let referred = pipeline.run().await?.rows(referred)?;
+        Ok(Self::Cascade(referred.into_iter().map(|row| row.child).collect()))
     }
 
-    /// Those whose rows have to be locked.
+    /// The referrers whose rows have to be locked.
     pub(crate) fn to_stamp(&self) -> &[i64] {
         match self {
             Self::Strict(referrers) => referrers,
@@ -64,18 +54,14 @@ impl Referrers {
             Self::Strict(_) => {
                 let stamps = stamps.iter().map(|change| (change.document_id, change.content_version));
                 let (ids, versions): (Vec<i64>, Vec<i64>) = stamps.unzip();
-                pipeline.add(STAMP, params![ids, versions]);
+                document::stamp(pipeline, ids, versions);
             }
             Self::Cascade(referred) => {
                 let members = members.iter().filter(|change| referred.contains(&change.document_id));
                 let cascades = members.map(|change| (change.document_id, change.content_version));
                 let (ids, versions): (Vec<i64>, Vec<i64>) = cascades.unzip();
-                pipeline.add(OPEN_CASCADE, params![ids, versions]);
+                cascade_open::open(pipeline, ids, versions);
             }
         }
     }
-}
-
-fn ids(rows: &[Row]) -> Result<Vec<i64>, AttemptError> {
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }

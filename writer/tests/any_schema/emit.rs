@@ -1,10 +1,10 @@
-//! A set as ApiSchema files.
+//! Writes a schema set as ApiSchema files.
 
 use crate::shape::{Content, Kind, Leaf, Reference, Scalar, Set, Shape, Subclass, Type};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
-/// Each project's file.
+/// Returns the file of each project.
 pub(crate) fn files(set: &Set) -> Vec<(PathBuf, Vec<u8>)> {
     let file = |project: usize| {
         let path = PathBuf::from(format!("{}.ApiSchema.json", set.projects[project].endpoint));
@@ -31,12 +31,12 @@ fn project_file(set: &Set, project: usize) -> Value {
         }
     }
     json!({ "apiSchemaVersion": "1.0.0", "projectSchema": {
-        "projectName": set.projects[project].name, "projectVersion": "1.0.0", "description": "invented",
+        "projectName": set.projects[project].name, "projectVersion": "1.0.0", "description": "generated",
         "projectEndpointName": set.projects[project].endpoint, "isExtensionProject": project > 0,
         "abstractResources": abstracts, "resourceSchemas": resources } })
 }
 
-/// What a file lists beside the JSON schema.
+/// The lists of a resource beside its JSON schema.
 #[derive(Default)]
 struct Lists {
     mapping: Map<String, Value>,
@@ -102,7 +102,7 @@ fn descriptor(of: &Type) -> Value {
                 "effectiveBeginDate": { "type": "string", "format": "date" } } } })
 }
 
-/// What a project adds to a resource of another, if anything.
+/// Returns the extension that a project adds to a resource of another project, if any.
 fn extension(set: &Set, at: usize, project: usize) -> Option<Value> {
     let of = &set.types[at];
     let mut lists = Lists::default();
@@ -113,7 +113,7 @@ fn extension(set: &Set, at: usize, project: usize) -> Option<Value> {
     Some(out)
 }
 
-/// The part of a shape's schema that leads to `_ext` content of a project.
+/// Returns the part of a shape's schema that leads to the `_ext` content of a project.
 fn additions(set: &Set, shape: &Shape, path: &str, project: usize, lists: &mut Lists) -> Option<Value> {
     let mut properties = Map::new();
     if let Some((_, content)) = shape.extensions.iter().find(|(by, _)| *by == project) {
@@ -170,7 +170,7 @@ fn object(set: &Set, shape: &Shape, path: &str, lists: &mut Lists) -> Value {
     json!({ "type": "object", "additionalProperties": false, "properties": properties, "required": required })
 }
 
-/// In one constraint, or in one nested in another that has the list above as its base.
+/// Adds a uniqueness constraint; for a nested list, it is nested in a constraint based on the outer list.
 fn unique_items(items: &Shape, unique: &[String], list: &str, lists: &mut Lists) {
     let members = |prefix: &str| -> Vec<String> {
         let fields = items.fields.iter().filter(|field| unique.contains(&field.name));
@@ -208,7 +208,7 @@ fn query(name: &str, path: &str, leaf: Leaf, lists: &mut Lists) {
     if !lists.queries.keys().any(|known| known.to_lowercase() == name.to_lowercase()) {
         lists.queries.insert(name.to_owned(), json!([entry]));
     }
-    // One field for several paths: it matches any of them.
+    // One field with several paths; it matches any of them.
     if let Some(any) = lists.queries.entry("anything".to_owned()).or_insert_with(|| json!([])).as_array_mut() {
         any.push(entry);
     }
@@ -221,7 +221,7 @@ fn reference(set: &Set, to: &Reference, path: &str, lists: &mut Lists) -> Value 
         let at = format!("{path}.{member}");
         elements.push(json!({ "identityJsonPath": element.path, "referenceJsonPath": at, "type": "string" }));
         if !properties.contains_key(member) {
-            // No mapping: the reference as a whole has one.
+            // Members get no mapping: the reference as a whole has one.
             let mapping = lists.mapping.clone();
             properties.insert(member.clone(), value(set, element.leaf, &at, lists));
             lists.mapping = mapping;

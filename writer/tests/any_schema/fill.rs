@@ -1,7 +1,7 @@
-//! Documents that fit a set, in an order in which each names earlier ones only; and what may become of them.
+//! Generates documents for a schema set, each referring to earlier ones only, and edits and renames of them.
 
+use crate::expected_state::{Document, ExpectedState, Node, key_of};
 use crate::shape::{Content, Field, Kind, Leaf, Scalar, Set, Shape};
-use crate::world::{Document, Node, World, key_of};
 use jiff::{Timestamp, ToSpan};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -9,69 +9,69 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Tries at a document before it is given up: not every set of references that must agree can.
-const TRIES: usize = 12;
+/// Attempts per document. Some combinations of references cannot satisfy the equality constraints.
+const ATTEMPTS: usize = 12;
 
-/// Makes documents.
+/// Generator of documents.
 pub(crate) struct Filler<'s> {
     pub(crate) rng: StdRng,
-    pub(crate) world: World<'s>,
-    /// Grows with every value, so that values that must differ do.
+    pub(crate) state: ExpectedState<'s>,
+    /// Incremented with every value, so that values are unique.
     counter: i64,
-    /// How probably an optional member is there.
+    /// Probability of an optional member.
     richness: f64,
-    /// References lead to documents below this number: those that are stored before.
+    /// References lead to documents below this number, which are stored before.
     before: usize,
 }
 
 impl<'s> Filler<'s> {
-    /// A few documents of every type.
+    /// Generates a few documents of every type.
     pub(crate) fn fill(set: &'s Set, seed: u64) -> Self {
-        let world = World { set, documents: Vec::new() };
+        let state = ExpectedState { set, documents: Vec::new() };
         let rng = StdRng::seed_from_u64(seed.wrapping_add(1));
-        let mut filler = Self { rng, world, counter: 0, richness: 0.6, before: 0 };
+        let mut filler = Self { rng, state, counter: 0, richness: 0.6, before: 0 };
         for (of, found) in set.types.iter().enumerate() {
             let count = if found.kind == Kind::Abstract { 0 } else { filler.rng.random_range(2..=5) };
             for _ in 0..count {
                 if let Some(node) = filler.attempt(of, None) {
-                    filler.world.documents.push(Document { of, node, uuid: None, deleted: false });
+                    filler.state.documents.push(Document { of, node, uuid: None, deleted: false });
                 }
             }
         }
         filler
     }
 
-    /// Another body for a document, with the same identity.
+    /// Generates another body for a document with the same identity.
     pub(crate) fn edit(&mut self, document: usize) -> Option<Node> {
-        self.attempt(self.world.documents[document].of, Some((document, false)))
+        self.attempt(self.state.documents[document].of, Some((document, false)))
     }
 
-    /// The document with another identity that nobody has, all else as it was.
+    /// Generates the document with an unused identity and otherwise unchanged.
     pub(crate) fn rename(&mut self, document: usize) -> Option<Node> {
-        self.attempt(self.world.documents[document].of, Some((document, true)))
+        self.attempt(self.state.documents[document].of, Some((document, true)))
     }
 
-    /// Tries at a body: a new one, or one for a document that exists.
+    /// Attempts to generate a body: for a new document, or for an existing one.
     fn attempt(&mut self, of: usize, existing: Option<(usize, bool)>) -> Option<Node> {
-        for turn in 0..TRIES {
-            self.richness = if turn < TRIES / 2 { 0.6 } else { 0.2 };
+        for attempt in 0..ATTEMPTS {
+            self.richness = if attempt < ATTEMPTS / 2 { 0.6 } else { 0.2 };
             let Some(node) = self.candidate(of, existing) else { continue };
-            // Judged as if it were stored.
-            let at = existing.map_or(self.world.documents.len(), |(document, _)| document);
+            // Check the candidate in the state with the candidate stored.
+            let at = existing.map_or(self.state.documents.len(), |(document, _)| document);
             let candidate = Document { of, node: node.clone(), uuid: None, deleted: false };
             let before = match existing {
-                Some((document, _)) => Some(std::mem::replace(&mut self.world.documents[document], candidate)),
+                Some((document, _)) => Some(std::mem::replace(&mut self.state.documents[document], candidate)),
                 None => {
-                    self.world.documents.push(candidate);
+                    self.state.documents.push(candidate);
                     None
                 }
             };
-            let good = self.world.holds(at) && !self.world.is_taken(at);
+            let is_valid = self.state.holds(at) && !self.state.is_taken(at);
             match before {
-                Some(before) => self.world.documents[at] = before,
-                None => drop(self.world.documents.pop()),
+                Some(before) => self.state.documents[at] = before,
+                None => drop(self.state.documents.pop()),
             }
-            if good {
+            if is_valid {
                 return Some(node);
             }
         }
@@ -79,8 +79,8 @@ impl<'s> Filler<'s> {
     }
 
     fn candidate(&mut self, of: usize, existing: Option<(usize, bool)>) -> Option<Node> {
-        let found = &self.world.set.types[of];
-        self.before = self.world.documents.len();
+        let found = &self.state.set.types[of];
+        self.before = self.state.documents.len();
         if found.kind == Kind::Descriptor {
             return Some(self.descriptor(existing.map(|(document, _)| document)));
         }
@@ -90,7 +90,7 @@ impl<'s> Filler<'s> {
         };
         let kept = |name: &str| -> Option<Node> {
             let (document, rename) = existing?;
-            let Node::Object(members) = &self.world.documents[document].node else { return None };
+            let Node::Object(members) = &self.state.documents[document].node else { return None };
             (rename != is_identity(name))
                 .then(|| members.iter().find(|(n, _)| n == name).map(|(_, node)| node.clone()))?
         };
@@ -116,10 +116,10 @@ impl<'s> Filler<'s> {
         Some(Node::Object(members))
     }
 
-    /// A descriptor's namespace and code never change.
+    /// Generates a descriptor. Namespace and code of an existing one do not change.
     fn descriptor(&mut self, existing: Option<usize>) -> Node {
         self.counter += 1;
-        let (namespace, code) = match existing.map(|document| self.world.body(document)) {
+        let (namespace, code) = match existing.map(|document| self.state.body(document)) {
             Some(body) => (body["namespace"].clone(), body["codeValue"].clone()),
             None => (json!("uri://Example.org/Ünïted"), json!(format!("Code {} È", self.counter))),
         };
@@ -128,7 +128,7 @@ impl<'s> Filler<'s> {
         Node::Object(members.into_iter().map(|(name, value)| (name.to_owned(), Node::Value(value))).collect())
     }
 
-    /// `None`: impossible; `Some(None)`: left out.
+    /// Returns `None` if a required field cannot be generated, `Some(None)` if the field is left out.
     fn field(&mut self, field: &Field) -> Option<Option<Node>> {
         if !field.required && !self.rng.random_bool(self.richness) {
             return Some(None);
@@ -144,7 +144,7 @@ impl<'s> Filler<'s> {
             Content::Bare(leaf, unique) => {
                 let count = self.rng.random_range(1..=3);
                 let items: Vec<Node> = (0..count).filter_map(|_| self.leaf(*leaf)).collect();
-                let keys = |item: &Node| vec![key_of(&self.world.render(item), *leaf)];
+                let keys = |item: &Node| vec![key_of(&self.state.render(item), *leaf)];
                 let items = if *unique { distinct(items, keys) } else { items };
                 (!items.is_empty()).then_some(Node::List(items))
             }
@@ -167,7 +167,7 @@ impl<'s> Filler<'s> {
             if self.rng.random_bool(self.richness)
                 && let Some(Some(node)) = self.object(content)
             {
-                projects.push((self.world.set.projects[*project].endpoint.clone(), node));
+                projects.push((self.state.set.projects[*project].endpoint.clone(), node));
             }
         }
         if !projects.is_empty() {
@@ -187,7 +187,7 @@ impl<'s> Filler<'s> {
                 _ => Leaf::Scalar(Scalar::Bool),
             };
             let keys = |item: &Node| {
-                let item = self.world.render(item);
+                let item = self.state.render(item);
                 unique.iter().map(|name| key_of(item.get(name).unwrap_or(&Value::Null), leaf(name))).collect()
             };
             items = distinct(items, keys);
@@ -196,9 +196,9 @@ impl<'s> Filler<'s> {
     }
 
     fn document_of(&mut self, target: usize) -> Option<usize> {
-        let instances = self.world.set.instances(target);
-        let fits = |at: &usize| instances.contains(&self.world.documents[*at].of) && *at < self.before;
-        let documents: Vec<usize> = self.world.living().into_iter().filter(fits).collect();
+        let instances = self.state.set.instances(target);
+        let fits = |at: &usize| instances.contains(&self.state.documents[*at].of) && *at < self.before;
+        let documents: Vec<usize> = self.state.existing().into_iter().filter(fits).collect();
         documents.choose(&mut self.rng).copied()
     }
 
@@ -239,7 +239,7 @@ impl<'s> Filler<'s> {
     }
 }
 
-/// The items without those that have the key of an earlier one.
+/// Removes items whose key equals that of an earlier one.
 fn distinct(items: Vec<Node>, key: impl Fn(&Node) -> Vec<String>) -> Vec<Node> {
     let mut seen = BTreeSet::new();
     items.into_iter().filter(|item| seen.insert(key(item))).collect()

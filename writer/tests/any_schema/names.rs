@@ -1,4 +1,4 @@
-//! Names that a schema may have and that are hard on what makes tables of them.
+//! Valid schema names that are difficult to map to table and column names.
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -73,28 +73,29 @@ const TYPES: [&str; 24] = [
     "Default",
 ];
 
-/// Names of one name space, each once.
+/// Unique names of one name space.
 #[derive(Debug, Default)]
 pub(crate) struct Names(BTreeSet<String>);
 
 impl Names {
-    /// A member's name. Some differ from another in nothing but case.
+    /// Returns an unused member name. Some differ from another name only in case.
     pub(crate) fn member(&mut self, rng: &mut StdRng) -> String {
-        self.fresh(rng, &MEMBERS, |name, rng| {
+        self.unused(rng, &MEMBERS, |name, rng| {
             if rng.random_bool(0.1) && name.is_ascii() { name.to_ascii_lowercase() } else { name }
         })
     }
 
+    /// Returns an unused type name.
     pub(crate) fn type_name(&mut self, rng: &mut StdRng) -> String {
-        self.fresh(rng, &TYPES, |name, _| name)
+        self.unused(rng, &TYPES, |name, _| name)
     }
 
-    /// Takes a name that is already chosen; `false` if it is taken.
+    /// Marks a name as used; returns `false` if it was used already.
     pub(crate) fn take(&mut self, name: &str) -> bool {
         self.0.insert(folded(name))
     }
 
-    fn fresh(&mut self, rng: &mut StdRng, pool: &[&str], vary: impl Fn(String, &mut StdRng) -> String) -> String {
+    fn unused(&mut self, rng: &mut StdRng, pool: &[&str], vary: impl Fn(String, &mut StdRng) -> String) -> String {
         loop {
             let base = pool.choose(rng).copied().unwrap_or("name").to_owned();
             let mut name = vary(base, rng);
@@ -109,7 +110,7 @@ impl Names {
     }
 }
 
-/// What a table's name makes of it: letters and digits alone, singular, the first of each piece in upper case.
+/// Normalizes a name like the derivation of table names: letters and digits only, singular, each word capitalized.
 fn folded(name: &str) -> String {
     let mut upper = true;
     let mut out = String::new();

@@ -1,8 +1,8 @@
-//! Every query field of every type, asked for a value that some document has.
+//! Queries every query field of every type with a value of some document.
 
+use crate::expected_state::ExpectedState;
 use crate::shape::{Kind, Set};
-use crate::trial::Account;
-use crate::world::World;
+use crate::trial::Counts;
 use millstream_schema::plan::Mapping;
 use millstream_schema::referential::{canonical_number, lower_uri};
 use millstream_store::load::Caches;
@@ -13,33 +13,33 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// The reason, if an answer is not what the documents say.
-pub(crate) async fn ask_all(
+/// Runs all queries; returns an error if a result differs from the expected documents.
+pub(crate) async fn query_all(
     set: &Set,
-    world: &World<'_>,
+    state: &ExpectedState<'_>,
     database: &TestDatabase,
     mapping: &Mapping,
-    account: &mut Account,
+    counts: &mut Counts,
 ) -> Result<(), String> {
     let caches = Caches::default();
     for (of, found) in set.types.iter().enumerate().filter(|(_, t)| matches!(t.kind, Kind::Concrete | Kind::SchoolYear))
     {
         let project = &set.projects[found.project].endpoint;
         let resource = mapping.route(project, &found.endpoint).ok_or("no route")?;
-        let documents: Vec<(Option<Uuid>, Value)> = world
-            .living()
+        let documents: Vec<(Option<Uuid>, Value)> = state
+            .existing()
             .into_iter()
-            .filter(|at| world.documents[*at].of == of)
-            .map(|at| (world.documents[at].uuid, world.body(at)))
+            .filter(|at| state.documents[*at].of == of)
+            .map(|at| (state.documents[at].uuid, state.body(at)))
             .collect();
         for field in mapping.resource(resource).query_fields.values() {
             let values = |body: &Value| -> Vec<String> {
-                let paths = field.paths.iter().flat_map(|query| world.values(body, &query.path));
+                let paths = field.paths.iter().flat_map(|query| state.values(body, &query.path));
                 paths.map(|(_, value)| text(&value)).collect()
             };
             let Some(asked) = documents.iter().rev().find_map(|(_, body)| values(body).pop()) else { continue };
-            let meets = |(_, body): &&(Option<Uuid>, Value)| values(body).iter().any(|value| equal(value, &asked));
-            let expected: BTreeSet<Uuid> = documents.iter().filter(meets).filter_map(|(uuid, _)| *uuid).collect();
+            let matches = |(_, body): &&(Option<Uuid>, Value)| values(body).iter().any(|value| equal(value, &asked));
+            let expected: BTreeSet<Uuid> = documents.iter().filter(matches).filter_map(|(uuid, _)| *uuid).collect();
             let filters = vec![(field.name.clone(), asked.clone())];
             let request = QueryRequest { filters, limit: 500, ..QueryRequest::default() };
             let page = read::page(database.database(), mapping, &caches, resource, &request).await;
@@ -47,15 +47,15 @@ pub(crate) async fn ask_all(
             let answered: BTreeSet<Uuid> = page.documents.iter().map(|document| document.uuid).collect();
             if answered != expected {
                 let asked = format!("{}?{}={asked}", found.endpoint, field.name);
-                return Err(format!("{asked} should give {expected:?}, not {answered:?}"));
+                return Err(format!("{asked} must return {expected:?}, not {answered:?}"));
             }
-            account.queries += 1;
+            counts.queries += 1;
         }
     }
     Ok(())
 }
 
-/// As it stands in a query string.
+/// Formats a value for a query string.
 fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

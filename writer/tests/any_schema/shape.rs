@@ -1,10 +1,10 @@
-//! What an invented set of ApiSchema files says, before it is spelled as JSON.
+//! The contents of a generated set of ApiSchema files, before they are written as JSON.
 
-/// A set: one core project, then its extensions.
+/// A schema set: one core project, then its extensions.
 #[derive(Debug)]
 pub(crate) struct Set {
     pub(crate) projects: Vec<Project>,
-    /// In an order in which the identity of each, and what it requires, names earlier ones only.
+    /// Resource types, ordered so that identities and required references lead to earlier types only.
     pub(crate) types: Vec<Type>,
 }
 
@@ -29,10 +29,10 @@ pub(crate) struct Type {
     pub(crate) name: String,
     pub(crate) endpoint: String,
     pub(crate) kind: Kind,
-    /// Identity paths in hash order, each with what stands there.
+    /// Identity paths in hash order.
     pub(crate) identity: Vec<IdentityPath>,
     pub(crate) body: Shape,
-    /// An abstract type, and whether this is an association (the same paths) or a domain entity (one, renamed).
+    /// The superclass, and whether the type is an association (same paths) or a domain entity (one path, renamed).
     pub(crate) superclass: Option<(usize, Subclass)>,
     pub(crate) renamable: bool,
     /// Pairs of paths that hold equal values.
@@ -50,11 +50,11 @@ pub(crate) enum Subclass {
 pub(crate) struct IdentityPath {
     pub(crate) path: String,
     pub(crate) leaf: Leaf,
-    /// The type and position where the value was first said: equal origins can be tied together.
+    /// Type and position where the value originates; values with equal origins may be constrained to be equal.
     pub(crate) origin: (usize, usize),
 }
 
-/// What a single value is.
+/// The type of a single value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leaf {
     Scalar(Scalar),
@@ -68,7 +68,7 @@ pub(crate) enum Scalar {
     Short,
     Int,
     Long,
-    /// Digits in all and after the point; `None`: the schema does not say.
+    /// Total digits and decimal places, if the schema declares them.
     Decimal(Option<(u16, u16)>),
     Bool,
     Date,
@@ -80,7 +80,7 @@ pub(crate) enum Scalar {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shape {
     pub(crate) fields: Vec<Field>,
-    /// What extension projects add at this place.
+    /// Extensions of this object, by project.
     pub(crate) extensions: Vec<(usize, Shape)>,
 }
 
@@ -98,7 +98,7 @@ pub(crate) enum Content {
     Object(Shape),
     /// Items, and the members that are unique together.
     List(Shape, Vec<String>),
-    /// A list of bare values, and whether they are unique.
+    /// A list of scalar values, and whether they are unique.
     Bare(Leaf, bool),
 }
 
@@ -110,7 +110,7 @@ pub(crate) struct Reference {
 }
 
 impl Set {
-    /// The types that a reference to this one can lead to: itself, or the subtypes of an abstract one.
+    /// Returns the types that a reference can lead to: the type itself, or the subtypes of an abstract type.
     pub(crate) fn instances(&self, target: usize) -> Vec<usize> {
         if self.types[target].kind != Kind::Abstract {
             return vec![target];

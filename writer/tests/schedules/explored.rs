@@ -1,11 +1,11 @@
-//! The scenarios that were explored in a model, with real transactions: each in many orders of starting and committing,
-//! with the first step of everybody held back at different locks, with cascade workers that are quick or slow, and with
-//! projectors that store what they composed two steps too late.
+//! The scenarios of the explored model (docs/design/schedules.md#explored) with real transactions: many orders of starting
+//! and committing, actors blocked at different locks first, quick and slow cascade workers, and projectors that store
+//! bodies two steps late.
 //!
-//! Proves MONOTONIC, FRESH, ATOMIC, IDENTITY, EDGES and the uniqueness of labels, and that nobody waits in a circle.
+//! Proves MONOTONIC, FRESH, ATOMIC, IDENTITY, EDGES and the uniqueness of labels, and the absence of deadlocks.
 
 use crate::support::{
-    Act, Actor, Bed, Doc, Observer, PATIENCE, RENAME_LOCK, References, Scene, Stage, TURNSTILE_LOCK, wheel,
+    Act, Actor, Doc, Documents, Fixture, Observer, RENAME_LOCK, References, Scheduler, TIMEOUT, TURNSTILE_LOCK, wheel,
 };
 use Act::{Delete, Edit, Insert, Point, PointToSpoke, Rename, RenameStrict};
 use Doc::{G, H, M, R};
@@ -20,10 +20,10 @@ use std::time::Instant;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Names of the actors, in the order of a scenario's acts.
+/// Names of the actors, in the order of the acts of a scenario.
 const ACTORS: [&str; 4] = ["A", "B", "C", "D"];
 const WORKERS: [&str; 2] = ["worker 1", "worker 2"];
-/// Orders tried of each scenario. `MILLSTREAM_SCHEDULES` asks for more.
+/// Default number of orders per scenario; `MILLSTREAM_SCHEDULES` overrides it.
 const ORDERS: usize = 8;
 const SEED: u64 = 14;
 
@@ -37,7 +37,7 @@ const fn scenario(name: &'static str, references: References, acts: &'static [Ac
     Scenario { name, references, acts }
 }
 
-/// As they are numbered in the design; the last ones are those that its model could not hold.
+/// Numbered as in docs/design/schedules.md; the named ones at the end are beyond its model.
 const SCENARIOS: [Scenario; 37] = [
     scenario("1", References::H, &[Rename(H), Edit(R)]),
     scenario("2", References::H, &[Rename(H), Point(R, G)]),
@@ -82,27 +82,28 @@ const SCENARIOS: [Scenario; 37] = [
     scenario("hub deleted", References::NONE, &[Rename(G), Point(R, G), Delete(G)]),
 ];
 
-/// Where everybody is held back at first.
+/// The lock that blocks all actors at first.
 #[derive(Debug, Clone, Copy)]
-enum Hold {
-    Nowhere,
+enum HoldPoint {
+    None,
     /// Before any identity lock.
     Turnstile,
     /// At the identity locks.
     Hubs,
-    /// With the identity locks, before R's row.
+    /// With the identity locks, before the row of R.
     Referrer,
-    /// With all row locks, before a rename draws.
+    /// With all row locks, before a rename draws its version.
     RenameLock,
 }
 
-const HOLDS: [Hold; 5] = [Hold::Nowhere, Hold::Turnstile, Hold::Hubs, Hold::Referrer, Hold::RenameLock];
+const HOLD_POINTS: [HoldPoint; 5] =
+    [HoldPoint::None, HoldPoint::Turnstile, HoldPoint::Hubs, HoldPoint::Referrer, HoldPoint::RenameLock];
 
-impl Hold {
-    fn sql(self, scene: &Scene) -> Option<String> {
-        let ids = |docs: [Doc; 3]| docs.map(|doc| format!("'{}'", scene.id(doc))).join(",");
+impl HoldPoint {
+    fn sql(self, documents: &Documents) -> Option<String> {
+        let ids = |docs: [Doc; 3]| docs.map(|doc| format!("'{}'", documents.id(doc))).join(",");
         match self {
-            Self::Nowhere => None,
+            Self::None => None,
             Self::Turnstile => Some(format!("SELECT pg_advisory_xact_lock({TURNSTILE_LOCK})")),
             Self::Hubs => Some(format!(
                 r#"SELECT FROM "dms"."IdentityLock" l JOIN "dms"."Document" d USING ("DocumentId")
@@ -110,8 +111,8 @@ impl Hold {
                 ids([H, G, M])
             )),
             Self::Referrer => {
-                // Not FOR UPDATE: projectors, which only share the key, are not to be held.
-                let row = format!(r#"SELECT FROM "dms"."Document" WHERE "DocumentUuid" = '{}'"#, scene.id(R));
+                // Not FOR UPDATE, which would block projectors: they lock the key in share mode.
+                let row = format!(r#"SELECT FROM "dms"."Document" WHERE "DocumentUuid" = '{}'"#, documents.id(R));
                 Some(format!("{row} FOR NO KEY UPDATE"))
             }
             Self::RenameLock => Some(format!("SELECT pg_advisory_xact_lock({RENAME_LOCK})")),
@@ -119,117 +120,123 @@ impl Hold {
     }
 }
 
-/// One way through a scenario.
+/// One order of a scenario.
 #[derive(Debug, Clone)]
 struct Order {
     start: Vec<usize>,
     commit: Vec<usize>,
-    hold: Hold,
-    /// Workers stay before their commit until the next actor has committed.
+    hold: HoldPoint,
+    /// Workers wait before their commit until the next actor has committed.
     slow_workers: bool,
 }
 
-/// Orders of a scenario: in turn and in reverse first, then at random.
+/// Returns orders of a scenario: first in sequence and in reverse, then random ones.
 fn orders(acts: usize, count: usize, seed: u64) -> Vec<Order> {
     let mut random = StdRng::seed_from_u64(seed);
-    let in_turn: Vec<usize> = (0..acts).collect();
+    let in_sequence: Vec<usize> = (0..acts).collect();
     let reverse: Vec<usize> = (0..acts).rev().collect();
     let mut orders = vec![
-        Order { start: in_turn.clone(), commit: in_turn.clone(), hold: Hold::Nowhere, slow_workers: true },
-        Order { start: reverse.clone(), commit: reverse, hold: Hold::Nowhere, slow_workers: false },
+        Order { start: in_sequence.clone(), commit: in_sequence.clone(), hold: HoldPoint::None, slow_workers: true },
+        Order { start: reverse.clone(), commit: reverse, hold: HoldPoint::None, slow_workers: false },
     ];
     while orders.len() < count {
-        let (mut start, mut commit) = (in_turn.clone(), in_turn.clone());
+        let (mut start, mut commit) = (in_sequence.clone(), in_sequence.clone());
         start.shuffle(&mut random);
         commit.shuffle(&mut random);
-        let hold = HOLDS[orders.len() % HOLDS.len()];
+        let hold = HOLD_POINTS[orders.len() % HOLD_POINTS.len()];
         orders.push(Order { start, commit, hold, slow_workers: random.random() });
     }
     orders
 }
 
-/// A database with its stage and actors, for one scenario after another.
-struct Theatre {
-    bed: Bed,
-    stage: Stage,
+/// A database with scheduler and actors, which runs one scenario after another.
+struct ScheduleRunner {
+    fixture: Fixture,
+    scheduler: Scheduler,
     actors: Vec<Actor>,
     workers: Vec<Actor>,
 }
 
-type Deeds = BTreeMap<usize, JoinHandle<Result<Written, WriteError>>>;
+type Writes = BTreeMap<usize, JoinHandle<Result<Written, WriteError>>>;
 
-impl Theatre {
-    async fn open() -> Self {
-        let bed = wheel().await;
-        let stage = Stage::build(&bed).await;
+impl ScheduleRunner {
+    async fn new() -> Self {
+        let fixture = wheel().await;
+        let scheduler = Scheduler::install(&fixture).await;
         let (mut actors, mut workers) = (Vec::new(), Vec::new());
         for name in ACTORS {
-            actors.push(Actor::new(&bed, name).await);
+            actors.push(Actor::new(&fixture, name).await);
         }
         for name in WORKERS {
-            workers.push(Actor::new(&bed, name).await);
+            workers.push(Actor::new(&fixture, name).await);
         }
-        Self { bed, stage, actors, workers }
+        Self { fixture, scheduler, actors, workers }
     }
 
-    async fn play(&self, scenario: &Scenario, order: &Order) {
-        let scene = Scene::set(&self.bed, scenario.references).await;
-        let mut observer = Observer::of(scene.all());
-        observer.look(&self.bed).await;
-        let hold = match order.hold.sql(&scene) {
-            Some(sql) => Some(Holder::hold(self.bed.test_database(), &sql).await),
+    async fn run(&self, scenario: &Scenario, order: &Order) {
+        let documents = Documents::create(&self.fixture, scenario.references).await;
+        let mut observer = Observer::of(documents.all());
+        observer.observe(&self.fixture).await;
+        let hold = match order.hold.sql(&documents) {
+            Some(sql) => Some(Holder::hold(self.fixture.test_database(), &sql).await),
             None => None,
         };
-        let mut deeds: Deeds = BTreeMap::new();
+        let mut writes: Writes = BTreeMap::new();
         for at in &order.start {
             let (actor, act) = (self.actors[*at].clone(), scenario.acts[*at]);
-            self.stage.close(actor.name).await;
-            deeds.insert(*at, self.stage.start(actor.name, actor.act(scene.clone(), act)));
-            self.stage.settle().await;
-            observer.look(&self.bed).await;
+            self.scheduler.close(actor.name).await;
+            writes.insert(*at, self.scheduler.start(actor.name, actor.act(documents.clone(), act)));
+            self.scheduler.settle().await;
+            observer.observe(&self.fixture).await;
         }
         if let Some(hold) = hold {
             hold.roll_back().await;
-            self.stage.settle().await;
-            observer.look(&self.bed).await;
+            self.scheduler.settle().await;
+            observer.observe(&self.fixture).await;
         }
         let mut workers = BTreeMap::new();
         for at in &order.commit {
-            self.stage.open(ACTORS[*at]).await;
-            self.stage.settle().await;
-            observer.look(&self.bed).await;
+            self.scheduler.open(ACTORS[*at]).await;
+            self.scheduler.settle().await;
+            observer.observe(&self.fixture).await;
             self.work(&mut workers, order.slow_workers).await;
-            observer.look(&self.bed).await;
+            observer.observe(&self.fixture).await;
         }
-        for (at, deed) in deeds {
-            let written = deed.await.expect("the actor did not panic");
-            self.judge(scenario, scenario.acts[at], written, &mut observer);
+        for (at, write) in writes {
+            let written = write.await.expect("the actor did not panic");
+            self.check_outcome(scenario, scenario.acts[at], written, &mut observer);
         }
         self.finish(workers, observer).await;
     }
 
-    /// Two workers take what is open, a page of one referrer after the other. Slow ones stay before each commit until
-    /// the next actor has made his.
+    /// Lets two workers process the open cascades, one referrer per page. Slow workers wait before each commit until the
+    /// next actor has committed.
     async fn work(&self, workers: &mut BTreeMap<&'static str, JoinHandle<()>>, slow: bool) {
         for worker in &self.workers {
-            self.stage.open(worker.name).await;
+            self.scheduler.open(worker.name).await;
         }
-        self.stage.settle().await;
+        self.scheduler.settle().await;
         for worker in &self.workers {
             if slow {
-                self.stage.close(worker.name).await;
+                self.scheduler.close(worker.name).await;
             }
             if workers.get(worker.name).is_none_or(JoinHandle::is_finished) {
                 let database = worker.database.clone();
                 let pages = async move { while work_off_page(&database, 1).await.expect("a page").is_some() {} };
-                workers.insert(worker.name, self.stage.start(worker.name, pages));
+                workers.insert(worker.name, self.scheduler.start(worker.name, pages));
             }
-            self.stage.settle().await;
+            self.scheduler.settle().await;
         }
     }
 
-    /// Every write succeeds, or finds its document deleted, or cannot delete a hub that is referred to.
-    fn judge(&self, scenario: &Scenario, act: Act, written: Result<Written, WriteError>, observer: &mut Observer) {
+    /// Checks an outcome: a write succeeds, or finds its document deleted, or cannot delete a hub with referrers.
+    fn check_outcome(
+        &self,
+        scenario: &Scenario,
+        act: Act,
+        written: Result<Written, WriteError>,
+        observer: &mut Observer,
+    ) {
         let deletes = scenario.acts.iter().any(|act| matches!(act, Delete(_)));
         match written {
             Ok(written) if act == Insert => observer.watch("rims", written.uuid),
@@ -242,34 +249,34 @@ impl Theatre {
 
     async fn finish(&self, workers: BTreeMap<&'static str, JoinHandle<()>>, mut observer: Observer) {
         for name in WORKERS {
-            self.stage.open(name).await;
+            self.scheduler.open(name).await;
         }
         for worker in workers.into_values() {
             worker.await.expect("a worker did not panic");
         }
-        self.bed.work_off_cascades().await;
-        assert!(self.bed.cascades().await.is_empty(), "a cascade cannot be worked off");
-        observer.finish(&self.bed).await;
+        self.fixture.work_off_cascades().await;
+        assert!(self.fixture.cascades().await.is_empty(), "a cascade is still open");
+        observer.finish(&self.fixture).await;
     }
 }
 
 async fn explore(part: usize, parts: usize) {
-    let asked = std::env::var("MILLSTREAM_SCHEDULES").ok();
-    let count = asked.map_or(ORDERS, |count| count.parse().expect("MILLSTREAM_SCHEDULES is a number"));
-    let (theatre, started) = (Theatre::open().await, Instant::now());
-    let mut played = 0;
+    let requested = std::env::var("MILLSTREAM_SCHEDULES").ok();
+    let count = requested.map_or(ORDERS, |count| count.parse().expect("MILLSTREAM_SCHEDULES is a number"));
+    let (runner, started) = (ScheduleRunner::new().await, Instant::now());
+    let mut schedules = 0;
     for scenario in SCENARIOS.iter().skip(part).step_by(parts) {
         for (number, order) in orders(scenario.acts.len(), count, SEED).iter().enumerate() {
-            // Shown only if the test fails.
+            // The test harness shows this only if the test fails.
             println!("scenario {} order {number}: {order:?}", scenario.name);
-            let play = timeout(PATIENCE * 2, theatre.play(scenario, order));
-            play.await.expect("a schedule ends");
-            played += 1;
+            let run = timeout(TIMEOUT * 2, runner.run(scenario, order));
+            run.await.expect("a schedule ends");
+            schedules += 1;
         }
     }
-    println!("{played} schedules in {:?}", started.elapsed());
-    assert!(played >= ORDERS * (SCENARIOS.len() / parts), "only {played} schedules");
-    theatre.bed.check().await;
+    println!("{schedules} schedules in {:?}", started.elapsed());
+    assert!(schedules >= ORDERS * (SCENARIOS.len() / parts), "only {schedules} schedules");
+    runner.fixture.check().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

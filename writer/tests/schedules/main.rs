@@ -1,13 +1,12 @@
 //! Real transactions driven through their lock points, one interleaving after another.
 //!
-//! `rows` has a test for each counterexample from which the lock rules come: with the rule in place, the same schedule
-//! ends well. `explored` drives the scenarios that were explored in a model through many orders of starting and
-//! committing. `races`, `renames` and `locks` are the races that a writer has to decide, each on purpose, and `stress`
-//! is everything at once, at random. While a schedule runs, an observer reads every document of it after every step: no
-//! version goes back (MONOTONIC), no label (id and version) ever has two bodies, and nobody reads less than what was
-//! answered before (FRESH). Afterwards the outbox names exactly what committed (ATOMIC) and the audit finds no
-//! difference (IDENTITY, EDGES).
-#![allow(clippy::print_stdout, reason = "tests say what they did")]
+//! `rows` has a test for each counterexample behind the lock rules: with the rule in place, the schedule is correct.
+//! `explored` runs the scenarios of the model through many orders of starting and committing. `races`, `renames` and
+//! `locks` provoke the races that a writer must resolve, and `stress` runs all operations at random. An observer reads
+//! every document after every step of a schedule: no version decreases (MONOTONIC), no label (id and version) has two
+//! bodies, and no read is older than an answered write (FRESH). Afterwards the outbox names exactly the committed changes
+//! (ATOMIC) and `verify` finds no difference (IDENTITY, EDGES).
+#![allow(clippy::print_stdout, reason = "tests report progress on stdout")]
 
 mod explored;
 mod locks;

@@ -1,4 +1,4 @@
-//! The published files, changed by rule into other sets that could have been published.
+//! Derives plausible variants of the published schema files.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 /// The files of a set, the core first.
 pub(crate) type Files = Vec<Value>;
 
-/// A change of a set, with its name.
+/// A named alteration of a set.
 pub(crate) type Variant = (&'static str, fn(&mut Files, &mut StdRng));
 
 pub(crate) const VARIANTS: [Variant; 7] = [
@@ -21,7 +21,7 @@ pub(crate) const VARIANTS: [Variant; 7] = [
     ("older abstract identities", older_abstracts),
 ];
 
-/// `resourceSchemas` of a file.
+/// Returns the `resourceSchemas` of a file.
 pub(crate) fn resources(file: &Value) -> impl Iterator<Item = (&String, &Value)> {
     file["projectSchema"]["resourceSchemas"].as_object().into_iter().flatten()
 }
@@ -30,7 +30,7 @@ fn resources_mut(file: &mut Value) -> Option<&mut Map<String, Value>> {
     file.pointer_mut("/projectSchema/resourceSchemas").and_then(Value::as_object_mut)
 }
 
-/// What a resource refers to, and its own name, as (project, resource).
+/// Returns project and resource name of a resource or of a reference entry.
 fn named(entry: &Value) -> (String, String) {
     let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
     (text("projectName"), text("resourceName"))
@@ -41,8 +41,8 @@ fn targets(resource: &Value) -> BTreeSet<(String, String)> {
     mapping.filter(|(_, entry)| entry["isReference"] == json!(true)).map(|(_, entry)| named(entry)).collect()
 }
 
-/// Some resources go, with all that refer to them and all that extend them. Subtypes stay: a reference to their superclass
-/// does not say which of them it needs.
+/// Drops some resources with all resources that refer to them or extend them. Subtypes stay, because a reference to their
+/// superclass does not name the subtype that it needs.
 fn drop_resources(files: &mut Files, rng: &mut StdRng) {
     let mut dropped: BTreeSet<(String, String)> = BTreeSet::new();
     for _ in 0..40 {
@@ -56,7 +56,7 @@ fn drop_resources(files: &mut Files, rng: &mut StdRng) {
             resources(file)
                 .any(|(_, r)| r["isSubclass"] == json!(true) && more.contains(&(project.clone(), named(r).1)))
         };
-        // A hub would take most of the schema along.
+        // Dropping a resource with many referrers would drop most of the schema.
         if more.len() <= 12 && !files.iter().any(subtype) {
             dropped.extend(more);
         }
@@ -84,7 +84,7 @@ fn all_names(files: &Files) -> BTreeSet<(String, String)> {
     files.iter().flat_map(of_file).collect()
 }
 
-/// A resource outside `gone` that refers into it.
+/// Returns a resource outside `gone` that refers to a resource in it.
 fn referring(file: &Value, gone: &BTreeSet<(String, String)>) -> Option<(String, String)> {
     let project = file["projectSchema"]["projectName"].as_str().unwrap_or_default();
     resources(file).filter(|(_, resource)| resource["isResourceExtension"] != json!(true)).find_map(|(_, resource)| {
@@ -93,7 +93,7 @@ fn referring(file: &Value, gone: &BTreeSet<(String, String)>) -> Option<(String,
     })
 }
 
-/// Some optional members of bodies go, with whatever is said about them.
+/// Drops some optional members of bodies, with all schema entries about them.
 fn drop_members(files: &mut Files, rng: &mut StdRng) {
     let mut extended: BTreeSet<(String, String)> = BTreeSet::new();
     for resource in files.iter().flat_map(resources).map(|(_, r)| r).filter(|r| r["isResourceExtension"] == json!(true))
@@ -129,11 +129,11 @@ fn drop_member(resource: &mut Value, member: &str) {
         properties.remove(member);
     }
     if let Some(mapping) = resource.pointer_mut("/documentPathsMapping").and_then(Value::as_object_mut) {
-        mapping.retain(|_, entry| !says(entry, &below));
+        mapping.retain(|_, entry| !contains_text(entry, &below));
     }
     for list in ["equalityConstraints", "arrayUniquenessConstraints"] {
         if let Some(list) = resource.get_mut(list).and_then(Value::as_array_mut) {
-            list.retain(|entry| !says(entry, &below));
+            list.retain(|entry| !contains_text(entry, &below));
         }
     }
     if let Some(overrides) = resource.pointer_mut("/relational/nameOverrides").and_then(Value::as_object_mut) {
@@ -141,17 +141,17 @@ fn drop_member(resource: &mut Value, member: &str) {
     }
 }
 
-/// Whether a text for which `wanted` holds stands anywhere in a value.
-fn says(value: &Value, wanted: &impl Fn(&str) -> bool) -> bool {
+/// Returns whether a value contains a string for which `wanted` holds.
+fn contains_text(value: &Value, wanted: &impl Fn(&str) -> bool) -> bool {
     match value {
         Value::String(text) => wanted(text),
-        Value::Array(items) => items.iter().any(|item| says(item, wanted)),
-        Value::Object(members) => members.values().any(|member| says(member, wanted)),
+        Value::Array(items) => items.iter().any(|item| contains_text(item, wanted)),
+        Value::Object(members) => members.values().any(|member| contains_text(member, wanted)),
         _ => false,
     }
 }
 
-/// Every project has another name, the core another endpoint.
+/// Renames every project, and the endpoint of the core.
 fn rename_projects(files: &mut Files, _: &mut StdRng) {
     fn rename(value: &mut Value) {
         match value {
@@ -173,7 +173,7 @@ fn rename_projects(files: &mut Files, _: &mut StdRng) {
     files[0]["projectSchema"]["projectEndpointName"] = json!("4-acme");
 }
 
-/// Older files give abstract resources bare names instead of paths.
+/// Converts abstract resources to the older format, with names instead of paths.
 fn older_abstracts(files: &mut Files, _: &mut StdRng) {
     for file in files {
         let abstracts = file.pointer_mut("/projectSchema/abstractResources");

@@ -1,9 +1,8 @@
-//! The published schemas in other cuts: as other versions and other hosts could have them, with the part of the corpus
-//! that fits.
+//! Variants of the published schemas, as other versions and hosts could have them, with the part of the corpus that fits.
 //!
-//! `MILLSTREAM_SEED` decides what is dropped and which variant comes first; `MILLSTREAM_TEST_TRIALS` asks for so many, however
-//! long they take.
-#![allow(clippy::print_stdout, reason = "tests say what they did")]
+//! `MILLSTREAM_SEED` determines the dropped parts and the first variant; `MILLSTREAM_TEST_TRIALS` sets the number of
+//! variants and ignores the time budget.
+#![allow(clippy::print_stdout, reason = "tests report progress on stdout")]
 
 mod alter;
 
@@ -23,15 +22,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const BUDGET: Duration = Duration::from_secs(25);
-/// Documents of one type that are stored, and that are tried.
+/// Maximum numbers of stored and of attempted documents per type.
 const STORED_OF_TYPE: usize = 6;
 const TRIED_OF_TYPE: usize = 40;
-/// Documents that are no descriptors.
+/// Minimum number of stored documents other than descriptors.
 const STORED_MIN: usize = 200;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|error| panic!("{variable} {text:?} is no number: {error}")))
+    Some(text.parse().unwrap_or_else(|error| panic!("invalid {variable} {text:?}: {error}")))
 }
 
 fn texts(files: &Files) -> Vec<(PathBuf, Vec<u8>)> {
@@ -39,17 +38,18 @@ fn texts(files: &Files) -> Vec<(PathBuf, Vec<u8>)> {
     files.iter().enumerate().map(text).collect()
 }
 
-/// The core comes first, whatever the files are called.
+/// Reads the published files, the core first.
 fn published(corpus: &corpus::Corpus) -> Files {
     let read = |path: PathBuf| -> serde_json::Value {
-        serde_json::from_slice(&std::fs::read(path).expect("readable")).expect("JSON")
+        serde_json::from_slice(&std::fs::read(path).expect("the file can be read")).expect("JSON")
     };
     let mut files: Files = corpus.schema_paths().into_iter().map(read).collect();
     files.sort_by_key(|file| file["projectSchema"]["isExtensionProject"] == serde_json::json!(true));
     files
 }
 
-/// Posts what fits, a few of each type; counts the descriptors and the other documents that were stored. Types and references that were dropped are no failure; all else is.
+/// Posts a few documents of each type; returns the numbers of stored descriptors and other documents. Documents of dropped
+/// types or with dropped references are skipped; any other refusal fails the test.
 async fn fill(
     writer: &Writer,
     mapping: &Mapping,
@@ -60,9 +60,9 @@ async fn fill(
     let (mut descriptors, mut others) = (0, 0);
     for document in documents {
         let (kept, tried) = counts.entry(&document.resource).or_default();
-        // Of descriptors all: everything needs them.
-        let few = !document.resource.ends_with("Descriptors");
-        if few && (*kept >= STORED_OF_TYPE || *tried >= TRIED_OF_TYPE) {
+        // All descriptors are posted: every type needs them.
+        let is_limited = !document.resource.ends_with("Descriptors");
+        if is_limited && (*kept >= STORED_OF_TYPE || *tried >= TRIED_OF_TYPE) {
             continue;
         }
         let Some(endpoint) = endpoints.get(&document.project) else { continue };
@@ -71,13 +71,13 @@ async fn fill(
         match writer.post(resource, document.body(), &Preconditions::default()).await {
             Ok(_) => {
                 *kept += 1;
-                *(if few { &mut others } else { &mut descriptors }) += 1;
+                *(if is_limited { &mut others } else { &mut descriptors }) += 1;
             }
             Err(WriteError::UnresolvedReference { .. } | WriteError::DescriptorNotFound { .. }) => {}
             Err(WriteError::Invalid { validation_errors, .. })
                 if validation_errors.values().flatten().any(|message| message.starts_with("Unknown extension")) => {}
             Err(error) => {
-                panic!("{} refused: {error:?}\n{}", document.resource, String::from_utf8_lossy(document.body()))
+                panic!("{} was refused: {error:?}\n{}", document.resource, String::from_utf8_lossy(document.body()))
             }
         }
     }
@@ -125,7 +125,8 @@ async fn run(name: &str, files: &Files, originals: &Files, documents: &[Document
 async fn other_cuts_of_the_published_schemas_are_filled_and_verified() {
     let Some(corpus) = corpus::find() else { return };
     let (seed, trials) = (number("MILLSTREAM_SEED").unwrap_or(1), number("MILLSTREAM_TEST_TRIALS"));
-    let documents: Vec<Document> = corpus.documents().expect("readable").map(|d| d.expect("a document")).collect();
+    let documents: Vec<Document> =
+        corpus.documents().expect("the file can be read").map(|d| d.expect("a document")).collect();
     let originals = published(&corpus);
     let started = Instant::now();
     let mut done = 0;

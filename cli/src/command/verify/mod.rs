@@ -1,28 +1,30 @@
-//! `millstream verify`: recompute from rows, compare with what is stored, and say how many differences there are.
+//! `millstream verify`: recomputes identities, edges and bodies from rows, compares them with the stored ones, and reports
+//! the differences.
 //!
-//! With a process running on the data folder, its queue and cascades are given time to be worked off first; what is
-//! found behind while there is time left is looked at again, so that live writes do not count as lag. The sinks come
-//! after the tables: they are compared with the cache.
+//! If a process runs on the data folder, its queue and cascades get time to become empty first. Documents found behind
+//! while there is time left are checked again, so that live writes do not count as lag. The sinks come after the tables:
+//! they are compared with the cache.
 
 mod repair;
 mod sinks;
 
-use super::Outcome;
 use crate::{
     compiled::Compiled,
     config::Config,
-    control::{self, ControlError, Request},
+    control::{
+        self, ControlError, Request,
+        protocol::{ProcessPhase, VerifyExample, VerifyKind, VerifyReport, WaitDone},
+    },
     database::Server,
     exit::Exit,
-    failure::Failure,
-    load::grouped,
+    failure::{Failure, Outcome},
+    text::grouped,
 };
 use millstream_store::{
     connect::Database,
     provision::{self, SchemaState},
-    verify::{Difference, Report, VerifyOptions, verify},
+    verify::{self, Difference, Report},
 };
-use serde_json::{Value, json};
 use sinks::SinkReports;
 use std::{
     fmt::Write as _,
@@ -32,69 +34,77 @@ use std::{
 
 /// Connections that an audit needs.
 const CONNECTIONS: usize = 2;
-/// Pause between two looks at a process that is still working.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// Examples shown of each kind.
+/// Pause between two checks of a process that is not ready.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Pause between two progress lines.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+/// Examples of each kind for people.
 const EXAMPLES_SHOWN: usize = 3;
+/// Time for the reply of the running process to arrive, beyond the wait itself.
+const GRACE: Duration = Duration::from_secs(60);
 
-/// For an answer of the running process.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What is asked of an audit.
+/// Options of an audit.
 #[derive(Debug, Clone, Default)]
-pub struct Ask {
-    /// How long a running Millstream is given to work everything off.
+pub struct VerifyOptions {
+    /// Time for a running Millstream to empty its queues.
     pub wait: Duration,
     /// Print JSON.
     pub json: bool,
     /// Compare only this sink; `none` for no sink.
     pub sink: Option<String>,
-    /// Have what is wrong made and delivered again.
+    /// Rebuild and redeliver what differs.
     pub repair: bool,
 }
 
-/// Audits; 0 only if everything was compared and nothing is wrong or behind, 3 if it is only that.
-pub async fn run(compiled: Compiled, config: &Config, ask: &Ask, out: &mut (dyn Write + Send)) -> Outcome {
-    let server = Server::shared(config).await?;
-    let outcome = everything(&server, &compiled, config, ask).await;
+/// Audits tables and sinks. Exit code 0 only if everything was compared and is equal and current; 3 if only lag or an
+/// incomplete comparison was found.
+pub async fn run(
+    compiled: Compiled,
+    config: &Config,
+    options: &VerifyOptions,
+    out: &mut (dyn Write + Send),
+) -> Outcome {
+    let server = Server::attach(config).await?;
+    let outcome = audit(&server, &compiled, config, options).await;
     let repaired = match &outcome {
-        Ok(audited) if ask.repair && exit(&audited.report) != Exit::Done => {
+        Ok(audit) if options.repair && exit(&audit.report) != Exit::Done => {
             repair::rebuild_all(&server, config).await.map(Some)
         }
         _ => Ok(None),
     };
     let closed = server.close(config.shutdown_deadline).await;
-    let audited = outcome?;
+    let audit = outcome?;
     closed?;
-    // What was found is told also when it could not be repaired.
-    let (done, failed) = match repaired {
-        Ok(done) => (done, None),
+    // The result of the audit is printed even if the repair failed.
+    let (repair, failed) = match repaired {
+        Ok(repair) => (repair, None),
         Err(failure) => (None, Some(failure)),
     };
-    if ask.json {
-        let mut told = audited.as_json();
-        told["repair"] = json!(done);
-        writeln!(out, "{told:#}").map_err(Failure::failed)?;
+    let exit = audit.exit();
+    if options.json {
+        let report = audit.into_report(repair);
+        writeln!(out, "{}", serde_json::to_string_pretty(&report).map_err(Failure::failed)?)
+            .map_err(Failure::failed)?;
     } else {
-        audited.tell(out)?;
-        if let Some(done) = done {
-            writeln!(out, "{done}").map_err(Failure::failed)?;
+        audit.print(out)?;
+        if let Some(repair) = repair {
+            writeln!(out, "{repair}").map_err(Failure::failed)?;
         }
     }
-    failed.map_or_else(|| Ok(audited.exit()), Err)
+    failed.map_or_else(|| Ok(exit), Err)
 }
 
-/// What an audit of tables and sinks found.
-pub(crate) struct Audited {
+/// The result of an audit of tables and sinks.
+pub(crate) struct Audit {
     /// The tables.
     pub(crate) report: Report,
-    /// How long they took.
+    /// Duration of the last pass over the tables.
     pub(crate) took: Duration,
     sinks: SinkReports,
 }
 
-impl Audited {
-    /// How the command ends.
+impl Audit {
+    /// Returns the exit code of the command.
     pub(crate) fn exit(&self) -> Exit {
         match (exit(&self.report), self.sinks.differences(), self.sinks.behind()) {
             (Exit::Failed, ..) => Exit::Failed,
@@ -104,8 +114,8 @@ impl Audited {
         }
     }
 
-    /// Everything for people. The last line is the number of differences.
-    pub(crate) fn tell(&self, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
+    /// Prints the result for people. The last line is the number of differences.
+    pub(crate) fn print(&self, out: &mut (dyn Write + Send)) -> Result<(), Failure> {
         let mut text = described(&self.report, self.took);
         text.push_str(&self.sinks.described());
         text.push_str(&differences(&self.report));
@@ -114,36 +124,57 @@ impl Audited {
         out.write_all(text.as_bytes()).map_err(Failure::failed)
     }
 
-    /// In tables and sinks.
+    /// Returns the number of differences in tables and sinks.
     fn differences(&self) -> u64 {
         self.report.difference_count() + self.sinks.differences()
     }
 
-    fn as_json(&self) -> Value {
-        let mut json = as_json(&self.report, self.took);
-        json["differences"] = json!(self.differences());
-        json["behind"] = json!(self.report.behind + self.sinks.behind());
-        json["sinks"] = self.sinks.as_json();
-        json
+    fn into_report(self, repair: Option<String>) -> VerifyReport {
+        let (differences, behind) = (self.differences(), self.report.behind + self.sinks.behind());
+        let kinds = self.report.differences.iter().map(|(kind, found)| VerifyKind {
+            kind: kind.name().to_owned(),
+            count: found.count,
+            examples: found.examples.iter().map(example).collect(),
+        });
+        VerifyReport {
+            documents: self.report.documents,
+            rows: self.report.rows,
+            took_ms: self.took.as_millis() as u64,
+            kinds: kinds.collect(),
+            behind_examples: self.report.behind_examples.iter().map(example).collect(),
+            differences,
+            behind,
+            sinks: self.sinks.into_proofs(),
+            repair,
+        }
+    }
+}
+
+fn example(difference: &Difference) -> VerifyExample {
+    VerifyExample {
+        id: difference.uuid.simple().to_string(),
+        resource: difference.resource.clone(),
+        expected: difference.expected.clone(),
+        found: difference.found.clone(),
     }
 }
 
 /// Audits the tables, then the sinks.
-pub(crate) async fn everything(
+pub(crate) async fn audit(
     server: &Server,
     compiled: &Compiled,
     config: &Config,
-    ask: &Ask,
-) -> Result<Audited, Failure> {
-    let until = Instant::now() + ask.wait;
-    let (report, took) = audit(server, compiled, config, ask.wait).await?;
+    options: &VerifyOptions,
+) -> Result<Audit, Failure> {
+    let until = Instant::now() + options.wait;
+    let (report, took) = audit_tables(server, compiled, config, options.wait).await?;
     let database = server.connect(CONNECTIONS).await?;
-    let sinks = sinks::compare(compiled, config, &database, ask.sink.as_deref(), ask.repair, until).await;
+    let sinks = sinks::compare(compiled, config, &database, options.sink.as_deref(), options.repair, until).await;
     database.close();
-    Ok(Audited { report, took, sinks: sinks? })
+    Ok(Audit { report, took, sinks: sinks? })
 }
 
-/// How a report ends the command.
+/// Returns the exit code for a report on the tables.
 pub fn exit(report: &Report) -> Exit {
     match (report.difference_count(), report.behind) {
         (0, 0) => Exit::Done,
@@ -152,43 +183,21 @@ pub fn exit(report: &Report) -> Exit {
     }
 }
 
-/// Waits for the process of this data folder, if there is one, and audits; says how long the last audit took.
-async fn audit(
+/// Waits for the process of this data folder, if one runs, and audits the tables; returns the duration of the last pass.
+async fn audit_tables(
     server: &Server,
     compiled: &Compiled,
     config: &Config,
     wait: Duration,
 ) -> Result<(Report, Duration), Failure> {
     let database = server.connect(CONNECTIONS).await?;
-    match provision::check(&database, &compiled.schema).await.map_err(Failure::failed)? {
-        SchemaState::Current => {}
-        SchemaState::Outdated { missing } => {
-            return Err(Failure::failed(format!(
-                "{} was built by an earlier version and lacks {}: run `millstream ddl apply`",
-                server.options,
-                missing.join(", ")
-            )));
-        }
-        SchemaState::Empty => {
-            return Err(Failure::failed(format!("{} holds no documents: it is empty", server.options)));
-        }
-        SchemaState::Other { found } => {
-            let wanted = &compiled.schema.hash;
-            return Err(Failure::failed(format!(
-                "{} was built for effective schema {found}, these files are {wanted}: name the files it was built for",
-                server.options
-            )));
-        }
-        SchemaState::Damaged { reason } => {
-            return Err(Failure::failed(format!("{} is damaged: {reason}", server.options)));
-        }
-    }
+    check_schema(server, &database, compiled).await?;
     let until = Instant::now() + wait;
     sinks::wait_for_cache(config, &database, until).await?;
     loop {
         let live = wait_until_caught_up(config, until).await? || config.queue.in_kafka;
         let started = Instant::now();
-        let report = look(&database, compiled).await?;
+        let report = audit_once(&database, compiled).await?;
         if live && exit(&report) == Exit::Behind && Instant::now() < until {
             continue;
         }
@@ -197,32 +206,49 @@ async fn audit(
     }
 }
 
-async fn look(database: &Database, compiled: &Compiled) -> Result<Report, Failure> {
-    let mut told = Instant::now();
+/// Refuses a database that was not built for this schema and version.
+async fn check_schema(server: &Server, database: &Database, compiled: &Compiled) -> Result<(), Failure> {
+    let problem = match provision::check(database, &compiled.schema).await.map_err(Failure::failed)? {
+        SchemaState::Current => return Ok(()),
+        SchemaState::Outdated { missing } => {
+            format!("was built by an earlier version and lacks {}: run `millstream ddl apply`", missing.join(", "))
+        }
+        SchemaState::Empty => "is empty: it has no documents".to_owned(),
+        SchemaState::Other { found } => {
+            let wanted = &compiled.schema.hash;
+            format!("was built for effective schema {found}, these files are {wanted}: name the files it was built for")
+        }
+        SchemaState::Damaged { reason } => format!("is damaged: {reason}"),
+    };
+    Err(Failure::failed(format!("{} {problem}", server.options)))
+}
+
+async fn audit_once(database: &Database, compiled: &Compiled) -> Result<Report, Failure> {
+    let mut last_line = Instant::now();
     let mut progress = |report: &Report| {
-        if told.elapsed() >= Duration::from_secs(5) {
-            told = Instant::now();
+        if last_line.elapsed() >= LINE_INTERVAL {
+            last_line = Instant::now();
             tracing::info!(documents = report.documents, differences = report.difference_count(), "verifying");
         }
     };
-    let options = VerifyOptions::default();
-    verify(database, &compiled.mapping, &options, &mut progress).await.map_err(Failure::failed)
+    let options = verify::VerifyOptions::default();
+    verify::verify(database, &compiled.mapping, &options, &mut progress).await.map_err(Failure::failed)
 }
 
-/// Waits for the process of this data folder, if there is one; says whether there is. A process that is not done in time
-/// is not an error: what it has not done shows in the report.
+/// Waits for the process of this data folder; returns whether one runs. A process that does not catch up in time is not an
+/// error: the lag shows in the report.
 async fn wait_until_caught_up(config: &Config, until: Instant) -> Result<bool, Failure> {
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let request = Request::Wait { version: 0, sink: None, timeout_ms: left.as_millis() as u64 };
-        match control::tell(&config.data_dir, &request, left + PATIENCE).await {
+        match control::call::<WaitDone>(&config.data_dir, &request, left + GRACE).await {
             Ok(_) => return Ok(true),
             Err(ControlError::NotRunning(_)) => return Ok(false),
             Err(ControlError::Refused { message, .. }) => {
                 let over = is_running(config).await? || Instant::now() >= until;
-                tokio::time::sleep(LOOK_AGAIN).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
                 if over {
-                    tracing::warn!(message, "the running Millstream has not worked everything off in time");
+                    tracing::warn!(message, "the running Millstream did not catch up in time");
                     return Ok(true);
                 }
             }
@@ -231,29 +257,21 @@ async fn wait_until_caught_up(config: &Config, until: Instant) -> Result<bool, F
     }
 }
 
-/// Whether the process of this data folder has started and is not about to stop.
+/// Whether the process of this data folder has started and is not stopping.
 async fn is_running(config: &Config) -> Result<bool, Failure> {
-    match control::ask(&config.data_dir).await {
-        Ok(status) => Ok(status["state"] == "running"),
+    match control::status(&config.data_dir).await {
+        Ok(status) => Ok(status.state == ProcessPhase::Running),
         Err(ControlError::NotRunning(_)) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
 fn described(report: &Report, took: Duration) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    _ = writeln!(
-        text,
-        "{} documents, {} rows, in {:.1} s",
-        grouped(report.documents),
-        grouped(report.rows),
-        took.as_secs_f64()
-    );
-    text
+    let (documents, rows) = (grouped(report.documents), grouped(report.rows));
+    format!("{documents} documents, {rows} rows, in {:.1} s\n", took.as_secs_f64())
 }
 
-/// What is wrong in the tables, by kind with examples.
+/// Describes the differences in the tables by kind with examples.
 fn differences(report: &Report) -> String {
     let mut text = String::new();
     for (kind, found) in &report.differences {
@@ -274,30 +292,4 @@ fn examples(text: &mut String, examples: &[Difference]) {
         _ = writeln!(text, "      expected {}", example.expected);
         _ = writeln!(text, "      found    {}", example.found);
     }
-}
-
-fn as_json(report: &Report, took: Duration) -> Value {
-    let example = |example: &Difference| {
-        json!({
-            "id": example.uuid.simple().to_string(),
-            "resource": example.resource,
-            "expected": example.expected,
-            "found": example.found,
-        })
-    };
-    let kinds: Vec<Value> = report
-        .differences
-        .iter()
-        .map(|(kind, found)| {
-            let examples: Vec<Value> = found.examples.iter().map(example).collect();
-            json!({"kind": kind.name(), "count": found.count, "examples": examples})
-        })
-        .collect();
-    json!({
-        "documents": report.documents,
-        "rows": report.rows,
-        "took_ms": took.as_millis() as u64,
-        "kinds": kinds,
-        "behind_examples": report.behind_examples.iter().map(example).collect::<Vec<_>>(),
-    })
 }

@@ -28,7 +28,7 @@ impl PollFactory {
         ensure_polling_index(&**client).await.map_err(refused(ACTION))?;
         let (position, identity) = match start {
             Start::After { position, identity } => (position, identity),
-            Start::Anew => {
+            Start::Fresh => {
                 let identity = millstream_outbox::source_identity(&**client).await.map_err(refused(ACTION))?;
                 (read::horizon(&**client).await.map_err(refused(ACTION))?, identity)
             }

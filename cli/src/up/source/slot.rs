@@ -78,7 +78,7 @@ impl SourceFactory for SlotFactory {
             }
             match start {
                 Start::After { position, identity } => self.resume(position, identity).await,
-                Start::Anew => self.start_fresh().await,
+                Start::Fresh => self.start_fresh().await,
             }
         })
     }

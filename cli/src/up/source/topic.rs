@@ -62,7 +62,7 @@ impl TopicFactory {
     async fn start(&self, start: Start) -> Result<Opened, SourceError> {
         let position = match start {
             Start::After { position, .. } => position,
-            Start::Anew => {
+            Start::Fresh => {
                 // Changes that commit before the slot exists never reach our topic. A connector starts with a snapshot
                 // of the table.
                 if self.options.form == RecordForm::Millstream && self.confirmed().await?.is_none() {

@@ -1,311 +1,320 @@
-//! Taking part in the group: the thread that reads, commits, and lets go of partitions.
+//! Group membership: the thread that polls librdkafka and turns its callbacks into events.
 //!
-//! The thread does nothing else, so that the group hears from it in time whatever the work costs. A partition that is
-//! given to us is read from the moment that its quarantine is known. One that is taken from us is handed out no more;
-//! what is in flight of it may end until the deadline, then what is finished is committed and everything else is
-//! forgotten: the next owner reads it again. Of a partition that was lost there is nothing to wait for and to commit.
+//! The thread takes no decisions and waits for nothing but a rebalance, so that the group hears from it in time whatever
+//! the work costs. Events go over one bounded channel, in the order in which they happened; actions come back over
+//! another one and are applied between two polls. An action names the assignment that it was decided for: if the
+//! partition was revoked meanwhile, even if it was assigned again, the thread drops the action.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::io;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use millstream_pipeline::queue::QueueError;
+use millstream_pipeline::Backoff;
+use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
-use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
-use super::asker::Mark;
-use super::chores::Errand;
-use super::clients;
-use super::record;
-use super::station::Station;
-use super::topics;
-use millstream_pipeline::Backoff;
+use crate::kafka::client::Observer;
 
-/// How long one look for records takes when there are none.
-const LOOK: Duration = Duration::from_millis(20);
-/// While so many records that nobody can read wait to be kept aside, nothing more is read.
-const REFUSED_MAX: usize = 64;
+/// Limit of one poll. Actions wait for so long at most while no records arrive.
+const POLL: Duration = Duration::from_millis(20);
+/// Limits of one [`QueueEvent::Records`].
+const BATCH_RECORDS_MAX: usize = 128;
+const BATCH_BYTES_MAX: usize = 1 << 20;
 
-/// What the client tells between calls, on the member's own thread.
-struct Callbacks {
-    station: Arc<Station>,
-    /// Partitions that were given to us and are not read yet.
-    opening: Mutex<BTreeSet<i32>>,
-    /// How far each of our partitions was committed.
-    committed: Mutex<BTreeMap<i32, i64>>,
+/// Events that may wait for the consumer before the thread does. With the limits of a batch this bounds what is read
+/// beyond a full window.
+pub(super) const EVENTS_MAX: usize = 4;
+
+/// One assignment of a partition to this member. The number distinguishes it from earlier and later ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Assignment {
+    pub(super) partition: i32,
+    pub(super) number: u64,
+}
+
+/// A record as it was read.
+#[derive(Debug)]
+pub(super) struct ConsumedRecord {
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
+}
+
+/// Everything that the thread reports.
+#[derive(Debug)]
+pub(super) enum QueueEvent {
+    /// Records were read, in order per partition.
+    Records(Vec<ConsumedRecord>),
+    /// Partitions were assigned. They are paused until [`GroupAction::Resume`].
+    Assigned(Vec<Assignment>),
+    /// Partitions are being revoked. The group waits for the reply: the offsets to commit first. A lost partition
+    /// belongs to another member already; nothing of it can be committed.
+    Revoked { partitions: Vec<i32>, is_lost: bool, reply: oneshot::Sender<Vec<(i32, i64)>> },
+    /// The group accepted a commit.
+    Committed(Vec<(i32, i64)>),
+    /// The group refused a commit, or a part of it.
+    CommitFailed(KafkaError),
+}
+
+/// Everything that the thread can be asked to do.
+#[derive(Debug)]
+pub(super) enum GroupAction {
+    Pause(Vec<Assignment>),
+    Resume(Vec<Assignment>),
+    /// Commits offsets; the outcome comes as an event.
+    Commit(Vec<(Assignment, i64)>),
+}
+
+/// A member of a consumer group. The thread runs until its stop token is cancelled, then leaves the group.
+pub(super) struct GroupMember {
+    thread: JoinHandle<()>,
+    actions: mpsc::UnboundedSender<GroupAction>,
+}
+
+impl GroupMember {
+    /// Starts the thread. `events` is dropped when it has ended.
+    pub(super) fn start(
+        config: ClientConfig,
+        topic: String,
+        observer: Observer,
+        events: mpsc::Sender<QueueEvent>,
+        stop: CancellationToken,
+    ) -> io::Result<Self> {
+        let (actions, received) = mpsc::unbounded_channel();
+        let thread = std::thread::Builder::new().name("work-queue".to_owned()).spawn(move || {
+            let context = || Callbacks {
+                topic: topic.clone(),
+                observer: observer.clone(),
+                events: events.clone(),
+                batch: Mutex::default(),
+                assignments: Mutex::default(),
+            };
+            if let Some(consumer) = subscribe(&config, &topic, context, &stop) {
+                run(&consumer, received, &stop);
+            }
+        })?;
+        Ok(Self { thread, actions })
+    }
+
+    /// Sends an action. A thread that has ended does not need it.
+    pub(super) fn act(&self, action: GroupAction) {
+        drop(self.actions.send(action));
+    }
+
+    /// Waits for the end of the thread. Blocks. Returns whether it ended in order.
+    pub(super) fn join(self) -> bool {
+        self.thread.join().is_ok()
+    }
 }
 
 type MemberConsumer = BaseConsumer<Callbacks>;
 
-/// Takes part until the station ends.
-pub(super) fn run(station: &Arc<Station>, runtime: &Handle) {
+/// Joins the group; retries until `stop`.
+fn subscribe(
+    config: &ClientConfig,
+    topic: &str,
+    context: impl Fn() -> Callbacks,
+    stop: &CancellationToken,
+) -> Option<MemberConsumer> {
     let mut backoff = Backoff::RECONNECT.attempts();
-    let consumer = loop {
-        match subscribe(station) {
-            Ok(consumer) => break consumer,
-            Err(error) => tracing::error!(topic = %station.work_topic, %error, "the queue's group cannot be joined"),
-        }
-        if station.stop.is_cancelled() {
-            return;
+    while !stop.is_cancelled() {
+        let subscribed = MemberConsumer::from_config_and_context(config, context())
+            .and_then(|consumer| consumer.subscribe(&[topic]).map(|()| consumer));
+        match subscribed {
+            Ok(consumer) => return Some(consumer),
+            Err(error) => tracing::error!(topic, %error, "failed to join the queue's group; retrying"),
         }
         std::thread::sleep(backoff.fail());
-    };
-    let mut next_commit = Instant::now();
-    while !station.stop.is_cancelled() {
-        match consumer.poll(LOOK) {
-            Some(Ok(message)) => take_in(station, &message),
-            Some(Err(error)) => tracing::debug!(topic = %station.work_topic, %error, "reading the queue"),
-            None => {}
-        }
-        open_partitions(&consumer, runtime);
-        keep_in_bounds(&consumer);
-        if Instant::now() >= next_commit {
-            commit(&consumer, &all(&consumer), CommitMode::Async);
-            next_commit = Instant::now() + station.common.options.commit_interval;
-        }
     }
-    // Dropping the consumer lets go of what it has, by the callback, and leaves the group.
-    drop(consumer);
-    station.announce();
+    None
 }
 
-fn subscribe(station: &Arc<Station>) -> KafkaResult<MemberConsumer> {
-    let context = Callbacks { station: Arc::clone(station), opening: Mutex::default(), committed: Mutex::default() };
-    let config = clients::member(&station.common.options, &station.names.group);
-    let consumer = MemberConsumer::from_config_and_context(&config, context)?;
-    consumer.subscribe(&[&station.names.work])?;
-    Ok(consumer)
-}
-
-fn take_in(station: &Station, message: &BorrowedMessage<'_>) {
-    let (partition, offset) = (message.partition(), message.offset());
-    let mut window = station.window();
-    let own = |number| window.is_own_carry(partition, number);
-    let read = record::arrival(message.key(), message.payload(), station.member_id, own);
-    match read {
-        Ok(arrival) => {
-            let chore = window.take_in(partition, offset, arrival);
-            drop(window);
-            station.hand_over_chore(chore);
-        }
-        Err(error) => {
-            station.counters.refused.fetch_add(1, Ordering::Relaxed);
-            let topic = &station.work_topic;
-            tracing::error!(%topic, partition, offset, %error, "a record of the queue cannot be read: it is kept in the quarantine topic");
-            if let Some(held) = window.refuse(partition, offset) {
-                let value = message.payload().map(<[u8]>::to_vec);
-                station.refused.fetch_add(1, Ordering::Relaxed);
-                station.hand_over(Errand::Refuse { held, value, reason: error.to_string() });
-            }
-        }
-    }
-    station.changed.notify_waiters();
-}
-
-/// Begins to read partitions that were given to us: first what stands in their quarantine, then the records.
-fn open_partitions(consumer: &MemberConsumer, runtime: &Handle) {
+/// Polls until `stop`. Dropping the consumer afterwards revokes its partitions, by the callback, and leaves the group.
+fn run(consumer: &MemberConsumer, mut actions: mpsc::UnboundedReceiver<GroupAction>, stop: &CancellationToken) {
     let callbacks = consumer.context();
-    let opening: Vec<i32> = callbacks.opening().iter().copied().collect();
-    if opening.is_empty() {
-        return;
+    while !stop.is_cancelled() {
+        let mut wait = POLL;
+        loop {
+            match consumer.poll(wait) {
+                Some(Ok(message)) if callbacks.collect(&message) => {}
+                Some(Ok(_)) | None => break,
+                Some(Err(error)) => {
+                    tracing::debug!(topic = callbacks.topic, %error, "error while reading the queue");
+                    break;
+                }
+            }
+            wait = Duration::ZERO;
+        }
+        callbacks.flush();
+        while let Ok(action) = actions.try_recv() {
+            apply(consumer, action);
+        }
     }
-    let station = &callbacks.station;
-    let begun = match beginnings(consumer, runtime, &opening) {
-        Ok(begun) => begun,
-        Err(error) => {
-            // They stay paused, and are tried again with the next look.
-            tracing::warn!(topic = %station.work_topic, %error, "partitions of the queue cannot be read yet");
-            return;
+}
+
+fn apply(consumer: &MemberConsumer, action: GroupAction) {
+    let callbacks = consumer.context();
+    let result = match action {
+        GroupAction::Pause(assignments) => consumer.pause(&callbacks.present(&assignments)),
+        GroupAction::Resume(assignments) => consumer.resume(&callbacks.present(&assignments)),
+        GroupAction::Commit(offsets) => {
+            let present = offsets.into_iter().filter(|(assignment, _)| callbacks.is_present(*assignment));
+            let offsets: Vec<(i32, i64)> = present.map(|(assignment, offset)| (assignment.partition, offset)).collect();
+            callbacks.commit(consumer, &offsets, CommitMode::Async)
         }
     };
-    for (partition, from) in begun {
-        let quarantined = station.quarantine_rows(|row| row == partition);
-        station.window().assign(partition, from, quarantined);
-        callbacks.committed().insert(partition, from);
-        callbacks.opening().remove(&partition);
-    }
-    if !station.full.load(Ordering::Relaxed) {
-        told(station, consumer.resume(&partitions(station, &opening)));
-    }
-    tracing::info!(topic = %station.work_topic, partitions = ?opening, "partitions of the queue are ours");
-    station.announce();
+    callbacks.log_failure(result);
 }
 
-/// From where each partition is read: what is committed, or the beginning.
-fn beginnings(consumer: &MemberConsumer, runtime: &Handle, opening: &[i32]) -> Result<Vec<(i32, i64)>, QueueError> {
-    let station = &consumer.context().station;
-    runtime.block_on(station.quarantine.sync())?;
-    let (timeout, topic) = (station.common.options.answer_timeout, &station.names.work);
-    let unavailable = |error| topics::unavailable("asking where to begin", &station.common.observer)(error);
-    let committed = consumer.committed_offsets(partitions(station, opening), timeout).map_err(unavailable)?;
-    let committed: BTreeMap<i32, i64> = committed
-        .elements()
-        .iter()
-        .filter_map(|element| match element.offset() {
-            Offset::Offset(offset) => Some((element.partition(), offset)),
-            _ => None,
-        })
-        .collect();
-    let marks = runtime.block_on(station.common.asker.marks(topic, opening.to_vec()))?;
-    let from = |mark: Mark| (mark.partition, committed.get(&mark.partition).copied().unwrap_or(mark.low).max(mark.low));
-    Ok(marks.into_iter().map(from).collect())
+/// What librdkafka calls during a poll, on the thread.
+struct Callbacks {
+    topic: String,
+    observer: Observer,
+    events: mpsc::Sender<QueueEvent>,
+    batch: Mutex<Batch>,
+    assignments: Mutex<Assignments>,
 }
 
-/// Stops reading while the window is full, and goes on when half of it is free.
-fn keep_in_bounds(consumer: &MemberConsumer) {
-    let station = &consumer.context().station;
-    let (options, was_full) = (&station.common.options, station.full.load(Ordering::Relaxed));
-    let (busy, delayed) = station.window().occupied();
-    let share = if was_full { 2 } else { 1 };
-    let refused = station.refused.load(Ordering::Relaxed);
-    let is_full = busy >= (options.window_max / share).max(1)
-        || delayed >= (options.delayed_max / share).max(1)
-        || refused >= REFUSED_MAX / share;
-    if is_full == was_full {
-        return;
-    }
-    let owned: Vec<i32> = all(consumer);
-    station.full.store(is_full, Ordering::Relaxed);
-    let list = partitions(station, &owned);
-    told(station, if is_full { consumer.pause(&list) } else { consumer.resume(&list) });
-    station.announce();
+/// Records that were read and not sent yet.
+#[derive(Default)]
+struct Batch {
+    records: Vec<ConsumedRecord>,
+    bytes: usize,
 }
 
-fn all(consumer: &MemberConsumer) -> Vec<i32> {
-    consumer.context().station.window().reads().map(|(partition, _)| partition).collect()
-}
-
-/// Commits what is finished of these partitions: never beyond the first record that is not.
-fn commit(consumer: &MemberConsumer, of: &[i32], mode: CommitMode) {
-    let callbacks = consumer.context();
-    let station = &callbacks.station;
-    let mut offsets = TopicPartitionList::new();
-    {
-        let (window, committed) = (station.window(), callbacks.committed());
-        for (partition, finished) in window.finished().filter(|(partition, _)| of.contains(partition)) {
-            // Until the group has said yes it is asked again: a question can be lost with the broker that it went to.
-            if committed.get(&partition).is_none_or(|committed| finished > *committed) {
-                told(station, offsets.add_partition_offset(&station.names.work, partition, Offset::Offset(finished)));
-            }
-        }
-    }
-    if offsets.count() > 0 {
-        told(station, consumer.commit(&offsets, mode));
-    }
-}
-
-/// Lets go of partitions that are taken from us.
-fn let_go(consumer: &MemberConsumer, of: &[i32]) {
-    let callbacks = consumer.context();
-    let station = &callbacks.station;
-    let is_lost = consumer.assignment_lost();
-    station.counters.revocations.fetch_add(1, Ordering::Relaxed);
-    callbacks.opening().retain(|partition| !of.contains(partition));
-    station.window().hold_back(of);
-    station.announce();
-    if !is_lost {
-        drain(station, of);
-        commit(consumer, of, CommitMode::Sync);
-    }
-    station.window().release(of);
-    callbacks.committed().retain(|partition, _| !of.contains(partition));
-    tracing::info!(topic = %station.work_topic, partitions = ?of, is_lost, "let go of partitions of the queue");
-    station.announce();
-}
-
-/// Waits for what is in flight of these partitions, until the deadline. Nobody settles after the end.
-fn drain(station: &Station, of: &[i32]) {
-    let until = Instant::now() + station.common.options.drain_deadline;
-    let mut window = station.window();
-    while window.in_flight(of) > 0 && !station.stop.is_cancelled() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            let in_flight = window.in_flight(of);
-            tracing::warn!(topic = %station.work_topic, in_flight, "what is in flight is given up: it will be done again");
-            return;
-        }
-        window = station.wait_settled(window, left);
-    }
-}
-
-fn partitions(station: &Station, partitions: &[i32]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for partition in partitions {
-        list.add_partition(&station.names.work, *partition);
-    }
-    list
-}
-
-/// What cannot be done for a partition is because it is ours no more, and the callback says so.
-fn told(station: &Station, result: KafkaResult<()>) {
-    if let Err(error) = result {
-        tracing::debug!(topic = %station.work_topic, %error, "taking part in the queue's group");
-    }
+/// The present assignments, with the number of the last one.
+#[derive(Default)]
+struct Assignments {
+    last: u64,
+    present: BTreeMap<i32, u64>,
 }
 
 impl Callbacks {
-    fn opening(&self) -> std::sync::MutexGuard<'_, BTreeSet<i32>> {
-        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Adds a record to the batch. Returns whether the batch has space for more.
+    fn collect(&self, message: &BorrowedMessage<'_>) -> bool {
+        let mut batch = self.batch.lock();
+        batch.bytes += message.key_len() + message.payload_len();
+        batch.records.push(ConsumedRecord {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+        });
+        batch.records.len() < BATCH_RECORDS_MAX && batch.bytes < BATCH_BYTES_MAX
     }
 
-    fn committed(&self) -> std::sync::MutexGuard<'_, BTreeMap<i32, i64>> {
-        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Sends the batch. Waits while the consumer is behind.
+    fn flush(&self) {
+        let batch = std::mem::take(&mut *self.batch.lock());
+        if !batch.records.is_empty() {
+            self.send(QueueEvent::Records(batch.records));
+        }
+    }
+
+    /// Sends an event. After the end of the consumer's task nothing is left to be done with it.
+    fn send(&self, event: QueueEvent) {
+        drop(self.events.blocking_send(event));
+    }
+
+    fn is_present(&self, assignment: Assignment) -> bool {
+        self.assignments.lock().present.get(&assignment.partition) == Some(&assignment.number)
+    }
+
+    fn present(&self, assignments: &[Assignment]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(assignments.len());
+        for assignment in assignments.iter().filter(|assignment| self.is_present(**assignment)) {
+            list.add_partition(&self.topic, assignment.partition);
+        }
+        list
+    }
+
+    fn commit(&self, consumer: &MemberConsumer, offsets: &[(i32, i64)], mode: CommitMode) -> KafkaResult<()> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for (partition, offset) in offsets {
+            list.add_partition_offset(&self.topic, *partition, Offset::Offset(*offset))?;
+        }
+        consumer.commit(&list, mode)
+    }
+
+    /// An operation fails for a partition that is not assigned any more; the revocation is reported by itself.
+    fn log_failure(&self, result: KafkaResult<()>) {
+        if let Err(error) = result {
+            tracing::debug!(topic = self.topic, %error, "error of the queue's group");
+        }
     }
 }
 
-fn numbers(list: &TopicPartitionList) -> Vec<i32> {
-    list.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition).collect()
+fn partitions_of(list: &TopicPartitionList) -> Vec<i32> {
+    list.elements().iter().map(|element| element.partition()).collect()
 }
 
 impl ClientContext for Callbacks {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.station.common.observer.log(level, facility, message);
+        self.observer.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.station.common.observer.error(error, reason);
+        self.observer.error(error, reason);
     }
 }
 
 impl ConsumerContext for Callbacks {
     fn pre_rebalance(&self, consumer: &MemberConsumer, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Revoke(list) = rebalance {
-            let_go(consumer, &numbers(list));
+        let Rebalance::Revoke(list) = rebalance else { return };
+        self.flush();
+        let (partitions, is_lost) = (partitions_of(list), consumer.assignment_lost());
+        let (reply, finished) = oneshot::channel();
+        self.send(QueueEvent::Revoked { partitions: partitions.clone(), is_lost, reply });
+        let finished = finished.blocking_recv().unwrap_or_default();
+        if !is_lost {
+            self.log_failure(self.commit(consumer, &finished, CommitMode::Sync));
         }
+        self.assignments.lock().present.retain(|partition, _| !partitions.contains(partition));
     }
 
     fn post_rebalance(&self, consumer: &MemberConsumer, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(list) = rebalance {
-            told(&self.station, consumer.pause(list));
-            self.opening().extend(numbers(list));
-        }
+        let Rebalance::Assign(list) = rebalance else { return };
+        self.flush();
+        self.log_failure(consumer.pause(list));
+        let assigned = {
+            let mut assignments = self.assignments.lock();
+            assignments.last += 1;
+            let number = assignments.last;
+            let partitions = partitions_of(list);
+            assignments.present.extend(partitions.iter().map(|partition| (*partition, number)));
+            partitions.into_iter().map(|partition| Assignment { partition, number }).collect()
+        };
+        self.send(QueueEvent::Assigned(assigned));
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        // The answer as a whole may be fine while that for a partition is not.
+        // The response as a whole may be fine while that for a partition is an error.
         let mut refused = result.err();
+        let mut committed = Vec::new();
         for element in offsets.elements() {
             match (element.error(), element.offset()) {
                 (Err(error), _) => refused = refused.or(Some(error)),
-                (Ok(()), Offset::Offset(offset)) if refused.is_none() => {
-                    // Of a partition that was let go of meanwhile nothing is remembered.
-                    self.committed()
-                        .entry(element.partition())
-                        .and_modify(|committed| *committed = offset.max(*committed));
-                }
+                (Ok(()), Offset::Offset(offset)) if refused.is_none() => committed.push((element.partition(), offset)),
                 (Ok(()), _) => {}
             }
         }
+        if !committed.is_empty() {
+            self.send(QueueEvent::Committed(committed));
+        }
         if let Some(error) = refused {
-            self.station.counters.commits_refused.fetch_add(1, Ordering::Relaxed);
-            let topic = &self.station.work_topic;
-            tracing::warn!(%topic, %error, "a commit was refused: what it was about may be done again");
+            self.send(QueueEvent::CommitFailed(error));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where the topics of the queue are, and how a process takes part in them.
+//! Options of the Kafka queue, and what follows from them: names of topics and groups, and client configurations.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,61 +8,76 @@ use std::time::Duration;
 use millstream_pipeline::binding::Binding;
 use millstream_pipeline::clock::{Clock, SystemClock};
 use millstream_pipeline::queue::QueueError;
+use rdkafka::config::ClientConfig;
+use uuid::Uuid;
 
+use crate::kafka::client::connection;
 use crate::kafka::properties::{ANSWER_TIMEOUT, is_topic_name, property_fault};
 
-/// Lanes and quarantines are named after the prefix; the longest of them has to be the name of a topic.
+/// Names of lanes and quarantines are added to the prefix; the longest result has to be a valid topic name.
 const PREFIX_BYTES_MAX: usize = 150;
 const SESSION_TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_secs(6)..=Duration::from_secs(300);
-/// librdkafka gives a member that does not come back for so long out of its group.
-pub(super) const POLL_INTERVAL_MAX: Duration = Duration::from_secs(300);
+/// A member that does not poll for so long leaves its group (`max.poll.interval.ms`).
+const POLL_INTERVAL_MAX: Duration = Duration::from_secs(300);
+/// Longest interval between heartbeats of a member.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
+/// Records that a consumer fetches ahead of being polled.
+const READ_AHEAD_KIB: usize = 4_096;
 
-/// A queue in Kafka and the way to it. All processes that share it are given the same topics and the same group.
+/// A queue in Kafka and the way to it. All processes that share the queue use the same topics and the same group.
 #[derive(Clone)]
 pub struct KafkaQueueOptions {
     /// `host:port,host:port`.
     pub bootstrap_servers: String,
-    /// What the names of all topics begin with.
+    /// Prefix of the names of all topics.
     pub prefix: String,
-    /// What the names of all consumer groups begin with.
+    /// Prefix of the names of all consumer groups.
     pub group: String,
-    /// Partitions of the work topic and of each lane, not to be changed while there is work. No more members than that
-    /// have something to do.
+    /// Partitions of the work topic and of each lane; not to be changed while there is work. Bounds the number of
+    /// members that have something to do.
     pub partitions: u32,
     /// Copies of each partition.
     pub replication: u32,
-    /// Copies that have to have a record before it counts as written (`min.insync.replicas`).
+    /// Copies that must have a record before it counts as written (`min.insync.replicas`).
     pub in_sync_min: u32,
-    /// Whether topics that are not there are made.
+    /// Creates topics that do not exist.
     pub create_topics: bool,
-    /// After what silence a member is taken for dead and its partitions are given to others: 6 s to 5 min.
+    /// Silence after which a member is considered dead and its partitions are given to others: 6 s to 5 min.
     pub session_timeout: Duration,
-    /// For how long a member that has to let go of a partition waits for what it has in flight of it; less than 5 min.
+    /// How long a member waits for in-flight entries of a partition that is revoked; less than 5 min.
     pub drain_deadline: Duration,
-    /// How often what is finished is committed.
+    /// Interval between commits of finished records.
     pub commit_interval: Duration,
-    /// How often what is committed is removed from the topics.
+    /// Interval between truncations of the topics to the committed offsets.
     pub trim_interval: Duration,
-    /// Entries that a member has in hand, ready or in flight, before it reads no more.
+    /// Entries, ready or in flight, at which a member stops reading.
     pub window_max: usize,
-    /// Entries beside them that wait for a time.
+    /// Delayed entries, beside those of `window_max`, at which a member stops reading.
     pub delayed_max: usize,
-    /// How many records behind the last one read an entry may hold its partition before it is written again.
+    /// How many records an entry may hold its partition behind the last one read before it is written again.
     pub held_behind_max: u32,
     /// Attempts before a document goes into quarantine.
     pub attempts_max: u32,
-    /// For how long to wait for an answer of the brokers, 1 s to 5 min.
+    /// How long to wait for a response of the brokers: 1 s to 5 min.
     pub answer_timeout: Duration,
-    /// More properties of librdkafka: SASL, TLS, compression. Their values are never printed.
+    /// Further properties of librdkafka: SASL, TLS, compression. Their values are never printed.
     pub properties: BTreeMap<String, String>,
-    /// The database whose work it holds; without one it is not asked whose work that is.
+    /// The database that the queue belongs to; `None` skips the check.
     pub binding: Option<Binding>,
-    /// Time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 
+/// The topics of the cache queue or of one lane, and the group that consumes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TopicNames {
+    pub(super) work: String,
+    pub(super) quarantine: String,
+    pub(super) group: String,
+}
+
 impl KafkaQueueOptions {
-    /// Options with the usual figures, for topics of 12 partitions and one copy.
+    /// Returns options with the default figures, for topics of 12 partitions and one copy.
     pub fn new(bootstrap_servers: impl Into<String>, prefix: impl Into<String>) -> Self {
         let prefix = prefix.into();
         Self {
@@ -88,7 +103,7 @@ impl KafkaQueueOptions {
         }
     }
 
-    /// Everything that is wrong with them, at once.
+    /// Checks the options; the error lists every fault.
     pub(super) fn check(&self) -> Result<(), QueueError> {
         let mut faults = Vec::new();
         if self.bootstrap_servers.trim().is_empty() {
@@ -97,37 +112,118 @@ impl KafkaQueueOptions {
         for (what, name) in [("prefix", &self.prefix), ("group", &self.group)] {
             if !is_topic_name(name) || name.len() > PREFIX_BYTES_MAX {
                 faults.push(format!(
-                    "the {what} {name:?} cannot be: 1 to {PREFIX_BYTES_MAX} letters, digits, '.', '_', '-'"
+                    "invalid {what} {name:?}: use 1 to {PREFIX_BYTES_MAX} letters, digits, '.', '_', '-'"
                 ));
             }
         }
         let counts = 1..=i32::MAX.cast_unsigned();
         if !counts.contains(&self.partitions) || !counts.contains(&self.replication) {
-            faults.push("a topic has at least one partition and one copy".to_owned());
+            faults.push("a topic needs at least one partition and one copy".to_owned());
         }
         if self.in_sync_min == 0 || self.in_sync_min > self.replication {
             let (least, copies) = (self.in_sync_min, self.replication);
-            faults.push(format!("{least} of {copies} copies in sync cannot be asked for: 1 to {copies}"));
+            faults.push(format!("invalid number of copies in sync {least} of {copies}: use 1 to {copies}"));
         }
         if !SESSION_TIMEOUT.contains(&self.session_timeout) {
-            faults.push(format!("a session ends after 6 s to 5 min of silence, not after {:?}", self.session_timeout));
+            faults.push(format!("invalid session timeout {:?}: use 6 s to 5 min", self.session_timeout));
         }
         if self.drain_deadline >= POLL_INTERVAL_MAX {
-            faults.push(format!("a partition is let go of within 5 min, not {:?}", self.drain_deadline));
+            faults.push(format!("invalid drain deadline {:?}: use less than 5 min", self.drain_deadline));
         }
         if !ANSWER_TIMEOUT.contains(&self.answer_timeout) {
-            faults.push(format!("answers are waited for from 1 s to 5 min, not {:?}", self.answer_timeout));
+            faults.push(format!("invalid answer timeout {:?}: use 1 s to 5 min", self.answer_timeout));
         }
         if [self.window_max, self.delayed_max].contains(&0) {
-            faults.push("a member has room for one entry at least, ready and delayed".to_owned());
+            faults.push("the window needs space for at least one entry, ready and delayed".to_owned());
         }
         faults.extend(self.properties.keys().filter_map(|name| property_fault(name)));
         let what = "the options of the queue in Kafka".to_owned();
         if faults.is_empty() { Ok(()) } else { Err(QueueError::Unfit { what, differences: faults }) }
     }
+
+    /// Returns the name of the topic with epoch, position and lanes.
+    pub(super) fn control_topic(&self) -> String {
+        format!("{}.control", self.prefix)
+    }
+
+    /// Returns the names of the cache queue.
+    pub(super) fn cache_queue_names(&self) -> TopicNames {
+        self.topic_names("work")
+    }
+
+    /// Returns the names of a lane. A lane that is removed and added again gets other topics: deleting a topic takes
+    /// time, and records that a late member still writes to the old one must not appear in the new one.
+    pub(super) fn lane_names(&self, name: &str, epoch: Uuid) -> TopicNames {
+        let generation = &epoch.simple().to_string()[..8];
+        self.topic_names(&format!("lane.{name}.{generation}"))
+    }
+
+    fn topic_names(&self, rest: &str) -> TopicNames {
+        let work = format!("{}.{rest}", self.prefix);
+        TopicNames { quarantine: format!("{work}.quarantine"), group: format!("{}.{rest}", self.group), work }
+    }
+
+    /// Returns the configuration of an admin client.
+    pub(super) fn admin_config(&self) -> ClientConfig {
+        connection(&self.bootstrap_servers, &self.properties)
+    }
+
+    /// Returns the configuration of the producer. A record that could not be sent within a session timeout is dropped:
+    /// a process that was stopped for longer wakes up with an empty producer queue, after its partitions have moved.
+    pub(super) fn producer_config(&self) -> ClientConfig {
+        let mut config = connection(&self.bootstrap_servers, &self.properties);
+        if !self.properties.contains_key("linger.ms") {
+            config.set("linger.ms", "1");
+        }
+        config
+            .set("message.timeout.ms", millis(self.answer_timeout.min(self.session_timeout)))
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("max.in.flight.requests.per.connection", "5")
+            .set("partitioner", "murmur2_random");
+        config
+    }
+
+    /// Returns the configuration of a reader that neither joins the group nor commits: it follows a compacted topic or
+    /// queries offsets.
+    pub(super) fn follower_config(&self, group: &str) -> ClientConfig {
+        let mut config = self.reader_config(group);
+        config.set("enable.partition.eof", "true");
+        config
+    }
+
+    /// Returns the configuration of a group member. Rebalances are cooperative: partitions that stay with their member
+    /// are read on meanwhile.
+    pub(super) fn member_config(&self, group: &str) -> ClientConfig {
+        let mut config = self.reader_config(group);
+        config
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", millis(self.session_timeout))
+            .set("heartbeat.interval.ms", millis((self.session_timeout / 3).min(HEARTBEAT_MAX)))
+            .set("max.poll.interval.ms", millis(POLL_INTERVAL_MAX));
+        config
+    }
+
+    fn reader_config(&self, group: &str) -> ClientConfig {
+        let mut config = connection(&self.bootstrap_servers, &self.properties);
+        for producers_only in ["compression.type", "compression.level", "linger.ms"] {
+            config.remove(producers_only);
+        }
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("queued.max.messages.kbytes", READ_AHEAD_KIB.to_string());
+        config
+    }
 }
 
-/// Names only: any value may be a secret.
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
+/// Prints the names of properties only: any value may be a secret.
 impl fmt::Debug for KafkaQueueOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaQueueOptions")
@@ -166,5 +262,15 @@ mod tests {
         let text = format!("{differences:?} {wrong:?}");
         assert!(text.contains("group.id is set") && text.contains("sasl.pasword is not known"), "{text}");
         assert!(!text.contains("hunter2") && !text.contains("pässword"), "{text}");
+    }
+
+    #[test]
+    fn lanes_of_one_name_are_told_apart_by_their_epochs() {
+        let options = KafkaQueueOptions { group: "g".to_owned(), ..KafkaQueueOptions::new("b", "district") };
+        assert_eq!(options.control_topic(), "district.control");
+        let cache = options.cache_queue_names();
+        assert_eq!((&*cache.work, &*cache.quarantine), ("district.work", "district.work.quarantine"));
+        let lane = options.lane_names("search", Uuid::from_u128(0xab << 120));
+        assert_eq!((&*lane.work, &*lane.group), ("district.lane.search.ab000000", "g.lane.search.ab000000"));
     }
 }

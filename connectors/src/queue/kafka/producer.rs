@@ -1,9 +1,11 @@
-//! Writing to the queue's topics: a record is written when its own report says so, and tried until then.
+//! Writes to the queue's topics. A record counts as written when its delivery report says so; until then it is retried.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use millstream_pipeline::Backoff;
 use millstream_pipeline::queue::QueueError;
+use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -11,82 +13,77 @@ use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio_util::sync::CancellationToken;
 
-use super::clients;
 use super::options::KafkaQueueOptions;
-use super::topics::unusable;
 use crate::kafka::client::Observer;
-use crate::kafka::errors::{Verdict, describe, verdict};
-use millstream_pipeline::Backoff;
+use crate::kafka::errors::{QueueResultExt, Verdict, describe, verdict};
 
-const WRITING: &str = "writing";
 /// Pause while librdkafka's own queue is full.
-const FULL_PAUSE: Duration = Duration::from_millis(10);
+const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(10);
 
 /// A record to be written.
 #[derive(Debug, Clone)]
-pub(super) struct Outgoing {
+pub(super) struct OutgoingRecord {
     pub(super) topic: Arc<str>,
-    /// Chosen by the key if not given.
+    /// Chosen by the key if `None`.
     pub(super) partition: Option<i32>,
     pub(super) key: Vec<u8>,
-    /// `None` says that there is nothing under the key any more.
+    /// `None` for a tombstone.
     pub(super) value: Option<Vec<u8>>,
-    /// Said beside it, for people and tools.
-    pub(super) note: Option<Note>,
+    /// A header for people and tools.
+    pub(super) header: Option<(&'static str, String)>,
 }
 
-/// A header of a record.
-#[derive(Debug, Clone)]
-pub(super) struct Note {
-    pub(super) name: &'static str,
-    pub(super) text: String,
-}
-
-/// Where a record was written.
+/// The place of a record that was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Written {
     pub(super) partition: i32,
     pub(super) offset: i64,
 }
 
-/// The producer of one process, and those that follow it: librdkafka gives one up after some errors.
+/// The producer of one process. librdkafka gives a producer up after a fatal error; a new one then replaces it.
 pub(super) struct QueueProducer {
-    options: KafkaQueueOptions,
+    options: Arc<KafkaQueueOptions>,
     observer: Observer,
     producer: Mutex<FutureProducer<Observer>>,
     stop: CancellationToken,
 }
 
+/// A record in librdkafka's queue, or refused by it.
+enum Enqueued {
+    Pending(DeliveryFuture),
+    Failed(KafkaError),
+}
+
 impl QueueProducer {
     pub(super) fn new(
-        options: &KafkaQueueOptions,
+        options: &Arc<KafkaQueueOptions>,
         observer: &Observer,
         stop: CancellationToken,
     ) -> Result<Self, QueueError> {
-        let producer = Mutex::new(make(options, observer)?);
-        Ok(Self { options: options.clone(), observer: observer.clone(), producer, stop })
+        let producer = Mutex::new(create(options, observer)?);
+        Ok(Self { options: Arc::clone(options), observer: observer.clone(), producer, stop })
     }
 
-    /// Writes all of them, however long the brokers are away, and tells where each is. `None` for records that
-    /// `is_wanted` no longer wants, when they could not be written at once: those of a lane that was removed.
+    /// Writes all records, however long the brokers are unreachable, and returns their places. `None` stands for a
+    /// record that could not be written at once and that `is_wanted` rejects by then, such as one of a removed lane.
     pub(super) async fn write(
         &self,
-        records: &[Outgoing],
-        is_wanted: impl Fn(&Outgoing) -> bool + Send,
+        records: &[OutgoingRecord],
+        is_wanted: impl Fn(&OutgoingRecord) -> bool + Send,
     ) -> Result<Vec<Option<Written>>, QueueError> {
         let mut written = vec![None; records.len()];
         let mut open: Vec<usize> = (0..records.len()).collect();
         let mut backoff = Backoff::RECONNECT.attempts();
         loop {
             let failed = self.attempt(records, &open, &mut written).await?;
-            let Some((_, problem)) = failed.first() else { return Ok(written) };
-            let problem = self.observer.explain(problem);
+            let Some((_, reason)) = failed.first() else { return Ok(written) };
+            let problem = self.observer.explain(reason);
             open = failed.iter().map(|(at, _)| *at).filter(|at| is_wanted(&records[*at])).collect();
             if open.is_empty() {
                 return Ok(written);
             }
             let (records, pause) = (open.len(), backoff.fail());
-            tracing::warn!(records, problem, ?pause, "records of the queue could not be written yet: trying again");
+            tracing::warn!(records, problem, ?pause, "failed to write records of the queue; retrying");
             tokio::select! {
                 () = self.stop.cancelled() => return Err(QueueError::Closed),
                 () = tokio::time::sleep(pause) => {}
@@ -94,10 +91,10 @@ impl QueueProducer {
         }
     }
 
-    /// Writes those of `open`; answers which failed for now, and why.
+    /// Writes the records of `open` once. Returns those that failed, with reasons.
     async fn attempt(
         &self,
-        records: &[Outgoing],
+        records: &[OutgoingRecord],
         open: &[usize],
         written: &mut [Option<Written>],
     ) -> Result<Vec<(usize, String)>, QueueError> {
@@ -107,11 +104,11 @@ impl QueueProducer {
             sent.push((*at, self.enqueue(&producer, &records[*at]).await?));
         }
         let mut failed = Vec::new();
-        for (at, report) in sent {
-            let report = match report {
-                Ok(report) => report.await,
-                Err(error) => {
-                    failed.push((at, self.judge(&error)?));
+        for (at, enqueued) in sent {
+            let report = match enqueued {
+                Enqueued::Pending(report) => report.await,
+                Enqueued::Failed(error) => {
+                    failed.push((at, retry_reason(&error)?));
                     continue;
                 }
             };
@@ -119,8 +116,8 @@ impl QueueProducer {
                 Ok(Ok(delivery)) => {
                     written[at] = Some(Written { partition: delivery.partition, offset: delivery.offset });
                 }
-                Ok(Err((error, _))) => failed.push((at, self.judge(&error)?)),
-                Err(_) => failed.push((at, "its report did not come".to_owned())),
+                Ok(Err((error, _))) => failed.push((at, retry_reason(&error)?)),
+                Err(_) => failed.push((at, "the delivery report is missing".to_owned())),
             }
         }
         if failed.is_empty() {
@@ -132,48 +129,47 @@ impl QueueProducer {
     async fn enqueue(
         &self,
         producer: &FutureProducer<Observer>,
-        record: &Outgoing,
-    ) -> Result<Result<DeliveryFuture, KafkaError>, QueueError> {
+        record: &OutgoingRecord,
+    ) -> Result<Enqueued, QueueError> {
         loop {
             let mut message: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&record.topic).key(&record.key);
             message.partition = record.partition;
             if let Some(value) = &record.value {
                 message = message.payload(value);
             }
-            if let Some(Note { name, text }) = &record.note {
-                message = message.headers(OwnedHeaders::new().insert(Header { key: name, value: Some(text.as_str()) }));
+            if let Some((key, text)) = &record.header {
+                message = message.headers(OwnedHeaders::new().insert(Header { key, value: Some(text.as_str()) }));
             }
             match producer.send_result(message) {
-                Ok(report) => return Ok(Ok(report)),
+                Ok(report) => return Ok(Enqueued::Pending(report)),
                 Err((error, _)) if error.rdkafka_error_code() == Some(Code::QueueFull) => {}
-                Err((error, _)) => return Ok(Err(error)),
+                Err((error, _)) => return Ok(Enqueued::Failed(error)),
             }
             tokio::select! {
                 () = self.stop.cancelled() => return Err(QueueError::Closed),
-                () = tokio::time::sleep(FULL_PAUSE) => {}
+                () = tokio::time::sleep(QUEUE_FULL_PAUSE) => {}
             }
-        }
-    }
-
-    /// The error in words, if trying again may help.
-    fn judge(&self, error: &KafkaError) -> Result<String, QueueError> {
-        let detail = describe(error);
-        match error.rdkafka_error_code().map(verdict) {
-            Some(Verdict::Rejected) => Err(QueueError::Storage { action: WRITING, detail }),
-            _ => Ok(detail),
         }
     }
 
     fn current(&self) -> Result<FutureProducer<Observer>, QueueError> {
-        // Nothing panics while it holds the lock.
-        let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut producer = self.producer.lock();
         if producer.client().fatal_error().is_some() {
-            *producer = make(&self.options, &self.observer)?;
+            *producer = create(&self.options, &self.observer)?;
         }
         Ok(producer.clone())
     }
 }
 
-fn make(options: &KafkaQueueOptions, observer: &Observer) -> Result<FutureProducer<Observer>, QueueError> {
-    FutureProducer::from_config_and_context(&clients::producer(options), observer.clone()).map_err(unusable)
+/// Returns the error as text if a retry may help; an error if the record itself was rejected.
+fn retry_reason(error: &KafkaError) -> Result<String, QueueError> {
+    let detail = describe(error);
+    match error.rdkafka_error_code().map(verdict) {
+        Some(Verdict::Rejected) => Err(QueueError::Storage { action: "writing", detail }),
+        _ => Ok(detail),
+    }
+}
+
+fn create(options: &KafkaQueueOptions, observer: &Observer) -> Result<FutureProducer<Observer>, QueueError> {
+    FutureProducer::from_config_and_context(&options.producer_config(), observer.clone()).client_created()
 }

@@ -1,15 +1,15 @@
-//! The records of the work topic and of a lane's topic, and what stands in the quarantine topic.
+//! Formats of the records in work topics (the cache queue's and the lanes') and in quarantine topics.
 //!
-//! Key of an entry: the document id in decimal digits, so that any tool can read it. A command has a key of its own, or
-//! compacting a lane would let it stand for the entry; it goes to the partition of its document all the same.
+//! Key of an entry: the document id in decimal digits, readable by any tool. A command has a unique key, or the compaction
+//! of a lane would let it replace the entry; it is written to the partition of its document all the same.
 //!
-//! Value: the format (1), the kind, then what the kind says. A record of another format is never guessed at.
+//! Value: the format (1), the kind, then the fields of the kind. A record of another format is refused, never guessed at.
 
 use millstream_pipeline::queue::Work;
 use millstream_pipeline::queue::entry::Entry;
 use uuid::Uuid;
 
-use super::window::{Arrival, Carry, Command};
+use super::window::{Arrival, Carry, QuarantineCommand};
 
 const FORMAT: u8 = 1;
 
@@ -18,10 +18,10 @@ const CARRIED: u8 = 1;
 const RELEASE: u8 = 2;
 const DISCARD: u8 = 3;
 
-/// A record that this version cannot read, in words.
+/// The reason why this version cannot read a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Unreadable(String);
+pub(super) struct RecordError(String);
 
 pub(super) fn entry_key(document_id: i64) -> Vec<u8> {
     document_id.to_string().into_bytes()
@@ -31,42 +31,42 @@ pub(super) fn command_key() -> Vec<u8> {
     format!("command/{}", Uuid::new_v4()).into_bytes()
 }
 
-/// The document of an entry's key.
-pub(super) fn document_of(key: &[u8]) -> Result<i64, Unreadable> {
+/// Returns the document of an entry's key.
+pub(super) fn document_of(key: &[u8]) -> Result<i64, RecordError> {
     let digits = str::from_utf8(key).ok().and_then(|key| key.parse().ok());
-    digits.ok_or_else(|| Unreadable(format!("its key {:?} is no document id", String::from_utf8_lossy(key))))
+    digits.ok_or_else(|| RecordError(format!("its key {:?} is not a document id", String::from_utf8_lossy(key))))
 }
 
 pub(super) fn put(work: &Work) -> Vec<u8> {
     [&[FORMAT, PUT], &Entry::new(work.clone()).to_bytes()[..]].concat()
 }
 
-/// `member` tells us that it was our own when we read it again.
+/// Encodes a carried entry. `member` lets the writing process recognize the record when it reads it again.
 pub(super) fn carried(carry: &Carry, member: Uuid) -> Vec<u8> {
     [&[FORMAT, CARRIED], &member.as_bytes()[..], &carry.number.to_be_bytes(), &carry.entry.to_bytes()].concat()
 }
 
-pub(super) fn release(command: Command) -> Vec<u8> {
-    commanded(RELEASE, command)
+pub(super) fn release(command: QuarantineCommand) -> Vec<u8> {
+    command_value(RELEASE, command)
 }
 
-pub(super) fn discard(command: Command) -> Vec<u8> {
-    commanded(DISCARD, command)
+pub(super) fn discard(command: QuarantineCommand) -> Vec<u8> {
+    command_value(DISCARD, command)
 }
 
-fn commanded(kind: u8, command: Command) -> Vec<u8> {
-    let Command { document_id, last_failed_at_ms } = command;
+fn command_value(kind: u8, command: QuarantineCommand) -> Vec<u8> {
+    let QuarantineCommand { document_id, last_failed_at_ms } = command;
     [&[FORMAT, kind], &document_id.to_be_bytes()[..], &last_failed_at_ms.to_be_bytes()].concat()
 }
 
-/// Reads a record of the work topic or a lane. `is_own` knows the entries that this member carried itself.
+/// Decodes a record of a work topic. `is_own` returns whether this member carried the entry with a number itself.
 pub(super) fn arrival(
     key: Option<&[u8]>,
     value: Option<&[u8]>,
     member: Uuid,
     is_own: impl FnOnce(u64) -> bool,
-) -> Result<Arrival, Unreadable> {
-    let (kind, rest) = content(value.ok_or_else(|| Unreadable("it has no value".to_owned()))?)?;
+) -> Result<Arrival, RecordError> {
+    let (kind, rest) = content(value.ok_or_else(|| RecordError("it has no value".to_owned()))?)?;
     let document = || document_of(key.unwrap_or_default());
     match kind {
         PUT => Ok(Arrival::Put(entry(document()?, rest)?.work)),
@@ -81,7 +81,7 @@ pub(super) fn arrival(
         }
         RELEASE => Ok(Arrival::Release(command(rest)?)),
         DISCARD => Ok(Arrival::Discard(command(rest)?)),
-        other => Err(Unreadable(format!("it is of the unknown kind {other}"))),
+        other => Err(RecordError(format!("it is of the unknown kind {other}"))),
     }
 }
 
@@ -89,8 +89,8 @@ pub(super) fn quarantined(entry: &Entry) -> Vec<u8> {
     [&[FORMAT], &entry.to_bytes()[..]].concat()
 }
 
-/// An entry of the quarantine topic.
-pub(super) fn quarantined_entry(key: &[u8], value: &[u8]) -> Result<Entry, Unreadable> {
+/// Decodes an entry of a quarantine topic.
+pub(super) fn quarantined_entry(key: &[u8], value: &[u8]) -> Result<Entry, RecordError> {
     let document_id = document_of(key)?;
     match value.split_first() {
         Some((&FORMAT, rest)) => Ok(Entry { quarantined: true, ..entry(document_id, rest)? }),
@@ -98,35 +98,35 @@ pub(super) fn quarantined_entry(key: &[u8], value: &[u8]) -> Result<Entry, Unrea
     }
 }
 
-fn content(value: &[u8]) -> Result<(u8, &[u8]), Unreadable> {
+fn content(value: &[u8]) -> Result<(u8, &[u8]), RecordError> {
     match value {
         [FORMAT, kind, rest @ ..] => Ok((*kind, rest)),
         other => Err(unknown_format(other.first().copied())),
     }
 }
 
-fn unknown_format(format: Option<u8>) -> Unreadable {
+fn unknown_format(format: Option<u8>) -> RecordError {
     let format = format.map_or_else(|| "none".to_owned(), |format| format.to_string());
-    Unreadable(format!("its format is {format}, this version reads {FORMAT}"))
+    RecordError(format!("its format is {format}, this version reads {FORMAT}"))
 }
 
-fn entry(document_id: i64, bytes: &[u8]) -> Result<Entry, Unreadable> {
-    let entry = Entry::from_bytes(document_id, bytes).map_err(|_| Unreadable("it is damaged".to_owned()))?;
-    if entry.work.owes() { Ok(entry) } else { Err(Unreadable("nothing is owed by it".to_owned())) }
+fn entry(document_id: i64, bytes: &[u8]) -> Result<Entry, RecordError> {
+    let entry = Entry::from_bytes(document_id, bytes).map_err(|_| RecordError("it is damaged".to_owned()))?;
+    if entry.work.owes() { Ok(entry) } else { Err(RecordError("it asks for nothing".to_owned())) }
 }
 
-fn command(bytes: &[u8]) -> Result<Command, Unreadable> {
+fn command(bytes: &[u8]) -> Result<QuarantineCommand, RecordError> {
     let (document_id, rest) = part(bytes)?;
     let (last_failed_at_ms, rest) = part(rest)?;
     if !rest.is_empty() {
-        return Err(Unreadable("it is too long".to_owned()));
+        return Err(RecordError("it is too long".to_owned()));
     }
     let (document_id, last_failed_at_ms) = (i64::from_be_bytes(document_id), u64::from_be_bytes(last_failed_at_ms));
-    Ok(Command { document_id, last_failed_at_ms })
+    Ok(QuarantineCommand { document_id, last_failed_at_ms })
 }
 
-fn part<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), Unreadable> {
-    let (part, rest) = bytes.split_first_chunk().ok_or_else(|| Unreadable("it is too short".to_owned()))?;
+fn part<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), RecordError> {
+    let (part, rest) = bytes.split_first_chunk().ok_or_else(|| RecordError("it is too short".to_owned()))?;
     Ok((*part, rest))
 }
 
@@ -152,19 +152,19 @@ mod tests {
         }
     }
 
-    fn read(value: &[u8]) -> Result<Arrival, Unreadable> {
+    fn read(value: &[u8]) -> Result<Arrival, RecordError> {
         arrival(Some(&entry_key(-7)), Some(value), Uuid::from_u128(1), |number| number == 4)
     }
 
     #[test]
     fn what_is_written_reads_back() {
-        let command = Command { document_id: -7, last_failed_at_ms: 9 };
+        let command = QuarantineCommand { document_id: -7, last_failed_at_ms: 9 };
         let carry = Carry { number: 4, entry: Entry::new(work()) };
         assert_eq!(read(&put(&work())), Ok(Arrival::Put(work())));
         assert_eq!(read(&carried(&carry, Uuid::from_u128(1))), Ok(Arrival::OwnCarry(4)));
         assert_eq!(read(&carried(&carry, Uuid::from_u128(2))), Ok(Arrival::Carried(Entry::new(work()))));
-        let forgotten = Carry { number: 5, ..carry };
-        assert_eq!(read(&carried(&forgotten, Uuid::from_u128(1))), Ok(Arrival::Carried(Entry::new(work()))));
+        let stale = Carry { number: 5, ..carry };
+        assert_eq!(read(&carried(&stale, Uuid::from_u128(1))), Ok(Arrival::Carried(Entry::new(work()))));
         assert_eq!(read(&release(command)), Ok(Arrival::Release(command)));
         assert_eq!(read(&discard(command)), Ok(Arrival::Discard(command)));
         let held = Entry { quarantined: true, ..Entry::new(work()) };
@@ -173,14 +173,14 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_is_named_and_never_guessed() {
-        let said = |value: &[u8]| read(value).expect_err("refused").to_string();
-        assert_eq!(said(b""), "its format is none, this version reads 1");
-        assert_eq!(said(b"{\"a\":1}"), "its format is 123, this version reads 1");
-        assert_eq!(said(&[1, 9]), "it is of the unknown kind 9");
-        assert_eq!(said(&[1, PUT, 2]), "it is damaged");
-        assert_eq!(said(&[1, RELEASE, 2]), "it is too short");
+        let error = |value: &[u8]| read(value).expect_err("refused").to_string();
+        assert_eq!(error(b""), "its format is none, this version reads 1");
+        assert_eq!(error(b"{\"a\":1}"), "its format is 123, this version reads 1");
+        assert_eq!(error(&[1, 9]), "it is of the unknown kind 9");
+        assert_eq!(error(&[1, PUT, 2]), "it is damaged");
+        assert_eq!(error(&[1, RELEASE, 2]), "it is too short");
         let idle = Work { rebuild: false, cascade: false, ..work() };
-        assert_eq!(said(&put(&idle)), "nothing is owed by it");
+        assert_eq!(error(&put(&idle)), "it asks for nothing");
         assert!(arrival(Some(b"x"), Some(&put(&work())), Uuid::nil(), |_| false).is_err());
         assert!(arrival(Some(b"1"), None, Uuid::nil(), |_| false).is_err());
     }

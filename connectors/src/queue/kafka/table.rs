@@ -1,10 +1,11 @@
 //! A compacted topic as a table: the last value of each key, followed for as long as the process lives.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_pipeline::queue::QueueError;
+use parking_lot::{Mutex, MutexGuard};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
@@ -14,60 +15,59 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::asker::Asker;
-use super::clients;
 use super::options::KafkaQueueOptions;
-use super::producer::Written;
-use super::station::REASON;
-use super::topics::{unavailable, unusable};
+use super::watermark::WatermarkClient;
 use crate::kafka::client::Observer;
+use crate::kafka::errors::QueueResultExt;
 
-/// A partition and an offset in it.
-type Point = (i32, i64);
+/// The header that says why a record could not be read.
+pub(super) const REASON_HEADER: &str = "reason";
 
-/// What to wait after an error that the client did not mend by itself.
+/// Pause after an error that the client did not recover from by itself.
 const ERROR_PAUSE: Duration = Duration::from_millis(200);
 
-/// A row: where it came from and what it says.
+/// For each partition the next offset that is not in the rows yet.
+type AppliedOffsets = BTreeMap<i32, i64>;
+
+/// The last record of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct TopicRow {
     pub(super) partition: i32,
     pub(super) value: Vec<u8>,
-    /// What its header says is wrong with it.
+    /// The value of [`REASON_HEADER`].
     pub(super) reason: Option<String>,
 }
 
-/// A follower of one topic.
-pub(super) struct Table {
+/// A follower of one compacted topic.
+pub(super) struct TopicTable {
     topic: String,
     partitions: i32,
     consumer: Arc<StreamConsumer<Observer>>,
-    asker: Asker,
+    watermarks: WatermarkClient,
     observer: Observer,
     answer_timeout: Duration,
-    rows: Mutex<BTreeMap<Vec<u8>, Row>>,
-    /// The next offset of each partition that is not in the rows yet.
-    applied: watch::Sender<BTreeMap<i32, i64>>,
+    rows: Mutex<BTreeMap<Vec<u8>, TopicRow>>,
+    applied: watch::Sender<AppliedOffsets>,
     stop: CancellationToken,
 }
 
-impl Table {
-    /// Begins to follow a topic. The rows are there after [`Table::sync`].
+impl TopicTable {
+    /// Starts to follow a topic. The rows are complete after [`TopicTable::sync`].
     pub(super) async fn open(
         options: &KafkaQueueOptions,
         (topic, group, partitions): (&str, &str, u32),
-        (observer, asker): (&Observer, &Asker),
+        (observer, watermarks): (&Observer, &WatermarkClient),
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Arc<Self>, QueueError> {
         let consumer: StreamConsumer<Observer> =
-            StreamConsumer::from_config_and_context(&clients::follower(options, group), observer.clone())
-                .map_err(unusable)?;
+            StreamConsumer::from_config_and_context(&options.follower_config(group), observer.clone())
+                .client_created()?;
         let table = Arc::new(Self {
             topic: topic.to_owned(),
             partitions: partitions.cast_signed(),
             consumer: Arc::new(consumer),
-            asker: asker.clone(),
+            watermarks: watermarks.clone(),
             observer: observer.clone(),
             answer_timeout: options.answer_timeout,
             rows: Mutex::default(),
@@ -77,61 +77,57 @@ impl Table {
         let ends = table.ends().await?;
         let mut all = TopicPartitionList::new();
         for partition in 0..table.partitions {
-            all.add_partition_offset(topic, partition, Offset::Beginning).map_err(unusable)?;
+            all.add_partition_offset(topic, partition, Offset::Beginning).client_created()?;
         }
-        table.consumer.assign(&all).map_err(unusable)?;
+        table.consumer.assign(&all).client_created()?;
         let task = Arc::clone(&table);
         tasks.spawn(async move { task.follow(ends.into_iter().collect()).await });
         Ok(table)
     }
 
-    /// Where the table's partitions end now.
-    async fn ends(&self) -> Result<Vec<Point>, QueueError> {
-        let marks = self.asker.marks(&self.topic, (0..self.partitions).collect()).await?;
-        Ok(marks.into_iter().map(|mark| (mark.partition, mark.end)).collect())
+    /// Returns the present end of each partition.
+    async fn ends(&self) -> Result<Vec<(i32, i64)>, QueueError> {
+        let watermarks = self.watermarks.fetch(&self.topic, (0..self.partitions).collect()).await?;
+        Ok(watermarks.into_iter().map(|watermark| (watermark.partition, watermark.end)).collect())
     }
 
-    /// How far partitions of a topic are committed by the group that this table was opened for; `None` for never.
+    /// Returns the offsets that the group of this follower has committed in another topic. Partitions without a commit
+    /// are missing.
     pub(super) async fn committed(
         &self,
         topic: String,
         partitions: Vec<i32>,
-    ) -> Result<Vec<(i32, Option<i64>)>, QueueError> {
+    ) -> Result<BTreeMap<i32, i64>, QueueError> {
         let (consumer, timeout) = (Arc::clone(&self.consumer), self.answer_timeout);
-        let asked = tokio::task::spawn_blocking(move || {
+        let query = tokio::task::spawn_blocking(move || {
             let mut list = TopicPartitionList::new();
             for partition in partitions {
                 list.add_partition(&topic, partition);
             }
             consumer.committed_offsets(list, timeout)
         });
-        let answer = asked.await.map_err(|_| QueueError::Closed)?;
-        let committed = answer.map_err(unavailable("asking what is committed", &self.observer))?;
+        let queried = query.await.map_err(|_| QueueError::Closed)?;
+        let committed = queried.during("asking what is committed", &self.observer)?;
         let offset = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
-        Ok(committed.elements().iter().map(|element| (element.partition(), offset(element.offset()))).collect())
+        let elements = committed.elements();
+        Ok(elements.iter().filter_map(|element| Some((element.partition(), offset(element.offset())?))).collect())
     }
 
-    /// Waits until the rows have everything that was acknowledged before the call, by whomever.
+    /// Waits until the rows contain everything that any process wrote before the call.
     pub(super) async fn sync(&self) -> Result<(), QueueError> {
         let ends = self.ends().await?;
         self.reach(&ends).await
     }
 
-    /// Waits until the rows have what was written here.
-    pub(super) async fn reach_written(&self, written: &[Option<Written>]) -> Result<(), QueueError> {
-        let ends: Vec<Point> =
-            written.iter().flatten().map(|written| (written.partition, written.offset + 1)).collect();
-        self.reach(&ends).await
-    }
-
-    async fn reach(&self, ends: &[Point]) -> Result<(), QueueError> {
+    /// Waits until each partition was applied up to an end, exclusive.
+    pub(super) async fn reach(&self, ends: &[(i32, i64)]) -> Result<(), QueueError> {
         let mut applied = self.applied.subscribe();
-        let there = applied.wait_for(|applied| {
+        let reached = applied.wait_for(|applied| {
             ends.iter().all(|(partition, end)| applied.get(partition).copied().unwrap_or(0) >= *end)
         });
         tokio::select! {
             () = self.stop.cancelled() => Err(QueueError::Closed),
-            reached = tokio::time::timeout(self.answer_timeout, there) => match reached {
+            reached = tokio::time::timeout(self.answer_timeout, reached) => match reached {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(_)) => Err(QueueError::Closed),
                 Err(_) => {
@@ -142,19 +138,19 @@ impl Table {
         }
     }
 
-    /// The rows as they are known now.
-    pub(super) fn rows(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, Row>> {
-        // Nothing panics while it holds the lock.
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the rows as far as they are applied.
+    pub(super) fn rows(&self) -> MutexGuard<'_, BTreeMap<Vec<u8>, TopicRow>> {
+        self.rows.lock()
     }
 
-    /// Tells of every change of the rows.
-    pub(super) fn changes(&self) -> watch::Receiver<BTreeMap<i32, i64>> {
+    /// Returns a receiver that is notified of every change of the rows.
+    pub(super) fn changes(&self) -> watch::Receiver<AppliedOffsets> {
         self.applied.subscribe()
     }
 
-    /// `first_ends`: where the partitions ended when it was opened. The last record before an end may have been compacted
-    /// away, so that only the end itself tells that it was reached.
+    /// Applies records until the queue stops. `first_ends` are the ends of the partitions when the table was opened: the
+    /// last record before an end may have been compacted away, so that only the end of the partition shows that it was
+    /// reached.
     async fn follow(&self, mut first_ends: BTreeMap<i32, i64>) {
         loop {
             let received = tokio::select! {
@@ -172,9 +168,9 @@ impl Table {
                         self.advance(partition, end);
                     }
                 }
-                // The client goes on by itself.
+                // The client recovers by itself.
                 Err(error) => {
-                    tracing::debug!(topic = self.topic, %error, "following a topic of the queue");
+                    tracing::debug!(topic = self.topic, %error, "error while following a topic of the queue");
                     tokio::time::sleep(ERROR_PAUSE).await;
                 }
             }
@@ -186,7 +182,7 @@ impl Table {
         let mut rows = self.rows();
         match message.payload() {
             Some(value) => {
-                let row = Row { partition: message.partition(), value: value.to_vec(), reason: reason(message) };
+                let row = TopicRow { partition: message.partition(), value: value.to_vec(), reason: reason(message) };
                 rows.insert(key, row);
             }
             None => drop(rows.remove(&key)),
@@ -202,6 +198,6 @@ impl Table {
 }
 
 fn reason(message: &impl Message) -> Option<String> {
-    let header = message.headers()?.iter().find(|header| header.key == REASON)?;
+    let header = message.headers()?.iter().find(|header| header.key == REASON_HEADER)?;
     header.value.map(|text| String::from_utf8_lossy(text).into_owned())
 }

@@ -1,13 +1,13 @@
-//! Keys and the book as bytes. A change here, or in those of an entry, needs another [`super::format`].
-
-use uuid::Uuid;
+//! Encodings of keys and of the values in `meta`. A change here, or in the encoding of an entry, requires another
+//! [`super::format`].
 
 use millstream_pipeline::queue::QueueError;
 use millstream_pipeline::queue::bytes::Reader;
 use millstream_pipeline::queue::entry::Line;
+use uuid::Uuid;
 
-/// The stage before the cache; every other number is a sink's lane.
-pub(super) const STAGE: u16 = 0;
+/// Number of the cache queue; every other number is a sink's lane.
+pub(super) const CACHE_QUEUE: u16 = 0;
 
 /// Length of a key in `order`.
 const ORDER_KEY_BYTES: usize = 2 + 1 + 8 + 8;
@@ -23,12 +23,12 @@ pub(super) const fn number(line: Line) -> usize {
 }
 
 /// A row of a line: its order, then the document.
-pub(super) type Row = (u64, i64);
+pub(super) type LineRow = (u64, i64);
 
 /// The smallest row.
-pub(super) const FIRST_ROW: Row = (0, i64::MIN);
+pub(super) const FIRST_ROW: LineRow = (0, i64::MIN);
 
-/// Document ids sort as numbers, negative ones too.
+/// Encodes a document id so that bytes sort as the numbers do, negative ones included.
 const fn sortable(document_id: i64) -> u64 {
     (document_id as u64) ^ (1 << 63)
 }
@@ -40,7 +40,7 @@ pub(super) fn work_key(lane: u16, document_id: i64) -> [u8; 10] {
     key
 }
 
-pub(super) fn order_key(lane: u16, line: Line, (order, document_id): Row) -> [u8; ORDER_KEY_BYTES] {
+pub(super) fn order_key(lane: u16, line: Line, (order, document_id): LineRow) -> [u8; ORDER_KEY_BYTES] {
     let mut key = [0; ORDER_KEY_BYTES];
     key[..2].copy_from_slice(&lane.to_be_bytes());
     key[2] = number(line) as u8;
@@ -49,7 +49,7 @@ pub(super) fn order_key(lane: u16, line: Line, (order, document_id): Row) -> [u8
     key
 }
 
-pub(super) fn order_row(key: &[u8]) -> Result<Row, QueueError> {
+pub(super) fn order_row(key: &[u8]) -> Result<LineRow, QueueError> {
     let mut bytes = Reader { bytes: key, what: "a row of a line" };
     bytes.array::<3>()?;
     let order = u64::from_be_bytes(bytes.array()?);
@@ -58,20 +58,21 @@ pub(super) fn order_row(key: &[u8]) -> Result<Row, QueueError> {
     Ok((order, document_id))
 }
 
-/// How many entries each line has, and from where each line has to be walked after a restart.
+/// The number of entries in each line, and the row from which each line is walked after a restart. Its key in `meta` is
+/// `book`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Book {
+pub(super) struct LineSummary {
     pub(super) counts: [u64; 4],
-    pub(super) heads: [Row; 4],
+    pub(super) heads: [LineRow; 4],
 }
 
-impl Default for Book {
+impl Default for LineSummary {
     fn default() -> Self {
         Self { counts: [0; 4], heads: [FIRST_ROW; 4] }
     }
 }
 
-impl Book {
+impl LineSummary {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(4 * 8 + 4 * 16);
         for count in self.counts {
@@ -98,30 +99,30 @@ impl Book {
     }
 }
 
-/// A key in `meta` of what each lane has for itself. The stage's keys are those of the time when it was alone.
-pub(super) fn meta_key(lane: u16, what: &str) -> Vec<u8> {
+/// Returns the key in `meta` of a lane's value. The cache queue's keys are those of format 1, which had no lanes.
+pub(super) fn meta_key(lane: u16, name: &str) -> Vec<u8> {
     match lane {
-        STAGE => what.as_bytes().to_vec(),
-        _ => [&lane_prefix(lane)[..], what.as_bytes()].concat(),
+        CACHE_QUEUE => name.as_bytes().to_vec(),
+        _ => [&lane_prefix(lane)[..], name.as_bytes()].concat(),
     }
 }
 
-/// What all keys of a lane in `meta` begin with.
+/// Returns the prefix of all keys of a lane in `meta`.
 pub(super) fn lane_prefix(lane: u16) -> [u8; 8] {
     let mut prefix = *LANES_PREFIX_AND_NUMBER;
     prefix[5..7].copy_from_slice(&lane.to_be_bytes());
     prefix
 }
 
-/// What the keys of all lanes in `meta` begin with.
+/// Prefix of the keys of all lanes in `meta`.
 pub(super) const LANES_PREFIX: &str = "lane/";
 
 const LANES_PREFIX_AND_NUMBER: &[u8; 8] = b"lane/\0\0/";
 
-/// The name of a record in `meta` ([`meta_key`]).
+/// Name of a lane's record in `meta` ([`meta_key`]).
 pub(super) const RECORD: &str = "record";
 
-/// The lane and the rest of a key in `meta` that [`meta_key`] made for a lane other than the stage.
+/// Splits a key in `meta` that [`meta_key`] returned for a lane into the lane's number and the name.
 pub(super) fn lane_of_meta_key(key: &[u8]) -> Result<(u16, &[u8]), QueueError> {
     let mut bytes = Reader { bytes: key, what: "a key of a lane" };
     bytes.array::<5>()?;
@@ -130,24 +131,24 @@ pub(super) fn lane_of_meta_key(key: &[u8]) -> Result<(u16, &[u8]), QueueError> {
     Ok((lane, bytes.bytes))
 }
 
-/// What stands in `meta` about a lane that was added.
+/// A lane's record in `meta`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct LaneRecord {
     pub(super) name: String,
     pub(super) epoch: Uuid,
     pub(super) state: LaneState,
 }
 
-/// Whether a lane hands out work.
+/// The state of a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LaneState {
     Live,
     Paused,
-    /// What it held is being cleared away.
+    /// Its entries are being cleared.
     Removed,
 }
 
-impl Record {
+impl LaneRecord {
     pub(super) fn encode(&self) -> Vec<u8> {
         let state = match self.state {
             LaneState::Live => 0,
@@ -171,7 +172,7 @@ impl Record {
     }
 }
 
-/// The number that the next lane gets.
+/// Decodes the number that the next lane gets.
 pub(super) fn lane_number(bytes: &[u8]) -> Result<u16, QueueError> {
     let mut bytes = Reader { bytes, what: "the number of the next lane" };
     let number = u16::from_be_bytes(bytes.array()?);
@@ -179,13 +180,13 @@ pub(super) fn lane_number(bytes: &[u8]) -> Result<u16, QueueError> {
     Ok(number)
 }
 
-/// A text of `meta`.
+/// Decodes a text.
 pub(super) fn text(bytes: &[u8]) -> Result<String, QueueError> {
     let bytes = Reader { bytes, what: "a text" };
-    str::from_utf8(bytes.bytes).map(ToOwned::to_owned).map_err(|_| bytes.corrupt("that is none"))
+    str::from_utf8(bytes.bytes).map(ToOwned::to_owned).map_err(|_| bytes.corrupt("that is not UTF-8"))
 }
 
-/// Sixteen bytes of `meta`: a position or an epoch.
+/// Decodes sixteen bytes: a position or an epoch.
 pub(super) fn sixteen(bytes: &[u8]) -> Result<[u8; 16], QueueError> {
     let mut bytes = Reader { bytes, what: "a position or an epoch" };
     let array = bytes.array()?;
@@ -217,14 +218,14 @@ mod tests {
         assert!(work_key(255, i64::MAX) < work_key(256, i64::MIN));
     }
 
-    /// Format 1 had the stage alone; what it wrote is read by this version for ever.
+    /// Format 1 had the cache queue only; this version reads what it wrote.
     #[test]
-    fn the_stage_is_written_as_it_was_in_format_1() {
-        assert_eq!(meta_key(STAGE, "book"), b"book");
-        assert_eq!(meta_key(STAGE, "position"), b"position");
-        assert_eq!(work_key(STAGE, 5), [0, 0, 128, 0, 0, 0, 0, 0, 0, 5]);
+    fn the_cache_queue_is_written_as_in_format_1() {
+        assert_eq!(meta_key(CACHE_QUEUE, "book"), b"book");
+        assert_eq!(meta_key(CACHE_QUEUE, "position"), b"position");
+        assert_eq!(work_key(CACHE_QUEUE, 5), [0, 0, 128, 0, 0, 0, 0, 0, 0, 5]);
         let order = [0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 9, 128, 0, 0, 0, 0, 0, 0, 5];
-        assert_eq!(order_key(STAGE, Line::Delayed, (9, 5)), order);
+        assert_eq!(order_key(CACHE_QUEUE, Line::Delayed, (9, 5)), order);
         let failure = Failure { reason: "no".to_owned(), first_ms: 1, last_ms: 2 };
         let written = "3e00000000000000000000000000000009fffd0000010000000000ffffffffffffffff\
                        00000003000000000000000b000000000000000c000000000000000100000000000000026e6f";
@@ -233,7 +234,7 @@ mod tests {
         // Repairs came later.
         let entry = Entry { work: Work { repair: false, ..example.work.clone() }, ..example };
         assert_eq!(hex(entry.to_bytes()), written);
-        let book = Book { counts: [1, 2, 3, 4], heads: [(5, 6), (7, 8), (9, 10), (11, -1)] };
+        let book = LineSummary { counts: [1, 2, 3, 4], heads: [(5, 6), (7, 8), (9, 10), (11, -1)] };
         assert_eq!(hex(book.encode()).len(), 2 * (4 * 8 + 4 * 16));
         assert!(hex(book.encode()).starts_with("0000000000000001") && hex(book.encode()).ends_with("ffffffffffffffff"));
     }
@@ -241,16 +242,18 @@ mod tests {
     #[test]
     fn what_a_lane_has_reads_back() {
         for state in [LaneState::Live, LaneState::Paused, LaneState::Removed] {
-            let record = Record { name: "search-2".to_owned(), epoch: Uuid::from_u128(3), state };
-            assert_eq!(Record::decode(&record.encode()).ok(), Some(record));
+            let record = LaneRecord { name: "search-2".to_owned(), epoch: Uuid::from_u128(3), state };
+            assert_eq!(LaneRecord::decode(&record.encode()).ok(), Some(record));
         }
         assert_eq!(lane_of_meta_key(&meta_key(300, RECORD)).ok(), Some((300, RECORD.as_bytes())));
         assert!(meta_key(300, RECORD).starts_with(LANES_PREFIX.as_bytes()));
-        assert!(Record::decode(&[7; 40]).is_err() && lane_of_meta_key(b"lane/").is_err() && lane_number(&[1]).is_err());
+        assert!(
+            LaneRecord::decode(&[7; 40]).is_err() && lane_of_meta_key(b"lane/").is_err() && lane_number(&[1]).is_err()
+        );
     }
 
     #[test]
     fn damaged_bytes_are_named_not_guessed() {
-        assert!(Book::decode(&[0; 5]).is_err());
+        assert!(LineSummary::decode(&[0; 5]).is_err());
     }
 }

@@ -1,68 +1,70 @@
-//! One lane, or the stage: its entries on disk and what goes with them in memory. Changes are staged until the store
-//! commits them.
+//! The cache queue or one lane: its entries on disk, and their state in memory. Changes are staged until the store commits
+//! them.
 
-mod standing;
+mod status;
 
 use std::collections::HashMap;
 
 use fjall::{Iter, OwnedWriteBatch};
-
-use super::codec::{self, Book, Row};
-use super::disk::{Disk, storage};
-use super::line::Walk;
 use millstream_pipeline::Position;
 use millstream_pipeline::queue::entry::{Entry, Line, Place, QueueOutcome, TAKEN_FROM, TURNS, Taking};
 use millstream_pipeline::queue::{QueueError, SettleReport, Settled, Taken, Ticket, Work};
 
-/// When there will be something to take.
+use super::codec::{self, LineRow, LineSummary};
+use super::disk::{Disk, StoreResultExt};
+use super::line::LineWalk;
+
+/// Whether a lane has something to take now, or when it will have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Readiness {
     pub(super) now: bool,
     pub(super) due_ms: Option<u64>,
 }
 
-/// What the next commit will write. A key appears once: two changes of one key in a batch have no order.
+/// Changes that the next commit writes. A key appears once: two changes of one key in a batch have no order.
 #[derive(Debug, Default)]
-struct Staged {
+struct StagedChanges {
     entries: HashMap<i64, Option<Entry>>,
-    rows: HashMap<(Line, Row), bool>,
+    rows: HashMap<(Line, LineRow), bool>,
     position: Option<Position>,
+    /// The commit has to be on disk when it returns.
+    is_durable: bool,
 }
 
-/// A lane of the store, or the stage, whose number is [`codec::STAGE`].
+/// A lane of the store, or the cache queue, whose number is [`codec::CACHE_QUEUE`].
 pub(super) struct Lane {
     number: u16,
     paused: bool,
     position: Option<Position>,
-    book: Book,
-    walks: [Walk; 4],
+    summary: LineSummary,
+    walks: [LineWalk; 4],
     in_flight: HashMap<i64, Taking>,
     turn: usize,
-    staged: Staged,
-    /// There may be something to take that was not there when it was last looked.
+    staged: StagedChanges,
+    /// The readiness may have changed since it was published.
     touched: bool,
 }
 
 impl Lane {
-    /// The lane as it is on disk.
+    /// Opens a lane that is on disk.
     pub(super) fn open(disk: &Disk, number: u16, paused: bool) -> Result<Self, QueueError> {
         let position = disk.meta(number, "position", codec::sixteen)?.map(Position::from_bytes);
-        let book = disk.meta(number, "book", Book::decode)?.unwrap_or_default();
-        Ok(Self { position, walks: book.heads.map(Walk::from), book, ..Self::empty(number, paused) })
+        let summary = disk.meta(number, "book", LineSummary::decode)?.unwrap_or_default();
+        Ok(Self { position, walks: summary.heads.map(LineWalk::from), summary, ..Self::empty(number, paused) })
     }
 
-    /// A lane that was never there before.
+    /// Returns a new lane.
     pub(super) fn empty(number: u16, paused: bool) -> Self {
-        let book = Book::default();
+        let summary = LineSummary::default();
         Self {
             number,
             paused,
             position: None,
-            walks: book.heads.map(Walk::from),
-            book,
+            walks: summary.heads.map(LineWalk::from),
+            summary,
             in_flight: HashMap::new(),
             turn: 0,
-            staged: Staged::default(),
+            staged: StagedChanges::default(),
             touched: true,
         }
     }
@@ -76,12 +78,12 @@ impl Lane {
         self.touched = true;
     }
 
-    /// Whether the lane was changed since this was asked last.
+    /// Returns whether the lane was changed since the last call.
     pub(super) const fn was_touched(&mut self) -> bool {
         std::mem::replace(&mut self.touched, false)
     }
 
-    /// Stages work and a position.
+    /// Stages work and a position, for a commit that is durable.
     pub(super) fn put(&mut self, disk: &Disk, work: Vec<Work>, position: Option<Position>) -> Result<(), QueueError> {
         for work in work {
             self.add(disk, work)?;
@@ -89,6 +91,7 @@ impl Lane {
         if let Some(position) = position.filter(|position| self.position.is_none_or(|stored| stored < *position)) {
             self.set_position(position);
         }
+        self.staged.is_durable |= self.is_staged();
         Ok(())
     }
 
@@ -113,12 +116,17 @@ impl Lane {
     }
 
     /// Stages a position that may lie before the stored one.
-    pub(super) const fn set_position(&mut self, position: Position) {
+    pub(super) const fn reset_position(&mut self, position: Position) {
+        self.set_position(position);
+        self.staged.is_durable = true;
+    }
+
+    const fn set_position(&mut self, position: Position) {
         self.staged.position = Some(position);
         self.position = Some(position);
     }
 
-    /// Stages what became of entries. What is to be delivered is added to `deliveries`.
+    /// Stages settlements, and adds the work that they deliver to `deliveries`.
     pub(super) fn settle(
         &mut self,
         disk: &Disk,
@@ -145,7 +153,7 @@ impl Lane {
         Ok(report)
     }
 
-    /// Stages the return of entries from quarantine, or their end.
+    /// Stages the release of entries from quarantine, or their removal.
     pub(super) fn leave_quarantine(
         &mut self,
         disk: &Disk,
@@ -160,15 +168,21 @@ impl Lane {
             self.replace(document_id, Some(old_place), again.then_some(entry));
             left += 1;
         }
+        self.staged.is_durable |= self.is_staged();
         Ok(left)
     }
 
-    /// Whether there is something to commit.
+    /// Returns whether there is something to commit.
     pub(super) fn is_staged(&self) -> bool {
         !self.staged.entries.is_empty() || self.staged.position.is_some()
     }
 
-    /// Moves all that is staged into a batch.
+    /// Returns whether the commit has to be on disk when it returns.
+    pub(super) const fn is_durable(&self) -> bool {
+        self.staged.is_durable
+    }
+
+    /// Moves all staged changes into a batch.
     pub(super) fn write(&mut self, disk: &Disk, batch: &mut OwnedWriteBatch) {
         let staged = std::mem::take(&mut self.staged);
         for (document_id, entry) in staged.entries {
@@ -188,14 +202,14 @@ impl Lane {
         if let Some(position) = staged.position {
             batch.insert(&disk.meta, codec::meta_key(self.number, "position"), position.to_bytes());
         }
-        for (head, walk) in self.book.heads.iter_mut().zip(&self.walks) {
+        for (head, walk) in self.summary.heads.iter_mut().zip(&self.walks) {
             *head = walk.head();
         }
-        batch.insert(&disk.meta, codec::meta_key(self.number, "book"), self.book.encode());
+        batch.insert(&disk.meta, codec::meta_key(self.number, "book"), self.summary.encode());
         self.touched = true;
     }
 
-    /// Takes entries, counting `takes` on; everything has to be committed.
+    /// Takes entries, and counts them in `takes`. Nothing may be staged.
     pub(super) fn take(
         &mut self,
         disk: &Disk,
@@ -203,7 +217,7 @@ impl Lane {
         max: usize,
         now_ms: u64,
     ) -> Result<Vec<Taken>, QueueError> {
-        let mut scans: [Option<Scan>; 4] = [None, None, None, None];
+        let mut scans: [Option<LineScan>; 4] = [None, None, None, None];
         let mut taken = Vec::new();
         let max = if self.paused { 0 } else { max };
         self.touched = true;
@@ -215,7 +229,7 @@ impl Lane {
                 };
                 let Some(row) = scan.next(&mut self.walks[codec::number(line)], line, now_ms)? else { continue };
                 *takes += 1;
-                taken.push(self.fly(disk, *takes, line, row)?);
+                taken.push(self.take_row(disk, *takes, line, row)?);
                 self.turn = (self.turn + 1) % TURNS.len();
                 continue 'taking;
             }
@@ -224,7 +238,7 @@ impl Lane {
         Ok(taken)
     }
 
-    fn fly(&mut self, disk: &Disk, take: u64, line: Line, row: Row) -> Result<Taken, QueueError> {
+    fn take_row(&mut self, disk: &Disk, take: u64, line: Line, row: LineRow) -> Result<Taken, QueueError> {
         let document_id = row.1;
         let entry = self.load(disk, document_id)?.ok_or_else(|| self.missing(document_id))?;
         self.walks[codec::number(line)].fly(row);
@@ -232,10 +246,10 @@ impl Lane {
         Ok(Taken { ticket: Ticket::new(document_id, take), work: entry.work })
     }
 
-    fn scan(&self, disk: &Disk, line: Line, max: usize) -> Scan {
+    fn scan(&self, disk: &Disk, line: Line, max: usize) -> LineScan {
         let walk = &self.walks[codec::number(line)];
-        let returned: Vec<Row> = walk.returned().take(max).collect();
-        Scan { returned: returned.into_iter(), rows: disk.rows(self.number, line, walk.cursor()) }
+        let returned: Vec<LineRow> = walk.returned().take(max).collect();
+        LineScan { returned: returned.into_iter(), rows: disk.rows(self.number, line, walk.cursor()) }
     }
 
     fn load(&self, disk: &Disk, document_id: i64) -> Result<Option<Entry>, QueueError> {
@@ -245,25 +259,25 @@ impl Lane {
         }
     }
 
-    /// Stages an entry's new value, and moves it from the place that followed from its old one.
+    /// Stages an entry's new value, and moves its row from the old place to the new one.
     fn replace(&mut self, document_id: i64, old: Option<Place>, entry: Option<Entry>) {
         let new = entry.as_ref().map(Entry::place);
-        let flying = self.in_flight.contains_key(&document_id);
+        let is_in_flight = self.in_flight.contains_key(&document_id);
         if old != new
             && let Some((line, order)) = old
         {
             let row = (order, document_id);
             self.staged.rows.insert((line, row), false);
-            self.book.counts[codec::number(line)] = self.book.counts[codec::number(line)].saturating_sub(1);
+            self.summary.counts[codec::number(line)] = self.summary.counts[codec::number(line)].saturating_sub(1);
             self.walks[codec::number(line)].remove(row);
         }
         if let Some((line, order)) = new {
             let row = (order, document_id);
             if old != new {
                 self.staged.rows.insert((line, row), true);
-                self.book.counts[codec::number(line)] += 1;
+                self.summary.counts[codec::number(line)] += 1;
             }
-            match flying {
+            match is_in_flight {
                 true => self.walks[codec::number(line)].fly(row),
                 false => self.walks[codec::number(line)].add(row),
             }
@@ -276,16 +290,16 @@ impl Lane {
     }
 }
 
-/// What a line still has, while entries are taken from it.
-struct Scan {
-    returned: std::vec::IntoIter<Row>,
+/// The rows of a line that can still be taken, during one take.
+struct LineScan {
+    returned: std::vec::IntoIter<LineRow>,
     rows: Iter,
 }
 
-impl Scan {
-    /// The next row that may be taken.
-    fn next(&mut self, walk: &mut Walk, line: Line, now_ms: u64) -> Result<Option<Row>, QueueError> {
-        let early = |row: Row| line == Line::Delayed && row.0 > now_ms;
+impl LineScan {
+    /// Returns the next row that may be taken.
+    fn next(&mut self, walk: &mut LineWalk, line: Line, now_ms: u64) -> Result<Option<LineRow>, QueueError> {
+        let early = |row: LineRow| line == Line::Delayed && row.0 > now_ms;
         if let Some(row) = self.returned.next() {
             if early(row) {
                 self.returned = Vec::new().into_iter();
@@ -294,7 +308,7 @@ impl Scan {
             return Ok(Some(row));
         }
         for guard in self.rows.by_ref() {
-            let row = codec::order_row(&guard.key().map_err(storage("reading"))?)?;
+            let row = codec::order_row(&guard.key().during("reading")?)?;
             if early(row) {
                 return Ok(None);
             }
@@ -307,8 +321,8 @@ impl Scan {
     }
 }
 
-/// The row after this one.
-const fn next((order, document_id): Row) -> Row {
+/// Returns the smallest row after this one.
+const fn next((order, document_id): LineRow) -> LineRow {
     match document_id.checked_add(1) {
         Some(document_id) => (order, document_id),
         None => (order.saturating_add(1), i64::MIN),

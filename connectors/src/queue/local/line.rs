@@ -1,29 +1,29 @@
-//! Walking one line: where we are, what is in flight, and what may be taken again behind us.
+//! The walk along one line: the cursor, the rows in flight, and the rows behind the cursor that may be taken again.
 
 use std::collections::BTreeSet;
 
-use super::codec::{FIRST_ROW, Row};
+use super::codec::{FIRST_ROW, LineRow};
 
-/// How many rows behind the cursor are remembered; beyond it the cursor moves back, which costs one more walk over what
-/// was removed meanwhile.
+/// Rows behind the cursor that are kept in memory. With more of them the cursor moves back, which costs another walk over
+/// the rows removed meanwhile.
 pub(super) const RETURNED_MAX: usize = 65_536;
 
-/// The walk along one line. Every row of the line on disk is either at or after the cursor, or in flight, or returned.
+/// The walk along one line. Every row of the line on disk is at or after the cursor, in flight, or returned.
 #[derive(Debug)]
-pub(super) struct Walk {
-    cursor: Row,
-    in_flight: BTreeSet<Row>,
-    returned: BTreeSet<Row>,
+pub(super) struct LineWalk {
+    cursor: LineRow,
+    in_flight: BTreeSet<LineRow>,
+    returned: BTreeSet<LineRow>,
 }
 
-impl Walk {
-    /// A walk from `head`, before which the line has no rows.
-    pub(super) const fn from(head: Row) -> Self {
+impl LineWalk {
+    /// Returns a walk from `head`, before which the line has no rows.
+    pub(super) const fn from(head: LineRow) -> Self {
         Self { cursor: head, in_flight: BTreeSet::new(), returned: BTreeSet::new() }
     }
 
-    /// A row was added to the line on disk, or is not in flight any more.
-    pub(super) fn add(&mut self, row: Row) {
+    /// Notes that a row was added to the line on disk, or is not in flight any more.
+    pub(super) fn add(&mut self, row: LineRow) {
         self.in_flight.remove(&row);
         if row >= self.cursor {
             return;
@@ -35,49 +35,49 @@ impl Walk {
         }
     }
 
-    /// A row was removed from the line on disk.
-    pub(super) fn remove(&mut self, row: Row) {
+    /// Notes that a row was removed from the line on disk.
+    pub(super) fn remove(&mut self, row: LineRow) {
         self.in_flight.remove(&row);
         self.returned.remove(&row);
     }
 
-    /// A row of the line is in flight, whether it was taken from here or moved here while it was.
-    pub(super) fn fly(&mut self, row: Row) {
+    /// Notes that a row of the line is in flight, whether it was taken from this line or moved to it while in flight.
+    pub(super) fn fly(&mut self, row: LineRow) {
         self.returned.remove(&row);
         self.in_flight.insert(row);
     }
 
-    pub(super) fn is_in_flight(&self, row: Row) -> bool {
+    pub(super) fn is_in_flight(&self, row: LineRow) -> bool {
         self.in_flight.contains(&row)
     }
 
-    /// How many rows of the line are in flight.
+    /// Counts the rows of the line that are in flight.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
-    /// The first of them.
-    pub(super) fn first_in_flight(&self) -> Option<Row> {
+    /// Returns the first row in flight.
+    pub(super) fn first_in_flight(&self) -> Option<LineRow> {
         self.in_flight.first().copied()
     }
 
-    /// Rows behind the cursor that may be taken, in order.
-    pub(super) fn returned(&self) -> impl Iterator<Item = Row> + '_ {
+    /// Returns rows behind the cursor that may be taken, in order.
+    pub(super) fn returned(&self) -> impl Iterator<Item = LineRow> + '_ {
         self.returned.iter().copied()
     }
 
-    /// Where to go on walking on disk.
-    pub(super) const fn cursor(&self) -> Row {
+    /// Returns the row from which the walk continues on disk.
+    pub(super) const fn cursor(&self) -> LineRow {
         self.cursor
     }
 
-    /// Everything before `row` was seen.
-    pub(super) fn advance(&mut self, row: Row) {
+    /// Moves the cursor forward: everything before `row` was seen.
+    pub(super) fn advance(&mut self, row: LineRow) {
         self.cursor = self.cursor.max(row);
     }
 
-    /// A row before which the line has none on disk: where to begin after a restart.
-    pub(super) fn head(&self) -> Row {
+    /// Returns a row before which the line has none on disk: the start of the walk after a restart.
+    pub(super) fn head(&self) -> LineRow {
         let firsts = [self.in_flight.first(), self.returned.first(), Some(&self.cursor)];
         firsts.into_iter().flatten().min().copied().unwrap_or(FIRST_ROW)
     }
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_head_never_passes_a_row() {
-        let mut walk = Walk::from(FIRST_ROW);
+        let mut walk = LineWalk::from(FIRST_ROW);
         for row in [(1, 1), (2, 2), (3, 3)] {
             walk.fly(row);
             walk.advance((row.0, row.1 + 1));
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_behind_the_cursor_is_bounded() {
-        let mut walk = Walk::from((u64::MAX, 0));
+        let mut walk = LineWalk::from((u64::MAX, 0));
         for document_id in 0..=RETURNED_MAX as i64 {
             walk.add((5, document_id));
         }

@@ -1,31 +1,33 @@
-//! The thread that owns the store: takes commands, commits what they change together, and answers.
+//! The thread that owns the store: takes commands, commits their changes in groups, and replies.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::error::TryRecvError;
-use tokio::sync::{mpsc, oneshot, watch};
-use uuid::Uuid;
-
-use super::lane::Readiness;
-use super::store::{Grant, Store};
 use millstream_pipeline::Position;
 use millstream_pipeline::clock::Clock;
 use millstream_pipeline::queue::{
     LaneInfo, Quarantined, QueueError, QueueStats, SettleReport, Settled, Taken, Ticket, Work,
 };
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
 
-/// How many commands are worked off before their changes are committed.
+use super::codec::CACHE_QUEUE;
+use super::disk::Disk;
+use super::lane::{Lane, Readiness};
+use super::store::{LaneKey, LaneStore};
+
+/// Commands whose changes are committed together, at most.
 const GROUP_MAX: usize = 256;
 
-/// Where an answer goes.
+/// The sending end of a reply.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, QueueError>>;
 
-/// What the owner is asked to do.
-pub(super) enum Command {
-    /// Something with the entries of the stage or of a lane, which is named by its number.
+/// A request of a handle.
+pub(super) enum QueueCommand {
+    /// Concerns the entries of the cache queue or of a lane, by its number.
     Entries(u16, EntriesCommand),
-    /// Something with the lanes.
+    /// Concerns the lanes themselves.
     Lanes(LanesCommand),
     Close {
         reply: Reply<()>,
@@ -44,57 +46,63 @@ pub(super) enum EntriesCommand {
 }
 
 pub(super) enum LanesCommand {
-    Add { name: String, reply: Reply<Granted> },
+    Add { name: String, reply: Reply<OpenedLane> },
     Remove { name: String, reply: Reply<bool> },
-    Lane { name: String, reply: Reply<Option<Granted>> },
+    Lane { name: String, reply: Reply<Option<OpenedLane>> },
     List { reply: Reply<Vec<LaneInfo>> },
     SetPaused { name: String, paused: bool, reply: Reply<()> },
     SetNote { name: String, key: String, note: Option<Vec<u8>>, reply: Reply<()> },
     Note { name: String, key: String, reply: Reply<Option<Vec<u8>>> },
 }
 
-/// What a handle to a lane needs.
-pub(super) struct Granted {
+/// The parts of a handle to a lane.
+pub(super) struct OpenedLane {
     pub(super) number: u16,
     pub(super) epoch: Uuid,
     pub(super) readiness: watch::Receiver<Readiness>,
 }
 
-/// An answer that waits for the commit.
-type Pending = Box<dyn FnOnce(Result<(), QueueError>) + Send>;
+/// A reply that waits for the commit.
+type PendingReply = Box<dyn FnOnce(Result<(), QueueError>) + Send>;
 
-/// The owner's state.
+/// The state of the thread.
 pub(super) struct Owner {
-    store: Store,
+    store: LaneStore,
     clock: Arc<dyn Clock>,
-    /// Of the stage and of each lane; dropped with the lane.
+    attempts_max: u32,
+    /// The last number given to a taking.
+    takes: u64,
+    /// Of the cache queue and of each lane; dropped with the lane.
     readiness: HashMap<u16, watch::Sender<Readiness>>,
-    pending: Vec<Pending>,
-    /// What the first failed write said; nothing is accepted after it.
+    pending: Vec<PendingReply>,
+    /// The error of the first write that failed. Nothing is accepted after it.
     broken: Option<String>,
 }
 
 impl Owner {
-    /// The owner of a store that was just opened; `stage` is where the stage's readiness is told.
-    pub(super) fn new(store: Store, clock: Arc<dyn Clock>, stage: watch::Sender<Readiness>) -> Self {
-        let mut numbers = store.numbers().into_iter();
-        let stage = numbers.next().map(|number| (number, stage));
-        let lanes = numbers.map(|number| (number, watch::Sender::default()));
-        Self { readiness: stage.into_iter().chain(lanes).collect(), store, clock, pending: Vec::new(), broken: None }
+    /// Returns the owner of a store that was just opened; `readiness` is that of the cache queue.
+    pub(super) fn new(
+        store: LaneStore,
+        clock: Arc<dyn Clock>,
+        attempts_max: u32,
+        readiness: watch::Sender<Readiness>,
+    ) -> Self {
+        let readiness = HashMap::from([(CACHE_QUEUE, readiness)]);
+        Self { store, clock, attempts_max, takes: 0, readiness, pending: Vec::new(), broken: None }
     }
 
-    /// Works until it is told to close or nobody can ask any more.
-    pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    /// Runs until it is told to close, or until all handles are dropped.
+    pub(super) fn run(mut self, mut commands: mpsc::Receiver<QueueCommand>) {
         self.announce();
         while let Some(command) = self.wait(&mut commands) {
             let mut next = Some(command);
             for _ in 0..GROUP_MAX {
                 let Some(command) = next else { break };
-                if let Command::Close { reply } = command {
+                if let QueueCommand::Close { reply } = command {
                     self.flush();
                     let closed = self.store.persist();
                     drop(self);
-                    answer(reply, closed);
+                    send(reply, closed);
                     return;
                 }
                 self.handle(command);
@@ -107,12 +115,12 @@ impl Owner {
             self.sweep();
         }
         if let Err(error) = self.store.persist() {
-            tracing::error!(%error, "the queue was dropped, and what was settled last may be done again");
+            tracing::error!(%error, "failed to flush the queue when it was dropped; the last settlements may be repeated");
         }
     }
 
-    /// Waits for a command, and clears away removed lanes until there is one.
-    fn wait(&mut self, commands: &mut mpsc::Receiver<Command>) -> Option<Command> {
+    /// Waits for a command, and clears removed lanes until there is one.
+    fn wait(&mut self, commands: &mut mpsc::Receiver<QueueCommand>) -> Option<QueueCommand> {
         while self.store.is_sweeping() && self.broken.is_none() {
             match commands.try_recv() {
                 Ok(command) => return Some(command),
@@ -132,41 +140,47 @@ impl Owner {
         }
     }
 
-    fn handle(&mut self, command: Command) {
+    fn handle(&mut self, command: QueueCommand) {
         match command {
-            Command::Entries(number, command) => self.handle_entries(number, command),
-            Command::Lanes(command) => self.handle_lanes(command),
-            Command::Close { reply } => answer(reply, Err(QueueError::Closed)),
+            QueueCommand::Entries(number, command) => self.handle_entries(number, command),
+            QueueCommand::Lanes(command) => self.handle_lanes(command),
+            QueueCommand::Close { reply } => send(reply, Err(QueueError::Closed)),
         }
     }
 
     fn handle_entries(&mut self, number: u16, command: EntriesCommand) {
+        let now_ms = self.clock.now_ms();
         match command {
             EntriesCommand::Put { work, position, reply } => {
-                let staged = self.change(number, |store, _| store.put(number, work, position));
+                let staged = self.change(number, |lane, disk| lane.put(disk, work, position));
                 self.defer(staged, reply);
             }
             EntriesCommand::ResetPosition { position, reply } => {
-                let staged = self.change(number, |store, _| store.set_position(number, position));
+                let staged = self.change(number, |lane, _| {
+                    lane.reset_position(position);
+                    Ok(())
+                });
                 self.defer(staged, reply);
             }
             EntriesCommand::Settle { settled, reply } => {
-                let staged = self.change(number, |store, now_ms| store.settle(number, settled, now_ms));
+                let staged = self.settle(number, settled, now_ms);
                 self.defer(staged, reply);
             }
             EntriesCommand::LeaveQuarantine { document_ids, again, reply } => {
-                let staged = self.change(number, |store, _| store.leave_quarantine(number, document_ids, again));
+                let staged = self.change(number, |lane, disk| lane.leave_quarantine(disk, document_ids, again));
                 self.defer(staged, reply);
             }
             EntriesCommand::Take { max, reply } => {
-                let taken = self.look(|store, now_ms| store.take(number, max, now_ms));
+                let mut takes = self.takes;
+                let taken = self.read(number, |lane, disk| lane.take(disk, &mut takes, max, now_ms));
+                self.takes = takes;
                 self.announce();
-                answer(reply, taken);
+                send(reply, taken);
             }
-            EntriesCommand::Position { reply } => answer(reply, self.look(|store, _| store.position(number))),
-            EntriesCommand::Stats { reply } => answer(reply, self.look(|store, now_ms| store.stats(number, now_ms))),
+            EntriesCommand::Position { reply } => send(reply, self.read(number, |lane, _| Ok(lane.position()))),
+            EntriesCommand::Stats { reply } => send(reply, self.read(number, |lane, disk| lane.stats(disk, now_ms))),
             EntriesCommand::Quarantined { after, max, reply } => {
-                answer(reply, self.look(|store, _| store.quarantined(number, after, max)));
+                send(reply, self.read(number, |lane, disk| lane.quarantined(disk, after, max)));
             }
         }
     }
@@ -174,68 +188,99 @@ impl Owner {
     fn handle_lanes(&mut self, command: LanesCommand) {
         match command {
             LanesCommand::Add { name, reply } => {
-                let grant = self.rearrange(|store| store.add_lane(&name));
-                answer(reply, grant.map(|grant| self.granted(grant)));
+                let added = self.change_lanes(|store| store.add_lane(&name));
+                send(reply, added.map(|key| self.opened(key)));
             }
             LanesCommand::Remove { name, reply } => {
-                let removed = self.rearrange(|store| store.remove_lane(&name));
+                let removed = self.change_lanes(|store| store.remove_lane(&name));
                 if let Ok(Some(number)) = &removed {
                     self.readiness.remove(number);
                 }
-                answer(reply, removed.map(|number| number.is_some()));
+                send(reply, removed.map(|number| number.is_some()));
             }
             LanesCommand::Lane { name, reply } => {
-                let grant = self.look(|store, _| Ok(store.named(&name)));
-                answer(reply, grant.map(|grant| grant.map(|grant| self.granted(grant))));
+                let found = self.read_lanes(|store| Ok(store.find(&name)));
+                send(reply, found.map(|key| key.map(|key| self.opened(key))));
             }
-            LanesCommand::List { reply } => answer(reply, self.look(|store, _| Ok(store.lanes()))),
+            LanesCommand::List { reply } => send(reply, self.read_lanes(|store| Ok(store.infos()))),
             LanesCommand::SetPaused { name, paused, reply } => {
-                let set = self.rearrange(|store| store.set_paused(&name, paused));
-                answer(reply, set);
+                send(reply, self.change_lanes(|store| store.set_paused(&name, paused)));
             }
             LanesCommand::SetNote { name, key, note, reply } => {
-                answer(reply, self.rearrange(|store| store.set_note(&name, &key, note)));
+                send(reply, self.change_lanes(|store| store.set_note(&name, &key, note)));
             }
-            LanesCommand::Note { name, key, reply } => answer(reply, self.look(|store, _| store.note(&name, &key))),
+            LanesCommand::Note { name, key, reply } => send(reply, self.read_lanes(|store| store.note(&name, &key))),
         }
     }
 
-    fn granted(&mut self, Grant { number, epoch }: Grant) -> Granted {
-        Granted { number, epoch, readiness: self.readiness.entry(number).or_default().subscribe() }
+    fn opened(&mut self, LaneKey { number, epoch }: LaneKey) -> OpenedLane {
+        OpenedLane { number, epoch, readiness: self.readiness.entry(number).or_default().subscribe() }
     }
 
-    /// Stages a change. One that fails half way would leave the rest of its group in doubt, so it breaks the queue.
+    /// Stages a change of one lane. A change that fails half way would leave the rest of its group in doubt, so it
+    /// breaks the queue.
     fn change<T>(
         &mut self,
         number: u16,
-        change: impl FnOnce(&mut Store, u64) -> Result<T, QueueError>,
+        change: impl FnOnce(&mut Lane, &Disk) -> Result<T, QueueError>,
     ) -> Result<T, QueueError> {
-        self.intact()?;
-        self.store.has(number)?;
-        let now_ms = self.clock.now_ms();
-        change(&mut self.store, now_ms).inspect_err(|error| self.broken = Some(error.to_string()))
+        self.check_intact()?;
+        let (lane, disk) = self.store.lane(number)?;
+        change(lane, disk).inspect_err(|error| self.broken = Some(error.to_string()))
     }
 
-    /// Answers with `staged` once it is committed.
+    /// Stages settlements, and for the cache queue the work that they deliver to every lane.
+    fn settle(
+        &mut self,
+        number: u16,
+        settled: Vec<(Ticket, Settled)>,
+        now_ms: u64,
+    ) -> Result<SettleReport, QueueError> {
+        let limits = (now_ms, self.attempts_max);
+        let mut deliveries = Vec::new();
+        let report = self.change(number, |lane, disk| lane.settle(disk, settled, limits, &mut deliveries))?;
+        if number == CACHE_QUEUE {
+            self.store.deliver(&deliveries).inspect_err(|error| self.broken = Some(error.to_string()))?;
+        }
+        Ok(report)
+    }
+
+    /// Replies with `staged` once it is committed.
     fn defer<T: Send + 'static>(&mut self, staged: Result<T, QueueError>, reply: Reply<T>) {
         match staged {
-            Ok(value) => self.pending.push(Box::new(move |committed| answer(reply, committed.map(|()| value)))),
-            Err(error) => answer(reply, Err(error)),
+            Ok(value) => self.pending.push(Box::new(move |committed| send(reply, committed.map(|()| value)))),
+            Err(error) => send(reply, Err(error)),
         }
     }
 
-    /// Commits what is staged, then looks.
-    fn look<T>(&mut self, look: impl FnOnce(&mut Store, u64) -> Result<T, QueueError>) -> Result<T, QueueError> {
+    /// Commits what is staged, then reads or takes from one lane.
+    fn read<T>(
+        &mut self,
+        number: u16,
+        read: impl FnOnce(&mut Lane, &Disk) -> Result<T, QueueError>,
+    ) -> Result<T, QueueError> {
         self.flush();
-        self.intact()?;
-        let now_ms = self.clock.now_ms();
-        look(&mut self.store, now_ms)
+        self.check_intact()?;
+        let (lane, disk) = self.store.lane(number)?;
+        read(lane, disk)
     }
 
-    /// Commits what is staged, then changes what the lanes are. A write that fails breaks the queue; a lane that is not
-    /// there does not.
-    fn rearrange<T>(&mut self, change: impl FnOnce(&mut Store) -> Result<T, QueueError>) -> Result<T, QueueError> {
-        let changed = self.look(|store, _| change(store));
+    /// Commits what is staged, then reads from the set of lanes.
+    fn read_lanes<T>(&mut self, read: impl FnOnce(&LaneStore) -> Result<T, QueueError>) -> Result<T, QueueError> {
+        self.flush();
+        self.check_intact()?;
+        read(&self.store)
+    }
+
+    /// Commits what is staged, then changes the set of lanes. A write that fails breaks the queue; a lane that does not
+    /// exist does not.
+    fn change_lanes<T>(
+        &mut self,
+        change: impl FnOnce(&mut LaneStore) -> Result<T, QueueError>,
+    ) -> Result<T, QueueError> {
+        self.flush();
+        self.check_intact()?;
+        let changed = change(&mut self.store);
         if let Err(error @ QueueError::Storage { .. }) = &changed {
             self.broken.get_or_insert(error.to_string());
         }
@@ -243,7 +288,7 @@ impl Owner {
         changed
     }
 
-    /// Commits what is staged and answers everybody who waits for it.
+    /// Commits what is staged, and sends the replies that wait for it.
     fn flush(&mut self) {
         if self.pending.is_empty() {
             return;
@@ -255,18 +300,18 @@ impl Owner {
         }
         self.announce();
         for pending in std::mem::take(&mut self.pending) {
-            pending(self.intact());
+            pending(self.check_intact());
         }
     }
 
-    fn intact(&self) -> Result<(), QueueError> {
+    fn check_intact(&self) -> Result<(), QueueError> {
         match &self.broken {
             None => Ok(()),
             Some(detail) => Err(QueueError::Storage { action: "writing", detail: detail.clone() }),
         }
     }
 
-    /// Tells those who wait when there is something to take.
+    /// Publishes the readiness of lanes that changed.
     fn announce(&mut self) {
         let now_ms = self.clock.now_ms();
         for (number, readiness) in self.store.changed_readiness(now_ms) {
@@ -279,7 +324,7 @@ impl Owner {
     }
 }
 
-/// Answers; whoever asked may have stopped waiting, and the deed is done all the same.
-fn answer<T>(reply: Reply<T>, result: Result<T, QueueError>) {
+/// Sends the reply. The caller may have been cancelled; the operation has already been applied.
+fn send<T>(reply: Reply<T>, result: Result<T, QueueError>) {
     drop(reply.send(result));
 }

@@ -1,54 +1,56 @@
-//! The stage and the lanes together: what is changed in one of them, or in several, is committed in one atomic batch.
+//! The cache queue and the lanes together: changes of one or several of them are committed in one atomic batch.
 
 mod naming;
-mod sweep;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use uuid::Uuid;
-
-pub(super) use self::naming::Grant;
-use self::naming::{NEXT_LANE, read_records};
-use self::sweep::Sweep;
-use super::codec::{self, LaneState, Record, STAGE};
-use super::disk::{Disk, Size, storage};
-use super::lane::Lane;
-use millstream_pipeline::Position;
 use millstream_pipeline::binding::Binding;
 use millstream_pipeline::queue::lanes::no_lane;
-use millstream_pipeline::queue::{Quarantined, QueueError, QueueStats, SettleReport, Settled, Taken, Ticket, Work};
+use millstream_pipeline::queue::{QueueError, Work};
+use uuid::Uuid;
 
-/// Where `meta` has the database whose work this is ([`millstream_pipeline::binding`]).
+use super::codec::{self, CACHE_QUEUE, LANES_PREFIX, LaneRecord, LaneState, RECORD};
+use super::disk::{Disk, StoreResultExt, StoreSize};
+use super::lane::{Lane, Readiness};
+use super::sweep::Sweep;
+
+/// Key in `meta` of the database that the queue belongs to ([`millstream_pipeline::binding`]).
 const SOURCE: &str = "source";
 const ELSEWHERE: &str = "give this one a folder of its own (data_dir, or queue.dir)";
+/// Key in `meta` of the number that the next lane gets.
+const NEXT_LANE: &str = "next-lane";
 
-/// A lane that has a name.
-struct Named {
-    record: Record,
+/// A lane with its record.
+struct NamedLane {
+    record: LaneRecord,
     lane: Lane,
 }
 
-/// The store of a [`super::LocalQueue`], for its owner thread alone.
-pub(super) struct Store {
-    disk: Disk,
-    epoch: Uuid,
-    stage: Lane,
-    lanes: BTreeMap<u16, Named>,
-    next_lane: u16,
-    /// Names of lanes that were removed since the store was opened: somebody may still hold one.
-    removed: HashMap<u16, String>,
-    sweeps: Vec<Sweep>,
-    takes: u64,
-    attempts_max: u32,
-    durable: bool,
+/// Identifies a lane.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LaneKey {
+    pub(super) number: u16,
+    pub(super) epoch: Uuid,
 }
 
-impl Store {
-    /// Opens or makes the store in `path`, whose format has been checked.
-    pub(super) fn open(path: &Path, size: Size, attempts_max: u32) -> Result<Self, QueueError> {
+/// The store of a [`super::LocalQueue`], for its owner thread alone.
+pub(super) struct LaneStore {
+    disk: Disk,
+    epoch: Uuid,
+    cache: Lane,
+    lanes: BTreeMap<u16, NamedLane>,
+    next_lane: u16,
+    /// Names of lanes that were removed since the store was opened; a handle to one may still exist.
+    removed: HashMap<u16, String>,
+    sweeps: Vec<Sweep>,
+}
+
+impl LaneStore {
+    /// Opens or creates the store in `path`, whose format has been checked.
+    pub(super) fn open(path: &Path, size: StoreSize) -> Result<Self, QueueError> {
         let disk = Disk::open(path, size)?;
-        let epoch = match disk.meta(STAGE, "epoch", codec::sixteen)? {
+        let epoch = match disk.meta(CACHE_QUEUE, "epoch", codec::sixteen)? {
             Some(epoch) => Uuid::from_bytes(epoch),
             None => {
                 let epoch = Uuid::new_v4();
@@ -62,120 +64,63 @@ impl Store {
                 sweeps.push(Sweep::of(number));
             } else {
                 let lane = Lane::open(&disk, number, record.state == LaneState::Paused)?;
-                lanes.insert(number, Named { record, lane });
+                lanes.insert(number, NamedLane { record, lane });
             }
         }
         Ok(Self {
-            stage: Lane::open(&disk, STAGE, false)?,
-            next_lane: disk.meta(STAGE, NEXT_LANE, codec::lane_number)?.unwrap_or(STAGE + 1),
+            cache: Lane::open(&disk, CACHE_QUEUE, false)?,
+            next_lane: disk.meta(CACHE_QUEUE, NEXT_LANE, codec::lane_number)?.unwrap_or(CACHE_QUEUE + 1),
             removed: HashMap::new(),
-            takes: 0,
-            durable: false,
             disk,
             epoch,
             lanes,
             sweeps,
-            attempts_max,
         })
     }
 
-    /// Notes whose work this is, if it does not say; what is wrong if it is another's.
-    pub(super) fn bind(&self, binding: &Binding) -> Result<Result<(), String>, QueueError> {
-        let Some(found) = self.disk.meta(STAGE, SOURCE, codec::text)? else {
+    /// Stores the binding if the queue has none. Returns the difference if the queue belongs to another database.
+    pub(super) fn bind(&self, binding: &Binding) -> Result<Option<String>, QueueError> {
+        let Some(found) = self.disk.meta(CACHE_QUEUE, SOURCE, codec::text)? else {
             self.disk.change_meta(|batch, meta| batch.insert(meta, SOURCE, binding.as_str()))?;
-            return Ok(Ok(()));
+            return Ok(None);
         };
-        Ok(binding.difference(&found, ELSEWHERE).map_or(Ok(()), Err))
+        Ok(binding.difference(&found, ELSEWHERE))
     }
 
     pub(super) const fn epoch(&self) -> Uuid {
         self.epoch
     }
 
-    /// Whether the stage or a lane has this number; the error names the lane that was removed.
-    pub(super) fn has(&self, number: u16) -> Result<(), QueueError> {
-        if number == STAGE || self.lanes.contains_key(&number) {
-            Ok(())
-        } else {
-            Err(no_lane(self.removed.get(&number).map_or("", String::as_str)))
-        }
-    }
-
-    fn lane(&self, number: u16) -> Result<&Lane, QueueError> {
-        self.has(number)?;
-        Ok(self.lanes.get(&number).map_or(&self.stage, |named| &named.lane))
-    }
-
-    fn lane_mut(&mut self, number: u16) -> Result<(&Disk, &mut Lane), QueueError> {
-        self.has(number)?;
+    /// Returns the cache queue or a lane by its number; the error names a lane that was removed.
+    pub(super) fn lane(&mut self, number: u16) -> Result<(&mut Lane, &Disk), QueueError> {
         let lane = match self.lanes.get_mut(&number) {
             Some(named) => &mut named.lane,
-            None => &mut self.stage,
+            None if number == CACHE_QUEUE => &mut self.cache,
+            None => return Err(no_lane(self.removed.get(&number).map_or("", String::as_str))),
         };
-        Ok((&self.disk, lane))
+        Ok((lane, &self.disk))
     }
 
-    /// Stages work and a position for a commit that is durable.
-    pub(super) fn put(&mut self, number: u16, work: Vec<Work>, position: Option<Position>) -> Result<(), QueueError> {
-        self.durable = true;
-        let (disk, lane) = self.lane_mut(number)?;
-        lane.put(disk, work, position)
-    }
-
-    /// Stages a position that may lie before the stored one.
-    pub(super) fn set_position(&mut self, number: u16, position: Position) -> Result<(), QueueError> {
-        self.durable = true;
-        self.lane_mut(number)?.1.set_position(position);
+    /// Stages work in every lane.
+    pub(super) fn deliver(&mut self, deliveries: &[Work]) -> Result<(), QueueError> {
+        for named in self.lanes.values_mut() {
+            for delivery in deliveries {
+                named.lane.add(&self.disk, delivery.clone())?;
+            }
+        }
         Ok(())
     }
 
-    /// Stages what became of entries, and what follows from it for the lanes.
-    pub(super) fn settle(
-        &mut self,
-        number: u16,
-        settled: Vec<(Ticket, Settled)>,
-        now_ms: u64,
-    ) -> Result<SettleReport, QueueError> {
-        let limits = (now_ms, self.attempts_max);
-        let mut deliveries = Vec::new();
-        let (disk, lane) = self.lane_mut(number)?;
-        let report = lane.settle(disk, settled, limits, &mut deliveries)?;
-        if number == STAGE {
-            for named in self.lanes.values_mut() {
-                for delivery in &deliveries {
-                    named.lane.add(&self.disk, delivery.clone())?;
-                }
-            }
-        }
-        Ok(report)
-    }
-
-    /// Stages the return of entries from quarantine, or their end.
-    pub(super) fn leave_quarantine(
-        &mut self,
-        number: u16,
-        document_ids: Vec<i64>,
-        again: bool,
-    ) -> Result<u64, QueueError> {
-        self.durable = true;
-        let (disk, lane) = self.lane_mut(number)?;
-        lane.leave_quarantine(disk, document_ids, again)
-    }
-
-    /// Writes all that is staged in one atomic batch. After an error memory and disk may differ: the store is to be
-    /// dropped.
+    /// Writes everything that is staged in one atomic batch. After an error memory and disk may differ: drop the store.
     pub(super) fn commit(&mut self) -> Result<(), QueueError> {
-        let durable = std::mem::take(&mut self.durable);
-        let lanes = std::iter::once(&mut self.stage).chain(self.lanes.values_mut().map(|named| &mut named.lane));
-        let mut staged = lanes.filter(|lane| lane.is_staged()).peekable();
-        if staged.peek().is_none() {
+        let lanes = with_numbers(&mut self.cache, &mut self.lanes).map(|(_, lane)| lane);
+        let staged: Vec<&mut Lane> = lanes.filter(|lane| lane.is_staged()).collect();
+        if staged.is_empty() {
             return Ok(());
         }
-        let mut batch = self.disk.batch(durable);
-        for lane in staged {
-            lane.write(&self.disk, &mut batch);
-        }
-        batch.commit().map_err(storage("writing"))
+        let mut batch = self.disk.batch(staged.iter().any(|lane| lane.is_durable()));
+        staged.into_iter().for_each(|lane| lane.write(&self.disk, &mut batch));
+        batch.commit().during("writing")
     }
 
     /// Flushes everything to disk before the store is dropped.
@@ -183,31 +128,102 @@ impl Store {
         self.disk.persist()
     }
 
-    /// Takes entries; everything has to be committed.
-    pub(super) fn take(&mut self, number: u16, max: usize, now_ms: u64) -> Result<Vec<Taken>, QueueError> {
-        let mut takes = self.takes;
-        let (disk, lane) = self.lane_mut(number)?;
-        let taken = lane.take(disk, &mut takes, max, now_ms);
-        self.takes = takes;
-        taken
+    /// Returns the readiness of the cache queue and the lanes that may have changed since the last call. If it cannot be
+    /// read, the lane counts as ready; taking then returns the error.
+    pub(super) fn changed_readiness(&mut self, now_ms: u64) -> Vec<(u16, Readiness)> {
+        let unknown = Readiness { now: true, due_ms: None };
+        with_numbers(&mut self.cache, &mut self.lanes)
+            .filter_map(|(number, lane)| lane.was_touched().then_some((number, lane)))
+            .map(|(number, lane)| (number, lane.readiness(&self.disk, now_ms).unwrap_or(unknown)))
+            .collect()
     }
 
-    pub(super) fn position(&self, number: u16) -> Result<Option<Position>, QueueError> {
-        Ok(self.lane(number)?.position())
+    /// Returns whether a removed lane remains to be cleared.
+    pub(super) const fn is_sweeping(&self) -> bool {
+        !self.sweeps.is_empty()
     }
 
-    /// How much there is; everything has to be committed.
-    pub(super) fn stats(&self, number: u16, now_ms: u64) -> Result<QueueStats, QueueError> {
-        self.lane(number)?.stats(&self.disk, now_ms)
+    /// Clears a part of a removed lane. A step that a crash loses is repeated.
+    pub(super) fn sweep(&mut self) -> Result<(), QueueError> {
+        if let Some(sweep) = self.sweeps.last_mut()
+            && sweep.step(&self.disk)?
+        {
+            self.sweeps.pop();
+        }
+        Ok(())
+    }
+}
+
+/// Returns the cache queue and all lanes, with their numbers.
+fn with_numbers<'a>(
+    cache: &'a mut Lane,
+    lanes: &'a mut BTreeMap<u16, NamedLane>,
+) -> impl Iterator<Item = (u16, &'a mut Lane)> {
+    let lanes = lanes.iter_mut().map(|(number, named)| (*number, &mut named.lane));
+    std::iter::once((CACHE_QUEUE, cache)).chain(lanes)
+}
+
+/// Reads the records of all lanes, including removed ones that are not cleared yet.
+fn read_records(disk: &Disk) -> Result<Vec<(u16, LaneRecord)>, QueueError> {
+    let mut records = Vec::new();
+    for guard in disk.meta.prefix(LANES_PREFIX) {
+        let (key, value) = guard.into_inner().during("opening")?;
+        let (number, name) = codec::lane_of_meta_key(&key)?;
+        if name == RECORD.as_bytes() {
+            records.push((number, LaneRecord::decode(&value)?));
+        }
+    }
+    Ok(records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::local::sweep::STEP_KEYS;
+    use millstream_pipeline::queue::conformance::work;
+    use millstream_pipeline::{ChangeKind, Position};
+
+    fn open(path: &Path) -> LaneStore {
+        let size = StoreSize { cache_bytes: 1 << 20, journal_bytes: 64 << 20, memtable_bytes: 1 << 20 };
+        LaneStore::open(path, size).expect("opens")
     }
 
-    /// Entries in quarantine; everything has to be committed.
-    pub(super) fn quarantined(
-        &self,
-        number: u16,
-        after: Option<i64>,
-        max: usize,
-    ) -> Result<Vec<Quarantined>, QueueError> {
-        self.lane(number)?.quarantined(&self.disk, after, max)
+    fn keys(store: &LaneStore) -> usize {
+        let Disk { work, order, meta, .. } = &store.disk;
+        work.prefix([0, 1]).count() + order.prefix([0, 1]).count() + meta.prefix(codec::lane_prefix(1)).count()
+    }
+
+    #[test]
+    fn a_removed_lane_leaves_nothing_even_if_clearing_is_interrupted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut store = open(folder.path());
+        let numbers = ["kafka", "search"].map(|name| store.add_lane(name).expect("a lane").number);
+        assert_eq!(numbers, [1, 2]);
+        for number in numbers {
+            let entries = (1..=300).map(|id| work(ChangeKind::Upsert, id, 1, 1)).collect();
+            let (lane, disk) = store.lane(number).expect("a lane");
+            lane.put(disk, entries, Some(Position::before(1))).expect("put");
+        }
+        store.commit().expect("commit");
+        store.set_note("kafka", "backfill", Some(vec![1])).expect("note");
+        assert_eq!(store.remove_lane("kafka").expect("removed"), Some(1));
+        let before = keys(&store);
+        assert_eq!(before, 300 + 300 + 4, "entries, rows; record, book, position and note");
+        store.sweep().expect("a step");
+        assert_eq!(keys(&store), before - STEP_KEYS);
+        store.persist().expect("on disk");
+        drop(store);
+        let mut store = open(folder.path());
+        let mut steps = 0;
+        while store.is_sweeping() {
+            store.sweep().expect("a step");
+            steps += 1;
+        }
+        assert_eq!((keys(&store), steps), (0, 2 + 1 + 3 + 1 + 2), "each key space ends with a step that finds nothing");
+        let (lane, disk) = store.lane(2).expect("a lane");
+        assert_eq!(lane.stats(disk, 1).expect("stats").depth, 300);
+        assert_eq!(store.add_lane("kafka").expect("a lane").number, 3, "no number is used twice");
+        drop(store);
+        assert!(!open(folder.path()).is_sweeping());
     }
 }

@@ -1,6 +1,6 @@
 //! A Kafka topic that holds the newest state of every document: the documents topic, contract version 1.
 //!
-//! `docs/topic-contract.md` is the page for readers of the topic.
+//! `docs/reference/topic-contract.md` is the page for readers of the topic.
 //!
 //! * `envelope` encodes a record: key, value and headers. The bytes of the document are copied unchanged.
 //! * The broker does not compare versions, so the order of the log must be that of the versions, and only one process

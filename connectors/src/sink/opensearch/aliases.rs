@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use opensearch::indices::IndicesGetAliasParts;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -14,6 +13,7 @@ use millstream_pipeline::sink::SinkError;
 use super::cluster::Cluster;
 use super::errors;
 use super::names::DESCRIPTORS;
+use super::request::Request;
 
 /// The indexes under the prefix and their aliases.
 #[derive(Debug, Default)]
@@ -29,8 +29,7 @@ impl Aliases {
     /// Fetches the present state.
     pub(super) async fn fetch(cluster: &Cluster) -> Result<Self, SinkError> {
         let all = cluster.names.all_indexes();
-        let indices = cluster.client.api.indices();
-        let response = cluster.send(indices.get_alias(IndicesGetAliasParts::Index(&[&all])).send()).await?;
+        let response = cluster.send(Request::get(&[&all, "_alias"])).await?;
         if response.status == 404 {
             return Ok(Self::default());
         }
@@ -101,8 +100,7 @@ pub(super) enum AliasUpdate {
 
 /// Applies all actions or none.
 pub(super) async fn apply(cluster: &Cluster, actions: Vec<Value>) -> Result<AliasUpdate, SinkError> {
-    let indices = cluster.client.api.indices();
-    let response = cluster.send(indices.update_aliases().body(json!({ "actions": actions })).send()).await?;
+    let response = cluster.send(Request::post(&["_aliases"]).json(&json!({ "actions": actions }))).await?;
     if response.is_ok() {
         Ok(AliasUpdate::Applied)
     } else if errors::UNMET_CONDITION.iter().any(|kind| response.is_error(kind)) {

@@ -1,23 +1,19 @@
-//! HTTP requests and their responses.
+//! Sends HTTP requests and reads the responses.
 //!
-//! The official client sends every request except bulks. It discards a response that breaks off, but the received part
-//! of a bulk response shows which documents are delivered. So bulks use the HTTP client below it, which returns the
-//! received part.
+//! The sink uses the HTTP client directly instead of OpenSearch's client library. That library cannot be built without a
+//! second TLS provider (a C library, built with cmake). It also discards a response that breaks off, but the received
+//! part of a bulk response shows which documents are delivered.
 
-use std::error::Error as _;
-use std::future::Future;
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use opensearch::OpenSearch;
-use opensearch::auth::{ClientCertificate, Credentials};
-use opensearch::cert::{Certificate, CertificateValidation};
-use opensearch::http::headers::{ACCEPT_ENCODING, HeaderValue};
-use opensearch::http::response::Response;
-use opensearch::http::transport::{SingleNodeConnectionPool, TransportBuilder};
-use reqwest::Url;
+use reqwest::{RequestBuilder, Url, header};
+use rustls::crypto::{CryptoProvider, ring};
 
 use super::options::{OpenSearchOptions, OpenSearchOptionsError};
+use super::request::Request;
 
 /// Limit of a bulk response: above the largest possible one, 1,000 items with long reasons.
 const BULK_RESPONSE_BYTES_MAX: usize = 64 << 20;
@@ -29,8 +25,8 @@ const BULK_FIELDS: &str = "items.*.status,items.*.error.type,items.*.error.reaso
 /// A client of one cluster.
 #[derive(Clone)]
 pub(super) struct ClusterClient {
-    pub(super) api: OpenSearch,
     http: reqwest::Client,
+    url: Url,
     bulk_url: Url,
     user: Option<(String, String)>,
 }
@@ -84,48 +80,36 @@ impl ClusterClient {
             .append_pair("require_alias", "true")
             .append_pair("timeout", &format!("{timeout_ms}ms"))
             .append_pair("filter_path", BULK_FIELDS);
-        let unusable =
-            |error: &dyn std::error::Error| fault(format!("the client cannot be created: {}", innermost(error)));
-        let http = bulk_client(options, is_plain).map_err(|error| unusable(&error))?;
-        let mut transport = TransportBuilder::new(SingleNodeConnectionPool::new(url))
-            .timeout(options.answer_timeout)
-            // No compression: the network is close, and it costs CPU on the node.
-            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-            .disable_proxy();
-        if let Some((user, password)) = &options.user {
-            transport = transport.auth(Credentials::Basic(user.clone(), password.clone()));
-        } else if let Some(pem) = &options.client_certificate {
-            transport = transport.auth(Credentials::Certificate(ClientCertificate::Pem(pem.clone())));
-        }
-        if let Some(pem) = &options.ca_certificates {
-            let trusted = Certificate::from_pem(pem).map_err(|error| unusable(&error))?;
-            transport = transport.cert_validation(CertificateValidation::Full(trusted));
-        } else if is_plain {
-            transport = transport.cert_validation(CertificateValidation::None);
-        }
-        let transport = transport.build().map_err(|error| unusable(&error))?;
-        Ok(Self { api: OpenSearch::new(transport), http, bulk_url, user: options.user.clone() })
+        let http = http_client(options, is_plain)
+            .map_err(|error| fault(format!("the client cannot be created: {}", innermost(error.as_ref()))))?;
+        Ok(Self { http, url, bulk_url, user: options.user.clone() })
     }
 
-    /// Sends a request of the official client and reads the complete response.
-    pub(super) async fn read(
-        &self,
-        request: impl Future<Output = Result<Response, opensearch::Error>>,
-    ) -> Result<ApiResponse, RequestError> {
-        let response = request.await.map_err(|error| request_error(&error))?;
-        let status = response.status_code().as_u16();
+    /// Sends a request and reads the complete response.
+    pub(super) async fn send(&self, request: Request) -> Result<ApiResponse, RequestError> {
+        let url = request.url(&self.url);
+        let mut builder = self.http.request(request.method, url).header(header::ACCEPT, "application/json");
+        if let Some(body) = request.body {
+            builder = builder.header(header::CONTENT_TYPE, "application/json").body(body);
+        }
+        let response = self.with_user(builder).send().await.map_err(|error| request_error(&error))?;
+        let status = response.status().as_u16();
         let body = response.bytes().await.map_err(|error| RequestError::Lost(describe_error(&error)))?;
         Ok(ApiResponse { status, body })
     }
 
-    /// Sends a bulk and reads the response as far as it arrives.
-    pub(super) async fn bulk(&self, lines: Bytes) -> Result<BulkResponse, RequestError> {
-        let request = self.http.post(self.bulk_url.clone()).header("content-type", "application/x-ndjson").body(lines);
-        let request = match &self.user {
+    fn with_user(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.user {
             Some((user, password)) => request.basic_auth(user, Some(password)),
             None => request,
-        };
-        let mut response = request.send().await.map_err(|error| http_error(&error))?;
+        }
+    }
+
+    /// Sends a bulk and reads the response as far as it arrives.
+    pub(super) async fn bulk(&self, lines: Bytes) -> Result<BulkResponse, RequestError> {
+        let request = self.http.post(self.bulk_url.clone());
+        let request = request.header(header::CONTENT_TYPE, "application/x-ndjson").body(lines);
+        let mut response = self.with_user(request).send().await.map_err(|error| request_error(&error))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get("retry-after");
         let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -144,18 +128,27 @@ impl ClusterClient {
     }
 }
 
-/// Builds the HTTP client of bulks. Without TLS (`is_plain`) it disables certificate checks, so that it does not load
-/// root certificates: on a machine without any, even plain HTTP would fail.
-fn bulk_client(options: &OpenSearchOptions, is_plain: bool) -> Result<reqwest::Client, reqwest::Error> {
+/// Builds the HTTP client. Without TLS (`is_plain`) it disables certificate checks, so that it does not load root
+/// certificates: on a machine without any, even plain HTTP would fail.
+fn http_client(options: &OpenSearchOptions, is_plain: bool) -> Result<reqwest::Client, Box<dyn Error>> {
+    // The HTTP client uses the TLS provider of the process. A provider that the program has installed stays.
+    if CryptoProvider::get_default().is_none() {
+        // An error means that another thread has installed one in the meantime.
+        ring::default_provider().install_default().unwrap_or_else(|_: Arc<CryptoProvider>| ());
+    }
+    // No compression: the network is close, and it costs CPU on the node.
     let mut builder = reqwest::Client::builder()
         .timeout(options.answer_timeout)
         .connect_timeout(options.answer_timeout.min(Duration::from_secs(10)))
-        // A redirected bulk would leave the configured cluster.
+        // A redirected request would send documents and the password to another address.
         .redirect(reqwest::redirect::Policy::none())
-        .no_gzip()
         .no_proxy();
     if let Some(pem) = &options.ca_certificates {
-        for certificate in reqwest::Certificate::from_pem_bundle(pem)? {
+        let certificates = reqwest::Certificate::from_pem_bundle(pem)?;
+        if certificates.is_empty() {
+            return Err("the file of certificate authorities contains no PEM certificate".into());
+        }
+        for certificate in certificates {
             builder = builder.add_root_certificate(certificate);
         }
     } else if is_plain {
@@ -164,17 +157,10 @@ fn bulk_client(options: &OpenSearchOptions, is_plain: bool) -> Result<reqwest::C
     if let (None, Some(pem)) = (&options.user, &options.client_certificate) {
         builder = builder.identity(reqwest::Identity::from_pem(pem)?);
     }
-    builder.build()
+    Ok(builder.build()?)
 }
 
-fn request_error(error: &opensearch::Error) -> RequestError {
-    match error.source().and_then(|source| source.downcast_ref::<reqwest::Error>()) {
-        Some(error) => http_error(error),
-        None => RequestError::Lost(describe_error(error)),
-    }
-}
-
-fn http_error(error: &reqwest::Error) -> RequestError {
+fn request_error(error: &reqwest::Error) -> RequestError {
     if error.is_connect() || error.is_builder() {
         RequestError::Unreachable(describe_error(error))
     } else {
@@ -183,7 +169,7 @@ fn http_error(error: &reqwest::Error) -> RequestError {
 }
 
 /// Returns the message of the innermost cause.
-fn innermost(error: &dyn std::error::Error) -> String {
+fn innermost(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -194,7 +180,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 }
 
 /// Returns the two innermost causes. The outer ones only repeat the address and that a request failed.
-fn describe_error(error: &(dyn std::error::Error + 'static)) -> String {
+fn describe_error(error: &(dyn Error + 'static)) -> String {
     let chain: Vec<_> = std::iter::successors(Some(error), |&error| error.source()).collect();
     if chain.iter().any(|error| error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout)) {
         return "no response in time".to_owned();

@@ -1,20 +1,19 @@
 //! The cluster: state shared by the sinks, the generations and the searches of one prefix.
 
-use std::future::Future;
 use std::time::Instant;
 
-use opensearch::http::response::Response;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use millstream_pipeline::sink::SinkError;
 
-use super::client::{ApiResponse, ClusterClient, RequestError, excerpt};
+use super::client::{ApiResponse, ClusterClient, excerpt};
 use super::document_types::DocumentTypes;
 use super::errors::{Refusal, classify_refusal};
 use super::names::IndexNames;
 use super::options::{OpenSearchOptions, OpenSearchOptionsError};
+use super::request::Request;
 
 /// The first version with point-in-time searches.
 const VERSION_MIN: (u32, u32) = (2, 4);
@@ -65,19 +64,12 @@ impl Cluster {
     }
 
     /// Sends a request and returns the response, of any status.
-    pub(super) async fn send(
-        &self,
-        request: impl Future<Output = Result<Response, opensearch::Error>>,
-    ) -> Result<ApiResponse, SinkError> {
-        self.client.read(request).await.map_err(|error: RequestError| self.unavailable(error.reason()))
+    pub(super) async fn send(&self, request: Request) -> Result<ApiResponse, SinkError> {
+        self.client.send(request).await.map_err(|error| self.unavailable(error.reason()))
     }
 
     /// Sends a request and returns the response if it succeeded. `action` names the failure.
-    pub(super) async fn expect(
-        &self,
-        request: impl Future<Output = Result<Response, opensearch::Error>>,
-        action: &str,
-    ) -> Result<ApiResponse, SinkError> {
+    pub(super) async fn expect(&self, request: Request, action: &str) -> Result<ApiResponse, SinkError> {
         let response = self.send(request).await?;
         if response.is_ok() { Ok(response) } else { Err(self.refused(&response, action)) }
     }
@@ -116,8 +108,8 @@ impl Cluster {
 
     /// Checks that the server is a supported OpenSearch version.
     pub(super) async fn check_version(&self) -> Result<(), SinkError> {
-        let request = self.client.api.info().send();
-        let info: ServerInfo = self.parse(self.send(request).await?, "cannot read the server version")?;
+        let response = self.send(Request::get(&[])).await?;
+        let info: ServerInfo = self.parse(response, "cannot read the server version")?;
         let ServerVersion { distribution, number } = info.version;
         let mut parts = number.split('.').map(str::parse::<u32>);
         let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {

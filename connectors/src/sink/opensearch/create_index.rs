@@ -1,6 +1,5 @@
 //! Creation and deletion of indexes.
 
-use opensearch::indices::{IndicesCreateParts, IndicesDeleteParts};
 use serde_json::{Map, Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,6 +10,7 @@ use super::cluster::Cluster;
 use super::errors;
 use super::mapping::IndexMapping;
 use super::names::DESCRIPTORS;
+use super::request::Request;
 use millstream_pipeline::binding::Binding;
 
 /// Index names per request. A node limits the request line to 4 KiB.
@@ -84,8 +84,7 @@ async fn create(cluster: &Cluster, number: u32, stem: &str, aliases: Vec<String>
     let name = cluster.names.index(number, stem);
     let aliases: Map<String, Value> = aliases.into_iter().map(|alias| (alias, json!({}))).collect();
     let body = mapping.create(meta(cluster, mapping), Value::Object(aliases));
-    let indices = cluster.client.api.indices();
-    let response = cluster.send(indices.create(IndicesCreateParts::Index(&name)).body(body).send()).await?;
+    let response = cluster.send(Request::put(&[&name]).json(&body)).await?;
     if response.is_ok() {
         Ok(IndexCreation::Created)
     } else if response.is_error(errors::ALREADY_EXISTS) {
@@ -98,8 +97,7 @@ async fn create(cluster: &Cluster, number: u32, stem: &str, aliases: Vec<String>
 /// Deletes indexes by name. A missing index is not an error.
 pub(super) async fn remove(cluster: &Cluster, indexes: &[&str]) -> Result<(), SinkError> {
     for some in indexes.chunks(NAMES_MAX) {
-        let indices = cluster.client.api.indices();
-        let request = indices.delete(IndicesDeleteParts::Index(some)).ignore_unavailable(true).send();
+        let request = Request::delete(&[&some.join(",")]).with("ignore_unavailable", "true");
         cluster.expect(request, "cannot delete indexes").await?;
     }
     Ok(())

@@ -1,7 +1,6 @@
 //! Reads documents by id. Reads by id see the present state, not that of the last refresh.
 
 use bytes::Bytes;
-use opensearch::MgetParts;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -10,6 +9,7 @@ use millstream_pipeline::sink::{DocumentKey, SinkError};
 
 use super::cluster::Cluster;
 use super::errors::INDEX_NOT_FOUND;
+use super::request::Request;
 
 /// Documents per request.
 const PAGE: usize = 200;
@@ -61,7 +61,7 @@ async fn fetch_page(cluster: &Cluster, number: u32, keys: &[DocumentKey]) -> Res
         let index = cluster.names.index(number, &ty.stem);
         docs.push(json!({ "_index": index, "_id": key.uuid }));
     }
-    let request = cluster.client.api.mget(MgetParts::None).body(json!({ "docs": docs })).send();
+    let request = Request::post(&["_mget"]).json(&json!({ "docs": docs }));
     let response = cluster.expect(request, "cannot read documents").await?;
     let read: MgetResponse<'_> = serde_json::from_slice(&response.body)
         .map_err(|error| cluster.broken(format!("cannot read documents: {error}")))?;

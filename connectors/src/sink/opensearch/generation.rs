@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use opensearch::CountParts;
-use opensearch::indices::{IndicesGetMappingParts, IndicesRefreshParts, IndicesStatsParts};
 use serde::Deserialize;
 
 use millstream_pipeline::sink::SinkError;
@@ -11,6 +9,7 @@ use millstream_pipeline::sink::SinkError;
 use super::cluster::Cluster;
 use super::mapping_diff;
 use super::names::DESCRIPTORS;
+use super::request::Request;
 
 /// Metadata of a generation.
 #[derive(Debug, Default)]
@@ -49,10 +48,7 @@ struct CountResponse {
 /// Refreshes the indexes of a generation, so that searches find every earlier delivery.
 pub(super) async fn refresh(cluster: &Cluster, number: u32) -> Result<(), SinkError> {
     let all = cluster.names.generation_indexes(number);
-    let indices = cluster.client.api.indices();
-    let all: [&str; 1] = [&all];
-    let request = indices.refresh(IndicesRefreshParts::Index(&all)).send();
-    cluster.expect(request, "cannot refresh the indexes").await.map(drop)
+    cluster.expect(Request::post(&[&all, "_refresh"]), "cannot refresh the indexes").await.map(drop)
 }
 
 /// Describes the indexes of a generation whose mapping differs from the schema's.
@@ -70,9 +66,7 @@ pub(super) async fn outdated(cluster: &Cluster, number: u32) -> Result<Vec<Strin
 /// Reads the metadata of a generation.
 pub(super) async fn meta(cluster: &Cluster, number: u32) -> Result<GenerationMeta, SinkError> {
     let all = cluster.names.generation_indexes(number);
-    let indices = cluster.client.api.indices();
-    let all: [&str; 1] = [&all];
-    let request = indices.get_mapping(IndicesGetMappingParts::Index(&all)).filter_path(&["*.mappings._meta"]).send();
+    let request = Request::get(&[&all, "_mapping"]).with("filter_path", "*.mappings._meta");
     let found: BTreeMap<String, IndexMetaBody> =
         cluster.parse(cluster.send(request).await?, "cannot read the mappings")?;
     let mut generation = GenerationMeta::default();
@@ -111,11 +105,9 @@ pub(super) async fn sizes(cluster: &Cluster, number: u32) -> Result<(u64, u64), 
         size_in_bytes: u64,
     }
     let all = cluster.names.generation_indexes(number);
-    let all: [&str; 1] = [&all];
-    let count = cluster.client.api.count(CountParts::Index(&all)).send();
+    let count = Request::get(&[&all, "_count"]);
     let CountResponse { count } = cluster.parse(cluster.send(count).await?, "cannot count the documents")?;
-    let indices = cluster.client.api.indices();
-    let stats = indices.stats(IndicesStatsParts::IndexMetric(&all, &["store"])).send();
+    let stats = Request::get(&[&all, "_stats", "store"]);
     let stats: StatsResponse = cluster.parse(cluster.send(stats).await?, "cannot read the index sizes")?;
     Ok((count, stats.all.primaries.store.size_in_bytes))
 }

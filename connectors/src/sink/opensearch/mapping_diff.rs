@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use opensearch::indices::IndicesGetMappingParts;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -10,6 +9,7 @@ use millstream_pipeline::sink::SinkError;
 
 use super::cluster::Cluster;
 use super::mapping::IndexMapping;
+use super::request::Request;
 
 /// Maximum number of fields listed per index; the rest is counted.
 const NAMED_MAX: usize = 5;
@@ -27,11 +27,8 @@ struct MappingProperties {
 
 /// Lists the fields of an index that are missing, that the schema no longer has, or that have another type.
 pub(super) async fn describe(cluster: &Cluster, index: &str, expected: &IndexMapping) -> Result<String, SinkError> {
-    let only = [index];
-    let indices = cluster.client.api.indices();
-    let request = indices.get_mapping(IndicesGetMappingParts::Index(&only)).send();
-    let mut found: BTreeMap<String, MappingBody> =
-        cluster.parse(cluster.send(request).await?, "cannot read a mapping")?;
+    let response = cluster.send(Request::get(&[index, "_mapping"])).await?;
+    let mut found: BTreeMap<String, MappingBody> = cluster.parse(response, "cannot read a mapping")?;
     let properties = found.remove(index).map(|found| found.mappings.properties).unwrap_or_default();
     Ok(format!("{index} {}", differences(&expected.properties, &properties)))
 }

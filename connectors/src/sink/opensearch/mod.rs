@@ -32,6 +32,7 @@ mod mapping_diff;
 mod names;
 mod options;
 mod ownership;
+mod request;
 mod scan;
 mod search;
 mod sink;

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use millstream_pipeline::sink::SinkError;
-use opensearch::indices::{IndicesGetIndexTemplateParts, IndicesGetMappingParts};
 use serde_json::Value;
 
 use super::cluster::{Cluster, Ownership};
+use super::request::Request;
 
 /// Interval between two checks of indexes that name no database.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
@@ -63,9 +63,7 @@ pub(super) fn compare(cluster: &Cluster, source: Option<&str>) -> Result<(), Sin
 
 /// Reads the template from the node's local state, which needs no other node.
 async fn of_template(cluster: &Cluster) -> Result<Option<String>, SinkError> {
-    let name = [cluster.names.template()];
-    let indices = cluster.client.api.indices();
-    let request = indices.get_index_template(IndicesGetIndexTemplateParts::Name(&name)).local(true).send();
+    let request = Request::get(&["_index_template", cluster.names.template()]).with("local", "true");
     let response = cluster.send(request).await?;
     // A user with search privileges only may not read it; the indexes name the database too.
     if matches!(response.status, 403 | 404) {
@@ -78,10 +76,8 @@ async fn of_template(cluster: &Cluster) -> Result<Option<String>, SinkError> {
 
 async fn of_indexes(cluster: &Cluster) -> Result<Option<String>, SinkError> {
     let all = cluster.names.all_indexes();
-    let indices = cluster.client.api.indices();
-    let name = [all.as_str()];
-    let request = indices.get_mapping(IndicesGetMappingParts::Index(&name)).filter_path(&["*.mappings._meta.source"]);
-    let response = cluster.send(request.send()).await?;
+    let request = Request::get(&[&all, "_mapping"]).with("filter_path", "*.mappings._meta.source");
+    let response = cluster.send(request).await?;
     if response.status == 403 {
         tracing::warn!(
             indexes = all,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use opensearch::{CreatePitParts, SearchParts};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -16,6 +15,7 @@ use super::aliases::Aliases;
 use super::cluster::Cluster;
 use super::fetch::StoredSource;
 use super::generation::refresh;
+use super::request::Request;
 
 /// Time that the node keeps a point in time between two pages.
 const KEEP_ALIVE: &str = "5m";
@@ -99,11 +99,11 @@ impl GenerationScan {
     }
 
     async fn open(&self, index: &str) -> Result<String, SinkError> {
-        let index = [index];
-        let request = self.cluster.client.api.create_pit(CreatePitParts::Index(&index));
-        let request = request.keep_alive(KEEP_ALIVE).allow_partial_pit_creation(false).send();
-        let pit: CreatePitResponse =
-            self.cluster.parse(self.cluster.send(request).await?, "cannot open a point in time")?;
+        let request = Request::post(&[index, "_search", "point_in_time"])
+            .with("keep_alive", KEEP_ALIVE)
+            .with("allow_partial_pit_creation", "false");
+        let response = self.cluster.send(request).await?;
+        let pit: CreatePitResponse = self.cluster.parse(response, "cannot open a point in time")?;
         Ok(pit.pit_id)
     }
 
@@ -118,8 +118,8 @@ impl GenerationScan {
         if let Some(after) = &view.after {
             body["search_after"] = json!([after]);
         }
-        let request = self.cluster.client.api.search(SearchParts::None).allow_partial_search_results(false);
-        let response = self.cluster.expect(request.body(body).send(), "cannot read a page").await?;
+        let request = Request::post(&["_search"]).with("allow_partial_search_results", "false").json(&body);
+        let response = self.cluster.expect(request, "cannot read a page").await?;
         let read: ScanResponse<'_> = serde_json::from_slice(&response.body)
             .map_err(|error| self.cluster.broken(format!("cannot read a page: {error}")))?;
         let held = read.hits.hits.into_iter().map(|hit| Held {
@@ -133,8 +133,8 @@ impl GenerationScan {
 
     /// Releases the point in time. If this fails, it expires.
     async fn close(&self, view: &PointInTime) {
-        let request = self.cluster.client.api.delete_pit();
-        let closed = self.cluster.send(request.body(json!({ "pit_id": [view.pit] })).send()).await;
+        let request = Request::delete(&["_search", "point_in_time"]).json(&json!({ "pit_id": [view.pit] }));
+        let closed = self.cluster.send(request).await;
         if let Err(error) = closed {
             tracing::debug!(%error, "failed to release a point in time; it expires by itself");
         }

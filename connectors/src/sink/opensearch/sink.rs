@@ -7,8 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Limits, Outcome, RetryCause, Scan, Sink, SinkError};
-use opensearch::http::Method;
-use opensearch::http::headers::HeaderMap;
 
 use super::aliases::Aliases;
 use super::bulk::{BulkLine, has_line_break, lines, source};
@@ -21,6 +19,7 @@ use super::fetch;
 use super::generation::outdated;
 use super::items::{self, BulkItem};
 use super::ownership;
+use super::request::Request;
 use super::scan::GenerationScan;
 use super::template;
 
@@ -225,11 +224,12 @@ async fn put_alone(cluster: &Cluster, line: BulkLine<'_>) -> Result<BulkItem, Re
     };
     let version_type = if delivery.repair { "external_gte" } else { "external" };
     let version = delivery.version.to_string();
-    let parameters = [("require_alias", "true"), ("version", &version), ("version_type", version_type)];
-    // By path, because the client's own method for documents takes values, not bytes.
-    let (path, body) = (format!("/{alias}/_doc/{id}"), source(&id, resource_json, json));
-    let request = cluster.client.api.send(Method::Put, &path, HeaderMap::new(), Some(&parameters), Some(body), None);
-    let response = cluster.client.read(request).await?;
+    let request = Request::put(&[alias, "_doc", &id])
+        .with("require_alias", "true")
+        .with("version", version)
+        .with("version_type", version_type)
+        .bytes(source(&id, resource_json, json));
+    let response = cluster.client.send(request).await?;
     Ok(BulkItem::of_response(response.status, &response.body))
 }
 

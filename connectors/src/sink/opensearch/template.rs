@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use opensearch::indices::{IndicesGetIndexTemplateParts, IndicesGetSettingsParts, IndicesPutIndexTemplateParts};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -11,6 +10,7 @@ use millstream_pipeline::sink::SinkError;
 use super::analysis;
 use super::cluster::Cluster;
 use super::ownership;
+use super::request::Request;
 use millstream_pipeline::binding::Binding;
 
 /// Index settings that the sink's guarantees depend on: if one differs, the sink does not deliver. `gc_deletes` is the
@@ -124,17 +124,12 @@ pub(super) async fn generations(cluster: &Cluster) -> Result<u32, SinkError> {
 /// Records the number of generations ever created, so that no number is used twice.
 pub(super) async fn put(cluster: &Cluster, generations: u32) -> Result<(), SinkError> {
     let name = cluster.names.template();
-    let indices = cluster.client.api.indices();
-    let request =
-        indices.put_index_template(IndicesPutIndexTemplateParts::Name(name)).body(body(cluster, generations)).send();
+    let request = Request::put(&["_index_template", name]).json(&body(cluster, generations));
     cluster.expect(request, "cannot write the index template").await.map(drop)
 }
 
 async fn get(cluster: &Cluster) -> Result<Option<IndexTemplate>, SinkError> {
-    let name = [cluster.names.template()];
-    let indices = cluster.client.api.indices();
-    let request = indices.get_index_template(IndicesGetIndexTemplateParts::Name(&name)).send();
-    let response = cluster.send(request).await?;
+    let response = cluster.send(Request::get(&["_index_template", cluster.names.template()])).await?;
     if response.status == 404 {
         return Ok(None);
     }
@@ -145,13 +140,9 @@ async fn get(cluster: &Cluster) -> Result<Option<IndexTemplate>, SinkError> {
 /// Checks the required settings of the indexes of a generation and lists every difference.
 pub(super) async fn check_settings(cluster: &Cluster, number: u32) -> Result<(), SinkError> {
     let indexes = cluster.names.generation_indexes(number);
-    let (indexes, names) = ([indexes.as_str()], REQUIRED_SETTINGS.map(|(name, _, _)| name));
-    let indices = cluster.client.api.indices();
-    let request = indices
-        .get_settings(IndicesGetSettingsParts::IndexName(&indexes, &names))
-        .flat_settings(true)
-        .include_defaults(false)
-        .send();
+    let names = REQUIRED_SETTINGS.map(|(name, _, _)| name).join(",");
+    let request =
+        Request::get(&[&indexes, "_settings", &names]).with("flat_settings", "true").with("include_defaults", "false");
     let found: BTreeMap<String, IndexSettings> =
         cluster.parse(cluster.send(request).await?, "cannot read the settings of the indexes")?;
     let mut differences = Vec::new();

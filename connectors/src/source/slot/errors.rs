@@ -1,10 +1,16 @@
 //! Classification of the replication client's errors.
 
 use millstream_pipeline::source::SourceError;
+use millstream_store::error::is_transient;
 use pgwire_replication::PgWireError;
 
 use crate::source::failure::SourceFailure;
-use crate::source::sqlstate::{self, SqlStateClass};
+
+/// SQLSTATEs of a slot whose WAL is gone.
+const SLOT_LOST: [&str; 2] = [
+    "58P01", // a WAL segment has been removed
+    "55000", // the slot was invalidated
+];
 
 /// Returns the SQLSTATE that the client appends to a server's message.
 pub(super) fn sqlstate(message: &str) -> Option<&str> {
@@ -18,10 +24,10 @@ pub(super) fn classify(what: &str, slot: &str, error: &PgWireError) -> SourceFai
         |detail: &str| SourceFailure::Stop(SourceError::Refused { what: what.to_owned(), detail: detail.to_owned() });
     match error {
         PgWireError::Io(_) | PgWireError::Task(_) | PgWireError::Internal(_) => SourceFailure::Retry(error.to_string()),
-        PgWireError::Server(message) => match sqlstate(message).map(sqlstate::classify) {
-            Some(SqlStateClass::Retry) => SourceFailure::Retry(error.to_string()),
+        PgWireError::Server(message) => match sqlstate(message) {
+            Some(code) if is_transient(code) => SourceFailure::Retry(error.to_string()),
             // A server that is not set up for logical decoding at all reports the same code.
-            Some(SqlStateClass::SlotLost) if !message.contains("wal_level") => {
+            Some(code) if SLOT_LOST.contains(&code) && !message.contains("wal_level") => {
                 SourceFailure::Stop(SourceError::Lost { what: format!("slot {slot}"), detail: message.clone() })
             }
             _ => refused(message),

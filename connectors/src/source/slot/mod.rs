@@ -20,6 +20,7 @@ mod assembler;
 mod errors;
 mod heartbeat;
 mod lifecycle;
+mod link;
 mod options;
 mod pgoutput;
 mod session;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use millstream_pipeline::source::SourceError;
 use millstream_store::connect::{ConnectOptions, SslMode};
-use pgwire_replication::{Lsn, ReplicationConfig, TlsConfig};
+use pgwire_replication::{Lsn, ReplicationConfig};
 
 /// A logical replication source and its connection.
 #[derive(Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct LogicalOptions {
     pub password: String,
     /// The database with `dms.Outbox`.
     pub database: String,
-    /// Protection of the connection. Channel binding is not available on it.
+    /// TLS of the connection. Channel binding is not available on it.
     pub ssl_mode: SslMode,
     /// PEM file of certificate authorities for [`SslMode::VerifyFull`]; those of the operating system if not given.
     pub ssl_root_cert: Option<PathBuf>,
@@ -85,20 +85,8 @@ impl LogicalOptions {
         Ok(())
     }
 
-    /// Returns the client's configuration for a stream that continues after `confirmed`.
+    /// Returns the client's configuration for a stream without TLS that continues after `confirmed`.
     pub(super) fn replication_config(&self, confirmed: u64) -> ReplicationConfig {
-        let tls = TlsConfig {
-            mode: match self.ssl_mode {
-                SslMode::Disable => pgwire_replication::SslMode::Disable,
-                SslMode::Prefer => pgwire_replication::SslMode::Prefer,
-                SslMode::Require => pgwire_replication::SslMode::Require,
-                SslMode::VerifyFull => pgwire_replication::SslMode::VerifyFull,
-            },
-            ca_pem_path: self.ssl_root_cert.clone(),
-            sni_hostname: None,
-            client_cert_pem_path: None,
-            client_key_pem_path: None,
-        };
         let config = ReplicationConfig::new(
             self.host.as_str(),
             self.user.as_str(),
@@ -109,7 +97,6 @@ impl LogicalOptions {
         );
         config
             .with_port(self.port)
-            .with_tls(tls)
             .with_start_lsn(Lsn(confirmed))
             .with_ack_lsn(Lsn(confirmed))
             .with_status_interval(self.status_interval)

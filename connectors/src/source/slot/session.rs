@@ -5,6 +5,7 @@ use bytes::Bytes;
 use millstream_pipeline::source::{SourceError, SourceIdentity};
 use pgwire_replication::{Lsn, PgWireError, ReplicationClient};
 
+use super::link;
 use super::options::LogicalOptions;
 
 /// A failure of the connection, or of a check made over it.
@@ -41,7 +42,8 @@ pub(super) struct SlotRow {
 
 /// Opens a connection. `confirmed` is the position that it acknowledges when it starts to stream.
 pub(super) async fn open(options: &LogicalOptions, confirmed: u64) -> Result<ReplicationClient, PgWireError> {
-    ReplicationClient::connect_gated(options.replication_config(confirmed)).await
+    let config = link::secure(options, options.replication_config(confirmed)).await?;
+    ReplicationClient::connect_gated(config).await
 }
 
 /// Reads the server's identity.

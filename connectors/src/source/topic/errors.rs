@@ -2,23 +2,27 @@
 
 use millstream_pipeline::source::SourceError;
 use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaErrorCode as Code;
 
-use crate::kafka::errors::describe;
+use crate::kafka::errors::{ErrorClass, describe, error_class};
 use crate::source::failure::SourceFailure;
 
 /// Classifies an error while doing `what`. Unlisted errors are retried: the status shows them, and waiting loses
 /// nothing.
 pub(super) fn classify(what: &str, error: &KafkaError) -> SourceFailure {
     let refused = |detail: String| SourceFailure::Stop(SourceError::Refused { what: what.to_owned(), detail });
-    match error.rdkafka_error_code() {
-        Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => SourceFailure::Stop(SourceError::Lost {
+    match error.rdkafka_error_code().map(error_class) {
+        Some(ErrorClass::OffsetLost) => SourceFailure::Stop(SourceError::Lost {
             what: what.to_owned(),
             detail: "the topic no longer has the next records: its retention has deleted them, or it was recreated. \
                      Compare all documents, and give the topic a longer retention"
                 .to_owned(),
         }),
-        Some(code) if is_refusal(code) => refused(describe(error)),
+        Some(
+            ErrorClass::AccessDenied
+            | ErrorClass::Misconfigured
+            | ErrorClass::PolicyViolation
+            | ErrorClass::ClientFailed,
+        ) => refused(describe(error)),
         // Errors without a code are about the client's configuration.
         None if matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_)) => {
             refused(describe(error))
@@ -27,23 +31,10 @@ pub(super) fn classify(what: &str, error: &KafkaError) -> SourceFailure {
     }
 }
 
-fn is_refusal(code: Code) -> bool {
-    matches!(
-        code,
-        Code::TopicAuthorizationFailed
-            | Code::GroupAuthorizationFailed
-            | Code::ClusterAuthorizationFailed
-            | Code::InvalidTopic
-            | Code::InvalidGroupId
-            | Code::PolicyViolation
-            | Code::UnsupportedVersion
-            | Code::Fatal
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rdkafka::types::RDKafkaErrorCode as Code;
 
     #[test]
     fn the_table() {

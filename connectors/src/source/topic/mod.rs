@@ -1,7 +1,7 @@
 //! Change records from a Kafka topic: Millstream's own, which a `Publisher` fills, or one that a Debezium connector
 //! fills.
 //!
-//! `docs/sources.md` is the operators' page.
+//! `docs/explanation/sources.md` is the operators' page.
 //!
 //! * **Order**: that of each partition. A topic of one partition has the order of its writer, which is the order of
 //!   commits. With several partitions there is no total order; the records of one key keep theirs. The queue needs no

@@ -1,4 +1,4 @@
-//! The suites that every queue passes, for the stage, for a lane, and for the lanes together.
+//! The conformance suites, for the cache queue, for a lane, and for the lanes together.
 
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ impl OnBroker {
     }
 }
 
-/// Lanes that this process takes part in from the moment that it has them: a queue that is shared hands out nothing, and
-/// counts records instead of entries, before that.
+/// Lanes whose groups this process joins at once. Before that a shared queue hands out nothing, and counts records
+/// instead of entries.
 struct Joining(KafkaQueue);
 
 impl Joining {
@@ -87,9 +87,9 @@ impl Lanes for Joining {
     }
 }
 
-struct Stage(OnBroker);
+struct CacheQueue(OnBroker);
 
-impl Fixture for Stage {
+impl Fixture for CacheQueue {
     fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Arc<dyn WorkQueue>> {
         Box::pin(async move { Arc::new(self.0.queue(clock).await) as Arc<dyn WorkQueue> })
     }
@@ -128,7 +128,7 @@ impl lanes::Fixture for All {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_queue_conforms() {
     let broker = KafkaBroker::shared().await;
-    conformance::run(|| Stage(OnBroker::new(broker))).await;
+    conformance::run(|| CacheQueue(OnBroker::new(broker))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

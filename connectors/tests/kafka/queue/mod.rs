@@ -1,7 +1,7 @@
 //! The durable queue on a real broker.
 
-mod apart;
 mod conformance;
-mod crew;
+mod members;
+mod processes;
 mod rebalance;
 mod support;

@@ -1,4 +1,4 @@
-//! Partitions that move while work is in flight: work may be done twice, and is never lost.
+//! Rebalances while work is in flight: work may be repeated, and is never lost.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::ChildStdout;
 
-use super::crew::{Account, hire, put_all};
+use super::members::{WorkLog, put_all, start_member};
 use super::support::{WITHIN, join_alone, new_prefix, open, options};
 
 const DOCUMENTS: i64 = 1_000;
@@ -22,7 +22,7 @@ async fn depth(queue: &KafkaQueue) -> u64 {
     queue.stats().await.expect("stats").depth
 }
 
-/// Waits until the group has committed everything: nothing is left to anybody.
+/// Waits until the group has committed everything.
 async fn all_committed(observer: &KafkaQueue) {
     wait_until("everything to be committed", WITHIN, || async { depth(observer).await == 0 }).await;
 }
@@ -35,16 +35,16 @@ async fn owned(queue: &KafkaQueue) -> usize {
 async fn members_come_and_go_and_nothing_is_lost_or_done_by_two_at_once() {
     let servers = KafkaBroker::shared().await.bootstrap_servers();
     let options = KafkaQueueOptions { partitions: 6, ..options(&servers, &new_prefix()) };
-    let account = Account::default();
+    let log = WorkLog::default();
     let relay = open(options.clone()).await;
     put_all(&relay, DOCUMENTS, 1).await;
     let (first, second, third) = (open(options.clone()).await, open(options.clone()).await, open(options).await);
-    let mut crew = vec![hire(first.clone(), account.clone())];
-    wait_until("the first to work", WITHIN, || std::future::ready(account.deeds() > 0)).await;
-    crew.push(hire(second.clone(), account.clone()));
+    let mut members = vec![start_member(first.clone(), log.clone())];
+    wait_until("the first to work", WITHIN, || std::future::ready(log.processed() > 0)).await;
+    members.push(start_member(second.clone(), log.clone()));
     put_all(&relay, DOCUMENTS, 2).await;
     wait_until("the second to have its share", WITHIN, || async { owned(&second).await == 3 }).await;
-    crew.push(hire(third.clone(), account.clone()));
+    members.push(start_member(third.clone(), log.clone()));
     put_all(&relay, DOCUMENTS, 3).await;
     wait_until("the third to have its share", WITHIN, || async { owned(&third).await == 2 }).await;
     put_all(&relay, DOCUMENTS, 4).await;
@@ -52,12 +52,12 @@ async fn members_come_and_go_and_nothing_is_lost_or_done_by_two_at_once() {
     put_all(&relay, DOCUMENTS, 5).await;
     third.close().await;
     wait_until("one to have all", WITHIN, || async { owned(&second).await == 6 }).await;
-    account.all_done(DOCUMENTS, 5, WITHIN).await;
+    log.all_done(DOCUMENTS, 5, WITHIN).await;
     all_committed(&relay).await;
-    println!("{} deeds for {} puts, {} overlaps", account.deeds(), 5 * DOCUMENTS, account.overlaps());
-    assert_eq!(account.overlaps(), 0, "no document was in two hands");
+    println!("{} processed for {} puts, {} overlaps", log.processed(), 5 * DOCUMENTS, log.overlaps());
+    assert_eq!(log.overlaps(), 0, "no document was processed by two members at once");
     second.close().await;
-    for member in crew {
+    for member in members {
         member.await.expect("it ended in order");
     }
 }
@@ -74,7 +74,7 @@ async fn what_is_unfinished_is_never_committed() {
     let odd: Vec<_> = taken.iter().filter(|taken| taken.work.document_id % 2 == 1).collect();
     let settled = odd.iter().map(|taken| (taken.ticket, Settled::Done)).collect();
     assert_eq!(first.settle(settled).await.expect("settled").removed, 100);
-    // It commits once more as it lets go.
+    // It commits again as it releases its partitions.
     first.close().await;
     let second = open(options).await;
     join_alone(&second).await;
@@ -114,7 +114,7 @@ async fn what_is_finished_is_removed_and_what_waits_for_long_is_written_again() 
     assert_eq!(left.iter().map(|taken| taken.work.document_id).collect::<Vec<_>>(), [held.work.document_id]);
 }
 
-/// Where the only partition of a topic begins.
+/// Returns the first offset of the only partition of a topic.
 async fn low_watermark(servers: &str, topic: &str) -> i64 {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", servers).set("group.id", "a-plain-reader");
@@ -127,12 +127,12 @@ async fn low_watermark(servers: &str, topic: &str) -> i64 {
 }
 
 /// Waits for a line of the parent.
-async fn told_to_go_on() {
+async fn wait_for_the_parent() {
     let read = || std::io::stdin().read_line(&mut String::new());
     assert!(tokio::task::spawn_blocking(read).await.expect("it reads").expect("a line") > 0, "the parent is gone");
 }
 
-/// What a member in a process of its own does: it takes all there is, waits for a line, settles, and tells.
+/// A member in a process of its own: takes everything, waits for a line, settles, and prints the result.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "run by the test below, in a process of its own"]
 async fn a_member_process() {
@@ -141,7 +141,7 @@ async fn a_member_process() {
     join_alone(&queue).await;
     let taken = queue.take(usize::MAX).await.expect("taken");
     println!("\ntook {}", taken.len());
-    told_to_go_on().await;
+    wait_for_the_parent().await;
     let settled = taken.iter().map(|taken| (taken.ticket, Settled::Done)).collect();
     let report = queue.settle(settled).await.expect("settled");
     wait_until("it to learn that it was given up", WITHIN, || async {
@@ -149,15 +149,15 @@ async fn a_member_process() {
     })
     .await;
     println!("\nsettled {report:?} {:?}", queue.membership().await);
-    told_to_go_on().await;
+    wait_for_the_parent().await;
     queue.close().await;
 }
 
-/// Waits for a line of a member that begins like this.
-async fn line(told: &mut Lines<BufReader<ChildStdout>>, beginning: &str) -> String {
+/// Waits for a line of a member with this beginning.
+async fn line(output: &mut Lines<BufReader<ChildStdout>>, beginning: &str) -> String {
     let found = async {
         loop {
-            let line = told.next_line().await.expect("a line").expect("it lives");
+            let line = output.next_line().await.expect("a line").expect("it lives");
             if line.starts_with(beginning) {
                 return line;
             }
@@ -182,28 +182,28 @@ async fn a_member_that_slept_past_its_session_does_no_harm() {
         .kill_on_drop(true)
         .spawn()
         .expect("a process");
-    let mut told = BufReader::new(sleeper.stdout.take().expect("its output")).lines();
-    assert_eq!(line(&mut told, "took").await, format!("took {DOCUMENTS}"));
+    let mut output = BufReader::new(sleeper.stdout.take().expect("its output")).lines();
+    assert_eq!(line(&mut output, "took").await, format!("took {DOCUMENTS}"));
     let pid = Pid::from_raw(sleeper.id().expect("it lives").cast_signed());
     kill(pid, Signal::SIGSTOP).expect("stopped");
 
-    let account = Account::default();
-    let heir = open(options).await;
-    let member = hire(heir.clone(), account.clone());
-    account.all_done(DOCUMENTS, 1, WITHIN).await;
+    let log = WorkLog::default();
+    let successor = open(options).await;
+    let member = start_member(successor.clone(), log.clone());
+    log.all_done(DOCUMENTS, 1, WITHIN).await;
     put_all(&relay, DOCUMENTS, 2).await;
-    account.all_done(DOCUMENTS, 2, WITHIN).await;
+    log.all_done(DOCUMENTS, 2, WITHIN).await;
     all_committed(&relay).await;
 
     kill(pid, Signal::SIGCONT).expect("woken");
-    let mut say = sleeper.stdin.take().expect("its input");
-    say.write_all(b"settle\n").await.expect("told");
-    println!("the sleeper {}", line(&mut told, "settled").await);
+    let mut input = sleeper.stdin.take().expect("its input");
+    input.write_all(b"settle\n").await.expect("output");
+    println!("the sleeper {}", line(&mut output, "settled").await);
     put_all(&relay, DOCUMENTS, 3).await;
-    say.write_all(b"end\n").await.expect("told");
-    account.all_done(DOCUMENTS, 3, WITHIN).await;
+    input.write_all(b"end\n").await.expect("output");
+    log.all_done(DOCUMENTS, 3, WITHIN).await;
     all_committed(&relay).await;
-    heir.close().await;
+    successor.close().await;
     member.await.expect("it ended in order");
     assert!(sleeper.wait().await.expect("its end").success());
 }
@@ -217,9 +217,9 @@ async fn a_broker_of_three_may_die() {
         in_sync_min: 2,
         ..options(&brokers.bootstrap_servers(), &new_prefix())
     };
-    let account = Account::default();
+    let log = WorkLog::default();
     let (relay, first, second) = (open(options.clone()).await, open(options.clone()).await, open(options).await);
-    let crew = [hire(first.clone(), account.clone()), hire(second.clone(), account.clone())];
+    let members = [start_member(first.clone(), log.clone()), start_member(second.clone(), log.clone())];
     let mut version = 0;
     for broker in [0, 1] {
         version += 1;
@@ -227,14 +227,14 @@ async fn a_broker_of_three_may_die() {
         brokers.kill(broker);
         version += 1;
         put_all(&relay, DOCUMENTS, version).await;
-        account.all_done(DOCUMENTS, version, Duration::from_secs(90)).await;
+        log.all_done(DOCUMENTS, version, Duration::from_secs(90)).await;
         brokers.restart(broker).await;
-        println!("broker {broker} died: {} deeds, {} overlaps", account.deeds(), account.overlaps());
+        println!("broker {broker} died: {} processed, {} overlaps", log.processed(), log.overlaps());
     }
     all_committed(&relay).await;
     first.close().await;
     second.close().await;
-    for member in crew {
+    for member in members {
         member.await.expect("it ended in order");
     }
 }

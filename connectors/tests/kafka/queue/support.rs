@@ -1,4 +1,4 @@
-//! Queues on a broker, and what the tests wait for.
+//! Queues on a broker, and waits of the tests.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 pub(crate) const PARTITIONS: u32 = 3;
 pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 
-/// A prefix that no other test has.
+/// Returns a prefix that no other test has.
 pub(crate) fn new_prefix() -> String {
     format!("queue-{}", Uuid::new_v4().simple())
 }
@@ -26,9 +26,9 @@ pub(crate) fn options(bootstrap_servers: &str, prefix: &str) -> KafkaQueueOption
     }
 }
 
-/// A queue whose topics are there.
+/// Opens a queue, whose topics exist then.
 pub(crate) async fn open(options: KafkaQueueOptions) -> KafkaQueue {
-    // A new broker makes its own topics first.
+    // A new broker creates its internal topics first.
     wait_for("the queue to open", WITHIN, || async {
         match KafkaQueue::open(options.clone()).await {
             Err(QueueError::Unavailable { .. }) => None,

@@ -1,14 +1,16 @@
-//! What every queue promises, one case each.
+//! The promises of every queue, one case each.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{ATTEMPTS_MAX, Bench, KEPT, QUARANTINED, REMOVED, work};
+use super::bench::{ATTEMPTS_MAX, KEPT, QUARANTINED, QueueBench, REMOVED, work};
+use crate::change::ChangeKind;
 use crate::clock::Clock;
-use crate::queue::{QueueStats, SettleReport, Settled};
-use crate::{ChangeKind, Position};
+use crate::position::Position;
+use crate::queue::settle::{SettleReport, Settled};
+use crate::queue::stats::QueueStats;
 
-pub(super) async fn changes_of_one_document_are_one_entry(bench: Bench<'_>) {
+pub(super) async fn changes_of_one_document_are_one_entry(bench: QueueBench<'_>) {
     bench.put(ChangeKind::Identity, 1, 10).await;
     let first_ms = bench.clock.now_ms();
     bench.clock.advance(50);
@@ -29,7 +31,7 @@ pub(super) async fn changes_of_one_document_are_one_entry(bench: Bench<'_>) {
     assert_eq!(bench.stats().await, QueueStats::default());
 }
 
-pub(super) async fn the_oldest_goes_first_and_touches_get_their_share(bench: Bench<'_>) {
+pub(super) async fn the_oldest_goes_first_and_touches_get_their_share(bench: QueueBench<'_>) {
     for document_id in 1..=4 {
         bench.put(ChangeKind::Touch, document_id, document_id).await;
         bench.clock.advance(1);
@@ -41,10 +43,10 @@ pub(super) async fn the_oldest_goes_first_and_touches_get_their_share(bench: Ben
     let stats = bench.stats().await;
     assert_eq!((stats.depth, stats.touches, stats.oldest_age_ms), (12, 4, 12));
     assert_eq!(bench.take_ids(8).await, [11, 12, 13, 1, 14, 15, 16, 2]);
-    assert_eq!(bench.take_ids(8).await, [17, 18, 3, 4], "nothing is held back for lines that are empty");
+    assert_eq!(bench.take_ids(8).await, [17, 18, 3, 4], "an empty line reserves no share");
 }
 
-pub(super) async fn an_edit_raises_a_touch(bench: Bench<'_>) {
+pub(super) async fn an_edit_raises_a_touch(bench: QueueBench<'_>) {
     for document_id in 1..=3 {
         bench.put(ChangeKind::Touch, document_id, document_id).await;
     }
@@ -57,7 +59,7 @@ pub(super) async fn an_edit_raises_a_touch(bench: Bench<'_>) {
     assert_eq!(bench.stats().await.touches, 1, "also while it is in flight");
 }
 
-pub(super) async fn what_is_in_flight_is_not_taken_twice(bench: Bench<'_>) {
+pub(super) async fn what_is_in_flight_is_not_taken_twice(bench: QueueBench<'_>) {
     bench.put(ChangeKind::Upsert, 1, 1).await;
     let taken = bench.take_one().await;
     assert_eq!(bench.take(10).await, []);
@@ -74,7 +76,7 @@ pub(super) async fn what_is_in_flight_is_not_taken_twice(bench: Bench<'_>) {
     assert_eq!(bench.settle(&again, Settled::Done).await, unknown);
 }
 
-pub(super) async fn what_was_added_to_survives_its_acknowledgement(bench: Bench<'_>) {
+pub(super) async fn what_was_added_to_survives_its_acknowledgement(bench: QueueBench<'_>) {
     let reports = [
         Settled::Done,
         Settled::RetryAt { not_before_ms: u64::MAX },
@@ -91,14 +93,14 @@ pub(super) async fn what_was_added_to_survives_its_acknowledgement(bench: Bench<
         assert!(taken.work.version == 2 && taken.work.rebuild && taken.work.cascade && taken.work.attempts == 0);
         bench.settle(&taken, Settled::Done).await;
     }
-    // The same version asked for once more is a request to do it again, for instance a repair.
+    // The same version put again is a request to repeat the work, for instance a repair.
     bench.put(ChangeKind::Upsert, 9, 1).await;
     let taken = bench.take_one().await;
     bench.put(ChangeKind::Upsert, 9, 1).await;
     assert_eq!(bench.settle(&taken, Settled::Done).await, KEPT);
 }
 
-pub(super) async fn what_is_done_does_not_age_what_was_added(bench: Bench<'_>) {
+pub(super) async fn what_is_done_does_not_age_what_was_added(bench: QueueBench<'_>) {
     bench.put(ChangeKind::Upsert, 1, 1).await;
     bench.put(ChangeKind::Upsert, 2, 1).await;
     for version in 2..=5 {
@@ -120,7 +122,7 @@ pub(super) async fn what_is_done_does_not_age_what_was_added(bench: Bench<'_>) {
     assert_eq!(ages.collect::<Vec<_>>(), [(2, 456), (1, 14)], "a document that is edited all the time is not late");
 }
 
-pub(super) async fn an_older_redelivery_does_not_hold_up_an_acknowledgement(bench: Bench<'_>) {
+pub(super) async fn an_older_redelivery_does_not_hold_up_an_acknowledgement(bench: QueueBench<'_>) {
     bench.put(ChangeKind::Upsert, 1, 5).await;
     let taken = bench.take_one().await;
     bench.put(ChangeKind::Upsert, 1, 4).await;
@@ -128,11 +130,11 @@ pub(super) async fn an_older_redelivery_does_not_hold_up_an_acknowledgement(benc
     bench.put(ChangeKind::Upsert, 1, 5).await;
     let taken = bench.take_one().await;
     bench.put(ChangeKind::Identity, 1, 4).await;
-    assert_eq!(bench.settle(&taken, Settled::Done).await, KEPT, "an old cascade that was not known of is owed");
+    assert_eq!(bench.settle(&taken, Settled::Done).await, KEPT, "an older cascade that was not known is pending");
     assert!(bench.take_one().await.work.cascade);
 }
 
-pub(super) async fn a_retry_waits_and_counts_no_attempt(bench: Bench<'_>) {
+pub(super) async fn a_retry_waits_and_counts_no_attempt(bench: QueueBench<'_>) {
     bench.put(ChangeKind::Upsert, 1, 1).await;
     bench.put(ChangeKind::Touch, 2, 2).await;
     let due_ms = bench.clock.now_ms() + 100;
@@ -150,21 +152,21 @@ pub(super) async fn a_retry_waits_and_counts_no_attempt(bench: Bench<'_>) {
     let taken = bench.take_one().await;
     assert_eq!((taken.work.document_id, taken.work.attempts), (1, 0));
     assert_eq!(bench.settle(&taken, Settled::RetryAt { not_before_ms: 0 }).await, KEPT);
-    assert_eq!(bench.take_ids(10).await, [1], "0 is at once");
+    assert_eq!(bench.take_ids(10).await, [1], "0 means at once");
 }
 
-pub(super) async fn what_remains_is_taken_again(bench: Bench<'_>) {
+pub(super) async fn what_remains_is_taken_again(bench: QueueBench<'_>) {
     bench.put(ChangeKind::Identity, 1, 1).await;
     let taken = bench.take_one().await;
     let cascade = Settled::Remaining { rebuild: false, cascade: true, not_before_ms: 0 };
     assert_eq!(bench.settle(&taken, cascade).await, KEPT);
     let taken = bench.take_one().await;
     assert!(taken.work.cascade && !taken.work.rebuild);
-    let more_than_owed = Settled::Remaining { rebuild: true, cascade: false, not_before_ms: 0 };
-    assert_eq!(bench.settle(&taken, more_than_owed).await, REMOVED, "what is not owed does not remain");
+    let more_than_pending = Settled::Remaining { rebuild: true, cascade: false, not_before_ms: 0 };
+    assert_eq!(bench.settle(&taken, more_than_pending).await, REMOVED, "work that is not pending does not remain");
 }
 
-async fn fail(bench: &Bench<'_>, times: u32) {
+async fn fail(bench: &QueueBench<'_>, times: u32) {
     for attempt in 0..times {
         let taken = bench.take_one().await;
         assert_eq!(taken.work.attempts, attempt);
@@ -175,7 +177,7 @@ async fn fail(bench: &Bench<'_>, times: u32) {
     }
 }
 
-pub(super) async fn poison_goes_to_quarantine_and_holds_up_nothing(mut bench: Bench<'_>) {
+pub(super) async fn poison_goes_to_quarantine_and_holds_up_nothing(mut bench: QueueBench<'_>) {
     bench.put(ChangeKind::Identity, 1, 1).await;
     let first_ms = bench.clock.now_ms();
     fail(&bench, ATTEMPTS_MAX).await;
@@ -187,7 +189,7 @@ pub(super) async fn poison_goes_to_quarantine_and_holds_up_nothing(mut bench: Be
     assert_eq!(bench.settle(&taken, Settled::Quarantine { reason: long }).await, QUARANTINED);
     bench.put(ChangeKind::Upsert, 1, 1).await;
     bench.reopen().await;
-    assert_eq!(bench.take_ids(10).await, [2], "the same version again and a restart change nothing about it");
+    assert_eq!(bench.take_ids(10).await, [2], "the same version and a restart do not release it");
     let stats = bench.stats().await;
     assert_eq!((stats.depth, stats.quarantined), (1, 2));
     let listed = bench.queue.quarantined(None, 10).await.expect("list");
@@ -199,7 +201,7 @@ pub(super) async fn poison_goes_to_quarantine_and_holds_up_nothing(mut bench: Be
     assert_eq!(bench.queue.quarantined(Some(1), 10).await.expect("list"), listed[1..]);
 }
 
-pub(super) async fn a_newer_version_leaves_quarantine_by_itself(bench: Bench<'_>) {
+pub(super) async fn a_newer_version_leaves_quarantine_by_itself(bench: QueueBench<'_>) {
     bench.put(ChangeKind::Identity, 1, 1).await;
     fail(&bench, ATTEMPTS_MAX).await;
     bench.put(ChangeKind::Upsert, 1, 2).await;
@@ -210,7 +212,7 @@ pub(super) async fn a_newer_version_leaves_quarantine_by_itself(bench: Bench<'_>
     fail(&bench, ATTEMPTS_MAX).await;
 }
 
-pub(super) async fn an_operator_releases_and_discards(bench: Bench<'_>) {
+pub(super) async fn an_operator_releases_and_discards(bench: QueueBench<'_>) {
     for document_id in 1..=3 {
         bench.put(ChangeKind::Upsert, document_id, 1).await;
         let taken = bench.take_one().await;
@@ -225,8 +227,8 @@ pub(super) async fn an_operator_releases_and_discards(bench: Bench<'_>) {
     assert_eq!(bench.stats().await.quarantined, 0);
 }
 
-pub(super) async fn positions_never_go_back_by_themselves(mut bench: Bench<'_>) {
-    let put = async |bench: &Bench<'_>, position| bench.queue.put(vec![], Some(position)).await.expect("put");
+pub(super) async fn positions_never_go_back_by_themselves(mut bench: QueueBench<'_>) {
+    let put = async |bench: &QueueBench<'_>, position| bench.queue.put(vec![], Some(position)).await.expect("put");
     assert_eq!(bench.queue.position().await.expect("position"), None);
     put(&bench, Position::within(7, 3)).await;
     put(&bench, Position::within(7, 2)).await;
@@ -240,7 +242,7 @@ pub(super) async fn positions_never_go_back_by_themselves(mut bench: Bench<'_>) 
     assert_eq!(bench.queue.position().await.expect("position"), Some(Position::before(5)));
 }
 
-pub(super) async fn a_restart_keeps_what_was_put_and_settled(mut bench: Bench<'_>) {
+pub(super) async fn a_restart_keeps_what_was_put_and_settled(mut bench: QueueBench<'_>) {
     for document_id in -3..=6 {
         bench.put(ChangeKind::Upsert, document_id, 1).await;
         bench.clock.advance(1);
@@ -256,7 +258,7 @@ pub(super) async fn a_restart_keeps_what_was_put_and_settled(mut bench: Bench<'_
         assert_eq!(stats.depth, 8);
     } else {
         let settled = [taken[0].work.document_id, taken[4].work.document_id];
-        assert_eq!(stats.depth as usize, 1 + due.len(), "what was done may come again, and nothing else");
+        assert_eq!(stats.depth as usize, 1 + due.len(), "only settled work may come again");
         due.retain(|document_id| !settled.contains(document_id));
     }
     assert_eq!((stats.in_flight, stats.delayed), (0, 1));
@@ -265,10 +267,10 @@ pub(super) async fn a_restart_keeps_what_was_put_and_settled(mut bench: Bench<'_
     assert_eq!(bench.take_ids(10).await, [-1]);
 }
 
-pub(super) async fn waiting_ends_when_work_arrives_or_falls_due(bench: Bench<'_>) {
-    let pending = async |bench: &Bench<'_>| {
+pub(super) async fn waiting_ends_when_work_arrives_or_falls_due(bench: QueueBench<'_>) {
+    let pending = async |bench: &QueueBench<'_>| {
         let mut ready = bench.queue.ready();
-        // Twice round the runtime is enough for anything that is there already.
+        // Long enough for an entry that is already there.
         tokio::time::timeout(Duration::from_millis(20), &mut ready).await.is_err()
     };
     assert!(pending(&bench).await);
@@ -284,7 +286,7 @@ pub(super) async fn waiting_ends_when_work_arrives_or_falls_due(bench: Bench<'_>
     assert_eq!(bench.take_ids(1).await, [1]);
 }
 
-pub(super) async fn many_takers_share_the_work_without_overlap(bench: Bench<'_>) {
+pub(super) async fn many_takers_share_the_work_without_overlap(bench: QueueBench<'_>) {
     const DOCUMENTS: i64 = 5_000;
     let now_ms = bench.clock.now_ms();
     let putter = async {

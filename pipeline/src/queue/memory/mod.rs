@@ -1,123 +1,124 @@
-//! The queue as plainly as it can be said: the reference that other implementations are compared with, and a queue for
-//! tests that need no disk. It scans all it has for every call.
+//! The reference queue, in memory: other implementations are compared with it, and tests without a disk use it. Every call
+//! scans all entries.
 
-mod stage;
+mod entries;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, ready};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use self::stage::Stage;
-use super::lanes::{check_name, check_note, no_lane};
-use super::{
-    LaneInfo, Lanes, Quarantined, QueueError, QueueStats, SettleReport, Settled, Taken, Ticket, Work, WorkQueue,
-};
-use crate::Position;
+use self::entries::Entries;
+use super::contract::WorkQueue;
+use super::error::QueueError;
+use super::lanes::{LaneInfo, Lanes, check_name, check_note, no_lane};
+use super::settle::{SettleReport, Settled, Taken, Ticket};
+use super::stats::{Quarantined, QueueStats};
+use super::work::Work;
 use crate::clock::Clock;
+use crate::position::Position;
 
-/// A queue in memory, the stage or one of its lanes; all is lost when the stage and the lanes are dropped.
+/// A handle to a queue in memory: to the cache queue or to one of its lanes. The content is lost with the last handle.
 #[derive(Debug)]
 pub struct MemoryQueue {
-    shared: Arc<Shared>,
-    /// The lane's name; `None` for the stage.
+    shared: Arc<SharedQueue>,
+    /// The lane's name; `None` for the cache queue.
     lane: Option<String>,
-    /// Tells this lane from others that had its name.
+    /// Tells this lane from earlier lanes of its name.
     epoch: Uuid,
 }
 
-/// What the stage and its lanes have in common.
+/// The content that all handles share.
 #[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
+struct SharedQueue {
+    content: Mutex<QueueContent>,
     arrived: Notify,
     clock: Arc<dyn Clock>,
     attempts_max: u32,
 }
 
 #[derive(Debug)]
-struct State {
-    stage: Stage,
-    lanes: BTreeMap<String, Stage>,
+struct QueueContent {
+    cache_queue: Entries,
+    lanes: BTreeMap<String, Entries>,
     takes: u64,
 }
 
-impl State {
-    /// The stage, or the lane of that name and epoch, and the count of takings.
-    fn part(&mut self, name: Option<&str>, epoch: Uuid) -> Result<(&mut Stage, &mut u64), QueueError> {
-        let part = match name {
-            None => &mut self.stage,
+impl QueueContent {
+    /// Returns the entries of the cache queue, or of the lane with this name and epoch, and the count of takings.
+    fn entries(&mut self, name: Option<&str>, epoch: Uuid) -> Result<(&mut Entries, &mut u64), QueueError> {
+        let entries = match name {
+            None => &mut self.cache_queue,
             Some(name) => {
                 let lane = self.lanes.get_mut(name).filter(|lane| lane.epoch == epoch);
                 lane.ok_or_else(|| no_lane(name))?
             }
         };
-        Ok((part, &mut self.takes))
+        Ok((entries, &mut self.takes))
     }
 }
 
 impl MemoryQueue {
-    /// An empty queue that lets a document fail `attempts_max` times.
+    /// Returns an empty queue that quarantines a document after `attempts_max` failures.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, attempts_max: u32) -> Self {
-        let stage = Stage::new();
-        let epoch = stage.epoch;
-        let state = Mutex::new(State { stage, lanes: BTreeMap::new(), takes: 0 });
-        let shared = Shared { state, arrived: Notify::new(), clock, attempts_max: attempts_max.max(1) };
+        let cache_queue = Entries::new();
+        let epoch = cache_queue.epoch;
+        let content = Mutex::new(QueueContent { cache_queue, lanes: BTreeMap::new(), takes: 0 });
+        let shared = SharedQueue { content, arrived: Notify::new(), clock, attempts_max: attempts_max.max(1) };
         Self { shared: Arc::new(shared), lane: None, epoch }
     }
 
-    /// What a crash leaves of a durable queue: nothing is in flight any more.
+    /// Simulates the crash of a durable queue: no entry is in flight any more.
     pub fn crash(&self) {
-        let mut state = self.lock();
-        state.stage.crash();
-        state.lanes.values_mut().for_each(Stage::crash);
+        let mut content = self.shared.content.lock();
+        content.cache_queue.crash();
+        content.lanes.values_mut().for_each(Entries::crash);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics half way through a change.
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Reads the entries of this handle.
+    fn read<T>(&self, read: impl FnOnce(&Entries) -> T) -> Result<T, QueueError> {
+        let mut content = self.shared.content.lock();
+        content.entries(self.lane.as_deref(), self.epoch).map(|(entries, _)| read(entries))
     }
 
-    /// Looks at the stage or the lane that this is.
-    fn look<T>(&self, look: impl FnOnce(&Stage) -> T) -> Result<T, QueueError> {
-        self.lock().part(self.lane.as_deref(), self.epoch).map(|(stage, _)| look(stage))
-    }
-
-    /// Changes the stage or the lane that this is, and wakes whoever may wait for it.
-    fn with<T>(&self, deed: impl FnOnce(&mut Stage, &mut u64) -> T) -> Result<T, QueueError> {
-        let done = self.lock().part(self.lane.as_deref(), self.epoch).map(|(stage, takes)| deed(stage, takes));
+    /// Changes the entries of this handle and wakes all waiters.
+    fn change<T>(&self, change: impl FnOnce(&mut Entries, &mut u64) -> T) -> Result<T, QueueError> {
+        let mut content = self.shared.content.lock();
+        let changed = content.entries(self.lane.as_deref(), self.epoch).map(|(entries, takes)| change(entries, takes));
+        drop(content);
         self.shared.arrived.notify_waiters();
-        done
+        changed
     }
 
-    /// Does something with a lane, and wakes whoever may wait for it.
-    fn with_lane<T>(&self, name: &str, deed: impl FnOnce(&mut Stage) -> T) -> Result<T, QueueError> {
-        let done = deed(self.lock().lanes.get_mut(name).ok_or_else(|| no_lane(name))?);
+    /// Changes a lane and wakes all waiters.
+    fn change_lane<T>(&self, name: &str, change: impl FnOnce(&mut Entries) -> T) -> Result<T, QueueError> {
+        let changed = change(self.shared.content.lock().lanes.get_mut(name).ok_or_else(|| no_lane(name))?);
         self.shared.arrived.notify_waiters();
-        Ok(done)
+        Ok(changed)
     }
 
     fn settle_now(&self, settled: Vec<(Ticket, Settled)>) -> Result<SettleReport, QueueError> {
         let limits = (self.shared.clock.now_ms(), self.shared.attempts_max);
         let mut report = SettleReport::default();
-        let mut state = self.lock();
+        let mut content = self.shared.content.lock();
         for settled in settled {
-            let (stage, _) = state.part(self.lane.as_deref(), self.epoch)?;
-            let delivery = stage.settle(settled, limits, &mut report);
+            let (entries, _) = content.entries(self.lane.as_deref(), self.epoch)?;
+            let delivery = entries.settle(settled, limits, &mut report);
             if let Some(delivery) = delivery.filter(|_| self.lane.is_none()) {
-                state.lanes.values_mut().for_each(|lane| lane.put(delivery.clone()));
+                content.lanes.values_mut().for_each(|lane| lane.put(delivery.clone()));
             }
         }
-        drop(state);
+        drop(content);
         self.shared.arrived.notify_waiters();
         Ok(report)
     }
 
-    fn named(&self, name: &str, epoch: Uuid) -> Arc<dyn WorkQueue> {
+    fn lane_handle(&self, name: &str, epoch: Uuid) -> Arc<dyn WorkQueue> {
         Arc::new(Self { shared: Arc::clone(&self.shared), lane: Some(name.to_owned()), epoch })
     }
 }
@@ -125,15 +126,15 @@ impl MemoryQueue {
 impl WorkQueue for MemoryQueue {
     fn put(&self, work: Vec<Work>, position: Option<Position>) -> BoxFuture<'_, Result<(), QueueError>> {
         Box::pin(async move {
-            self.with(|stage, _| {
-                work.into_iter().for_each(|work| stage.put(work));
-                stage.position = stage.position.max(position);
+            self.change(|entries, _| {
+                work.into_iter().for_each(|work| entries.put(work));
+                entries.position = entries.position.max(position);
             })
         })
     }
 
     fn take(&self, max: usize) -> BoxFuture<'_, Result<Vec<Taken>, QueueError>> {
-        Box::pin(async move { self.with(|stage, takes| stage.take(takes, max, self.shared.clock.now_ms())) })
+        Box::pin(async move { self.change(|entries, takes| entries.take(takes, max, self.shared.clock.now_ms())) })
     }
 
     fn settle(&self, settled: Vec<(Ticket, Settled)>) -> BoxFuture<'_, Result<SettleReport, QueueError>> {
@@ -147,8 +148,8 @@ impl WorkQueue for MemoryQueue {
                 tokio::pin!(arrived);
                 arrived.as_mut().enable();
                 let now_ms = self.shared.clock.now_ms();
-                // Looking wakes nobody, or two waiters would keep each other awake.
-                match self.look(|stage| stage.next_ms())? {
+                // Reading must not notify, or two waiters would wake each other forever.
+                match self.read(Entries::next_ms)? {
                     Some(due_ms) if due_ms <= now_ms => return Ok(()),
                     Some(due_ms) => {
                         let due = self.shared.clock.sleep(Duration::from_millis(due_ms - now_ms));
@@ -161,11 +162,11 @@ impl WorkQueue for MemoryQueue {
     }
 
     fn position(&self) -> BoxFuture<'_, Result<Option<Position>, QueueError>> {
-        Box::pin(async move { self.look(|stage| stage.position) })
+        Box::pin(async move { self.read(|entries| entries.position) })
     }
 
     fn reset_position(&self, position: Position) -> BoxFuture<'_, Result<(), QueueError>> {
-        Box::pin(async move { self.with(|stage, _| stage.position = Some(position)) })
+        Box::pin(async move { self.change(|entries, _| entries.position = Some(position)) })
     }
 
     fn epoch(&self) -> Uuid {
@@ -173,19 +174,19 @@ impl WorkQueue for MemoryQueue {
     }
 
     fn stats(&self) -> BoxFuture<'_, Result<QueueStats, QueueError>> {
-        Box::pin(async move { self.look(|stage| stage.stats(self.shared.clock.now_ms())) })
+        Box::pin(async move { self.read(|entries| entries.stats(self.shared.clock.now_ms())) })
     }
 
     fn quarantined(&self, after: Option<i64>, max: usize) -> BoxFuture<'_, Result<Vec<Quarantined>, QueueError>> {
-        Box::pin(async move { self.look(|stage| stage.quarantined(after, max)) })
+        Box::pin(async move { self.read(|entries| entries.quarantined(after, max)) })
     }
 
     fn release(&self, document_ids: Vec<i64>) -> BoxFuture<'_, Result<u64, QueueError>> {
-        Box::pin(async move { self.with(|stage, _| stage.leave_quarantine(document_ids, true)) })
+        Box::pin(async move { self.change(|entries, _| entries.release(document_ids)) })
     }
 
     fn discard(&self, document_ids: Vec<i64>) -> BoxFuture<'_, Result<u64, QueueError>> {
-        Box::pin(async move { self.with(|stage, _| stage.leave_quarantine(document_ids, false)) })
+        Box::pin(async move { self.change(|entries, _| entries.discard(document_ids)) })
     }
 }
 
@@ -193,33 +194,34 @@ impl Lanes for MemoryQueue {
     fn add_lane<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn WorkQueue>, QueueError>> {
         Box::pin(async move {
             check_name(name)?;
-            let epoch = self.lock().lanes.entry(name.to_owned()).or_insert_with(Stage::new).epoch;
-            Ok(self.named(name, epoch))
+            let mut content = self.shared.content.lock();
+            let epoch = content.lanes.entry(name.to_owned()).or_insert_with(Entries::new).epoch;
+            Ok(self.lane_handle(name, epoch))
         })
     }
 
     fn remove_lane<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<bool, QueueError>> {
         Box::pin(async move {
-            let removed = self.lock().lanes.remove(name).is_some();
+            let removed = self.shared.content.lock().lanes.remove(name).is_some();
             self.shared.arrived.notify_waiters();
             Ok(removed)
         })
     }
 
     fn lane<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Arc<dyn WorkQueue>>, QueueError>> {
-        let epoch = self.lock().lanes.get(name).map(|lane| lane.epoch);
-        Box::pin(ready(Ok(epoch.map(|epoch| self.named(name, epoch)))))
+        let epoch = self.shared.content.lock().lanes.get(name).map(|lane| lane.epoch);
+        Box::pin(ready(Ok(epoch.map(|epoch| self.lane_handle(name, epoch)))))
     }
 
     fn lanes(&self) -> BoxFuture<'_, Result<Vec<LaneInfo>, QueueError>> {
         let info =
-            |(name, lane): (&String, &Stage)| LaneInfo { name: name.clone(), paused: lane.paused, epoch: lane.epoch };
-        let lanes = self.lock().lanes.iter().map(info).collect();
+            |(name, lane): (&String, &Entries)| LaneInfo { name: name.clone(), paused: lane.paused, epoch: lane.epoch };
+        let lanes = self.shared.content.lock().lanes.iter().map(info).collect();
         Box::pin(ready(Ok(lanes)))
     }
 
     fn set_paused<'a>(&'a self, name: &'a str, paused: bool) -> BoxFuture<'a, Result<(), QueueError>> {
-        Box::pin(async move { self.with_lane(name, |lane| lane.paused = paused) })
+        Box::pin(async move { self.change_lane(name, |lane| lane.paused = paused) })
     }
 
     fn set_note<'a>(
@@ -230,7 +232,7 @@ impl Lanes for MemoryQueue {
     ) -> BoxFuture<'a, Result<(), QueueError>> {
         Box::pin(async move {
             check_note(key, note.as_ref())?;
-            self.with_lane(name, |lane| match note {
+            self.change_lane(name, |lane| match note {
                 Some(note) => drop(lane.notes.insert(key.to_owned(), note)),
                 None => drop(lane.notes.remove(key)),
             })
@@ -238,6 +240,6 @@ impl Lanes for MemoryQueue {
     }
 
     fn note<'a>(&'a self, name: &'a str, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, QueueError>> {
-        Box::pin(async move { self.with_lane(name, |lane| lane.notes.get(key).cloned()) })
+        Box::pin(async move { self.change_lane(name, |lane| lane.notes.get(key).cloned()) })
     }
 }

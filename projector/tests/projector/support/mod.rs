@@ -1,4 +1,4 @@
-//! What the tests of the projector share: a provisioned database with a writer on it, and projectors to let loose.
+//! Shared by the tests of the projector: a provisioned database with a writer, and the parts of projectors.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 mod source;
@@ -18,12 +18,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How long anything in these tests may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Deadline of every wait in these tests.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 const FIRST_GRADE: &str = "uri://meadow.example/GradeLevelDescriptor#First grade";
 
-/// Attempts that a document may fail.
+/// Failed attempts before a document is quarantined.
 pub(crate) const ATTEMPTS_MAX: u32 = 3;
 
 /// A provisioned database with a writer that opens a cascade for every rename.
@@ -60,7 +60,7 @@ impl Bed {
         client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
-    /// The one value that `sql` answers with.
+    /// The one value that `sql` returns.
     pub(crate) async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, sql: &str) -> T {
         let client = self.db().get().await.expect("a connection");
         client.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
@@ -95,8 +95,8 @@ impl Bed {
         self.post("students", student(number, first_name)).await
     }
 
-    /// A school with a class period, and `students` that have it as their homeroom: the period's referrers, which are
-    /// not part of its closure.
+    /// A school with a class period, and `students` that have it as their homeroom: referrers of the period outside its
+    /// closure.
     pub(crate) async fn homeroom(&self, students: usize) -> Homeroom {
         let grade = json!({"namespace": "uri://meadow.example/GradeLevelDescriptor", "codeValue": "First grade",
                            "shortDescription": "First grade"});
@@ -128,7 +128,7 @@ impl Bed {
     /// Waits until the cache holds exactly this version of a document.
     pub(crate) async fn wait_cached(&self, id: Uuid, version: i64) -> Value {
         let what = format!("{id} to be cached at {version}");
-        wait_for(&what, PATIENCE, || async {
+        wait_for(&what, DEADLINE, || async {
             let (cached, body) = self.cached(id).await?;
             (cached == version).then_some(body)
         })
@@ -140,18 +140,18 @@ impl Bed {
         let sql = r#"SELECT NOT EXISTS (SELECT FROM "dms"."Cascade") AND NOT EXISTS (
             SELECT FROM "dms"."Document" d LEFT JOIN "dms"."DocumentCache" c USING ("DocumentId")
             WHERE c."ContentVersion" IS DISTINCT FROM d."ContentVersion")"#;
-        wait_until("the cache to hold every document", PATIENCE, || self.value(sql)).await;
+        wait_until("the cache to hold every document", DEADLINE, || self.value(sql)).await;
     }
 
-    /// The epoch of the queue that has everything; nil while a comparison is owed.
+    /// The epoch of the complete queue; nil while a comparison is pending.
     pub(crate) async fn stored_epoch(&self) -> Option<Uuid> {
         self.value(r#"SELECT max("Epoch"::text)::uuid FROM "dms"."ProjectionProgress""#).await
     }
 
-    /// Waits until a projector with this queue owes no comparison any more.
+    /// Waits until no comparison is pending for this queue.
     pub(crate) async fn wait_followed(&self, queue: &dyn WorkQueue) {
         let epoch = Some(queue.epoch());
-        wait_until("nothing to be owed", PATIENCE, || async { self.stored_epoch().await == epoch }).await;
+        wait_until("no comparison to be pending", DEADLINE, || async { self.stored_epoch().await == epoch }).await;
     }
 
     /// Every cached body recomputed from its rows.
@@ -163,7 +163,7 @@ impl Bed {
         assert!(report.documents > 0, "nothing was verified");
     }
 
-    /// Notes in `public."Regress"` whenever a cached version goes back.
+    /// Records in `public."Regress"` every decrease of a cached version.
     pub(crate) async fn watch_for_regressions(&self) {
         self.execute(
             r#"CREATE TABLE public."Regress" ("DocumentId" bigint, "From" bigint, "To" bigint);
@@ -181,7 +181,7 @@ impl Bed {
         Arc::new(MemoryQueue::new(Arc::new(SystemClock), ATTEMPTS_MAX))
     }
 
-    /// A projector's parts, with intervals so long that nothing happens by itself that should happen by a nudge.
+    /// A projector's parts, with a scan interval so long that cascades start only by notification.
     pub(crate) fn deps(&self, queue: Arc<dyn WorkQueue>, source: Arc<dyn SourceFactory>) -> Deps {
         let options = ProjectorOptions {
             cascade_scan_interval: Duration::from_secs(3_600),
@@ -206,7 +206,7 @@ impl Bed {
     }
 }
 
-/// A class period and those who refer to it.
+/// A class period and its referrers.
 pub(crate) struct Homeroom {
     pub(crate) period: Uuid,
     pub(crate) enrolments: Vec<Uuid>,

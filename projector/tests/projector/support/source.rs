@@ -1,4 +1,4 @@
-//! Sources for tests: one that a test feeds by hand, one that polls the outbox table.
+//! Sources for tests: one that a test feeds, one that polls the outbox table.
 
 use futures::future::BoxFuture;
 use millstream_outbox::read::before_horizon;
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// A source that hands out what a test gives it. Clones are the same source: it may be opened again and again.
+/// A source that hands out the events of a test. Clones are the same source, which may be opened repeatedly.
 #[derive(Clone, Default)]
 pub(crate) struct HandSource(Arc<Hand>);
 
@@ -32,23 +32,23 @@ struct HandState {
     covering: Covering,
 }
 
-/// What it says of where the server's log is in its stream.
+/// Its mapping from log positions to the stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Covering {
-    /// It is a stream of WAL positions.
+    /// The stream consists of WAL positions.
     #[default]
     Itself,
     /// Before this position.
     Before(Position),
     /// Not known yet.
     NotYet,
-    /// Nobody can tell.
+    /// The position cannot be mapped.
     Unknown,
 }
 
 impl HandSource {
     fn state(&self) -> MutexGuard<'_, HandState> {
-        self.0.state.lock().expect("no test panicked with the lock")
+        self.0.state.lock().expect("not poisoned")
     }
 
     fn push(&self, event: Result<SourceEvent, SourceError>) {
@@ -56,7 +56,7 @@ impl HandSource {
         self.0.arrived.notify_one();
     }
 
-    /// Hands out changes, as one transaction; answers with the position after them.
+    /// Hands out changes as one transaction; returns the position after them.
     pub(crate) fn send(&self, changes: Vec<Change>) -> Position {
         let position = {
             let mut state = self.state();
@@ -67,20 +67,20 @@ impl HandSource {
         position
     }
 
-    /// Reports an idle server that has come to `lsn`.
+    /// Reports an idle server at `lsn`.
     pub(crate) fn idle(&self, lsn: u64) {
         self.state().next_lsn = lsn;
         self.push(Ok(SourceEvent::Idle { position: Position::before(lsn) }));
     }
 
-    /// The next position is this one, whatever was before.
+    /// Sets the next position, whatever the last one was.
     pub(crate) fn restart_at(&self, lsn: u64) {
         let mut state = self.state();
         state.next_lsn = lsn;
         state.confirmed = Position::ZERO;
     }
 
-    /// Fails, after everything that was sent before.
+    /// Fails, after the events sent before.
     pub(crate) fn fail(&self, error: SourceError) {
         self.push(Err(error));
     }
@@ -90,17 +90,17 @@ impl HandSource {
         self.state().refusals.push_back(error);
     }
 
-    /// How it was opened, each time.
+    /// The start of each opening.
     pub(crate) fn starts(&self) -> Vec<Start> {
         self.state().starts.clone()
     }
 
-    /// From now on it is another stream.
+    /// Becomes another stream.
     pub(crate) fn become_stream(&self, stream: Stream) {
         self.state().stream = Some(stream);
     }
 
-    /// What it answers from now on when it is asked where a part of the log is.
+    /// Sets the mapping from log positions.
     pub(crate) fn set_covering(&self, covering: Covering) {
         self.state().covering = covering;
     }
@@ -136,7 +136,7 @@ impl SourceFactory for HandSource {
             }
             let position = match start {
                 Start::After { position, .. } => position,
-                Start::Anew => Position::before(state.next_lsn),
+                Start::Fresh => Position::before(state.next_lsn),
             };
             Ok(Opened { source: Box::new(self.clone()), position, kind: PositionKind::Wal })
         })
@@ -196,7 +196,7 @@ impl SourceFactory for PolledFactory {
         Box::pin(async move {
             let position = match start {
                 Start::After { position, .. } => position,
-                Start::Anew => Position::ZERO,
+                Start::Fresh => Position::ZERO,
             };
             let source = Box::new(PolledSource { database: self.0.clone(), position });
             Ok(Opened { source, position, kind: PositionKind::Transactions })

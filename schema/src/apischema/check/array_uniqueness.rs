@@ -1,8 +1,8 @@
-//! Array uniqueness constraints: tuples of values of one array's items.
+//! Checks array uniqueness constraints: tuples of values of one array's items.
 
-use super::resource::leads_to_value;
+use super::json_path::leads_to_value;
 use crate::apischema::body_schema::BodySchema;
-use crate::apischema::error::{Findings, Spot};
+use crate::apischema::error::{Findings, Location};
 use crate::apischema::path;
 use crate::apischema::raw::RawArrayUniqueness;
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ pub(super) fn check(
     constraint: &RawArrayUniqueness,
     above: Option<&str>,
     body: &BodySchema<'_>,
-    at: &Spot<'_>,
+    at: &Location<'_>,
     findings: &mut Findings,
 ) {
     let base = constraint.base_path.as_deref().or(above);
@@ -35,7 +35,7 @@ pub(super) fn check(
     }
 }
 
-/// A path of the body: (`$.addresses[*]`, `$.periods[*].beginDate`) → `$.addresses[*].periods[*].beginDate`.
+/// Joins a base path and a relative path: (`$.addresses[*]`, `$.periods[*].beginDate`) → `$.addresses[*].periods[*].beginDate`.
 fn join(base: Option<&str>, json_path: &str) -> String {
     match (base, json_path.strip_prefix('$')) {
         (Some(base), Some(below)) => format!("{base}{below}"),

@@ -1,4 +1,4 @@
-//! Descriptors are stored in one table for all types, so their bodies must have its shape
+//! Checks the bodies of descriptors: one table stores all types, so every body must have its shape
 //! (docs/design/edfi-schema.md#edfi-1.5).
 
 use crate::apischema::error::Findings;
@@ -12,8 +12,8 @@ const REQUIRED: [&str; 2] = ["namespace", "codeValue"];
 /// Checks a descriptor's schema against the shape.
 pub(super) fn check(entry: &Entry<'_>, findings: &mut Findings) {
     let schema = &entry.resource.json_schema_for_insert;
-    let at = entry.spot().member("jsonSchemaForInsert");
-    // Anything else that keeps it from being an object schema is refused where JSON schemas are checked.
+    let at = entry.location().member("jsonSchemaForInsert");
+    // The JSON-schema check refuses a schema that is not an object schema.
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     let required = schema.get("required").and_then(Value::as_array);
     for name in REQUIRED {
@@ -34,7 +34,7 @@ pub(super) fn check(entry: &Entry<'_>, findings: &mut Findings) {
     }
 }
 
-/// What keeps a member from fitting its column: text of at most `longest` characters, or a date where that is `None`.
+/// Returns why a member does not fit its column: text of at most `longest` characters, or a date if that is `None`.
 fn misfit(property: Option<&Map<String, Value>>, longest: Option<u32>) -> Option<String> {
     let text = |name: &str| property?.get(name)?.as_str();
     if text("type") != Some("string") {

@@ -1,8 +1,8 @@
-//! Resource extensions: they add `_ext` content to a resource of another project, and nothing else.
+//! Checks resource extensions: they may only add `_ext` content to a resource of another project.
 
 use super::resource;
 use crate::apischema::body_schema::{BodySchema, insertion_scope, type_of};
-use crate::apischema::error::{Findings, Spot};
+use crate::apischema::error::{Findings, Location};
 use crate::apischema::path::Segment;
 use crate::apischema::registry::{Entry, Registry};
 use serde_json::Value;
@@ -12,30 +12,30 @@ pub(super) fn check(entry: &Entry<'_>, registry: &Registry<'_>, findings: &mut F
     let Some(base) = registry.base_of(entry) else {
         let name = &entry.resource.resource_name;
         findings.refuse(
-            &entry.spot().member("resourceName"),
+            &entry.location().member("resourceName"),
             format!("there is no single resource {name} in the other projects to extend: load its project, or correct the name"),
         );
         return;
     };
     if base.resource.is_descriptor {
         findings.refuse(
-            &entry.spot().member("resourceName"),
+            &entry.location().member("resourceName"),
             "descriptors of all types share one table: they cannot be extended",
         );
     }
     let own_base = BodySchema::new(&base.resource.json_schema_for_insert);
-    let at = entry.spot().member("jsonSchemaForInsert");
+    let at = entry.location().member("jsonSchemaForInsert");
     only_ext(&entry.resource.json_schema_for_insert, &mut Vec::new(), &own_base, &at, findings);
     fragments(entry, &own_base, findings);
     resource::check(entry, &registry.body_of(base), registry, findings);
 }
 
-/// Refuses whatever the extension's schema holds outside `_ext` and the base schema does not.
+/// Refuses members of the extension's schema outside `_ext` that the base schema does not have.
 fn only_ext<'s>(
     schema: &'s Value,
     scope: &mut Vec<Segment<'s>>,
     base: &BodySchema<'_>,
-    at: &Spot<'_>,
+    at: &Location<'_>,
     findings: &mut Findings,
 ) {
     if type_of(schema) == Some("array") {
@@ -68,8 +68,8 @@ fn only_ext<'s>(
 
 fn fragments(entry: &Entry<'_>, base: &BodySchema<'_>, findings: &mut Findings) {
     for (index, fragment) in entry.resource.common_extension_overrides.iter().enumerate() {
-        let override_spot = entry.spot().member("commonExtensionOverrides").item(index);
-        let at = &override_spot;
+        let override_location = entry.location().member("commonExtensionOverrides").item(index);
+        let at = &override_location;
         if !fragment.project_endpoint_name.eq_ignore_ascii_case(&entry.project.schema.project_endpoint_name) {
             findings.refuse(
                 &at.member("projectEndpointName"),
@@ -80,17 +80,17 @@ fn fragments(entry: &Entry<'_>, base: &BodySchema<'_>, findings: &mut Findings) 
             let at = at.member("insertionLocations").item(location_index);
             let target = insertion_scope(location).and_then(|scope| base.find_segments(&scope));
             if target.and_then(type_of) != Some("object") {
-                findings.refuse(&at, format!("{location} is no object in the schema of the extended resource"));
+                findings.refuse(&at, format!("{location} is not an object in the schema of the extended resource"));
             }
             if disagrees(&fragment.schema_fragment, location, &entry.resource.json_schema_for_insert) {
-                let problem = "jsonSchemaForInsert describes members of this fragment too, so that they are there in two ways: make them equal";
-                findings.refuse(&override_spot.member("schemaFragment"), problem);
+                let problem = "jsonSchemaForInsert describes members of this fragment differently: make them equal";
+                findings.refuse(&override_location.member("schemaFragment"), problem);
             }
         }
     }
 }
 
-/// Whether the extension's own schema holds a member of the fragment otherwise. Equal ones are usual
+/// Returns whether the extension's own schema describes a member of the fragment differently. Equal ones are common
 /// (docs/design/rules.md#rule-18).
 fn disagrees(fragment: &Value, location: &str, own: &Value) -> bool {
     let Some(mut scope) = insertion_scope(location) else { return false };

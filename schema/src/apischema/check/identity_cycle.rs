@@ -1,15 +1,15 @@
-//! Identity cycles: a type whose identity contains, through references, its own. No document of it could be first, and
-//! no renaming of one would end.
+//! Checks for identity cycles: types whose identity contains, through references, their own. No document of such a type
+//! could be created first, and its renames would not terminate.
 
 use crate::apischema::error::Findings;
 use crate::apischema::raw::ResourceSchema;
 use crate::apischema::registry::{Name, Registry, Target};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Resource → (resource that its identity contains, where).
+/// Resource → (resource that its identity contains, path).
 type Graph<'a> = BTreeMap<Name<'a>, Vec<(Name<'a>, String)>>;
 
-/// Refuses every cycle, each named with the paths that close it.
+/// Refuses every cycle and names the paths that close it.
 pub(super) fn check(registry: &Registry<'_>, findings: &mut Findings) {
     let mut graph: Graph<'_> =
         registry.concrete.iter().map(|(name, entry)| (*name, dependencies(entry.resource, registry))).collect();
@@ -25,14 +25,14 @@ pub(super) fn check(registry: &Registry<'_>, findings: &mut Findings) {
         let problem = format!(
             "the identity contains itself: {text}{project} {resource}; take one of these references out of its identity"
         );
-        findings.refuse(&first.spot().member("identityJsonPaths"), problem);
+        findings.refuse(&first.location().member("identityJsonPaths"), problem);
         for (name, _) in &cycle {
             graph.remove(name);
         }
     }
 }
 
-/// What the identity of a resource contains; an abstract target stands for all its subtypes.
+/// Returns the resources that a resource's identity contains. An abstract target stands for all its subtypes.
 fn dependencies<'a>(resource: &'a ResourceSchema, registry: &Registry<'a>) -> Vec<(Name<'a>, String)> {
     let identity: BTreeSet<&str> = resource.identity_json_paths.iter().map(String::as_str).collect();
     let mut found = Vec::new();
@@ -54,8 +54,8 @@ fn dependencies<'a>(resource: &'a ResourceSchema, registry: &Registry<'a>) -> Ve
     found
 }
 
-/// Takes away, again and again, every resource whose identity contains none that is left: cycles and what leads to them
-/// remain.
+/// Removes resources whose identity contains none of the remaining ones, until nothing changes. Cycles and the resources
+/// that lead to them remain.
 fn peel(graph: &mut Graph<'_>) {
     let mut waiting_for: BTreeMap<Name<'_>, Vec<Name<'_>>> = BTreeMap::new();
     let mut open: BTreeMap<Name<'_>, usize> = BTreeMap::new();
@@ -81,7 +81,7 @@ fn peel(graph: &mut Graph<'_>) {
     graph.retain(|name, _| !gone.contains(name));
 }
 
-/// A cycle of a peeled graph: every resource in it still has one that it contains.
+/// Returns a cycle of a peeled graph, in which every resource contains another.
 fn walk_cycle<'a>(graph: &Graph<'a>) -> Option<Vec<(Name<'a>, String)>> {
     let mut at = *graph.keys().next()?;
     let mut steps: Vec<(Name<'a>, String)> = Vec::new();

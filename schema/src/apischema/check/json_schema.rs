@@ -1,35 +1,34 @@
-//! The subset of JSON Schema that maps to tables
-//! (docs/design/edfi-schema.md#edfi-1.5). What lies outside it is refused, not ignored: an ignored
-//! constraint would let a document in that its schema forbids.
+//! Checks that a JSON schema stays within the subset that maps to tables (docs/design/edfi-schema.md#edfi-1.5). Other
+//! constructs are refused, not ignored: an ignored constraint would admit documents that the schema forbids.
 
-use crate::apischema::error::{Findings, Spot};
+use crate::apischema::error::{Findings, Location};
 use crate::apischema::path;
 use crate::apischema::registry::{Entry, Registry};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-/// Text patterns that were found good: a whole Data Standard repeats a handful.
+/// Patterns that compiled. A Data Standard repeats a handful of them, and compiling is slow.
 #[derive(Default)]
 pub(super) struct Patterns(BTreeSet<String>);
 
-/// What the walk needs to know besides the place.
-struct Walk<'w> {
-    /// Endpoint and project names, lower-case: what may stand under `_ext`.
+/// The walk over one schema.
+struct SchemaWalk<'w> {
+    /// Keys allowed under `_ext`: endpoint and project names, in lower case.
     projects: BTreeSet<String>,
-    /// Whether `required` may hold names that no property has: in an extension's schema outside `_ext`.
+    /// `required` may list names without a property: in an extension's schema outside `_ext`.
     required_may_dangle: bool,
     patterns: &'w mut Patterns,
     findings: &'w mut Findings,
 }
 
-/// Checks `jsonSchemaForInsert`, and the fragments that an extension brings.
+/// Checks `jsonSchemaForInsert` and the fragments of an extension.
 pub(super) fn check(entry: &Entry<'_>, registry: &Registry<'_>, patterns: &mut Patterns, findings: &mut Findings) {
     let names = registry.projects.iter().flat_map(|p| [&p.schema.project_endpoint_name, &p.schema.project_name]);
     let projects = names.map(|name| name.to_lowercase()).collect();
     // Published extensions list members of `_ext.{project}` in the outer `required`; merging takes `_ext` alone.
     let required_may_dangle = entry.resource.is_resource_extension;
-    let mut walk = Walk { projects, required_may_dangle, patterns, findings };
-    let at = entry.spot().member("jsonSchemaForInsert");
+    let mut walk = SchemaWalk { projects, required_may_dangle, patterns, findings };
+    let at = entry.location().member("jsonSchemaForInsert");
     let schema = &entry.resource.json_schema_for_insert;
     if schema.get("type").and_then(Value::as_str) == Some("object") {
         walk.object(schema, &at);
@@ -38,14 +37,14 @@ pub(super) fn check(entry: &Entry<'_>, registry: &Registry<'_>, patterns: &mut P
     }
     walk.required_may_dangle = false;
     for (index, fragment) in entry.resource.common_extension_overrides.iter().enumerate() {
-        let at = entry.spot().member("commonExtensionOverrides").item(index).member("schemaFragment");
+        let at = entry.location().member("commonExtensionOverrides").item(index).member("schemaFragment");
         walk.node(&fragment.schema_fragment, &at);
         walk.extension_projects(&fragment.schema_fragment, &at);
     }
 }
 
-impl Walk<'_> {
-    fn node(&mut self, schema: &Value, at: &Spot<'_>) {
+impl SchemaWalk<'_> {
+    fn node(&mut self, schema: &Value, at: &Location<'_>) {
         let Some(members) = schema.as_object() else {
             self.findings.refuse(at, "expected a schema object with a type");
             return;
@@ -75,8 +74,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Refuses keywords beyond `allowed` and those that are allowed everywhere.
-    fn keywords(&mut self, members: &Map<String, Value>, at: &Spot<'_>, allowed: &[&str]) {
+    /// Refuses keywords other than `allowed` and those allowed everywhere.
+    fn keywords(&mut self, members: &Map<String, Value>, at: &Location<'_>, allowed: &[&str]) {
         for keyword in members.keys() {
             let known = matches!(
                 keyword.as_str(),
@@ -91,7 +90,7 @@ impl Walk<'_> {
         }
     }
 
-    fn object(&mut self, schema: &Value, at: &Spot<'_>) {
+    fn object(&mut self, schema: &Value, at: &Location<'_>) {
         let Some(members) = schema.as_object() else { return };
         self.keywords(members, at, &["properties", "required", "additionalProperties"]);
         if let Some(open) = members.get("additionalProperties")
@@ -105,7 +104,7 @@ impl Walk<'_> {
         let Some(properties) = members.get("properties").and_then(Value::as_object) else {
             self.findings.refuse(
                 &at.member("properties"),
-                "missing, or no object: an object without named members cannot become columns",
+                "missing or not an object: an object without named members cannot become columns",
             );
             return;
         };
@@ -113,7 +112,7 @@ impl Walk<'_> {
         for (name, property) in properties {
             let at = at.member("properties").member(name);
             if !path::is_name(name) {
-                self.findings.refuse(&at, "a member's name must not be empty nor hold blanks, dots, brackets, $ or *: paths could not name it");
+                self.findings.refuse(&at, "a member's name must not be empty or contain blanks, dots, brackets, $ or *: paths could not name it");
             }
             if name == "_ext" {
                 let outside = std::mem::take(&mut self.required_may_dangle);
@@ -126,7 +125,7 @@ impl Walk<'_> {
         }
     }
 
-    fn required(&mut self, members: &Map<String, Value>, properties: &Map<String, Value>, at: &Spot<'_>) {
+    fn required(&mut self, members: &Map<String, Value>, properties: &Map<String, Value>, at: &Location<'_>) {
         let at = at.member("required");
         let names = match members.get("required") {
             None => return,
@@ -139,7 +138,7 @@ impl Walk<'_> {
                 Some(name) if !self.required_may_dangle && !properties.contains_key(name) => {
                     self.findings.refuse(
                         &at.item(index),
-                        format!("{name} is required but no property: no document could be accepted"),
+                        format!("{name} is required but not a property: no document could be accepted"),
                     );
                 }
                 Some(_) => {}
@@ -147,7 +146,7 @@ impl Walk<'_> {
         }
     }
 
-    fn extension_projects(&mut self, schema: &Value, at: &Spot<'_>) {
+    fn extension_projects(&mut self, schema: &Value, at: &Location<'_>) {
         for name in schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::keys) {
             if !self.projects.contains(&name.to_lowercase()) {
                 let problem =
@@ -157,7 +156,7 @@ impl Walk<'_> {
         }
     }
 
-    fn array(&mut self, members: &Map<String, Value>, at: &Spot<'_>) {
+    fn array(&mut self, members: &Map<String, Value>, at: &Location<'_>) {
         self.keywords(members, at, &["items", "minItems", "maxItems", "uniqueItems"]);
         self.counts(members, at, &["minItems", "maxItems"]);
         let at = at.member("items");
@@ -169,11 +168,11 @@ impl Walk<'_> {
                 }
                 self.node(items, &at);
             }
-            _ => self.findings.refuse(&at, "missing, or no single schema: give one schema for all items"),
+            _ => self.findings.refuse(&at, "missing or not a single schema: give one schema for all items"),
         }
     }
 
-    fn string(&mut self, members: &Map<String, Value>, at: &Spot<'_>) {
+    fn string(&mut self, members: &Map<String, Value>, at: &Location<'_>) {
         self.keywords(members, at, &["minLength", "maxLength", "pattern", "format"]);
         self.counts(members, at, &["minLength", "maxLength"]);
         self.format(members, at, &["date", "time", "date-time"]);
@@ -184,7 +183,7 @@ impl Walk<'_> {
         }
     }
 
-    fn pattern(&mut self, pattern: &str, at: &Spot<'_>) {
+    fn pattern(&mut self, pattern: &str, at: &Location<'_>) {
         if self.patterns.0.contains(pattern) {
             return;
         }
@@ -193,12 +192,12 @@ impl Walk<'_> {
                 self.patterns.0.insert(pattern.to_owned());
             }
             Err(error) => {
-                self.findings.refuse(at, format!("{pattern:?} is no regular expression that can be used: {error}"))
+                self.findings.refuse(at, format!("{pattern:?} is not a supported regular expression: {error}"))
             }
         }
     }
 
-    fn number(&mut self, members: &Map<String, Value>, at: &Spot<'_>) {
+    fn number(&mut self, members: &Map<String, Value>, at: &Location<'_>) {
         let bounds = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"];
         self.keywords(members, at, &[bounds.as_slice(), &["format"]].concat());
         for bound in bounds {
@@ -211,7 +210,7 @@ impl Walk<'_> {
         }
     }
 
-    fn counts(&mut self, members: &Map<String, Value>, at: &Spot<'_>, names: &[&str]) {
+    fn counts(&mut self, members: &Map<String, Value>, at: &Location<'_>, names: &[&str]) {
         for name in names {
             if members.get(*name).is_some_and(|value| value.as_u64().is_none_or(|count| count > u64::from(u32::MAX))) {
                 self.findings.refuse(&at.member(name), "expected a count");
@@ -219,14 +218,14 @@ impl Walk<'_> {
         }
     }
 
-    fn format(&mut self, members: &Map<String, Value>, at: &Spot<'_>, known: &[&str]) {
+    fn format(&mut self, members: &Map<String, Value>, at: &Location<'_>, known: &[&str]) {
         match members.get("format") {
             None => {}
             Some(Value::String(format)) if known.contains(&format.as_str()) => {}
             Some(Value::String(format)) => {
                 self.findings.warn(
                     &at.member("format"),
-                    format!("{format:?} is not checked: the value is stored by its type alone"),
+                    format!("{format:?} is unknown and not checked: the value is stored by its type alone"),
                 );
             }
             Some(_) => self.findings.refuse(&at.member("format"), "expected a name"),

@@ -1,9 +1,10 @@
-//! Everything that makes a set of ApiSchema files unusable, found in one run.
+//! Checks of a set of ApiSchema files. One run reports every reason to refuse the set.
 
 mod array_uniqueness;
 mod descriptor;
 mod extension;
 mod identity_cycle;
+mod json_path;
 mod json_schema;
 mod reference;
 mod resource;
@@ -14,7 +15,7 @@ use super::error::Findings;
 use super::raw::Project;
 use super::registry::Registry;
 
-/// Checks the projects of a set against each other and against what can be stored.
+/// Checks the projects of a set against each other and against the limits of storage.
 pub(super) fn check(versions: &[(&std::path::Path, &str)], projects: &[Project], findings: &mut Findings) {
     if !set::check(versions, projects, findings) {
         return;

@@ -1,26 +1,25 @@
-//! References and descriptors of a body: their targets must exist, and their elements must spell the target's identity.
+//! Checks references and descriptors of a body: their targets must exist, and their elements must cover the target's
+//! identity.
 
-use super::resource::{follows_grammar, leads_to_value};
+use super::json_path::{follows_grammar, leads_to_value};
 use crate::apischema::body_schema::{BodySchema, type_of};
-use crate::apischema::error::{Findings, Spot};
+use crate::apischema::error::{Findings, Location};
 use crate::apischema::path;
 use crate::apischema::raw::DocumentPath;
 use crate::apischema::registry::{Registry, Target};
 use std::collections::BTreeSet;
 
-/// Checks a document reference; the path of the reference object, where it has one.
+/// Checks a document reference; returns the path of the reference object if it has one.
 pub(super) fn check<'a>(
     mapping: &'a DocumentPath,
     body: &BodySchema<'_>,
     registry: &Registry<'_>,
-    at: &Spot<'_>,
+    at: &Location<'_>,
     findings: &mut Findings,
 ) -> Option<&'a str> {
     if mapping.reference_json_paths.is_empty() {
-        findings.refuse(
-            &at.member("referenceJsonPaths"),
-            "missing or empty: a reference spells the identity of its target",
-        );
+        findings
+            .refuse(&at.member("referenceJsonPaths"), "missing or empty: a reference holds the identity of its target");
         return None;
     }
     for (index, element) in mapping.reference_json_paths.iter().enumerate() {
@@ -32,8 +31,8 @@ pub(super) fn check<'a>(
     reference_object(mapping, at, findings)
 }
 
-/// The one object that all elements are members of.
-fn reference_object<'a>(mapping: &'a DocumentPath, at: &Spot<'_>, findings: &mut Findings) -> Option<&'a str> {
+/// Returns the object that contains all elements.
+fn reference_object<'a>(mapping: &'a DocumentPath, at: &Location<'_>, findings: &mut Findings) -> Option<&'a str> {
     let mut objects: Vec<&str> =
         mapping.reference_json_paths.iter().map(|e| path::parent(&e.reference_json_path)).collect();
     objects.sort_unstable();
@@ -42,7 +41,7 @@ fn reference_object<'a>(mapping: &'a DocumentPath, at: &Spot<'_>, findings: &mut
         [one] if *one != "$" && !one.ends_with("[*]") => Some(one),
         _ => {
             let problem = format!(
-                "the members of a reference stand together in one object of their own, not in {}",
+                "the members of a reference must be together in one object of their own, not in {}",
                 objects.join(", ")
             );
             findings.refuse(&at.member("referenceJsonPaths"), problem);
@@ -55,7 +54,7 @@ fn fits_target(
     mapping: &DocumentPath,
     body: &BodySchema<'_>,
     registry: &Registry<'_>,
-    at: &Spot<'_>,
+    at: &Location<'_>,
     findings: &mut Findings,
 ) {
     let Some((project, name)) = named_target(mapping, at, findings) else { return };
@@ -98,18 +97,18 @@ fn fits_target(
     }
 }
 
-/// Checks a descriptor reference; its path, where it has one.
+/// Checks a descriptor reference; returns its path if it has one.
 pub(super) fn check_descriptor<'a>(
     mapping: &'a DocumentPath,
     body: &BodySchema<'_>,
     registry: &Registry<'_>,
-    at: &Spot<'_>,
+    at: &Location<'_>,
     findings: &mut Findings,
 ) -> Option<&'a str> {
     if let Some((project, name)) = named_target(mapping, at, findings) {
         match registry.target((project, name)) {
             Some(Target::Concrete(target)) if target.resource.is_descriptor => {}
-            Some(_) => findings.refuse(&at.member("resourceName"), format!("{project} {name} is no descriptor")),
+            Some(_) => findings.refuse(&at.member("resourceName"), format!("{project} {name} is not a descriptor")),
             None => findings.refuse(&at.member("resourceName"), unknown(project, name)),
         }
     }
@@ -128,7 +127,11 @@ pub(super) fn check_descriptor<'a>(
     Some(json_path)
 }
 
-fn named_target<'a>(mapping: &'a DocumentPath, at: &Spot<'_>, findings: &mut Findings) -> Option<(&'a str, &'a str)> {
+fn named_target<'a>(
+    mapping: &'a DocumentPath,
+    at: &Location<'_>,
+    findings: &mut Findings,
+) -> Option<(&'a str, &'a str)> {
     let named = mapping.project_name.as_deref().zip(mapping.resource_name.as_deref());
     if named.is_none() {
         findings.refuse(&at.member("resourceName"), "a reference names projectName and resourceName of its target");

@@ -1,11 +1,12 @@
-//! What one resource says about its body, checked against the merged body: the resource's schema with what extensions
-//! add (docs/design/rules.md#rule-18).
+//! Checks one resource's paths and constraints against its merged body: the resource's schema with the additions of its
+//! extensions (docs/design/rules.md#rule-18).
 //!
-//! What would store, find or compare something wrongly is refused. What merely has no effect is a warning.
+//! Errors that would store, find or compare values wrongly are refused. Entries without an effect are warnings.
 
+use super::json_path::{follows_grammar, leads_to_value};
 use super::{array_uniqueness, reference};
 use crate::apischema::body_schema::BodySchema;
-use crate::apischema::error::{Findings, Spot};
+use crate::apischema::error::{Findings, Location};
 use crate::apischema::path;
 use crate::apischema::raw::{DocumentPath, ResourceSchema};
 use crate::apischema::registry::{Entry, Registry};
@@ -18,43 +19,21 @@ pub(super) fn check(entry: &Entry<'_>, body: &BodySchema<'_>, registry: &Registr
     mappings(entry, body, registry, findings);
     equality(entry, body, findings);
     for (index, constraint) in resource.array_uniqueness_constraints.iter().enumerate() {
-        let at = entry.spot().member("arrayUniquenessConstraints").item(index);
+        let at = entry.location().member("arrayUniquenessConstraints").item(index);
         array_uniqueness::check(constraint, None, body, &at, findings);
     }
     query_fields(entry, body, findings);
-    coercions(resource, body, &entry.spot(), findings);
-    decimals(resource, body, &entry.spot(), findings);
+    coercions(resource, body, &entry.location(), findings);
+    decimals(resource, body, &entry.location(), findings);
     if let Some(relational) = &resource.relational {
         for json_path in relational.name_overrides.keys() {
             follows_grammar(
                 json_path,
-                &entry.spot().member("relational").member("nameOverrides").member(json_path),
+                &entry.location().member("relational").member("nameOverrides").member(json_path),
                 findings,
             );
         }
     }
-}
-
-/// Whether a path is one; refuses it if not. The body itself (`$`) is none.
-pub(super) fn follows_grammar(json_path: &str, at: &Spot<'_>, findings: &mut Findings) -> bool {
-    let good = path::parse(json_path).is_some_and(|segments| !segments.is_empty());
-    if !good {
-        findings.refuse(at, format!("{json_path:?} is no path: expected $, then .name and [*] only"));
-    }
-    good
-}
-
-/// Whether a path leads to a single value of the body; refuses it if not.
-pub(super) fn leads_to_value(json_path: &str, body: &BodySchema<'_>, at: &Spot<'_>, findings: &mut Findings) -> bool {
-    if !follows_grammar(json_path, at, findings) {
-        return false;
-    }
-    let good = body.find_value(json_path).is_some();
-    if !good {
-        findings
-            .refuse(at, format!("{json_path} is no value in jsonSchemaForInsert: correct the path, or add the member"));
-    }
-    good
 }
 
 fn identity(entry: &Entry<'_>, body: &BodySchema<'_>, findings: &mut Findings) {
@@ -62,7 +41,7 @@ fn identity(entry: &Entry<'_>, body: &BodySchema<'_>, findings: &mut Findings) {
     if resource.is_descriptor || resource.is_resource_extension {
         return;
     }
-    let at = entry.spot().member("identityJsonPaths");
+    let at = entry.location().member("identityJsonPaths");
     if resource.identity_json_paths.is_empty() {
         findings.refuse(&at, "missing or empty: every resource but descriptors and extensions needs an identity");
     }
@@ -75,16 +54,16 @@ fn identity(entry: &Entry<'_>, body: &BodySchema<'_>, findings: &mut Findings) {
             leads_to_value(json_path, body, &at, findings);
         }
         if !seen.insert(json_path) {
-            findings.refuse(&at, format!("{json_path} is there twice: an identity names each value once"));
+            findings.refuse(&at, format!("{json_path} is listed twice: an identity names each value once"));
         }
     }
 }
 
 fn mappings(entry: &Entry<'_>, body: &BodySchema<'_>, registry: &Registry<'_>, findings: &mut Findings) {
-    // Reference object or descriptor path → the mapping that has it.
+    // Reference object or descriptor path → name of its mapping.
     let mut sites: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, mapping) in &entry.resource.document_paths_mapping {
-        let at = entry.spot().member("documentPathsMapping").member(name);
+        let at = entry.location().member("documentPathsMapping").member(name);
         let site = match (mapping.is_reference, mapping.is_descriptor) {
             (true, true) => reference::check_descriptor(mapping, body, registry, &at, findings),
             (true, false) => reference::check(mapping, body, registry, &at, findings),
@@ -94,18 +73,18 @@ fn mappings(entry: &Entry<'_>, body: &BodySchema<'_>, registry: &Registry<'_>, f
             }
         };
         if let Some(other) = site.and_then(|site| sites.insert(site, name)) {
-            findings.refuse(&at, format!("{other} is at the same place of the body: a place refers to one document"));
+            findings.refuse(&at, format!("{other} has the same path: a path refers to one document"));
         }
     }
 }
 
-fn scalar(mapping: &DocumentPath, body: &BodySchema<'_>, at: &Spot<'_>, findings: &mut Findings) {
+fn scalar(mapping: &DocumentPath, body: &BodySchema<'_>, at: &Location<'_>, findings: &mut Findings) {
     let at = at.member("path");
     match mapping.path.as_deref() {
         None => findings.refuse(&at, "missing: expected the path of the value"),
         Some(json_path) => {
             if follows_grammar(json_path, &at, findings) && body.find(json_path).is_none() {
-                findings.warn(&at, format!("{json_path} is nowhere in jsonSchemaForInsert: it has no effect"));
+                findings.warn(&at, format!("{json_path} is not in jsonSchemaForInsert: the entry has no effect"));
             }
         }
     }
@@ -113,7 +92,7 @@ fn scalar(mapping: &DocumentPath, body: &BodySchema<'_>, at: &Spot<'_>, findings
 
 fn equality(entry: &Entry<'_>, body: &BodySchema<'_>, findings: &mut Findings) {
     for (index, constraint) in entry.resource.equality_constraints.iter().enumerate() {
-        let at = entry.spot().member("equalityConstraints").item(index);
+        let at = entry.location().member("equalityConstraints").item(index);
         leads_to_value(&constraint.source_json_path, body, &at.member("sourceJsonPath"), findings);
         leads_to_value(&constraint.target_json_path, body, &at.member("targetJsonPath"), findings);
     }
@@ -122,7 +101,7 @@ fn equality(entry: &Entry<'_>, body: &BodySchema<'_>, findings: &mut Findings) {
 fn query_fields(entry: &Entry<'_>, body: &BodySchema<'_>, findings: &mut Findings) {
     let mut names: BTreeMap<String, &str> = BTreeMap::new();
     for (field, paths) in &entry.resource.query_field_mapping {
-        let at = entry.spot().member("queryFieldMapping").member(field);
+        let at = entry.location().member("queryFieldMapping").member(field);
         if let Some(other) = names.insert(field.to_lowercase(), field) {
             findings.refuse(&at, format!("query fields ignore case, so this is the same field as {other}: rename one"));
         }
@@ -144,7 +123,7 @@ fn query_fields(entry: &Entry<'_>, body: &BodySchema<'_>, findings: &mut Finding
                 && body.find_value(&query.path).is_none()
             {
                 let problem = format!(
-                    "{} is no value in jsonSchemaForInsert: a query by {field} is answered \"not supported\"",
+                    "{} is not a value in jsonSchemaForInsert: a query by {field} is answered \"not supported\"",
                     query.path
                 );
                 findings.warn(&at, problem);
@@ -153,7 +132,7 @@ fn query_fields(entry: &Entry<'_>, body: &BodySchema<'_>, findings: &mut Finding
     }
 }
 
-fn coercions(resource: &ResourceSchema, body: &BodySchema<'_>, at: &Spot<'_>, findings: &mut Findings) {
+fn coercions(resource: &ResourceSchema, body: &BodySchema<'_>, at: &Location<'_>, findings: &mut Findings) {
     let lists = [
         ("booleanJsonPaths", &resource.boolean_json_paths),
         ("numericJsonPaths", &resource.numeric_json_paths),
@@ -164,21 +143,22 @@ fn coercions(resource: &ResourceSchema, body: &BodySchema<'_>, at: &Spot<'_>, fi
         for (index, json_path) in paths.iter().enumerate() {
             let at = at.member(name).item(index);
             if follows_grammar(json_path, &at, findings) && body.find_value(json_path).is_none() {
-                findings.warn(&at, format!("{json_path} is no value in jsonSchemaForInsert: nothing is coerced there"));
+                findings
+                    .warn(&at, format!("{json_path} is not a value in jsonSchemaForInsert: nothing is coerced there"));
             }
         }
     }
 }
 
-fn decimals(resource: &ResourceSchema, body: &BodySchema<'_>, at: &Spot<'_>, findings: &mut Findings) {
-    /// What `numeric(p,s)` takes on both engines.
+fn decimals(resource: &ResourceSchema, body: &BodySchema<'_>, at: &Location<'_>, findings: &mut Findings) {
+    /// Maximum precision of `numeric(p,s)` on both engines.
     const DIGITS_MAX: u16 = 38;
     for (index, info) in resource.decimal_property_validation_infos.iter().enumerate() {
         let at = at.member("decimalPropertyValidationInfos").item(index);
         if follows_grammar(&info.path, &at.member("path"), findings) && body.find_value(&info.path).is_none() {
             findings.warn(
                 &at.member("path"),
-                format!("{} is no value in jsonSchemaForInsert: it has no effect", info.path),
+                format!("{} is not a value in jsonSchemaForInsert: the entry has no effect", info.path),
             );
         }
         if let Some(digits) = info.total_digits

@@ -1,12 +1,12 @@
-//! Whether the files make one set: one format, one core, every name once.
+//! Checks that the files form one set: one format version, one core, unique names.
 
-use crate::apischema::error::{Findings, Spot};
+use crate::apischema::error::{Findings, Location};
 use crate::apischema::fingerprint;
 use crate::apischema::raw::Project;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Checks the set. False if it has no single core, so that what refers to the core cannot be judged.
+/// Checks the set. Returns false if it does not have exactly one core; references to the core then cannot be checked.
 pub(super) fn check(versions: &[(&Path, &str)], projects: &[Project], findings: &mut Findings) -> bool {
     same_version(versions, findings);
     endpoints(projects, findings);
@@ -14,8 +14,8 @@ pub(super) fn check(versions: &[(&Path, &str)], projects: &[Project], findings: 
     if fingerprint::resource_keys(projects.iter().map(|p| &p.schema)).is_none() {
         for project in projects {
             findings.refuse(
-                &Spot::root(&project.file).member("projectSchema").member("resourceSchemas"),
-                "the set has more than 32767 resources, which is all that a resource key can count: load fewer projects",
+                &Location::root(&project.file).member("projectSchema").member("resourceSchemas"),
+                "the set has more than 32767 resources, the limit of a resource key: load fewer projects",
             );
         }
     }
@@ -26,7 +26,7 @@ fn same_version(versions: &[(&Path, &str)], findings: &mut Findings) {
     let Some((first_file, first)) = versions.first() else { return };
     for (file, version) in versions.iter().filter(|(_, version)| version != first) {
         findings.refuse(
-            &Spot::root(file).member("apiSchemaVersion"),
+            &Location::root(file).member("apiSchemaVersion"),
             format!(
                 "{version}, but {} has {first}: all files of a set must have one format version",
                 first_file.display()
@@ -51,7 +51,7 @@ fn one_core(projects: &[Project], findings: &mut Findings) -> bool {
         [first, rest @ ..] => {
             for project in rest {
                 let problem = format!(
-                    "{} is a core project, and so is {} of {}: a set has exactly one, load them apart",
+                    "{} is a core project, and so is {} of {}: a set has exactly one; load them separately",
                     project.schema.project_name,
                     first.schema.project_name,
                     first.file.display()
@@ -63,14 +63,14 @@ fn one_core(projects: &[Project], findings: &mut Findings) -> bool {
     }
 }
 
-fn core_mark(project: &Project) -> Spot<'_> {
-    Spot::root(&project.file).member("projectSchema").member("isExtensionProject")
+fn core_mark(project: &Project) -> Location<'_> {
+    Location::root(&project.file).member("projectSchema").member("isExtensionProject")
 }
 
 fn endpoints(projects: &[Project], findings: &mut Findings) {
     let mut seen: BTreeMap<String, &Project> = BTreeMap::new();
     for project in projects {
-        let at = Spot::root(&project.file).member("projectSchema");
+        let at = Location::root(&project.file).member("projectSchema");
         let endpoint = &project.schema.project_endpoint_name;
         if !is_url_segment(endpoint) {
             let problem = format!("{endpoint:?} cannot be a URL segment: use letters, digits and hyphens");
@@ -102,21 +102,23 @@ fn is_url_segment(name: &str) -> bool {
 fn resource_names(projects: &[Project], findings: &mut Findings) {
     let mut seen: BTreeMap<(&str, &str), String> = BTreeMap::new();
     for project in projects {
-        let at = Spot::root(&project.file).member("projectSchema");
+        let at = Location::root(&project.file).member("projectSchema");
         let name = project.schema.project_name.as_str();
         let concrete = project.schema.resource_schemas.iter().filter(|(_, r)| !r.is_resource_extension);
         let concrete =
             concrete.map(|(endpoint, r)| (r.resource_name.as_str(), at.member("resourceSchemas").member(endpoint)));
         let abstracts = project.schema.abstract_resources.keys();
         let abstracts = abstracts.map(|resource| (resource.as_str(), at.member("abstractResources").member(resource)));
-        for (resource, spot) in concrete.chain(abstracts) {
+        for (resource, location) in concrete.chain(abstracts) {
             if resource.trim().is_empty() {
-                findings.refuse(&spot.member("resourceName"), "empty: every resource needs a name");
+                findings.refuse(&location.member("resourceName"), "empty: every resource needs a name");
             }
-            let place = format!("{} of {}", spot.path(), project.file.display());
+            let place = format!("{} of {}", location.path(), project.file.display());
             if let Some(other) = seen.insert((name, resource), place) {
-                findings
-                    .refuse(&spot, format!("{name} {resource} is there twice, also at {other}: leave one of them out"));
+                findings.refuse(
+                    &location,
+                    format!("{name} {resource} is defined twice, also at {other}: leave one of them out"),
+                );
             }
         }
     }

@@ -1,8 +1,8 @@
-//! An actor: a client of its own, whose connections the stage knows by name.
+//! A client with its own connections, which the scheduler identifies by name.
 
-use super::bed::{Bed, bytes, put, writers};
-use super::scene::{Act, Doc, Scene};
-use super::stage::application_name;
+use super::documents::{Act, Doc, Documents};
+use super::fixture::{Fixture, bytes, put, writers};
+use super::scheduler::application_name;
 use millstream_schema::plan::{Mapping, ResourceIx};
 use millstream_store::connect::Database;
 use millstream_store::load::Caches;
@@ -12,18 +12,18 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Connections of an actor. It does one thing at a time.
+/// Connections of an actor, which performs one request at a time.
 const POOL_SIZE: usize = 2;
-/// How often a client looks again and repeats what was refused because of what others did meanwhile.
-const PERSISTENCE: u32 = 20;
+/// Maximum number of repetitions of a write that is refused because of a concurrent write.
+const RETRIES: u32 = 20;
 
 /// A client. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Actor {
     pub(crate) name: &'static str,
-    /// Stamps referrers itself.
+    /// Writer that stamps referrers in the renaming transaction.
     pub(crate) strict: Writer,
-    /// Opens a cascade for any referrer.
+    /// Writer that opens a cascade for any referrer.
     pub(crate) cascading: Writer,
     pub(crate) database: Database,
     mapping: Arc<Mapping>,
@@ -31,11 +31,11 @@ pub(crate) struct Actor {
 }
 
 impl Actor {
-    pub(crate) async fn new(bed: &Bed, name: &'static str) -> Self {
-        let options = bed.test_database().options().clone().with_application_name(&application_name(name));
+    pub(crate) async fn new(fixture: &Fixture, name: &'static str) -> Self {
+        let options = fixture.test_database().options().clone().with_application_name(&application_name(name));
         let database = Database::connect(&options, POOL_SIZE).await.expect("an actor connects");
-        let [strict, cascading] = writers(&database, &bed.mapping);
-        Self { name, strict, cascading, database, mapping: Arc::clone(&bed.mapping), caches: Arc::default() }
+        let [strict, cascading] = writers(&database, &fixture.mapping);
+        Self { name, strict, cascading, database, mapping: Arc::clone(&fixture.mapping), caches: Arc::default() }
     }
 
     pub(crate) fn resource(&self, endpoint: &str) -> ResourceIx {
@@ -43,27 +43,27 @@ impl Actor {
         *projects.find_map(|routes| routes.get(&endpoint.to_lowercase())).expect("an endpoint")
     }
 
-    /// A POST through the strict writer.
+    /// Sends a POST through the strict writer.
     pub(crate) async fn post(self, endpoint: &'static str, body: Value) -> Result<Written, WriteError> {
         self.strict.post(self.resource(endpoint), &bytes(&body), &Preconditions::default()).await
     }
 
-    /// A PUT through the strict writer.
+    /// Sends a PUT through the strict writer.
     pub(crate) async fn put(self, endpoint: &'static str, id: Uuid, body: Value) -> Result<Written, WriteError> {
         put(&self.strict, self.resource(endpoint), id, body, &Preconditions::default()).await
     }
 
-    /// A DELETE.
+    /// Sends a DELETE.
     pub(crate) async fn delete(self, endpoint: &'static str, id: Uuid) -> Result<Written, WriteError> {
         self.strict.delete(self.resource(endpoint), id, &Preconditions::default()).await
     }
 
-    /// Does it as a client does: reads, changes what it read, writes that, and looks again if a name or a version was
-    /// not the current one any more.
-    pub(crate) async fn act(self, scene: Scene, act: Act) -> Result<Written, WriteError> {
-        let mut left = PERSISTENCE;
+    /// Performs an act as a client does: reads, changes the body, writes it, and starts again if a name or a version is
+    /// outdated.
+    pub(crate) async fn act(self, documents: Documents, act: Act) -> Result<Written, WriteError> {
+        let mut left = RETRIES;
         loop {
-            match self.attempt(&scene, act).await {
+            match self.attempt(&documents, act).await {
                 Err(WriteError::UnresolvedReference { .. } | WriteError::PreconditionFailed) if left > 0 => left -= 1,
                 Ok(written) => {
                     self.read_back(&written, act).await;
@@ -74,57 +74,57 @@ impl Actor {
         }
     }
 
-    async fn attempt(&self, scene: &Scene, act: Act) -> Result<Written, WriteError> {
+    async fn attempt(&self, documents: &Documents, act: Act) -> Result<Written, WriteError> {
         let writer = if matches!(act, Act::RenameStrict(_)) { &self.strict } else { &self.cascading };
         let doc = match act {
-            Act::Insert => return self.insert(scene).await,
-            Act::Delete(doc) => return self.clone().delete(doc.endpoint(), scene.id(doc)).await,
+            Act::Insert => return self.insert(documents).await,
+            Act::Delete(doc) => return self.clone().delete(doc.endpoint(), documents.id(doc)).await,
             Act::PointToSpoke => Doc::R,
             Act::Rename(doc) | Act::RenameStrict(doc) | Act::Edit(doc) | Act::Point(doc, _) => doc,
         };
-        let (version, mut body) = self.body(scene, doc).await.ok_or(WriteError::NotFound)?;
+        let (version, mut body) = self.body(documents, doc).await.ok_or(WriteError::NotFound)?;
         body["note"] = json!(format!("{} did {act:?}", self.name));
         match (act, doc) {
             (Act::Rename(_) | Act::RenameStrict(_), Doc::H | Doc::G) => rename(&mut body, "hubName"),
             (Act::Rename(_) | Act::RenameStrict(_), Doc::M) => rename(&mut body, "spokeName"),
-            (Act::Point(_, to), Doc::M) => body["hubReference"] = self.hub_reference(scene, to).await?,
-            (Act::Point(_, to), _) => body["firstHubReference"] = self.hub_reference(scene, to).await?,
+            (Act::Point(_, to), Doc::M) => body["hubReference"] = self.hub_reference(documents, to).await?,
+            (Act::Point(_, to), _) => body["firstHubReference"] = self.hub_reference(documents, to).await?,
             (Act::PointToSpoke, _) => {
                 body["firstHubReference"] = Value::Null;
-                body["spokeReference"] = self.spoke_reference(scene).await?;
+                body["spokeReference"] = self.spoke_reference(documents).await?;
             }
             _ => {}
         }
-        // A hub or a spoke under an old name would be renamed back. A rim is written without looking.
+        // Writing a hub or a spoke under an old name would rename it back, so If-Match guards it. A rim needs no guard.
         let if_match = (doc.endpoint() != "rims").then_some(EtagMatch::Versions(vec![version]));
         let when = Preconditions { if_match, if_none_match: None };
-        put(writer, self.resource(doc.endpoint()), scene.id(doc), body, &when).await
+        put(writer, self.resource(doc.endpoint()), documents.id(doc), body, &when).await
     }
 
-    async fn insert(&self, scene: &Scene) -> Result<Written, WriteError> {
-        let body = json!({"rimId": format!("{} by {}", scene.tag, self.name),
-                          "spokeReference": self.spoke_reference(scene).await?});
+    async fn insert(&self, documents: &Documents) -> Result<Written, WriteError> {
+        let body = json!({"rimId": format!("{} by {}", documents.tag, self.name),
+                          "spokeReference": self.spoke_reference(documents).await?});
         self.clone().post("rims", body).await
     }
 
-    async fn hub_reference(&self, scene: &Scene, hub: Doc) -> Result<Value, WriteError> {
-        let (_, body) = self.body(scene, hub).await.ok_or(WriteError::NotFound)?;
+    async fn hub_reference(&self, documents: &Documents, hub: Doc) -> Result<Value, WriteError> {
+        let (_, body) = self.body(documents, hub).await.ok_or(WriteError::NotFound)?;
         Ok(json!({"hubName": body["hubName"]}))
     }
 
-    async fn spoke_reference(&self, scene: &Scene) -> Result<Value, WriteError> {
-        let (_, body) = self.body(scene, Doc::M).await.ok_or(WriteError::NotFound)?;
+    async fn spoke_reference(&self, documents: &Documents) -> Result<Value, WriteError> {
+        let (_, body) = self.body(documents, Doc::M).await.ok_or(WriteError::NotFound)?;
         Ok(json!({"hubName": body["hubReference"]["hubName"], "spokeName": body["spokeName"]}))
     }
 
-    async fn body(&self, scene: &Scene, doc: Doc) -> Option<(i64, Value)> {
+    async fn body(&self, documents: &Documents, doc: Doc) -> Option<(i64, Value)> {
         let resource = self.resource(doc.endpoint());
-        let read = read::get(&self.database, &self.mapping, &self.caches, resource, scene.id(doc)).await;
+        let read = read::get(&self.database, &self.mapping, &self.caches, resource, documents.id(doc)).await;
         let read = read.unwrap_or_else(|error| panic!("{doc:?} cannot be read: {error:?}"))?;
         Some((read.version, serde_json::from_slice(&read.body).expect("a body is JSON")))
     }
 
-    /// Whoever was answered with a version reads that one or a later one (FRESH).
+    /// Checks that a read after the response returns the answered version or a later one (FRESH).
     async fn read_back(&self, written: &Written, act: Act) {
         let sql = format!(
             r#"SELECT {} FROM "dms"."Document" d WHERE d."DocumentUuid" = $1"#,

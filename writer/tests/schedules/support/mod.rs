@@ -1,15 +1,15 @@
-//! What the schedules share: a schema for them, a stage with gates, actors, and an observer.
+//! Shared parts of the schedules: a schema, a scheduler with gates, actors, and an observer.
 
 mod actor;
-mod bed;
+mod documents;
+mod fixture;
 mod observer;
-mod play;
-mod scene;
-mod stage;
+mod schedule;
+mod scheduler;
 
 pub(crate) use actor::Actor;
-pub(crate) use bed::{Bed, PATIENCE, meadow, wheel};
+pub(crate) use documents::{Act, Doc, Documents, References};
+pub(crate) use fixture::{Fixture, TIMEOUT, meadow, wheel};
 pub(crate) use observer::{Observer, compose, store};
-pub(crate) use play::{Play, holder_of_row, refused, written};
-pub(crate) use scene::{Act, Doc, References, Scene};
-pub(crate) use stage::{RENAME_LOCK, Situation, Stage, TURNSTILE_LOCK};
+pub(crate) use schedule::{Schedule, holder_of_row, refused, written};
+pub(crate) use scheduler::{RENAME_LOCK, Scheduler, Situation, TURNSTILE_LOCK};

@@ -1,14 +1,15 @@
-//! What the window promises: nothing unfinished is ever before what may be committed, whatever comes in between.
+//! The window's promise: no unfinished record lies before the offset that may be committed, in any interleaving.
 
 use millstream_pipeline::ChangeKind;
 use millstream_pipeline::queue::Settled;
 use millstream_pipeline::queue::conformance::work;
 
+use super::settling::Settling;
 use super::*;
 
 const NOW_MS: u64 = 1_000;
 
-fn put(window: &mut Window, offset: i64, document_id: i64, version: i64) -> Option<Chore> {
+fn put(window: &mut Window, offset: i64, document_id: i64, version: i64) -> Option<MaintenanceWrite> {
     window.take_in(0, offset, Arrival::Put(work(ChangeKind::Upsert, document_id, version, 10)))
 }
 
@@ -67,7 +68,7 @@ fn an_entry_holds_its_oldest_record_for_all_that_were_added_to_it() {
     let settling = begin(&mut window, &taken, Settled::Done);
     put(&mut window, 100, 7, 101);
     window.finish_settle(&settling, None);
-    assert_eq!(finished(&window), 100, "what came while its end was written is owed");
+    assert_eq!(finished(&window), 100, "work that arrived while its removal was written is pending");
     assert_eq!(take_one(&mut window).work.version, 101);
 }
 
@@ -117,7 +118,7 @@ fn a_straggler_is_carried_even_in_flight_and_settled_all_the_same() {
     assert_eq!(finished(&window), 51);
     window.take_in(0, 51, Arrival::OwnCarry(carries[0].number));
     let settling = begin(&mut window, &taken, Settled::Done);
-    assert_eq!(settling.fate, millstream_pipeline::queue::entry::QueueOutcome::Removed, "nothing new was added");
+    assert_eq!(settling.outcome, millstream_pipeline::queue::entry::QueueOutcome::Removed, "nothing new was added");
     window.finish_settle(&settling, None);
     assert_eq!((finished(&window), window.occupied()), (52, (0, 0)));
 }
@@ -144,18 +145,18 @@ fn quarantine_is_written_before_its_record_is_finished() {
     assert_eq!(window.finish_settle(&settling, None), None);
     assert_eq!((finished(&window), window.quarantined().count()), (1, 1));
     assert_eq!(put(&mut window, 1, 7, 1), None);
-    assert_eq!(finished(&window), 2, "nothing new: the quarantine says it all");
+    assert_eq!(finished(&window), 2, "nothing new: the quarantine entry has it all");
     let rename = Arrival::Put(work(ChangeKind::Identity, 7, 1, 10));
-    assert_eq!(window.take_in(0, 2, rename), Some(Chore::Mirror { document_id: 7 }));
+    assert_eq!(window.take_in(0, 2, rename), Some(MaintenanceWrite::Mirror { document_id: 7 }));
     let number = window.begin_mirror(7).expect("it is in quarantine");
     assert_eq!(finished(&window), 2);
     window.finish_mirror(7, number);
     assert_eq!(finished(&window), 3);
     assert_eq!(put(&mut window, 3, 7, 2), None);
     let taken = take_one(&mut window);
-    assert!(taken.work.cascade && taken.work.version == 2, "a newer version brings back all that was owed");
+    assert!(taken.work.cascade && taken.work.version == 2, "a newer version brings back all the pending work");
     let settling = begin(&mut window, &taken, Settled::Done);
-    assert!(settling.mirror && window.quarantine_of(7).is_none(), "the quarantine topic is told that it is over");
+    assert!(settling.mirror && window.quarantine_of(7).is_none(), "the quarantine entry is removed");
     window.finish_settle(&settling, None);
     assert_eq!(finished(&window), 4);
 }
@@ -167,10 +168,10 @@ fn a_command_means_the_failure_that_was_seen() {
     let taken = take_one(&mut window);
     let settling = begin(&mut window, &taken, no_reason());
     window.finish_settle(&settling, None);
-    let command = |last_failed_at_ms| Command { document_id: 7, last_failed_at_ms };
+    let command = |last_failed_at_ms| QuarantineCommand { document_id: 7, last_failed_at_ms };
     assert_eq!(window.take_in(0, 1, Arrival::Discard(command(NOW_MS - 1))), None, "that one is over");
     assert_eq!(window.quarantined().count(), 1);
-    let Some(Chore::Forget { held, .. }) = window.take_in(0, 2, Arrival::Discard(command(NOW_MS))) else {
+    let Some(MaintenanceWrite::Forget { held, .. }) = window.take_in(0, 2, Arrival::Discard(command(NOW_MS))) else {
         panic!("it is given up")
     };
     assert_eq!((window.quarantined().count(), finished(&window)), (0, 2));
@@ -193,7 +194,10 @@ fn a_partition_that_was_let_go_of_leaves_nothing_behind() {
     assert_eq!(window.finish_settle(&settling, Some(5)), None);
     assert_eq!(finished(&window), 0, "a settlement of before settles nothing");
     let carry = settling.carry.expect("it went on");
-    assert!(!window.is_own_carry(0, carry.number), "what was carried before is read like anybody's");
+    assert!(
+        !window.is_own_carry(0, carry.number),
+        "an entry carried under an earlier assignment is read like any other"
+    );
     assert_eq!(window.take(9, NOW_MS).len(), 1);
 }
 

@@ -1,70 +1,52 @@
-//! Lanes by name: adding, removing, pausing, and what is noted about them. All of it is on disk when a call returns, and
-//! nothing may be staged when it is made.
+//! Lanes by name: adding, removing, pausing, and their notes. Every change is on disk when the call returns; nothing may
+//! be staged when it is made.
 
-use uuid::Uuid;
-
-use super::{Named, Store, Sweep};
-use crate::queue::local::codec::{self, LANES_PREFIX, LaneState, RECORD, Record, STAGE};
-use crate::queue::local::disk::{Disk, storage};
-use crate::queue::local::lane::{Lane, Readiness};
 use millstream_pipeline::queue::lanes::no_lane;
 use millstream_pipeline::queue::{LaneInfo, QueueError};
+use uuid::Uuid;
 
-/// Where the number of the next lane stands in `meta`.
-pub(super) const NEXT_LANE: &str = "next-lane";
-
-/// What somebody needs to know of a lane to use it.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::queue::local) struct Grant {
-    pub(in crate::queue::local) number: u16,
-    pub(in crate::queue::local) epoch: Uuid,
-}
-
-/// The records of all lanes, of those too that are being cleared away.
-pub(super) fn read_records(disk: &Disk) -> Result<Vec<(u16, Record)>, QueueError> {
-    let mut records = Vec::new();
-    for guard in disk.meta.prefix(LANES_PREFIX) {
-        let (key, value) = guard.into_inner().map_err(storage("opening"))?;
-        let (number, what) = codec::lane_of_meta_key(&key)?;
-        if what == RECORD.as_bytes() {
-            records.push((number, Record::decode(&value)?));
-        }
-    }
-    Ok(records)
-}
+use super::{LaneKey, LaneStore, NEXT_LANE, NamedLane, Sweep};
+use crate::queue::local::codec::{self, CACHE_QUEUE, LaneRecord, LaneState, RECORD};
+use crate::queue::local::disk::StoreResultExt;
+use crate::queue::local::lane::Lane;
 
 fn note_key(number: u16, key: &str) -> Vec<u8> {
     codec::meta_key(number, &format!("note/{key}"))
 }
 
-impl Store {
-    /// The lane of that name.
-    pub(in crate::queue::local) fn named(&self, name: &str) -> Option<Grant> {
+impl LaneStore {
+    /// Returns the lane of that name, if it exists.
+    pub(in crate::queue::local) fn find(&self, name: &str) -> Option<LaneKey> {
         let (number, named) = self.lanes.iter().find(|(_, named)| named.record.name == name)?;
-        Some(Grant { number: *number, epoch: named.record.epoch })
+        Some(LaneKey { number: *number, epoch: named.record.epoch })
     }
 
-    /// The lane of that name, which is made if it is not there.
-    pub(in crate::queue::local) fn add_lane(&mut self, name: &str) -> Result<Grant, QueueError> {
-        if let Some(grant) = self.named(name) {
-            return Ok(grant);
+    /// Returns the number of the lane of that name.
+    fn number(&self, name: &str) -> Result<u16, QueueError> {
+        self.find(name).map(|key| key.number).ok_or_else(|| no_lane(name))
+    }
+
+    /// Returns the lane of that name, which is created if it does not exist.
+    pub(in crate::queue::local) fn add_lane(&mut self, name: &str) -> Result<LaneKey, QueueError> {
+        if let Some(key) = self.find(name) {
+            return Ok(key);
         }
         let number = self.next_lane;
         let next = number.checked_add(1).ok_or(QueueError::LanesUsedUp)?;
-        let record = Record { name: name.to_owned(), epoch: Uuid::new_v4(), state: LaneState::Live };
-        let grant = Grant { number, epoch: record.epoch };
+        let record = LaneRecord { name: name.to_owned(), epoch: Uuid::new_v4(), state: LaneState::Live };
+        let key = LaneKey { number, epoch: record.epoch };
         self.disk.change_meta(|batch, meta| {
             batch.insert(meta, codec::meta_key(number, RECORD), record.encode());
-            batch.insert(meta, codec::meta_key(STAGE, NEXT_LANE), next.to_be_bytes());
+            batch.insert(meta, codec::meta_key(CACHE_QUEUE, NEXT_LANE), next.to_be_bytes());
         })?;
         self.next_lane = next;
-        self.lanes.insert(number, Named { record, lane: Lane::empty(number, false) });
-        Ok(grant)
+        self.lanes.insert(number, NamedLane { record, lane: Lane::empty(number, false) });
+        Ok(key)
     }
 
-    /// Forgets a lane; what it held is cleared away by [`Store::sweep`]. Answers its number.
+    /// Removes a lane and returns its number; [`LaneStore::sweep`] clears its entries.
     pub(in crate::queue::local) fn remove_lane(&mut self, name: &str) -> Result<Option<u16>, QueueError> {
-        let Some(Grant { number, .. }) = self.named(name) else { return Ok(None) };
+        let Some(LaneKey { number, .. }) = self.find(name) else { return Ok(None) };
         self.set_state(number, LaneState::Removed)?;
         self.lanes.remove(&number);
         self.removed.insert(number, name.to_owned());
@@ -74,7 +56,7 @@ impl Store {
 
     /// Pauses or resumes a lane.
     pub(in crate::queue::local) fn set_paused(&mut self, name: &str, paused: bool) -> Result<(), QueueError> {
-        let Grant { number, .. } = self.named(name).ok_or_else(|| no_lane(name))?;
+        let number = self.number(name)?;
         self.set_state(number, if paused { LaneState::Paused } else { LaneState::Live })?;
         if let Some(named) = self.lanes.get_mut(&number) {
             named.lane.set_paused(paused);
@@ -89,15 +71,14 @@ impl Store {
         self.disk.change_meta(|batch, meta| batch.insert(meta, codec::meta_key(number, RECORD), record))
     }
 
-    /// Keeps a note, or forgets it.
+    /// Stores a note, or removes it.
     pub(in crate::queue::local) fn set_note(
         &self,
         name: &str,
         key: &str,
         note: Option<Vec<u8>>,
     ) -> Result<(), QueueError> {
-        let Grant { number, .. } = self.named(name).ok_or_else(|| no_lane(name))?;
-        let key = note_key(number, key);
+        let key = note_key(self.number(name)?, key);
         self.disk.change_meta(|batch, meta| match note {
             Some(note) => batch.insert(meta, key, note),
             None => batch.remove(meta, key),
@@ -105,14 +86,13 @@ impl Store {
     }
 
     pub(in crate::queue::local) fn note(&self, name: &str, key: &str) -> Result<Option<Vec<u8>>, QueueError> {
-        let Grant { number, .. } = self.named(name).ok_or_else(|| no_lane(name))?;
-        let note = self.disk.meta.get(note_key(number, key)).map_err(storage("reading"))?;
+        let note = self.disk.meta.get(note_key(self.number(name)?, key)).during("reading")?;
         Ok(note.map(|note| note.to_vec()))
     }
 
-    /// All lanes, in order of their names.
-    pub(in crate::queue::local) fn lanes(&self) -> Vec<LaneInfo> {
-        let info = |record: &Record| LaneInfo {
+    /// Returns all lanes, in order of their names.
+    pub(in crate::queue::local) fn infos(&self) -> Vec<LaneInfo> {
+        let info = |record: &LaneRecord| LaneInfo {
             name: record.name.clone(),
             paused: record.state == LaneState::Paused,
             epoch: record.epoch,
@@ -120,21 +100,5 @@ impl Store {
         let mut lanes: Vec<_> = self.lanes.values().map(|named| info(&named.record)).collect();
         lanes.sort_by(|left, right| left.name.cmp(&right.name));
         lanes
-    }
-
-    /// The numbers of the stage and of all lanes.
-    pub(in crate::queue::local) fn numbers(&self) -> Vec<u16> {
-        std::iter::once(STAGE).chain(self.lanes.keys().copied()).collect()
-    }
-
-    /// When there is something to take, of the stage and the lanes where that may have changed since this was asked
-    /// last. If it cannot be read, it is now, and taking will say why.
-    pub(in crate::queue::local) fn changed_readiness(&mut self, now_ms: u64) -> Vec<(u16, Readiness)> {
-        let stage = (STAGE, &mut self.stage);
-        let lanes =
-            std::iter::once(stage).chain(self.lanes.iter_mut().map(|(number, named)| (*number, &mut named.lane)));
-        let touched = lanes.filter_map(|(number, lane)| lane.was_touched().then_some((number, lane)));
-        let unreadable = Readiness { now: true, due_ms: None };
-        touched.map(|(number, lane)| (number, lane.readiness(&self.disk, now_ms).unwrap_or(unreadable))).collect()
     }
 }

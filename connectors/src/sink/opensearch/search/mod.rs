@@ -15,8 +15,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
-use opensearch::SearchParts;
-use opensearch::indices::IndicesGetAliasParts;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
@@ -31,6 +29,7 @@ use super::generation::refresh;
 use super::indexes::OpenSearchIndexes;
 use super::names::DESCRIPTORS;
 use super::ownership;
+use super::request::Request;
 use response::SearchResponse;
 
 /// Maximum attempts of a search while generations are swapped or an index is being created.
@@ -82,9 +81,10 @@ impl OpenSearchIndexes {
         let mut reason = "generations were swapped and removed during the search".to_owned();
         for _ in 0..SEARCH_ATTEMPTS {
             let index = cluster.names.index(live, &stem(&query.resource));
-            let index = [index.as_str()];
-            let request = cluster.client.api.search(SearchParts::Index(&index));
-            let request = request.allow_partial_search_results(false).ignore_unavailable(true).body(&body).send();
+            let request = Request::post(&[&index, "_search"])
+                .with("allow_partial_search_results", "false")
+                .with("ignore_unavailable", "true")
+                .json(&body);
             let response = cluster.send(request).await.map_err(|error| failed(cluster, error))?;
             if response.is_error(SEARCH_FAILED) && response.status == 503 {
                 // The index has no available shard: briefly after its creation, or while a node is down.
@@ -113,10 +113,8 @@ impl OpenSearchIndexes {
 /// Resolves the live generation.
 async fn live(cluster: &Cluster) -> Result<u32, SearchError> {
     let name = cluster.names.live();
-    let name = [name.as_str()];
-    let indices = cluster.client.api.indices();
     // From the node's local state, which needs no other node: a swap is confirmed when all nodes know it.
-    let response = cluster.send(indices.get_alias(IndicesGetAliasParts::Name(&name)).local(true).send()).await;
+    let response = cluster.send(Request::get(&["_alias", &name]).with("local", "true")).await;
     let response = response.map_err(|error| failed(cluster, error))?;
     let none = || SearchError::Unavailable {
         engine: cluster.describe(),

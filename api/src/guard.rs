@@ -1,0 +1,106 @@
+//! The middleware around all routes: a span, metrics, admission, a timeout, and a handler's panic turned into a response.
+
+use crate::metrics as names;
+use crate::problem::Problem;
+use crate::state::{Admission, ApiState};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::time::timeout;
+use tracing::Instrument;
+use tracing::field::Empty;
+
+/// Routes whose requests need admission. Health and metrics do not, so an overloaded server still reports them.
+const LIMITED: [&str; 2] = ["/data/", "/search/"];
+
+/// Runs one request.
+pub(crate) async fn guard(State(api): State<Arc<ApiState>>, mut request: Request, next: Next) -> Response {
+    let observed = ObservedRequest::begin(&request);
+    if LIMITED.iter().any(|root| request.uri().path().starts_with(root)) {
+        match Arc::clone(&api.admissions).try_acquire_owned() {
+            Ok(permit) => drop(request.extensions_mut().insert(Arc::new(Admission { _permit: permit }))),
+            Err(_) => {
+                metrics::counter!(names::TURNED_AWAY).increment(1);
+                let busy = Problem::unavailable("The server is at its limit of concurrent requests. Try again.");
+                return observed.end(busy.into_response());
+            }
+        }
+    }
+    // No header, query or body: they may hold personal data.
+    let span = tracing::info_span!(
+        "request",
+        method = observed.method,
+        route = observed.route,
+        document_id = Empty,
+        status = Empty,
+        correlation_id = Empty
+    );
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone());
+    let response = match timeout(api.options.request_timeout, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => Problem::panicked(&*panic).into_response(),
+        Err(_) => {
+            let detail = "The request timed out. A write may still be committed: read the item.";
+            Problem::unavailable(detail).because("the request timed out").into_response()
+        }
+    };
+    span.record("status", response.status().as_u16());
+    observed.end(response)
+}
+
+/// A request in progress. Dropping it before `end` means that the client disconnected.
+struct ObservedRequest {
+    route: &'static str,
+    method: &'static str,
+    began: Instant,
+    status: Option<StatusCode>,
+}
+
+impl ObservedRequest {
+    fn begin(request: &Request) -> Self {
+        metrics::gauge!(names::IN_FLIGHT).increment(1.0);
+        Self {
+            route: route_label(request.extensions().get::<MatchedPath>()),
+            method: names::method_label(request.method()),
+            began: Instant::now(),
+            status: None,
+        }
+    }
+
+    fn end(mut self, response: Response) -> Response {
+        self.status = Some(response.status());
+        response
+    }
+}
+
+impl Drop for ObservedRequest {
+    fn drop(&mut self) {
+        let status = self.status.map_or("gone", names::status_label);
+        metrics::gauge!(names::IN_FLIGHT).decrement(1.0);
+        metrics::counter!(names::REQUESTS, "route" => self.route, "method" => self.method, "status" => status)
+            .increment(1);
+        let seconds = self.began.elapsed().as_secs_f64();
+        metrics::histogram!(names::SECONDS, "route" => self.route, "method" => self.method).record(seconds);
+    }
+}
+
+/// Returns the pattern of a route as a static label.
+fn route_label(matched: Option<&MatchedPath>) -> &'static str {
+    match matched.map(MatchedPath::as_str) {
+        Some("/data/{project}/{endpoint}" | "/data/{project}/{endpoint}/") => "/data/{project}/{endpoint}",
+        Some("/data/{project}/{endpoint}/{id}" | "/data/{project}/{endpoint}/{id}/") => {
+            "/data/{project}/{endpoint}/{id}"
+        }
+        Some("/search/{project}/{endpoint}" | "/search/{project}/{endpoint}/") => "/search/{project}/{endpoint}",
+        Some("/") => "/",
+        Some("/health") => "/health",
+        Some("/health/ready") => "/health/ready",
+        Some("/metrics") => "/metrics",
+        _ => "none",
+    }
+}

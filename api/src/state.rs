@@ -1,0 +1,126 @@
+//! The state that handlers share, and the parts that a process builds it from.
+
+use crate::backend::{DocumentReader, DocumentWriter};
+use crate::copy_wait::CopyWait;
+use crate::options::ApiOptions;
+use axum::extract::FromRef;
+use futures::future::BoxFuture;
+use millstream_schema::plan::Mapping;
+use millstream_search::{SearchEngine, SearchModel};
+use serde::Serialize;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+
+/// Runs the readiness checks: database reachable, schema as loaded, source alive.
+pub type Probe = Arc<dyn Fn() -> BoxFuture<'static, Vec<Check>> + Send + Sync>;
+
+/// Renders the metrics in Prometheus' text format.
+pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// The result of one readiness check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Name of the check, such as `database`.
+    pub name: &'static str,
+    /// Whether it passed.
+    pub ok: bool,
+    /// The fault and the remedy, for the operator. Every client of the API can read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// The parts of an [`Api`].
+pub struct ApiParts {
+    /// The compiled schema.
+    pub mapping: Arc<Mapping>,
+    /// Answers reads.
+    pub reader: Arc<dyn DocumentReader>,
+    /// Carries out writes.
+    pub writer: Arc<dyn DocumentWriter>,
+    /// Readiness checks (`/health/ready`).
+    pub probe: Probe,
+    /// Renders the metrics (`/metrics`).
+    pub metrics: MetricsText,
+}
+
+/// Optional parts of an [`Api`].
+#[derive(Default)]
+pub struct Extras {
+    /// Search. Without it `/search` answers 404.
+    pub search: Option<SearchParts>,
+    /// Serves health and metrics only; `/data` and `/search` have no routes.
+    pub status_only: bool,
+    /// Waits for the version that a request names in `X-Millstream-Min-Version`.
+    pub copies: Option<Arc<dyn CopyWait>>,
+}
+
+/// The search engine and its fields.
+pub struct SearchParts {
+    /// The engine.
+    pub engine: Arc<dyn SearchEngine>,
+    /// The fields, of the same schema as [`ApiParts::mapping`].
+    pub model: Arc<SearchModel>,
+}
+
+/// Health and metrics of the process.
+#[derive(Clone)]
+pub struct StatusParts {
+    /// Readiness checks (`/health/ready`).
+    pub probe: Probe,
+    /// Renders the metrics (`/metrics`).
+    pub metrics: MetricsText,
+}
+
+impl FromRef<Arc<ApiState>> for StatusParts {
+    fn from_ref(shared: &Arc<ApiState>) -> Self {
+        shared.status.clone()
+    }
+}
+
+/// The HTTP surface. Clones share their state.
+#[derive(Clone)]
+pub struct Api(pub(crate) Arc<ApiState>);
+
+/// The state of all handlers.
+pub(crate) struct ApiState {
+    pub(crate) mapping: Arc<Mapping>,
+    pub(crate) reader: Arc<dyn DocumentReader>,
+    pub(crate) writer: Arc<dyn DocumentWriter>,
+    pub(crate) status: StatusParts,
+    pub(crate) extras: Extras,
+    pub(crate) options: ApiOptions,
+    /// Permits for requests in progress.
+    pub(crate) admissions: Arc<Semaphore>,
+    /// Writes in progress, including those whose clients have disconnected.
+    pub(crate) writes: TaskTracker,
+}
+
+impl Api {
+    /// Creates the surface from its parts.
+    pub fn new(parts: ApiParts, options: ApiOptions) -> Self {
+        Self::with(parts, Extras::default(), options)
+    }
+
+    /// Creates the surface from its parts and optional parts.
+    pub fn with(parts: ApiParts, extras: Extras, options: ApiOptions) -> Self {
+        let admissions = Arc::new(Semaphore::new(options.requests_max.min(Semaphore::MAX_PERMITS)));
+        let ApiParts { mapping, reader, writer, probe, metrics } = parts;
+        Self(Arc::new(ApiState {
+            mapping,
+            reader,
+            writer,
+            status: StatusParts { probe, metrics },
+            extras,
+            options,
+            admissions,
+            writes: TaskTracker::new(),
+        }))
+    }
+}
+
+/// A permit for one request in progress. The guard puts it into the request's extensions; a write keeps it until the
+/// write has ended, even after the client has disconnected.
+pub(crate) struct Admission {
+    pub(crate) _permit: OwnedSemaphorePermit,
+}

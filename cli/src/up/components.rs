@@ -1,0 +1,127 @@
+//! Construction of the components of a process.
+
+use super::{context::StartContext, options, queue::Queue, search::SinkSearch, source};
+use crate::{
+    config::Config,
+    failure::Failure,
+    process::{health, role::Role},
+    sinks::Sinks,
+};
+use millstream_api::{Api, ApiParts, Extras, SearchParts, StoreReader};
+use millstream_projector::{
+    Deps, Projector, ProjectorHandle, ProjectorOptions, SourceFactory, SystemClock,
+    delivery::DeliveryWorkerOptions,
+    replay::{Aim, FileLedger, Replay, ReplayDeps, ReplayOptions},
+    sink_manager::{SinkManager, SinkManagerDeps},
+};
+use millstream_schema::plan::Mapping;
+use millstream_store::{connect::Database, load::Caches};
+use millstream_writer::Writer;
+use std::sync::Arc;
+
+/// The file in the data folder that keeps the position of a replay into the cache.
+const REPLAY_FILE: &str = "replay.json";
+
+/// The values that several components share, with one constructor per component.
+pub(super) struct Components<'a> {
+    context: &'a StartContext<'a>,
+    database: Database,
+    queue: &'a Queue,
+    mapping: Arc<Mapping>,
+    caches: Arc<Caches>,
+    pub(super) sinks: Arc<Sinks>,
+    /// The source of changes, which this or another process follows.
+    pub(super) source: Arc<dyn SourceFactory>,
+}
+
+impl<'a> Components<'a> {
+    /// Fails when the source is configured wrongly, or the database does not answer.
+    pub(super) async fn new(
+        context: &'a StartContext<'a>,
+        database: Database,
+        queue: &'a Queue,
+    ) -> Result<Self, Failure> {
+        let sinks = Arc::new(Sinks::of(&database, context.config, &context.compiled).await?);
+        let mapping = Arc::clone(&context.compiled.mapping);
+        let source = source::factory(context.config, &database)?;
+        Ok(Self { context, database, queue, mapping, caches: Arc::new(Caches::default()), sinks, source })
+    }
+
+    /// Starts the part of the projector that the role runs.
+    pub(super) fn projector(&self) -> Option<ProjectorHandle> {
+        let part = self.context.role.part()?;
+        Some(Projector::start(Deps {
+            database: self.database.clone(),
+            mapping: Arc::clone(&self.mapping),
+            caches: Arc::clone(&self.caches),
+            queue: self.queue.work(),
+            source: Arc::clone(&self.source),
+            clock: Arc::new(SystemClock),
+            options: ProjectorOptions { part, ..options::projector(self.context.config) },
+        }))
+    }
+
+    /// Starts the sink manager for the lanes that the role delivers from.
+    pub(super) async fn sink_manager(&self) -> Result<SinkManager, Failure> {
+        let manager = SinkManager::start(SinkManagerDeps {
+            lanes: self.queue.lanes(),
+            sinks: Arc::<Sinks>::clone(&self.sinks),
+            database: self.database.clone(),
+            clock: Arc::new(SystemClock),
+            delivery: DeliveryWorkerOptions::default(),
+            replay: ReplayOptions::default(),
+            serves: self.context.role.lanes(),
+        });
+        manager.await.map_err(Failure::failed)
+    }
+
+    /// Opens the replays into the cache.
+    pub(super) async fn replay(&self) -> Result<Replay, Failure> {
+        cache_replay(self.context.config, self.queue, &self.database, ReplayOptions::default()).await
+    }
+
+    /// Builds the HTTP API.
+    pub(super) async fn api(self) -> Result<Api, Failure> {
+        let Self { context, database, mapping, caches, sinks, .. } = self;
+        let writer = {
+            let (database, mapping, options) =
+                (database.clone(), Arc::clone(&mapping), options::writer(context.config));
+            let built = tokio::task::spawn_blocking(move || Writer::new(database, mapping, options));
+            built.await.map_err(Failure::failed)?.map_err(Failure::failed)?
+        };
+        let recorder = context.recorder.clone();
+        let parts = ApiParts {
+            mapping: Arc::clone(&mapping),
+            reader: Arc::new(StoreReader::new(database, mapping, caches)),
+            writer: Arc::new(writer),
+            probe: health::probe(&context.state),
+            metrics: Arc::new(move || recorder.render()),
+        };
+        let (engine, model) = (context.config.sinks.engine, Arc::clone(&sinks.model));
+        let search = Arc::new(SinkSearch::new(context.state.clone(), engine, context.role == Role::All));
+        let extras = Extras {
+            search: Some(SearchParts { engine: Arc::<SinkSearch>::clone(&search), model }),
+            copies: Some(search),
+            status_only: !context.role.serves_documents(),
+        };
+        Ok(Api::with(parts, extras, options::api(context.config)))
+    }
+}
+
+/// Opens the replays into the cache of a data folder. An interrupted replay resumes at once.
+pub(crate) async fn cache_replay(
+    config: &Config,
+    queue: &Queue,
+    database: &Database,
+    options: ReplayOptions,
+) -> Result<Replay, Failure> {
+    let replay = Replay::open(ReplayDeps {
+        aim: Aim::Cache,
+        queue: queue.work(),
+        ledger: Arc::new(FileLedger::new(config.data_dir.join(REPLAY_FILE))),
+        database: database.clone(),
+        clock: Arc::new(SystemClock),
+        options,
+    });
+    replay.await.map_err(Failure::failed)
+}

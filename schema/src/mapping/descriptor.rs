@@ -1,0 +1,96 @@
+//! The value columns of `dms.Descriptor`, the table of all descriptor types.
+
+use super::table::ColumnType;
+
+/// A value column of `dms.Descriptor`. The discriminant is its index in [`TablePlan::columns`](super::TablePlan::columns).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DescriptorColumn {
+    /// `namespace` of the body.
+    Namespace,
+    /// `codeValue` of the body.
+    CodeValue,
+    /// `shortDescription` of the body.
+    ShortDescription,
+    /// `description` of the body.
+    Description,
+    /// `effectiveBeginDate` of the body.
+    EffectiveBeginDate,
+    /// `effectiveEndDate` of the body.
+    EffectiveEndDate,
+    /// `namespace#codeValue`; filled in by the writer.
+    Uri,
+    /// The URI in lower case; filled in by the writer.
+    UriLower,
+    /// The descriptor's type; filled in by the writer.
+    ResourceKeyId,
+}
+
+impl DescriptorColumn {
+    /// All columns, in the order of the table.
+    pub const ALL: [Self; 9] = [
+        Self::Namespace,
+        Self::CodeValue,
+        Self::ShortDescription,
+        Self::Description,
+        Self::EffectiveBeginDate,
+        Self::EffectiveEndDate,
+        Self::Uri,
+        Self::UriLower,
+        Self::ResourceKeyId,
+    ];
+
+    /// Returns the name of the column.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Namespace => "Namespace",
+            Self::CodeValue => "CodeValue",
+            Self::ShortDescription => "ShortDescription",
+            Self::Description => "Description",
+            Self::EffectiveBeginDate => "EffectiveBeginDate",
+            Self::EffectiveEndDate => "EffectiveEndDate",
+            Self::Uri => "Uri",
+            Self::UriLower => "UriLower",
+            Self::ResourceKeyId => "ResourceKeyId",
+        }
+    }
+
+    /// Returns the column's index in [`TablePlan::columns`](super::TablePlan::columns).
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Returns the storage type. `ResourceKeyId` is a `smallint`, read and written as [`ColumnType::Int4`].
+    pub const fn column_type(self) -> ColumnType {
+        match self {
+            Self::EffectiveBeginDate | Self::EffectiveEndDate => ColumnType::Date,
+            Self::ResourceKeyId => ColumnType::Int4,
+            _ => ColumnType::Text,
+        }
+    }
+
+    /// Returns whether the column is NOT NULL.
+    pub const fn required(self) -> bool {
+        !matches!(self, Self::Description | Self::EffectiveBeginDate | Self::EffectiveEndDate)
+    }
+}
+
+/// Names of [`DescriptorColumn::ALL`].
+pub const DESCRIPTOR_COLUMNS: [&str; 9] = {
+    let mut names = [""; 9];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = DescriptorColumn::ALL[at].name();
+        at += 1;
+    }
+    names
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indexes_follow_the_order_of_the_table() {
+        assert!(DescriptorColumn::ALL.iter().enumerate().all(|(at, column)| column.index() == at));
+    }
+}

@@ -1,0 +1,1 @@
+DELETE FROM "dms"."DocumentCache" WHERE "DocumentId" = ANY((SELECT $1::int8[])::int8[])

@@ -1,0 +1,1 @@
+SELECT EXISTS (SELECT FROM "dms"."Cascade") AS "AnyOpen"

@@ -1,0 +1,1 @@
+LOCK TABLE "dms"."{partition}" IN SHARE MODE

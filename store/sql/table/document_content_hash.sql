@@ -1,0 +1,1 @@
+UPDATE "dms"."Document" SET "ContentHash" = $2 WHERE "DocumentId" = $1

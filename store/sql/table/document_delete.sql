@@ -1,0 +1,1 @@
+DELETE FROM "dms"."Document" WHERE "DocumentId" = $1

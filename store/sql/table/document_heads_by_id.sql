@@ -1,0 +1,6 @@
+SELECT d."DocumentId", d."DocumentUuid", d."ResourceKeyId", d."ContentVersion",
+       {effective_version:d} AS "EffectiveVersion",
+       {effective_last_modified:d} AS "EffectiveLastModified"
+  FROM "dms"."Document" d
+ WHERE d."DocumentId" = ANY((SELECT $1::int8[])::int8[])
+ ORDER BY d."DocumentId"

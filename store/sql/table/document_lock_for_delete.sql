@@ -1,0 +1,1 @@
+SELECT 1 FROM "dms"."Document" WHERE "DocumentId" = $1 FOR UPDATE

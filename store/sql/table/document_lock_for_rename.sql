@@ -1,0 +1,5 @@
+SELECT "DocumentId", "DocumentUuid", "ResourceKeyId"
+  FROM "dms"."Document"
+ WHERE "DocumentId" = ANY($1::int8[])
+ ORDER BY "DocumentId"
+   FOR NO KEY UPDATE

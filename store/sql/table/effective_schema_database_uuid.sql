@@ -1,0 +1,1 @@
+SELECT "DatabaseUuid" FROM "dms"."EffectiveSchema"

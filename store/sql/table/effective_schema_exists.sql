@@ -1,0 +1,1 @@
+SELECT to_regclass('"dms"."EffectiveSchema"') IS NOT NULL AS "Exists"

@@ -1,0 +1,3 @@
+SELECT "EffectiveSchemaHash", "ApiSchemaFormatVersion", "ResourceKeyCount", "ResourceKeySeedHash", "DatabaseUuid",
+       "AppliedAt"
+  FROM "dms"."EffectiveSchema" WHERE "Id" = 1

@@ -1,0 +1,1 @@
+DELETE FROM "dms"."ReferentialIdentity" WHERE "DocumentId" = ANY($1::int8[])

@@ -1,0 +1,1 @@
+INSERT INTO "dms"."IdentityLock" ("DocumentId") SELECT unnest($1::int8[])

@@ -1,0 +1,3 @@
+SELECT "DocumentId", "IdentityValues"
+  FROM "dms"."ReferentialIdentity"
+ WHERE "DocumentId" = ANY($1::int8[]) AND "ResourceKeyId" = $2

@@ -1,0 +1,1 @@
+SELECT to_regclass('"dms"."IX_Outbox_Transaction"') IS NOT NULL AS "Exists"

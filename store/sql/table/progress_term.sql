@@ -1,0 +1,1 @@
+SELECT "Term" FROM "dms"."ProjectionProgress" WHERE "Consumer" = $1::text

@@ -1,0 +1,2 @@
+DROP TABLE IF EXISTS pg_temp."Held";
+CREATE TEMPORARY TABLE "Held" ("Ordinal" bigint NOT NULL, "Uuid" uuid NOT NULL, "Version" bigint, "ResourceKey" smallint, "Digest" bytea)

@@ -1,0 +1,6 @@
+SELECT "ResourceKeyId", count(*) FILTER (WHERE NOT "Deleted") AS "Written", count(*) FILTER (WHERE "Deleted") AS "Deletes"
+FROM (
+      SELECT "ResourceKeyId", false AS "Deleted" FROM "dms"."Document" WHERE "ResourceKeyId" = $1::int2
+      UNION ALL
+      SELECT "ResourceKeyId", true AS "Deleted" FROM "dms"."Tombstone" WHERE "ResourceKeyId" = $1::int2
+) r GROUP BY "ResourceKeyId" ORDER BY count(*) DESC, "ResourceKeyId"

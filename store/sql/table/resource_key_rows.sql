@@ -1,0 +1,1 @@
+SELECT "ResourceKeyId", "ProjectName", "ResourceName", "ResourceVersion" FROM "dms"."ResourceKey" ORDER BY "ResourceKeyId"

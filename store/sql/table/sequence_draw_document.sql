@@ -1,0 +1,1 @@
+SELECT nextval('"dms"."DocumentIdSequence"') AS "DocumentId", nextval('"dms"."ChangeVersionSequence"') AS "Version"

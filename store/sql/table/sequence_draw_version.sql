@@ -1,0 +1,1 @@
+SELECT nextval('"dms"."ChangeVersionSequence"') AS "Version"

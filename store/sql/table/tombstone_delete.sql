@@ -1,0 +1,1 @@
+DELETE FROM "dms"."Tombstone" WHERE "DocumentUuid" = ANY((SELECT $1::uuid[])::uuid[])

@@ -1,0 +1,116 @@
+//! `dms.ReferenceEdge`: which document refers to which.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::GenericClient;
+use millstream_schema::plan::ResourceKeyId;
+
+use super::query::{query_cached, read_column, read_rows, row_struct, sql};
+use crate::error::StoreError;
+use crate::transaction::pipeline::{Answer, Pipeline, params};
+
+const INSERT: &str = sql!("edge_insert.sql");
+const UPDATE: &str = sql!("edge_update.sql");
+const DELETE: &str = sql!("edge_delete.sql");
+const CHILDREN: &str = sql!("edge_children.sql");
+const IDENTITY_PARENTS: &str = sql!("edge_identity_parents.sql");
+/// Reads no more parents per member than decide the matter, and by the index on children: a join with `LIMIT` invites a
+/// walk over all edges in order of parents, which takes seconds where there are no referrers.
+const REFERRERS: &str = sql!("edge_referrers.sql");
+const REFERRED_MEMBERS: &str = sql!("edge_referred_members.sql");
+const REFERRING_TYPES: &str = sql!("edge_referring_types.sql");
+const ROWS: &str = sql!("edge_rows.sql");
+
+/// Adds the difference between a document's stored reference set `old` and its `new` one (child → is identity
+/// component). Adds nothing if they are equal.
+pub fn replace(pipeline: &mut Pipeline<'_>, parent: i64, old: &BTreeMap<i64, bool>, new: &BTreeMap<i64, bool>) {
+    let gone: Vec<i64> = old.keys().filter(|child| !new.contains_key(child)).copied().collect();
+    let added: Vec<(i64, bool)> = new.iter().filter(|(c, _)| !old.contains_key(c)).map(|(c, f)| (*c, *f)).collect();
+    let changed: Vec<(i64, bool)> =
+        new.iter().filter(|(c, f)| old.get(c).is_some_and(|o| o != *f)).map(|(c, f)| (*c, *f)).collect();
+    if !gone.is_empty() {
+        pipeline.execute(DELETE, params![vec![parent; gone.len()], gone]);
+    }
+    for (sql, edges) in [(INSERT, added), (UPDATE, changed)] {
+        if !edges.is_empty() {
+            let (children, flags): (Vec<i64>, Vec<bool>) = edges.into_iter().unzip();
+            pipeline.execute(sql, params![vec![parent; children.len()], children, flags]);
+        }
+    }
+}
+
+row_struct! {
+    /// A reference of a document.
+    #[derive(Debug, Clone, Copy)]
+    pub struct ChildEdge {
+        /// The document referred to.
+        pub child: i64 = "ChildDocumentId",
+        /// Whether the referring document's identity contains the child's.
+        pub is_identity_component: bool = "IsIdentityComponent",
+        /// Whether the child's identity can change.
+        pub is_changeable: bool = "IsChangeable",
+    }
+}
+
+/// Adds the references of a document as they are now.
+pub fn children(pipeline: &mut Pipeline<'_>, parent: i64) -> Answer<ChildEdge> {
+    pipeline.add(CHILDREN, params![parent])
+}
+
+row_struct! {
+    /// A document that refers to another.
+    #[derive(Debug, Clone, Copy)]
+    pub struct ParentEdge {
+        /// The referring document.
+        pub parent: i64 = "ParentDocumentId",
+    }
+}
+
+/// Adds the documents whose identity contains that of one of `children`, each once.
+pub fn identity_parents(pipeline: &mut Pipeline<'_>, children: Vec<i64>) -> Answer<ParentEdge> {
+    pipeline.add(IDENTITY_PARENTS, params![children])
+}
+
+/// Adds the referrers of a closure that are not its members, each once, ascending, at most `limit`.
+pub fn referrers(pipeline: &mut Pipeline<'_>, closure: Vec<i64>, limit: i64) -> Answer<ParentEdge> {
+    pipeline.add(REFERRERS, params![closure, limit])
+}
+
+row_struct! {
+    /// A member of a closure that has a referrer outside it.
+    #[derive(Debug, Clone, Copy)]
+    pub struct ReferredMember {
+        /// The member.
+        pub child: i64 = "ChildDocumentId",
+    }
+}
+
+/// Adds the members of a closure that have at least one referrer outside it.
+pub fn referred_members(pipeline: &mut Pipeline<'_>, closure: Vec<i64>) -> Answer<ReferredMember> {
+    pipeline.add(REFERRED_MEMBERS, params![closure])
+}
+
+/// Reads the names of the resource types with a document that refers to this one, in order, each project's once.
+pub async fn referring_types(client: &tokio_postgres::Client, child: i64) -> Result<Vec<String>, StoreError> {
+    read_column(&client.query(REFERRING_TYPES, &[&child]).await?, "ResourceName")
+}
+
+row_struct! {
+    /// An edge and the type of its child.
+    #[derive(Debug, Clone, Copy)]
+    pub struct StoredEdge {
+        /// The referring document.
+        pub parent: i64 = "ParentDocumentId",
+        /// The document referred to.
+        pub child: i64 = "ChildDocumentId",
+        /// Whether the parent's identity contains the child's.
+        pub is_identity_component: bool = "IsIdentityComponent",
+        /// The child's resource type; `None` if there is no such document.
+        pub child_key: Option<ResourceKeyId> = "ResourceKeyId",
+    }
+}
+
+/// Reads all edges of these documents.
+pub async fn rows<C: GenericClient>(client: &C, parents: &[i64]) -> Result<Vec<StoredEdge>, StoreError> {
+    read_rows(&query_cached(client, ROWS, &[&parents]).await?)
+}

@@ -1,0 +1,43 @@
+//! The sequences of DocumentIds and versions.
+
+use super::query::{row_struct, sql};
+use crate::transaction::pipeline::{Answer, Pipeline, params};
+
+const DRAW_DOCUMENT: &str = sql!("sequence_draw_document.sql");
+const DRAW_VERSION: &str = sql!("sequence_draw_version.sql");
+const DRAW_VERSIONS: &str = sql!("sequence_draw_versions.sql");
+
+row_struct! {
+    /// The id and first version of a new document.
+    #[derive(Debug, Clone, Copy)]
+    pub struct DrawnDocument {
+        /// The id.
+        pub document_id: i64 = "DocumentId",
+        /// The version.
+        pub version: i64 = "Version",
+    }
+}
+
+row_struct! {
+    /// A drawn version.
+    #[derive(Debug, Clone, Copy)]
+    pub struct DrawnVersion {
+        /// The version.
+        pub version: i64 = "Version",
+    }
+}
+
+/// Adds the draw of a DocumentId and a version.
+pub fn draw_document(pipeline: &mut Pipeline<'_>) -> Answer<DrawnDocument> {
+    pipeline.add(DRAW_DOCUMENT, Vec::new())
+}
+
+/// Adds the draw of one version. Call it only under the document's row lock (docs/design/rules.md#rule-1).
+pub fn draw_version(pipeline: &mut Pipeline<'_>) -> Answer<DrawnVersion> {
+    pipeline.add(DRAW_VERSION, Vec::new())
+}
+
+/// Adds the draw of `count` versions, ascending.
+pub fn draw_versions(pipeline: &mut Pipeline<'_>, count: usize) -> Answer<DrawnVersion> {
+    pipeline.add(DRAW_VERSIONS, params![i64::try_from(count).unwrap_or(i64::MAX)])
+}

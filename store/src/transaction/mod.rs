@@ -1,0 +1,65 @@
+//! One write transaction on one pooled connection, with its statements sent in pipelines.
+
+mod locks;
+pub(crate) mod pipeline;
+
+pub use locks::{lock_renames, lock_turnstile, share_locks, unlock_turnstile};
+pub use pipeline::{Answer, Answers, Param, Pipeline, param};
+
+use crate::connect::{Client, Database};
+use crate::error::StoreError;
+
+/// A connection that is about to hold, or holds, an open write transaction.
+///
+/// If it is dropped halfway (a cancelled request, an error), the connection is closed rather than given back: the
+/// server then rolls back and releases every lock, session-level ones too.
+#[derive(Debug)]
+pub struct WriteTransaction {
+    client: Option<Client>,
+    open: bool,
+}
+
+impl WriteTransaction {
+    /// Takes a connection. The first statement of the first [`Pipeline`] begins the transaction.
+    pub async fn open(database: &Database) -> Result<Self, StoreError> {
+        Ok(Self { client: Some(database.get().await?), open: false })
+    }
+
+    /// A pipeline whose first statement begins the transaction.
+    pub fn begin(&mut self) -> Result<Pipeline<'_>, StoreError> {
+        self.open = true;
+        let mut pipeline = self.pipeline()?;
+        pipeline.execute("BEGIN", Vec::new());
+        Ok(pipeline)
+    }
+
+    /// A pipeline in the open transaction.
+    pub fn pipeline(&self) -> Result<Pipeline<'_>, StoreError> {
+        let client = self.client.as_ref().ok_or_else(|| StoreError::other("the transaction was already ended"))?;
+        Ok(Pipeline::new(client))
+    }
+
+    /// Marks the transaction as ended by a `COMMIT` that a pipeline has sent and seen succeed.
+    pub fn committed(mut self) {
+        self.open = false;
+    }
+
+    /// Rolls back, and releases a turnstile that an error left locked.
+    pub async fn rollback(mut self) -> Result<(), StoreError> {
+        if let Some(client) = &self.client {
+            client.batch_execute("ROLLBACK; SELECT pg_advisory_unlock_all()").await?;
+        }
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for WriteTransaction {
+    fn drop(&mut self) {
+        if self.open
+            && let Some(client) = self.client.take()
+        {
+            drop(Client::take(client));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Statements sent together: all of a step go out before the first answer comes back.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use futures::future::join_all;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use crate::connect::Client;
+use crate::error::StoreError;
+use crate::table::query::{FromRow, read_row, read_rows};
+
+/// A parameter that the pipeline owns.
+pub type Param = Box<dyn ToSql + Sync + Send>;
+
+/// A value as a parameter.
+pub fn param(value: impl ToSql + Sync + Send + 'static) -> Param {
+    Box::new(value)
+}
+
+/// Parameters of one statement, each owned: `params![id, version]`.
+macro_rules! params {
+    ($($value:expr),* $(,)?) => {
+        vec![$($crate::transaction::pipeline::param($value)),*]
+    };
+}
+pub(crate) use params;
+
+/// Statements in sending order, with their parameters.
+pub struct Pipeline<'c> {
+    client: &'c Client,
+    steps: Vec<(Cow<'static, str>, Vec<Param>)>,
+}
+
+impl fmt::Debug for Pipeline<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.steps.iter().map(|(sql, _)| sql)).finish()
+    }
+}
+
+impl<'c> Pipeline<'c> {
+    pub(super) fn new(client: &'c Client) -> Self {
+        Self { client, steps: Vec::new() }
+    }
+
+    /// Adds a statement that returns rows of the shape `T`.
+    pub fn add<T>(&mut self, sql: impl Into<Cow<'static, str>>, params: Vec<Param>) -> Answer<T> {
+        self.steps.push((sql.into(), params));
+        Answer { step: self.steps.len() - 1, shape: PhantomData }
+    }
+
+    /// Adds a statement whose rows, if it returns any, are not read.
+    pub fn execute(&mut self, sql: impl Into<Cow<'static, str>>, params: Vec<Param>) {
+        self.steps.push((sql.into(), params));
+    }
+
+    /// Adds the `COMMIT`.
+    pub fn commit(&mut self) {
+        self.execute("COMMIT", Vec::new());
+    }
+
+    /// Sends everything and waits for all answers. Returns the first failure: the statements after it only report that
+    /// the transaction is aborted (and a `COMMIT` among them "succeeds" by rolling back, which is why all are looked
+    /// at).
+    pub async fn run(self) -> Result<Answers, StoreError> {
+        let mut prepared = Vec::with_capacity(self.steps.len());
+        for (sql, _) in &self.steps {
+            // Before anything is sent: a statement that still had to be prepared would be overtaken by its successors.
+            prepared.push(self.client.prepare_cached(sql).await?);
+        }
+        let client: &tokio_postgres::Client = self.client;
+        let sent = self.steps.iter().zip(&prepared).map(|((_, params), statement)| {
+            let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| &**param as &(dyn ToSql + Sync)).collect();
+            async move { client.query(statement, &params).await }
+        });
+        let mut answers = Vec::with_capacity(prepared.len());
+        for answer in join_all(sent).await {
+            answers.push(answer.map_err(StoreError::from)?);
+        }
+        Ok(Answers(answers))
+    }
+}
+
+/// The rows of one statement of a [`Pipeline`], to be read from its [`Answers`].
+pub struct Answer<T> {
+    step: usize,
+    shape: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Answer<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Answer<T> {}
+
+impl<T> fmt::Debug for Answer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({})", self.step)
+    }
+}
+
+/// The rows of every statement of a [`Pipeline`].
+#[derive(Debug)]
+pub struct Answers(Vec<Vec<Row>>);
+
+impl Answers {
+    /// The rows as the driver has them.
+    pub fn raw<T>(&self, answer: Answer<T>) -> &[Row] {
+        self.0.get(answer.step).map_or(&[], Vec::as_slice)
+    }
+
+    /// The number of rows that the statement returned.
+    pub fn count<T>(&self, answer: Answer<T>) -> usize {
+        self.raw(answer).len()
+    }
+
+    /// Reads all rows.
+    ///
+    /// # Errors
+    /// See [`FromRow`].
+    pub fn rows<T: FromRow>(&self, answer: Answer<T>) -> Result<Vec<T>, StoreError> {
+        read_rows(self.raw(answer))
+    }
+
+    /// Reads the row of a statement that always returns one.
+    ///
+    /// # Errors
+    /// No row; see also [`FromRow`].
+    pub fn one<T: FromRow>(&self, answer: Answer<T>) -> Result<T, StoreError> {
+        let missing = || StoreError::other("a statement that always returns one row returned none");
+        read_row(self.raw(answer).first().ok_or_else(missing)?)
+    }
+}

@@ -1,0 +1,172 @@
+//! Plans every statement file in `sql/table` and fails on a sequential scan that is not listed as intended.
+//!
+//! The plans are generic ones (`plan_cache_mode = force_generic_plan`), as sessions use them after a few executions, on
+//! an empty database, on one with generated rows, and on the loaded corpus where it is at hand. A plan made on empty
+//! tables matters: a session that starts on a new database keeps it until the tables are analysed.
+
+mod support;
+
+use millstream_schema::plan::Mapping;
+use millstream_store::connect::{Client, Database};
+use millstream_store::version::expand;
+use millstream_testkit::corpus;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use support::{Planter, compile, provisioned, resource};
+
+/// Relations that any statement may read in sequence, and why.
+const SMALL: [(&str, &str); 4] = [
+    ("Cascade", "usually empty: a row per rename that is being worked off"),
+    ("EffectiveSchema", "one row"),
+    ("ProjectionProgress", "a row per consumer"),
+    ("ResourceKey", "a row per resource type"),
+];
+
+/// Statements that read a relation in sequence on purpose: file, relation, reason.
+const INTENDED: [(&str, &str, &str); 0] = [];
+
+/// A sequential scan in the plan of a statement.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Scan {
+    file: String,
+    relation: String,
+}
+
+/// The statement files, by name.
+fn statements() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/table");
+    let mut statements = Vec::new();
+    for entry in folder.read_dir().expect("the folder of statements") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "sql") {
+            let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+            statements.push((name, std::fs::read_to_string(&path).expect("a statement")));
+        }
+    }
+    statements.sort();
+    statements
+}
+
+/// Fills in the `{…}` of a statement as its owner does.
+fn complete(name: &str, sql: &str, root: &str) -> String {
+    let sql = expand(sql)
+        .replace("{root}", root)
+        .replace("{paged}", r#" WHERE r."DocumentId" > $1::int8"#)
+        .replace("{total}", &format!("(SELECT count(*) FROM {root} r)"))
+        .replace("{resource_key}", "7::int2")
+        .replace("{limit}", "1000")
+        .replace("{table_literal}", "table")
+        .replace("{table}", root)
+        .replace("{column}", "DocumentId")
+        .replace("{partition}", "Outbox_0");
+    let open = sql.find(|c| c == '{').map(|at| &sql[at..]);
+    assert_eq!(open, None, "{name}: fill in this fragment here");
+    sql
+}
+
+/// The sequential scans of the generic plans of all statements, except on small relations.
+async fn scans(client: &Client, mapping: &Mapping, root: &str) -> BTreeSet<Scan> {
+    let root = &mapping.resource(resource(mapping, root)).tables[0].qualified;
+    client.batch_execute("SET plan_cache_mode = force_generic_plan").await.expect("set");
+    let mut scans = BTreeSet::new();
+    for (file, sql) in statements() {
+        let sql = complete(&file, &sql, root);
+        let parameters = client.prepare(&sql).await.unwrap_or_else(|error| panic!("{file}: {error:?}")).params().len();
+        client.batch_execute(&format!("PREPARE explained AS {sql}")).await.expect("prepared");
+        // A generic plan does not depend on the values.
+        let values = if parameters == 0 { String::new() } else { format!("({})", vec!["NULL"; parameters].join(", ")) };
+        let row = client.query_one(&format!("EXPLAIN (FORMAT JSON) EXECUTE explained{values}"), &[]).await;
+        let plan: Value = row.unwrap_or_else(|error| panic!("{file}: {error:?}")).get("QUERY PLAN");
+        client.batch_execute("DEALLOCATE explained").await.expect("deallocated");
+        collect(&file, &plan, &mut scans);
+    }
+    scans
+}
+
+/// Walks a plan.
+fn collect(file: &str, node: &Value, scans: &mut BTreeSet<Scan>) {
+    match node {
+        Value::Array(nodes) => nodes.iter().for_each(|node| collect(file, node, scans)),
+        Value::Object(members) => {
+            if let (Some("Seq Scan"), Some(relation)) =
+                (node["Node Type"].as_str(), node["Relation Name"].as_str().map(str::to_owned))
+            {
+                let intended = INTENDED.iter().any(|(name, on, _)| *name == file && *on == relation);
+                if !intended && !SMALL.iter().any(|(small, _)| *small == relation) {
+                    scans.insert(Scan { file: file.to_owned(), relation });
+                }
+            }
+            members.values().for_each(|member| collect(file, member, scans));
+        }
+        _ => {}
+    }
+}
+
+/// The resource type whose root table stands for all in statements that are made per type.
+const ROOT: &str = "School";
+
+/// Rows enough for an index to pay, in every shared table, with statistics.
+async fn generate(database: &Database, mapping: &Mapping, root: &str) {
+    let plan = mapping.resource(resource(mapping, root));
+    let (key, table) = (plan.key, &plan.tables[0].qualified);
+    let client = database.get().await.expect("connected");
+    for column in &plan.tables[0].columns {
+        let sql = format!(r#"ALTER TABLE {table} ALTER COLUMN "{}" DROP NOT NULL"#, column.name);
+        client.batch_execute(&sql).await.expect("nullable: rows are generated from their key alone");
+    }
+    let sql = format!(
+        r#"SET session_replication_role = replica;
+INSERT INTO "dms"."Document" SELECT i, gen_random_uuid(), {key}, i, i, now(), now(), '\x00' FROM generate_series(1, 50000) i;
+INSERT INTO {table} ("DocumentId") SELECT i FROM generate_series(1, 50000) i;
+INSERT INTO "dms"."ReferentialIdentity" SELECT gen_random_uuid(), i, {key}, ARRAY['v'] FROM generate_series(1, 50000) i;
+INSERT INTO "dms"."IdentityLock" SELECT i FROM generate_series(1, 50000) i;
+INSERT INTO "dms"."ReferenceEdge" SELECT i, i % 1000 + 1, i % 7 = 0 FROM generate_series(1, 50000) i;
+INSERT INTO "dms"."Descriptor" SELECT i, 'n', 'c' || i, 's', NULL, NULL, NULL, 'n#c' || i, 'n#c' || i, {key} FROM generate_series(1, 50000) i;
+INSERT INTO "dms"."DocumentCache" SELECT "DocumentId", "DocumentUuid", {key}, "ContentVersion", now(), '{{}}', '\x00', now() FROM "dms"."Document";
+INSERT INTO "dms"."Tombstone" SELECT gen_random_uuid(), i, {key}, i, ARRAY['v'], now() FROM generate_series(50001, 100000) i;
+INSERT INTO "dms"."Outbox" ("DocumentId", "DocumentUuid", "ResourceKeyId", "Kind", "ContentVersion") SELECT i, gen_random_uuid(), {key}, 'upsert', i FROM generate_series(1, 50000) i;
+INSERT INTO "dms"."Cascade" SELECT i, i, pg_current_xact_id(), 0, now() FROM generate_series(1, 3) i;
+SET session_replication_role = origin"#
+    );
+    client.batch_execute(&sql).await.expect("rows");
+    client.batch_execute("ANALYZE").await.expect("analysed");
+}
+
+#[tokio::test]
+async fn no_statement_reads_a_large_table_in_sequence() {
+    let compiled = compile(&corpus::fixtures().schema_paths());
+    let test = provisioned("explain", &compiled).await;
+    let client = test.database().get().await.expect("connected");
+    assert_eq!(scans(&client, &compiled.mapping, ROOT).await, BTreeSet::new(), "on empty tables");
+    generate(test.database(), &compiled.mapping, ROOT).await;
+    client.batch_execute("DISCARD ALL").await.expect("discarded");
+    assert_eq!(scans(&client, &compiled.mapping, ROOT).await, BTreeSet::new(), "on generated rows");
+}
+
+#[tokio::test]
+#[allow(clippy::print_stderr, reason = "reports what it skipped")]
+async fn no_statement_reads_a_large_table_of_the_corpus_in_sequence() {
+    let Some(corpus) = corpus::find() else {
+        return eprintln!(
+            "skipped: no corpus here; statements were planned on the small schema and generated rows only"
+        );
+    };
+    let compiled = compile(&corpus.schema_paths());
+    let test = provisioned("explain-corpus", &compiled).await;
+    let client = test.database().get().await.expect("connected");
+    assert_eq!(scans(&client, &compiled.mapping, ROOT).await, BTreeSet::new(), "on empty tables");
+    let mut planter = Planter::new(Arc::clone(&compiled.mapping));
+    for (at, document) in corpus.documents().expect("the corpus is readable").enumerate() {
+        let document = document.expect("a document");
+        let resource = compiled.mapping.route(&document.project, &document.resource).expect("a known endpoint");
+        planter.plant(resource, serde_json::from_slice(document.body()).expect("JSON"));
+        if at % 2_000 == 1_999 {
+            planter.flush(test.database()).await;
+        }
+    }
+    planter.flush(test.database()).await;
+    client.batch_execute("DISCARD ALL; ANALYZE").await.expect("analysed");
+    assert_eq!(scans(&client, &compiled.mapping, ROOT).await, BTreeSet::new(), "on the loaded corpus");
+}
