@@ -1,4 +1,5 @@
-//! Any bytes as the body of any resource of the small schema: refused or flattened, never a panic.
+//! Fuzzes the flattening of bodies: any bytes, as the body of any resource of the small schema, are refused or
+//! flattened without a panic.
 //!
 //! The first byte chooses the resource. Run with `make fuzz`. The documents of the fixtures are the seeds: with
 //! `MILLSTREAM_FUZZ_SEEDS` the program writes them to that folder before it starts.

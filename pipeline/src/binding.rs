@@ -1,10 +1,11 @@
 //! The binding of a queue or a copy of the documents to its database.
 //!
 //! Each stores the database's fingerprint: the queue beside its position, the topic in the writer's fence record, the
-//! indexes in their template and mappings, the embedded index in its directory. A process that works for another database
-//! refuses to use it. Documents of two databases in one copy could not be separated again, and a process that took
-//! another database's work from its queue would find none of the documents and report them deleted. A queue or copy
-//! without a fingerprint (created by an earlier version, or the fence record has expired) is adopted and then stores one.
+//! indexes in their template and mappings, the embedded index in its directory. A process that works for another
+//! database refuses to use it. Documents of two databases in one copy could not be separated again, and a process that
+//! took another database's work from its queue would find none of the documents and report them deleted. A queue or
+//! copy without a fingerprint (created by an earlier version, or the fence record has expired) is adopted and then
+//! stores one.
 
 use sha2::{Digest, Sha256};
 use std::fmt;

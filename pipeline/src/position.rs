@@ -8,13 +8,13 @@ use std::str::FromStr;
 ///
 /// For logical replication `lsn` is a WAL position. `X/Y:0` means "every transaction whose commit record starts before
 /// `X/Y`": the position after a whole transaction (the end of its commit record) and the position that an idle server
-/// reports. `X/Y:n` means "and the first `n` changes of the transaction whose commit record starts at `X/Y`": an LSN alone
-/// does not distinguish the rows of a transaction, and the end of the commit record is known only after the last row.
-/// In both cases `lsn` may be confirmed to the server, which then sends the unfinished transaction again.
+/// reports. `X/Y:n` means "and the first `n` changes of the transaction whose commit record starts at `X/Y`": an LSN
+/// alone does not distinguish the rows of a transaction, and the end of the commit record is known only after the last
+/// row. In both cases `lsn` may be confirmed to the server, which then sends the unfinished transaction again.
 ///
-/// A polling source uses the transaction id and the outbox id as the two numbers. A source that reads a Kafka topic uses
-/// the sum of the next offsets of its partitions and, while records are redelivered after a restart, a count. Positions
-/// of different sources do not compare.
+/// A polling source uses the transaction id and the outbox id as the two numbers. A source that reads a Kafka topic
+/// uses the sum of the next offsets of its partitions and, while records are redelivered after a restart, a count.
+/// Positions of different sources do not compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position {
     /// The WAL position (polling: the transaction id; topic: the sum of offsets).

@@ -9,9 +9,9 @@ use crate::position::Position;
 
 /// Delivers change records in commit order, from a [`Position`] on, each at least once.
 ///
-/// A source reconnects and retries by itself for as long as that can help; an error that it returns needs an operator. It
-/// delivers only committed changes, long transactions in bounded chunks. It advances the server's bookmark only as far as
-/// [`ChangeSource::confirm`] allows.
+/// A source reconnects and retries by itself for as long as that can help; an error that it returns needs an operator.
+/// It delivers only committed changes, long transactions in bounded chunks. It advances the server's bookmark only as
+/// far as [`ChangeSource::confirm`] allows.
 ///
 /// ```
 /// use futures::future::BoxFuture;
@@ -60,8 +60,8 @@ pub trait ChangeSource: Send {
     /// Cancellation safe: if the future is dropped before it completes, no event is lost.
     fn next(&mut self) -> BoxFuture<'_, Result<SourceEvent, SourceError>>;
 
-    /// Confirms that everything up to `position` is durable here, so that the server may discard it. Returns at once; the
-    /// source reports to the server within its reporting interval. Positions only grow: an older one is ignored.
+    /// Confirms that everything up to `position` is durable here, so that the server may discard it. Returns at once;
+    /// the source reports to the server within its reporting interval. Positions only grow: an older one is ignored.
     fn confirm(&self, position: Position);
 
     /// Returns the state of the source.
@@ -77,8 +77,8 @@ pub trait ChangeSource: Send {
 pub enum SourceEvent {
     /// Change records of one transaction, of several, or of a part of a long one.
     Changes(ChangeBatch),
-    /// Nothing is in flight: everything before `position` was delivered. Storing and confirming it lets the server discard
-    /// the WAL of its other databases.
+    /// Nothing is in flight: everything before `position` was delivered. Storing and confirming it lets the server
+    /// discard the WAL of its other databases.
     Idle {
         /// The server's position.
         position: Position,
@@ -121,8 +121,8 @@ impl fmt::Display for SourceIdentity {
     }
 }
 
-/// The name of the stream of changes that a position belongs to. In another stream it has no meaning: a change of stream
-/// requires a comparison of all documents.
+/// The name of the stream of changes that a position belongs to. In another stream it has no meaning: a change of
+/// stream requires a comparison of all documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stream(String);
 
@@ -206,8 +206,8 @@ pub enum SourceError {
         /// The position at which the server would resume.
         resumes: Position,
     },
-    /// The server has no bookmark for this source, or has dropped the log that it needs. Recovery: create a new bookmark,
-    /// then replay the outbox from the recovery watermark.
+    /// The server has no bookmark for this source, or has dropped the log that it needs. Recovery: create a new
+    /// bookmark, then replay the outbox from the recovery watermark.
     #[error("{what} is lost: {detail}")]
     Lost {
         /// The lost bookmark, such as the name of the slot.
@@ -215,8 +215,8 @@ pub enum SourceError {
         /// The evidence.
         detail: String,
     },
-    /// The server or its timeline is not the one that the stored position belongs to. Transaction ids and positions have
-    /// no meaning here: compare all copies with the tables.
+    /// The server or its timeline is not the one that the stored position belongs to. Transaction ids and positions
+    /// have no meaning here: compare all copies with the tables.
     #[error("the database is {found}, but the stored position belongs to {expected}: resynchronise by comparison")]
     Foreign {
         /// The identity that the stored position belongs to.

@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, Time};
 
 /// Parses a date-time into a second of UTC within the years 0001 to 9999. Accepts a date (also with slashes) and a time
-/// separated by `T` or a blank, any fraction of a second (truncated), and an optional offset (default UTC). Leap seconds
-/// are refused.
+/// separated by `T` or a blank, any fraction of a second (truncated), and an optional offset (default UTC). Leap
+/// seconds are refused.
 pub fn read_utc_second(text: &str) -> Option<DateTime> {
     let split = text.find(['T', 't', ' '])?;
     let (day, rest) = (&text[..split], &text[split + 1..]);

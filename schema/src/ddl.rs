@@ -1,8 +1,8 @@
 //! PostgreSQL DDL of a model: schemas, tables with their keys, then foreign keys, indexes and views
 //! (docs/design/edfi-model.md#edfi-4.12).
 //!
-//! The statements create objects and alter none. Run them in one transaction, after the `dms` tables exist. Another dialect
-//! would be another module beside this one.
+//! The statements create objects and alter none. Run them in one transaction, after the `dms` tables exist. Another
+//! dialect would be another module beside this one.
 
 use crate::mapping::{ColumnType, TableRole};
 use crate::model::names::{POSTGRES_NAME_BYTES_MAX, shorten};

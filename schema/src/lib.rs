@@ -4,8 +4,8 @@
 //! [`model::Model`] (tables, keys, constraints and indexes, free of any SQL dialect), then DDL text ([`ddl`]) and a
 //! [`plan::Mapping`] (the plans that the writer, the projector and the reads follow at run time).
 //!
-//! The crate is a pure function: it opens no connection, has no driver and no runtime, and does no I/O beyond reading the
-//! given files. The same files give the same bytes, in any order and on any machine (invariant SAME-BYTES).
+//! The crate is a pure function: it opens no connection, has no driver and no runtime, and does no I/O beyond reading
+//! the given files. The same files give the same bytes, in any order and on any machine (invariant SAME-BYTES).
 
 pub mod apischema;
 pub mod calendar;

@@ -1,8 +1,9 @@
 //! ReferentialIds: UUID version 5 over a document's natural identity (docs/design/edfi-identity.md#edfi-2).
 //!
 //! The name that is hashed is `ProjectName ResourceName path=value#path=value…` without a separator before the first
-//! path, the elements in the order of the target's `identityJsonPaths`. Values are canonical: text as in the body, numbers
-//! by [`canonical_number`], descriptor URIs by [`lower_uri`], dates as `yyyy-MM-dd`, date-times as `yyyy-MM-ddTHH:mm:ssZ`.
+//! path, the elements in the order of the target's `identityJsonPaths`. Values are canonical: text as in the body,
+//! numbers by [`canonical_number`], descriptor URIs by [`lower_uri`], dates as `yyyy-MM-dd`, date-times as
+//! `yyyy-MM-ddTHH:mm:ssZ`.
 
 use uuid::Uuid;
 
@@ -51,7 +52,8 @@ pub fn is_descriptor_path(path: &str) -> bool {
     path.ends_with("Descriptor") || path.ends_with("Descriptor]")
 }
 
-/// Lower-cases a descriptor URI character by character (docs/design/rules.md#rule-22), independent of machine and locale.
+/// Lower-cases a descriptor URI character by character (docs/design/rules.md#rule-22), independent of machine and
+/// locale.
 ///
 /// A character whose lower case is more than one character (only U+0130) stays as it is.
 pub fn lower_uri(uri: &str) -> String {
@@ -68,8 +70,8 @@ pub fn lower_uri(uri: &str) -> String {
 
 /// Returns the canonical spelling of a JSON number: fixed point, no exponent, no superfluous zeros, `-0` is `0`.
 ///
-/// `None` for text that is not a JSON number (leading zeros are accepted), and for a number of more than 28 fraction digits
-/// or more than 60 digits in all. Ed-Fi stores no such number, and the limits bound the output.
+/// `None` for text that is not a JSON number (leading zeros are accepted), and for a number of more than 28 fraction
+/// digits or more than 60 digits in all. Ed-Fi stores no such number, and the limits bound the output.
 pub fn canonical_number(text: &str) -> Option<String> {
     let (negative, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

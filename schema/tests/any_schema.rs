@@ -64,8 +64,8 @@ fn subtypes_beside_one_that_can_be_renamed_count_as_changeable() {
     assert_eq!(changeable, [("House", true), ("Tent", true)]);
 }
 
-/// The mapping decides what is a descriptor, not the name of the member: the document and those that refer to it hash the
-/// value in the same way.
+/// The mapping decides what is a descriptor, not the name of the member: the document and those that refer to it hash
+/// the value in the same way.
 #[test]
 fn a_descriptor_in_an_identity_is_hashed_in_lower_case_whatever_it_is_called() {
     let kind = json!({ "resourceName": "KindDescriptor", "isDescriptor": true, "jsonSchemaForInsert": {

@@ -1,5 +1,5 @@
-//! One test per reason to refuse a set of files: faults of files, of the set, of JSON schemas and of extensions. Faults of
-//! single resources are in `refusals_resource.rs`.
+//! One test per reason to refuse a set of files: faults of files, of the set, of JSON schemas and of extensions. Faults
+//! of single resources are in `refusals_resource.rs`.
 
 mod support;
 

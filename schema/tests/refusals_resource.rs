@@ -147,7 +147,7 @@ fn reference_members_in_different_objects() {
         f.resource("sessions")["documentPathsMapping"]["School"]["referenceJsonPaths"][0]["referenceJsonPath"] =
             json!("$.sessionName");
     });
-    refused(CORE, "documentPathsMapping.School2", "same place", |f| {
+    refused(CORE, "documentPathsMapping.School2", "same path", |f| {
         let mapping = f.resource("sessions")["documentPathsMapping"]["School"].clone();
         f.resource("sessions")["documentPathsMapping"]["School2"] = mapping;
     });

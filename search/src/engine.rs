@@ -12,8 +12,8 @@ pub trait SearchEngine: Send + Sync + 'static {
     /// Names the engine and its place for messages, without secrets.
     fn describe(&self) -> String;
 
-    /// Returns the page for a query. Bodies are complete; [`search`] applies the projection. A type of which nothing was ever
-    /// delivered has no documents, which is not an error.
+    /// Returns the page for a query. Bodies are complete; [`search`] applies the projection. A type of which nothing
+    /// was ever delivered has no documents, which is not an error.
     fn search<'a>(&'a self, query: &'a SearchQuery) -> BoxFuture<'a, Result<SearchPage, SearchError>>;
 
     /// Makes every delivery that was confirmed before the call visible to later searches.

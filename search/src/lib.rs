@@ -1,17 +1,18 @@
 //! The search contract between engines and the HTTP layer.
 //!
-//! The crate contains the fields of each resource type ([`SearchModel`], derived from the compiled mapping alone), a typed
-//! query ([`SearchQuery`]) parsed from query parameters, result pages ([`SearchPage`]), and the contract of an engine
-//! ([`SearchEngine`]). The suite in `conformance` checks that every engine returns the same results as a simple evaluation
-//! in memory.
+//! The crate contains the fields of each resource type ([`SearchModel`], derived from the compiled mapping alone), a
+//! typed query ([`SearchQuery`]) parsed from query parameters, result pages ([`SearchPage`]), and the contract of an
+//! engine ([`SearchEngine`]). The suite in `conformance` checks that every engine returns the same results as a simple
+//! evaluation in memory.
 //!
-//! The crate does no I/O and depends on no runtime and no engine. Engines live in `connectors`, the endpoint in `api`; both
-//! depend on this crate and neither on the other (`docs/adr/0007`).
+//! The crate does no I/O and depends on no runtime and no engine. Engines live in `connectors`, the endpoint in `api`;
+//! both depend on this crate and neither on the other (`docs/adr/0007`).
 //!
 //! # Differences between engines
-//! The matching documents, totals, facets, the order of a `sort`, and paging are the same in every engine. Relevance is not:
-//! with `q` and without `sort`, each engine ranks by its own measure (how rare a term is among all documents of the index or
-//! of the type, how long the text around it is), so the order, and with a `limit` the selection, may differ.
+//! The matching documents, totals, facets, the order of a `sort`, and paging are the same in every engine. Relevance is
+//! not: with `q` and without `sort`, each engine ranks by its own measure (how rare a term is among all documents of
+//! the index or of the type, how long the text around it is), so the order, and with a `limit` the selection, may
+//! differ.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

@@ -4,17 +4,17 @@ use crate::model::FieldKind;
 use millstream_schema::referential::canonical_number;
 use std::fmt;
 
-/// Maximum length, in UTF-16 code units, of a text that engines hold as an exact value. A longer one is found by free text
-/// only; equality, ranges, sorting and facets treat it as missing. (OpenSearch's `ignore_above` counts these units, and its
-/// terms hold 32,766 bytes.)
+/// Maximum length, in UTF-16 code units, of a text that engines hold as an exact value. A longer one is found by free
+/// text only; equality, ranges, sorting and facets treat it as missing. (OpenSearch's `ignore_above` counts these
+/// units, and its terms hold 32,766 bytes.)
 pub const HELD_UNITS_MAX: usize = 8_191;
 
 /// A field value in canonical form. Values of one field have the same variant, and their order is the sort order of a
 /// search: text by bytes, numbers by size, `false` before `true`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Value {
-    /// An id, text, date, time or date-time (in the spelling of [`FieldKind`], whose byte order is the order of the values),
-    /// or a descriptor URI as spelled in the body.
+    /// An id, text, date, time or date-time (in the spelling of [`FieldKind`], whose byte order is the order of the
+    /// values), or a descriptor URI as spelled in the body.
     Text(String),
     /// An integer.
     Integer(i64),

@@ -16,6 +16,9 @@ use std::path::Path;
 use std::sync::Arc;
 use support::{Planter, compile, provisioned, resource};
 
+/// The resource type whose root table stands for all in statements that are made per type.
+const ROOT: &str = "School";
+
 /// Relations that any statement may read in sequence, and why.
 const SMALL: [(&str, &str); 4] = [
     ("Cascade", "usually empty: a row per rename that is being worked off"),
@@ -24,8 +27,51 @@ const SMALL: [(&str, &str); 4] = [
     ("ResourceKey", "a row per resource type"),
 ];
 
-/// Statements that read a relation in sequence on purpose: file, relation, reason.
-const INTENDED: [(&str, &str, &str); 0] = [];
+/// The tables on which a plan is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum On {
+    Empty,
+    Loaded,
+}
+
+/// Statements that read a relation in sequence on purpose, whatever the tables hold: file, relation, reason.
+const INTENDED: [(&str, &str, &str); 8] = [
+    ("audit_misplaced_rows.sql", "*", "the audit reads whole tables"),
+    ("audit_rows_without_document.sql", "*", "the audit reads whole tables"),
+    // The total counts all documents of the type. The generic plan assumes a page of a tenth of the table and would
+    // scan the cache too; sessions find custom plans for the actual limit cheaper and keep those.
+    ("document_body_page.sql", "*", "counts all documents; planned for each limit"),
+    ("outbox_before_horizon.sql", "*", "polling creates its index itself: retention::ensure_polling_index"),
+    ("outbox_default_partition.sql", "*", "reads the catalog"),
+    ("outbox_partition_needed.sql", "*", "maintenance looks for one row of a partition to be dropped"),
+    ("outbox_partition_prune.sql", "*", "maintenance deletes the oldest rows of the default partition"),
+    ("outbox_partitions.sql", "*", "reads the catalog"),
+];
+
+/// Statements whose plan reads a relation in sequence only if it was made on empty tables: file, relation. Such a plan
+/// lasts until the first ANALYZE of the table, which autovacuum runs within a minute of the first load. Their indexes
+/// win as soon as there are statistics; the resolution and share-lock statements, which every write sends, are not
+/// among them.
+const UNTIL_ANALYZED: [(&str, &str); 11] = [
+    ("descriptor_by_id.sql", "Descriptor"),
+    ("descriptor_update.sql", "Descriptor"),
+    ("document_edit.sql", "Document"),
+    ("document_rename.sql", "Document"),
+    ("document_stamp.sql", "Document"),
+    ("edge_children.sql", "IdentityLock"),
+    ("edge_referrers.sql", "ReferenceEdge"),
+    ("edge_referring_types.sql", "Document"),
+    ("edge_rows.sql", "Document"),
+    ("identity_values_of_own_type.sql", "Document"),
+    ("tombstone_of_living.sql", "Tombstone"),
+];
+
+/// Whether a scan is intended.
+fn is_intended(on: On, file: &str, relation: &str) -> bool {
+    let listed = INTENDED.iter().any(|(name, of, _)| *name == file && (*of == "*" || *of == relation));
+    let small = SMALL.iter().any(|(small, _)| *small == relation);
+    listed || small || (on == On::Empty && UNTIL_ANALYZED.contains(&(file, relation)))
+}
 
 /// A sequential scan in the plan of a statement.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,14 +107,14 @@ fn complete(name: &str, sql: &str, root: &str) -> String {
         .replace("{table}", root)
         .replace("{column}", "DocumentId")
         .replace("{partition}", "Outbox_0");
-    let open = sql.find(|c| c == '{').map(|at| &sql[at..]);
+    let open = sql.find('{').map(|at| &sql[at..]);
     assert_eq!(open, None, "{name}: fill in this fragment here");
     sql
 }
 
-/// The sequential scans of the generic plans of all statements, except on small relations.
-async fn scans(client: &Client, mapping: &Mapping, root: &str) -> BTreeSet<Scan> {
-    let root = &mapping.resource(resource(mapping, root)).tables[0].qualified;
+/// The sequential scans of the generic plans of all statements, except intended ones.
+async fn scans(client: &Client, mapping: &Mapping, on: On) -> BTreeSet<Scan> {
+    let root = &mapping.resource(resource(mapping, ROOT)).tables[0].qualified;
     client.batch_execute("SET plan_cache_mode = force_generic_plan").await.expect("set");
     let mut scans = BTreeSet::new();
     for (file, sql) in statements() {
@@ -80,36 +126,30 @@ async fn scans(client: &Client, mapping: &Mapping, root: &str) -> BTreeSet<Scan>
         let row = client.query_one(&format!("EXPLAIN (FORMAT JSON) EXECUTE explained{values}"), &[]).await;
         let plan: Value = row.unwrap_or_else(|error| panic!("{file}: {error:?}")).get("QUERY PLAN");
         client.batch_execute("DEALLOCATE explained").await.expect("deallocated");
-        collect(&file, &plan, &mut scans);
+        collect(on, &file, &plan, &mut scans);
     }
     scans
 }
 
 /// Walks a plan.
-fn collect(file: &str, node: &Value, scans: &mut BTreeSet<Scan>) {
+fn collect(on: On, file: &str, node: &Value, scans: &mut BTreeSet<Scan>) {
     match node {
-        Value::Array(nodes) => nodes.iter().for_each(|node| collect(file, node, scans)),
+        Value::Array(nodes) => nodes.iter().for_each(|node| collect(on, file, node, scans)),
         Value::Object(members) => {
-            if let (Some("Seq Scan"), Some(relation)) =
-                (node["Node Type"].as_str(), node["Relation Name"].as_str().map(str::to_owned))
+            if let (Some("Seq Scan"), Some(relation)) = (node["Node Type"].as_str(), node["Relation Name"].as_str())
+                && !is_intended(on, file, relation)
             {
-                let intended = INTENDED.iter().any(|(name, on, _)| *name == file && *on == relation);
-                if !intended && !SMALL.iter().any(|(small, _)| *small == relation) {
-                    scans.insert(Scan { file: file.to_owned(), relation });
-                }
+                scans.insert(Scan { file: file.to_owned(), relation: relation.to_owned() });
             }
-            members.values().for_each(|member| collect(file, member, scans));
+            members.values().for_each(|member| collect(on, file, member, scans));
         }
         _ => {}
     }
 }
 
-/// The resource type whose root table stands for all in statements that are made per type.
-const ROOT: &str = "School";
-
 /// Rows enough for an index to pay, in every shared table, with statistics.
-async fn generate(database: &Database, mapping: &Mapping, root: &str) {
-    let plan = mapping.resource(resource(mapping, root));
+async fn generate(database: &Database, mapping: &Mapping) {
+    let plan = mapping.resource(resource(mapping, ROOT));
     let (key, table) = (plan.key, &plan.tables[0].qualified);
     let client = database.get().await.expect("connected");
     for column in &plan.tables[0].columns {
@@ -139,10 +179,10 @@ async fn no_statement_reads_a_large_table_in_sequence() {
     let compiled = compile(&corpus::fixtures().schema_paths());
     let test = provisioned("explain", &compiled).await;
     let client = test.database().get().await.expect("connected");
-    assert_eq!(scans(&client, &compiled.mapping, ROOT).await, BTreeSet::new(), "on empty tables");
-    generate(test.database(), &compiled.mapping, ROOT).await;
+    assert_eq!(scans(&client, &compiled.mapping, On::Empty).await, BTreeSet::new(), "on empty tables");
+    generate(test.database(), &compiled.mapping).await;
     client.batch_execute("DISCARD ALL").await.expect("discarded");
-    assert_eq!(scans(&client, &compiled.mapping, ROOT).await, BTreeSet::new(), "on generated rows");
+    assert_eq!(scans(&client, &compiled.mapping, On::Loaded).await, BTreeSet::new(), "on generated rows");
 }
 
 #[tokio::test]
@@ -156,7 +196,7 @@ async fn no_statement_reads_a_large_table_of_the_corpus_in_sequence() {
     let compiled = compile(&corpus.schema_paths());
     let test = provisioned("explain-corpus", &compiled).await;
     let client = test.database().get().await.expect("connected");
-    assert_eq!(scans(&client, &compiled.mapping, ROOT).await, BTreeSet::new(), "on empty tables");
+    assert_eq!(scans(&client, &compiled.mapping, On::Empty).await, BTreeSet::new(), "on empty tables");
     let mut planter = Planter::new(Arc::clone(&compiled.mapping));
     for (at, document) in corpus.documents().expect("the corpus is readable").enumerate() {
         let document = document.expect("a document");
@@ -168,5 +208,5 @@ async fn no_statement_reads_a_large_table_of_the_corpus_in_sequence() {
     }
     planter.flush(test.database()).await;
     client.batch_execute("DISCARD ALL; ANALYZE").await.expect("analysed");
-    assert_eq!(scans(&client, &compiled.mapping, ROOT).await, BTreeSet::new(), "on the loaded corpus");
+    assert_eq!(scans(&client, &compiled.mapping, On::Loaded).await, BTreeSet::new(), "on the loaded corpus");
 }

@@ -1,9 +1,9 @@
 //! A PostgreSQL cluster for one test process.
 //!
-//! It must not outlive the process, however that ends: tests panic, are interrupted, and are killed, and a static is
-//! never dropped. So a shell waits beside it, reading from a pipe whose other end only this process holds. The kernel
-//! closes that end when the process is gone for whatever reason, the shell reads end-of-file, quits the server and
-//! removes the folder. Unlike a parent-death signal this needs no unsafe code and does not depend on which thread
+//! The cluster must not outlive the process, however that ends: tests panic, are interrupted and are killed, and a
+//! static is never dropped. So a shell waits beside it and reads from a pipe whose other end only this process holds.
+//! The kernel closes that end when the process ends for any reason; the shell reads end-of-file, quits the server and
+//! removes the directory. Unlike a parent-death signal this needs no unsafe code and does not depend on the thread that
 //! started the server.
 
 use std::{
@@ -26,10 +26,10 @@ use tokio::sync::OnceCell;
 
 use crate::wait::wait_until;
 
-/// How long a killed server may take to end.
-const GONE_WITHIN: Duration = Duration::from_secs(30);
+/// Time limit for the end of a killed server.
+const EXIT_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Waits for end-of-file, then quits whatever server runs in the folder `$1` and removes the folder.
+/// Waits for end-of-file, then quits the server in the directory `$1` and removes the directory.
 const WATCHDOG: &str = r#"
 read -r _
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
@@ -38,36 +38,36 @@ for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     [ -n "$pid" ] && kill -QUIT "$pid" 2>/dev/null || break
     sleep 0.1
 done
-# An initdb that is still at work may put a file back.
+# An initdb that is still running may create files again.
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
     rm -rf "$1" 2>/dev/null && sleep 0.1 && [ ! -e "$1" ] && break
     sleep 0.1
 done
 "#;
 
-/// A private cluster in a temporary folder.
+/// A private cluster in a temporary directory.
 #[derive(Debug)]
 pub struct TestCluster {
     managed: Option<ManagedCluster>,
     options: ClusterOptions,
     directory: PathBuf,
-    // Its standard input is the pipe that tells it of our end.
+    // Its standard input is the pipe that closes when this process ends.
     _watchdog: Child,
 }
 
 impl TestCluster {
-    /// The cluster that all tests of this process share. Commits in it do not survive a crash of the machine.
+    /// Returns the cluster that all tests of this process share. Its commits do not survive a crash of the machine.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<TestCluster> = OnceCell::const_new();
         SHARED.get_or_init(|| Self::start(Self::fast_options())).await
     }
 
-    /// Options for a cluster that is quick rather than safe, with room for many tests at a time.
+    /// Returns options for a fast cluster without durability, for many concurrent tests.
     pub fn fast_options() -> ClusterOptions {
         ClusterOptions { durable: false, ..Self::durable_options() }
     }
 
-    /// Options for a cluster that keeps its promises through a crash.
+    /// Returns options for a durable cluster.
     pub fn durable_options() -> ClusterOptions {
         let settings = [
             ("max_connections", "200"),
@@ -82,9 +82,9 @@ impl TestCluster {
         }
     }
 
-    /// Starts a cluster of its own, for tests that stop or crash it.
+    /// Starts a separate cluster, for tests that stop or crash it.
     pub async fn start(options: ClusterOptions) -> Self {
-        let directory = temporary_folder();
+        let directory = temporary_directory();
         let watchdog = watch(&directory);
         let managed = ManagedCluster::start(&directory, options.clone()).await;
         let managed = managed.unwrap_or_else(|error| panic!("the test cluster did not start: {error}"));
@@ -95,35 +95,35 @@ impl TestCluster {
         self.managed.as_ref().expect("the test cluster is running")
     }
 
-    /// How to connect to a database of it, as its superuser.
+    /// Returns options to connect to a database of the cluster as its superuser.
     pub fn connect_options(&self, dbname: &str) -> ConnectOptions {
         self.managed().connect_options(dbname)
     }
 
-    /// Process id of the server.
+    /// Returns the process id of the server.
     pub fn pid(&self) -> u32 {
         self.managed().pid()
     }
 
-    /// The folder with everything of it.
+    /// Returns the directory with all files of the cluster.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Stops it in order and starts it again, on the same port.
+    /// Stops the server cleanly and starts it again on the same port.
     pub async fn restart(&mut self) {
         let managed = self.managed.take().expect("the test cluster is running");
         managed.stop(Duration::from_secs(30)).await.expect("the test cluster stops");
         self.start_again().await;
     }
 
-    /// Kills the server as a power cut would and starts it again, on the same port; it recovers from its log.
+    /// Kills the server, like a power failure, and starts it again on the same port; it recovers from its WAL.
     pub async fn crash_and_restart(&mut self) {
         let mut managed = self.managed.take().expect("the test cluster is running");
         let pid = Pid::from_raw(managed.pid().cast_signed());
         kill(pid, Signal::SIGKILL).expect("the server can be killed");
-        // Until it has been waited for, its process id is in use, and a new server takes that for the old one.
-        wait_until("the killed server to end", GONE_WITHIN, || std::future::ready(managed.exit_reason().is_some()))
+        // Until the process is reaped its id is in use, and a new server would take it for the old one.
+        wait_until("the killed server to end", EXIT_DEADLINE, || std::future::ready(managed.exit_reason().is_some()))
             .await;
         drop(managed);
         self.start_again().await;
@@ -131,18 +131,19 @@ impl TestCluster {
 
     async fn start_again(&mut self) {
         let managed = ManagedCluster::start(&self.directory, self.options.clone()).await;
-        self.managed = Some(managed.unwrap_or_else(|error| panic!("the test cluster did not come back: {error}")));
+        self.managed = Some(managed.unwrap_or_else(|error| panic!("the test cluster did not restart: {error}")));
     }
 }
 
-/// A new folder that the server's account may enter. The watchdog removes it.
-fn temporary_folder() -> PathBuf {
-    let folder = tempfile::Builder::new().prefix("millstream-test-").tempdir().expect("a temporary folder").keep();
-    fs::set_permissions(&folder, Permissions::from_mode(0o711)).expect("the temporary folder can be opened up");
-    folder
+/// Creates a directory that the server's account may enter. The watchdog removes it.
+fn temporary_directory() -> PathBuf {
+    let directory =
+        tempfile::Builder::new().prefix("millstream-test-").tempdir().expect("a temporary directory").keep();
+    fs::set_permissions(&directory, Permissions::from_mode(0o711)).expect("the directory's mode can be set");
+    directory
 }
 
-/// Starts the watchdog for a folder: a process group of its own, so that a Ctrl-C for us leaves it to do its work.
+/// Starts the watchdog for a directory, in its own process group, so that a Ctrl-C does not stop it.
 pub fn watch(directory: &Path) -> Child {
     Command::new("sh")
         .args(["-c", WATCHDOG, "watchdog"])

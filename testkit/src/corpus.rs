@@ -1,4 +1,4 @@
-//! Documents to load: the real corpus where it is at hand, and the small one of this repository.
+//! Documents to load: the published corpus if it is available, and the small one of this repository.
 
 use std::{
     fs::File,
@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// A folder of ApiSchema files and documents that fit them.
+/// A directory of ApiSchema files with matching documents.
 #[derive(Debug, Clone)]
 pub struct Corpus {
     root: PathBuf,
@@ -27,28 +27,28 @@ pub struct Document {
 }
 
 impl Document {
-    /// The body exactly as it is in the file.
+    /// Returns the body exactly as in the file.
     pub fn body(&self) -> &[u8] {
         self.body.get().as_bytes()
     }
 }
 
-/// The real corpus: the folder that `MILLSTREAM_CORPUS` names, else `../shared/corpus` beside the workspace; `None` if
-/// there is neither.
+/// Finds the published corpus: the directory that `MILLSTREAM_CORPUS` names, else `../shared/corpus` beside the
+/// workspace; `None` if neither exists.
 ///
 /// # Panics
-/// When `MILLSTREAM_CORPUS` names a folder that is not there: a test that silently did without would prove nothing.
+/// When `MILLSTREAM_CORPUS` names a directory that does not exist: a silently skipped test would prove nothing.
 pub fn find() -> Option<Corpus> {
     if let Some(named) = std::env::var_os("MILLSTREAM_CORPUS") {
         let root = PathBuf::from(named);
-        assert!(root.is_dir(), "MILLSTREAM_CORPUS names {}, which is no folder", root.display());
+        assert!(root.is_dir(), "MILLSTREAM_CORPUS names {}, which is not a directory", root.display());
         return Some(Corpus { root });
     }
     let root = workspace().join("../shared/corpus");
     root.is_dir().then_some(Corpus { root })
 }
 
-/// The small schema and documents of this repository.
+/// Returns the small schema and documents of this repository.
 pub fn fixtures() -> Corpus {
     Corpus { root: workspace().join("schema/fixtures") }
 }
@@ -58,57 +58,61 @@ fn workspace() -> PathBuf {
 }
 
 impl Corpus {
-    /// The folder.
+    /// Returns the directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Every `*ApiSchema.json` below the folder, in order of name.
+    /// Returns every `*ApiSchema.json` below the directory, ordered by name.
     ///
     /// # Panics
-    /// When the folder cannot be read.
+    /// When the directory cannot be read.
     pub fn schema_paths(&self) -> Vec<PathBuf> {
         self.files(|name| name.ends_with("ApiSchema.json"))
     }
 
-    /// Every `*.jsonl` and `*.jsonl.gz` below the folder, in order of name.
+    /// Returns every `*.jsonl` and `*.jsonl.gz` below the directory, ordered by name.
     ///
     /// # Panics
-    /// When the folder cannot be read.
+    /// When the directory cannot be read.
     pub fn document_paths(&self) -> Vec<PathBuf> {
         self.files(|name| name.ends_with(".jsonl") || name.ends_with(".jsonl.gz"))
     }
 
-    /// The documents of the main file of the real corpus, in an order in which each refers to earlier ones only.
+    /// Opens the main file of the published corpus, whose documents refer to earlier ones only.
     pub fn documents(&self) -> io::Result<Documents> {
         read(&self.root.join("ds-5.2/documents.jsonl.gz"))
     }
 
-    /// The documents to load after those, for volume.
+    /// Opens the file of further documents, to load after the main file for volume.
     pub fn volume(&self) -> io::Result<Documents> {
         read(&self.root.join("ds-5.2/volume.jsonl.gz"))
     }
 
-    fn files(&self, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        let mut folders = vec![self.root.clone()];
-        while let Some(folder) = folders.pop() {
-            let entries = folder.read_dir().unwrap_or_else(|error| panic!("cannot read {}: {error}", folder.display()));
+    fn files(&self, matches: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        let mut directories = vec![self.root.clone()];
+        while let Some(directory) = directories.pop() {
+            let entries = directory.read_dir().unwrap_or_else(|error| unreadable(&directory, &error));
             for entry in entries {
-                let path = entry.unwrap_or_else(|error| panic!("cannot read {}: {error}", folder.display())).path();
+                let path = entry.unwrap_or_else(|error| unreadable(&directory, &error)).path();
                 if path.is_dir() {
-                    folders.push(path);
-                } else if path.file_name().and_then(|name| name.to_str()).is_some_and(&wanted) {
-                    found.push(path);
+                    directories.push(path);
+                } else if path.file_name().and_then(|name| name.to_str()).is_some_and(&matches) {
+                    files.push(path);
                 }
             }
         }
-        found.sort();
-        found
+        files.sort();
+        files
     }
 }
 
-/// The documents of a file, one JSON object a line, plain or gzip by its name.
+fn unreadable(directory: &Path, error: &io::Error) -> ! {
+    panic!("cannot read {}: {error}", directory.display())
+}
+
+/// Opens a file of documents, one JSON object per line, plain or gzip by its name.
 pub fn read(path: &Path) -> io::Result<Documents> {
     let file = File::open(path)?;
     let gzip = path.extension().is_some_and(|extension| extension == "gz");
@@ -120,7 +124,7 @@ pub fn read(path: &Path) -> io::Result<Documents> {
     Ok(Documents { reader, line: Vec::new() })
 }
 
-/// Reads documents line by line; empty lines are skipped.
+/// An iterator over the documents of a file. Skips empty lines.
 pub struct Documents {
     reader: Box<dyn BufRead + Send>,
     line: Vec<u8>,
@@ -157,10 +161,10 @@ mod tests {
             "\n\n",
             r#"{"resource":"students","project":"ed-fi","body":{}}"#,
         );
-        let folder = tempfile::tempdir().expect("a folder");
-        let plain = folder.path().join("a.jsonl");
+        let directory = tempfile::tempdir().expect("a directory");
+        let plain = directory.path().join("a.jsonl");
         std::fs::write(&plain, lines).expect("written");
-        let packed = folder.path().join("a.jsonl.gz");
+        let packed = directory.path().join("a.jsonl.gz");
         let mut encoder = GzEncoder::new(File::create(&packed).expect("created"), Compression::fast());
         encoder.write_all(lines.as_bytes()).and_then(|()| encoder.finish().map(drop)).expect("packed");
         for path in [plain, packed] {
@@ -172,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_real_corpus_has_its_documents() {
+    fn the_published_corpus_has_its_documents() {
         let Some(corpus) = find() else { return };
         assert_eq!(corpus.schema_paths().len(), 3);
         let count = |documents: io::Result<Documents>| {

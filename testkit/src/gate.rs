@@ -1,9 +1,9 @@
-//! Holding sessions at a chosen point, from outside: production code has no hooks for this.
+//! Stopping sessions at a chosen point from outside: production code has no hooks for this.
 //!
-//! A [`Gate`] is a trigger in the test database that waits at an advisory lock whenever a statement writes to a table;
-//! closed, it stops every transaction just there. A [`Holder`] is a second session with an open transaction that holds
-//! whatever locks its statements took; others run into them. With both, the test waits until somebody has arrived, does
-//! what is to happen meanwhile, and lets go.
+//! A [`Gate`] is a trigger in the test database that takes an advisory lock whenever a statement writes to a table;
+//! while the gate is closed, every transaction waits there. A [`Holder`] is another session with an open transaction
+//! that holds the locks of its statements. With both, a test waits until a session has arrived, performs the concurrent
+//! action, and releases the session.
 
 use std::{
     sync::atomic::{AtomicI32, Ordering},
@@ -14,27 +14,27 @@ use millstream_store::connect::Session;
 
 use crate::{database::TestDatabase, wait::wait_until};
 
-/// How long a session may take to arrive.
-const ARRIVAL: Duration = Duration::from_secs(20);
-/// First key of the advisory locks that are gates.
+/// Time limit for the arrival of a session.
+const ARRIVAL_DEADLINE: Duration = Duration::from_secs(20);
+/// First key of the gates' advisory locks.
 const GATE_CLASS: i32 = 0x6761_7465;
 
 static NEXT_KEY: AtomicI32 = AtomicI32::new(1);
 
-/// Before or after what a gate stands.
+/// The event at which a gate stops a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GateAt {
     /// Before the rows of an `INSERT` are written.
     BeforeInsert,
-    /// After them.
+    /// After the rows of an `INSERT` are written.
     AfterInsert,
     /// Before the rows of an `UPDATE` are locked and written.
     BeforeUpdate,
-    /// After them.
+    /// After the rows of an `UPDATE` are written.
     AfterUpdate,
     /// Before the rows of a `DELETE` are locked and removed.
     BeforeDelete,
-    /// After them.
+    /// After the rows of a `DELETE` are removed.
     AfterDelete,
 }
 
@@ -51,7 +51,7 @@ impl GateAt {
     }
 }
 
-/// A point at which transactions wait while it is closed. It starts open.
+/// A point at which transactions wait while the gate is closed. A new gate is open.
 #[derive(Debug)]
 pub struct Gate {
     keeper: Session,
@@ -59,7 +59,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Builds a gate into a table (`"dms"."Outbox"`) of the test database.
+    /// Adds a gate to a table (`"dms"."Outbox"`) of the test database.
     pub async fn on_table(database: &TestDatabase, table: &str, at: GateAt) -> Self {
         let keeper = database.session().await;
         let key = NEXT_KEY.fetch_add(1, Ordering::Relaxed);
@@ -77,11 +77,11 @@ impl Gate {
                 at = at.sql()
             ))
             .await
-            .unwrap_or_else(|error| panic!("no gate on {table}: {error:?}"));
+            .unwrap_or_else(|error| panic!("cannot add a gate to {table}: {error:?}"));
         Self { keeper, key }
     }
 
-    /// Closes the gate: whoever comes now waits.
+    /// Closes the gate: sessions that arrive wait.
     pub async fn close(&self) {
         self.keeper
             .execute("SELECT pg_advisory_lock($1::int4, $2::int4)", &[&GATE_CLASS, &self.key])
@@ -89,7 +89,7 @@ impl Gate {
             .expect("the gate closes");
     }
 
-    /// Opens the gate; those who wait go on.
+    /// Opens the gate and releases the waiting sessions.
     pub async fn open(&self) {
         let row = self
             .keeper
@@ -99,7 +99,7 @@ impl Gate {
         assert!(row.get::<_, bool>(0), "the gate was not closed");
     }
 
-    /// How many sessions wait at the gate.
+    /// Counts the sessions that wait at the gate.
     pub async fn waiting(&self) -> i64 {
         self.keeper
             .query_one(
@@ -116,13 +116,16 @@ impl Gate {
     /// Waits until at least `count` sessions wait at the gate.
     ///
     /// # Panics
-    /// When they do not come within 20 seconds.
+    /// When they do not arrive within 20 seconds.
     pub async fn wait_for(&self, count: i64) {
-        wait_until(&format!("{count} sessions at the gate"), ARRIVAL, || async { self.waiting().await >= count }).await;
+        wait_until(&format!("{count} sessions at the gate"), ARRIVAL_DEADLINE, || async {
+            self.waiting().await >= count
+        })
+        .await;
     }
 }
 
-/// A session with an open transaction that holds the locks of what it executed.
+/// A session with an open transaction that holds the locks of its statements.
 #[derive(Debug)]
 pub struct Holder {
     session: Session,
@@ -141,12 +144,12 @@ impl Holder {
         holder
     }
 
-    /// Executes more in the same transaction.
+    /// Executes more statements in the same transaction.
     pub async fn execute(&self, sql: &str) {
         self.session.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
-    /// How many sessions wait for this one.
+    /// Counts the sessions that wait for this one.
     pub async fn blocked(&self) -> i64 {
         self.observer
             .query_one(
@@ -162,18 +165,20 @@ impl Holder {
     /// Waits until at least `count` sessions wait for this one.
     ///
     /// # Panics
-    /// When they do not come within 20 seconds.
+    /// When they do not arrive within 20 seconds.
     pub async fn wait_for_blocked(&self, count: i64) {
-        wait_until(&format!("{count} sessions behind the holder"), ARRIVAL, || async { self.blocked().await >= count })
-            .await;
+        wait_until(&format!("{count} sessions behind the holder"), ARRIVAL_DEADLINE, || async {
+            self.blocked().await >= count
+        })
+        .await;
     }
 
-    /// Ends the transaction, keeping what it did.
+    /// Commits the transaction.
     pub async fn commit(self) {
         self.execute("COMMIT").await;
     }
 
-    /// Ends the transaction, undoing what it did.
+    /// Rolls the transaction back.
     pub async fn roll_back(self) {
         self.execute("ROLLBACK").await;
     }

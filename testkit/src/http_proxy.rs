@@ -1,12 +1,13 @@
-//! An HTTP proxy on loopback in front of a real service, which spoils the exchanges that a test chooses.
+//! An HTTP proxy on loopback in front of a real service, which injects faults into the exchanges that a test chooses.
 //!
-//! For faults that have to hit one request, or one place of an answer. What the service was asked it has done, unless the
-//! fault says that it was not asked: an answer that was lost is not a request that was refused.
+//! For faults that have to hit one request, or one part of a response. The service carries out every request that the
+//! proxy forwards: a lost response is not a refused request.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -26,32 +28,32 @@ type Body = BoxBody<Bytes, std::io::Error>;
 type Policy = Arc<dyn Fn(&Exchange) -> Fault + Send + Sync>;
 type Change = Box<dyn FnOnce(Vec<u8>) -> Vec<u8> + Send>;
 
-/// A request as the policy sees it.
+/// A request, as the policy receives it.
 #[derive(Debug, Clone)]
 pub struct Exchange {
     /// Counts from 0.
     pub number: u64,
     /// Path and query.
     pub path: String,
-    /// The whole body.
+    /// The complete body.
     pub body: Bytes,
 }
 
-/// What becomes of an exchange.
+/// The fault to inject into an exchange.
 pub enum Fault {
-    /// Nothing: it is passed on.
+    /// No fault: the request is forwarded.
     None,
-    /// The service is not asked; this is the answer.
+    /// The request is not forwarded; the response has this status.
     Refuse(u16),
-    /// The service is asked only after this long.
+    /// The request is forwarded after this delay.
     Delay(Duration),
-    /// The service is asked, and the connection breaks before its answer.
+    /// The request is forwarded, and the connection breaks before the response.
     Reset,
-    /// The service is asked, and the connection breaks when so many thousandths of the body of its answer are through.
+    /// The request is forwarded, and the connection breaks after this many thousandths of the response body.
     Cut(usize),
-    /// The service is asked, and its answer ends after so many thousandths as if it were whole.
+    /// The request is forwarded, and the response is truncated after this many thousandths of its body, as if complete.
     Shorten(usize),
-    /// The service is asked, and the body of its answer is changed.
+    /// The request is forwarded, and the response body is changed.
     Rewrite(Change),
 }
 
@@ -69,47 +71,44 @@ impl fmt::Debug for Fault {
     }
 }
 
-/// Passes requests on to a service, and spoils those that the policy names. Gone when dropped.
+/// Forwards requests to a service and injects the faults that the policy chooses. Dropping it ends the proxy.
 pub struct HttpFaultProxy {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    upstream: Arc<Upstream>,
     acceptor: JoinHandle<()>,
 }
 
-struct Shared {
+/// The service behind the proxy, and the policy.
+struct Upstream {
     target: SocketAddr,
     client: reqwest::Client,
-    state: Mutex<State>,
-}
-
-struct State {
-    policy: Policy,
-    requests: u64,
+    policy: Mutex<Policy>,
+    requests: AtomicU64,
 }
 
 impl HttpFaultProxy {
-    /// Listens on a free port of 127.0.0.1 and passes everything on to `target`.
+    /// Listens on a free port of 127.0.0.1 and forwards everything to `target`.
     pub async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let client = crate::http_client().build().expect("a client");
-        let state = Mutex::new(State { policy: Arc::new(|_| Fault::None), requests: 0 });
-        let shared = Arc::new(Shared { target, client, state });
-        let acceptor = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Self { address, shared, acceptor }
+        let policy: Mutex<Policy> = Mutex::new(Arc::new(|_: &Exchange| Fault::None));
+        let upstream = Arc::new(Upstream { target, client, policy, requests: AtomicU64::new(0) });
+        let acceptor = tokio::spawn(accept(listener, Arc::clone(&upstream)));
+        Self { address, upstream, acceptor }
     }
 
-    /// `http://127.0.0.1:port`.
+    /// Returns `http://127.0.0.1:port`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// From now on this decides what becomes of each request.
+    /// Sets the policy for later requests.
     pub fn set(&self, policy: impl Fn(&Exchange) -> Fault + Send + Sync + 'static) {
-        self.shared.state().policy = Arc::new(policy);
+        *self.upstream.policy.lock() = Arc::new(policy);
     }
 
-    /// From now on everything is passed on.
+    /// Forwards later requests without faults.
     pub fn restore(&self) {
         self.set(|_| Fault::None);
     }
@@ -127,59 +126,52 @@ impl Drop for HttpFaultProxy {
     }
 }
 
-impl Shared {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn judge(&self, path: String, body: Bytes) -> Fault {
-        let (policy, number) = {
-            let mut state = self.state();
-            state.requests += 1;
-            (Arc::clone(&state.policy), state.requests - 1)
-        };
+impl Upstream {
+    fn fault_of(&self, path: String, body: Bytes) -> Fault {
+        let policy = Arc::clone(&self.policy.lock());
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
         policy(&Exchange { number, path, body })
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, upstream: Arc<Upstream>) {
     // Dropped with this task, which ends all connections.
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        // A connection that failed before it was accepted is the client's affair.
+        // The client sees a connection that fails before it is accepted.
         let Ok((stream, _)) = listener.accept().await else { continue };
-        connections.spawn(serve(stream, Arc::clone(&shared)));
+        connections.spawn(serve(stream, Arc::clone(&upstream)));
     }
 }
 
-/// An error breaks the connection off, which is what a fault is made of and what the client then sees.
-async fn serve(stream: TcpStream, shared: Arc<Shared>) {
-    let service = service_fn(move |request| exchange(Arc::clone(&shared), request));
+/// Serves one connection. An error closes it, which is how faults reach the client.
+async fn serve(stream: TcpStream, upstream: Arc<Upstream>) {
+    let service = service_fn(move |request| exchange(Arc::clone(&upstream), request));
     drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
 }
 
-async fn exchange(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Body>, std::io::Error> {
-    let broken = |what: &str| std::io::Error::other(what.to_owned());
+async fn exchange(upstream: Arc<Upstream>, request: Request<Incoming>) -> Result<Response<Body>, std::io::Error> {
+    let broken = |reason: &str| std::io::Error::other(reason.to_owned());
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map_err(|_| broken("the client went away"))?.to_bytes();
+    let body = body.collect().await.map_err(|_| broken("the client disconnected"))?.to_bytes();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let fault = shared.judge(path.clone(), body.clone());
+    let fault = upstream.fault_of(path.clone(), body.clone());
     match &fault {
         Fault::Refuse(status) => return Ok(refusal(*status)),
         Fault::Delay(delay) => tokio::time::sleep(*delay).await,
         _ => {}
     }
-    let forwarded = shared.client.request(head.method, format!("http://{}{path}", shared.target));
+    let forwarded = upstream.client.request(head.method, format!("http://{}{path}", upstream.target));
     let mut headers = head.headers;
     headers.remove(hyper::header::HOST);
     headers.remove(CONTENT_LENGTH);
-    let answer = forwarded.headers(headers).body(body).send().await;
-    let answer = answer.map_err(|_| broken("the service did not answer"))?;
-    let (status, headers) = (answer.status(), answer.headers().clone());
-    let body = answer.bytes().await.map_err(|_| broken("the service broke off"))?;
+    let received = forwarded.headers(headers).body(body).send().await;
+    let received = received.map_err(|_| broken("the service did not respond"))?;
+    let (status, headers) = (received.status(), received.headers().clone());
+    let body = received.bytes().await.map_err(|_| broken("the service closed the connection"))?;
     let (body, length) = match fault {
-        Fault::Reset => return Err(broken("a fault")),
+        Fault::Reset => return Err(broken("an injected fault")),
         Fault::Cut(thousandths) => (cut(&body, thousandths), body.len()),
         Fault::Shorten(thousandths) => whole(body.slice(..at(&body, thousandths))),
         Fault::Rewrite(change) => whole(change(body.to_vec()).into()),
@@ -209,8 +201,7 @@ fn whole(bytes: Bytes) -> (Body, usize) {
     (Full::new(bytes).map_err(|never: Infallible| match never {}).boxed(), length)
 }
 
-/// The beginning of a body, and then an error. What was handed over is on its way when the next part is asked for and not
-/// there at once.
+/// Returns the beginning of a body, then an error. The pause before the error lets the beginning be sent.
 fn cut(body: &Bytes, thousandths: usize) -> Body {
     let begun = Frame::data(body.slice(..at(body, thousandths)));
     let error = stream::once(async {

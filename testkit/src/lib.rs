@@ -1,13 +1,14 @@
-//! What the tests and benches of every crate share.
+//! Test support shared by the tests and benches of every crate.
 //!
-//! What it is: a throwaway PostgreSQL for a test process ([`cluster`]) and databases in it that take milliseconds to
-//! make ([`database`]); documents to feed it ([`corpus`]); and the means to bring about, on purpose and without
-//! sleeping, what happens rarely by itself: gates that hold a session at a chosen point ([`gate`]), a network that
-//! fails ([`proxy`], and for single requests [`http_proxy`]), a real Kafka and a real OpenSearch ([`services`]), replication slots that go away with their database ([`slots`]), and waiting for a condition with
-//! a deadline ([`wait`]).
+//! * [`cluster`]: a temporary PostgreSQL for one test process; [`database`]: databases in it, created in milliseconds.
+//! * [`corpus`]: documents to load; [`world`]: a database with its schema.
+//! * [`gate`]: stops a session at a chosen point. [`proxy`]: a network that fails; [`http_proxy`]: the same for single
+//!   requests.
+//! * [`services`]: a real Kafka, Kafka Connect and OpenSearch.
+//! * [`slots`]: replication slots that are dropped with their database. [`wait`]: waits for a condition with a
+//!   deadline.
 //!
-//! What it is not: a part of the program. Nothing outside tests and benches depends on it, so it panics with a message
-//! where a program would return an error.
+//! Only tests and benches depend on this crate, so it panics with a message where a program would return an error.
 
 pub mod cluster;
 pub mod contract;

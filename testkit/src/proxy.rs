@@ -1,4 +1,4 @@
-//! A TCP proxy on loopback whose network can be made to fail.
+//! A TCP proxy on loopback that simulates network faults.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -12,27 +12,27 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// Bytes moved at a time: small, so that a slow network is slow for small messages too.
+/// Bytes moved at a time: few, so that a slow network also slows small messages.
 const CHUNK_BYTES: usize = 16 * 1024;
 
-/// What the network does at the moment.
+/// The faults in effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Weather {
-    /// Connections made before this count are broken.
+struct NetworkFaults {
+    /// Number of cuts; connections made before the last one are broken.
     cuts: u64,
-    /// Whether new connections are broken at once.
+    /// New connections are broken at once.
     refusing: bool,
-    /// Whether bytes stay where they are.
+    /// No bytes are moved.
     paused: bool,
-    /// Pause before each chunk.
+    /// Delay before each chunk.
     delay: Duration,
 }
 
-/// Forwards connections from a loopback port to a target, and fails as told. Gone when dropped.
+/// Forwards connections from a loopback port to a target, with the faults that a test sets. Dropping it ends the proxy.
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
-    weather: watch::Sender<Weather>,
+    faults: watch::Sender<NetworkFaults>,
     acceptor: JoinHandle<()>,
 }
 
@@ -41,44 +41,44 @@ impl FaultProxy {
     pub async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let clear = Weather { cuts: 0, refusing: false, paused: false, delay: Duration::ZERO };
-        let (weather, seen) = watch::channel(clear);
-        let acceptor = tokio::spawn(accept(listener, target, seen));
-        Self { address, weather, acceptor }
+        let none = NetworkFaults { cuts: 0, refusing: false, paused: false, delay: Duration::ZERO };
+        let (faults, receiver) = watch::channel(none);
+        let acceptor = tokio::spawn(accept(listener, target, receiver));
+        Self { address, faults, acceptor }
     }
 
-    /// Where to connect to.
+    /// Returns the address to connect to.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Breaks every connection there is; new ones work.
+    /// Breaks all connections; new ones work.
     pub fn cut(&self) {
-        self.weather.send_modify(|weather| weather.cuts += 1);
+        self.faults.send_modify(|faults| faults.cuts += 1);
     }
 
-    /// Breaks every connection there is, and new ones too until [`FaultProxy::restore`].
+    /// Breaks all connections, and new ones too until [`FaultProxy::restore`].
     pub fn refuse(&self) {
-        self.weather.send_modify(|weather| {
-            weather.cuts += 1;
-            weather.refusing = true;
+        self.faults.send_modify(|faults| {
+            faults.cuts += 1;
+            faults.refusing = true;
         });
     }
 
-    /// Stops moving bytes, without breaking anything, until [`FaultProxy::restore`].
+    /// Stops moving bytes without breaking connections, until [`FaultProxy::restore`].
     pub fn pause(&self) {
-        self.weather.send_modify(|weather| weather.paused = true);
+        self.faults.send_modify(|faults| faults.paused = true);
     }
 
-    /// Waits this long before each chunk, in each direction.
+    /// Delays each chunk in both directions.
     pub fn slow_down(&self, delay: Duration) {
-        self.weather.send_modify(|weather| weather.delay = delay);
+        self.faults.send_modify(|faults| faults.delay = delay);
     }
 
-    /// Everything works again.
+    /// Ends all faults.
     pub fn restore(&self) {
-        self.weather.send_modify(|weather| {
-            *weather = Weather { refusing: false, paused: false, delay: Duration::ZERO, ..*weather }
+        self.faults.send_modify(|faults| {
+            *faults = NetworkFaults { refusing: false, paused: false, delay: Duration::ZERO, ..*faults }
         });
     }
 }
@@ -89,38 +89,38 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, weather: watch::Receiver<Weather>) {
+async fn accept(listener: TcpListener, target: SocketAddr, faults: watch::Receiver<NetworkFaults>) {
     // Dropped with this task, which ends all connections.
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        // A connection that failed before it was accepted is the client's affair.
+        // The client sees a connection that fails before it is accepted.
         let Ok((client, _)) = listener.accept().await else { continue };
-        if !weather.borrow().refusing {
-            connections.spawn(forward(client, target, weather.clone()));
+        if !faults.borrow().refusing {
+            connections.spawn(forward(client, target, faults.clone()));
         }
     }
 }
 
-async fn forward(client: TcpStream, target: SocketAddr, weather: watch::Receiver<Weather>) {
+async fn forward(client: TcpStream, target: SocketAddr, faults: watch::Receiver<NetworkFaults>) {
     let Ok(server) = TcpStream::connect(target).await else { return };
-    let made_at = weather.borrow().cuts;
+    let made_at = faults.borrow().cuts;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let mut broken = weather.clone();
+    let mut broken = faults.clone();
     tokio::select! {
-        () = pump(from_client, to_server, weather.clone()) => {}
-        () = pump(from_server, to_client, weather) => {}
+        () = pump(from_client, to_server, faults.clone()) => {}
+        () = pump(from_server, to_client, faults) => {}
         _ = broken.wait_for(|now| now.cuts != made_at) => {}
     }
 }
 
-/// Moves bytes one way until either end closes. An error ends the connection, which is what the ends then see.
-async fn pump(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, mut weather: watch::Receiver<Weather>) {
+/// Moves bytes in one direction until either end closes. An error closes the connection for both ends.
+async fn pump(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, mut faults: watch::Receiver<NetworkFaults>) {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let Ok(length @ 1..) = from.read(&mut chunk).await else { return };
-        let delay = match weather.wait_for(|now| !now.paused).await {
+        let delay = match faults.wait_for(|now| !now.paused).await {
             Ok(now) => now.delay,
             Err(_) => return,
         };

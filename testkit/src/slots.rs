@@ -1,4 +1,4 @@
-//! Replication slots of test databases. A database cannot be dropped while it has one.
+//! Replication slots of test databases. A database with a slot cannot be dropped.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use tokio_postgres::Client;
 
 use crate::wait::wait_until;
 
-/// How long a walsender may take to end after it was told to.
-const END_OF_SENDER: Duration = Duration::from_secs(20);
+/// Time limit for the end of a terminated walsender.
+const SENDER_EXIT_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Creates a logical slot for pgoutput in the database of `client`.
 pub async fn create(client: &Client, name: &str) {
@@ -17,9 +17,9 @@ pub async fn create(client: &Client, name: &str) {
         .unwrap_or_else(|error| panic!("slot {name} cannot be created: {error:?}"));
 }
 
-/// Drops every slot of the database `dbname`; whoever streams from one is disconnected.
+/// Drops every slot of the database `dbname` and disconnects its readers.
 pub async fn drop_all(client: &Client, dbname: &str) {
-    wait_until("the database has no replication slot any more", END_OF_SENDER, || async {
+    wait_until("the database has no replication slot any more", SENDER_EXIT_DEADLINE, || async {
         let slots = client
             .query("SELECT slot_name::text, active_pid FROM pg_replication_slots WHERE database = $1", &[&dbname])
             .await
@@ -30,7 +30,7 @@ pub async fn drop_all(client: &Client, dbname: &str) {
                 Some(pid) => client.execute("SELECT pg_terminate_backend($1::int4)", &[&pid]).await,
                 None => client.execute("SELECT pg_drop_replication_slot($1::text)", &[&name]).await,
             };
-            // Somebody may have come back to it or dropped it since the listing: the next look decides.
+            // A reader may have reconnected, or the slot may be dropped already: the next iteration decides.
             drop(outcome);
         }
         slots.is_empty()

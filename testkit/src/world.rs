@@ -1,4 +1,4 @@
-//! A provisioned database with its schema: what most tests start from.
+//! A provisioned database with its schema, the starting point of most tests.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,12 +9,12 @@ use millstream_schema::{ddl, model};
 use crate::corpus::{self, Corpus};
 use crate::database::TestDatabase;
 
-/// A set of ApiSchema files, loaded and compiled once a process.
+/// A set of ApiSchema files, loaded and compiled once per process.
 #[derive(Debug)]
 pub struct World {
     /// Name of the database template.
     name: &'static str,
-    /// Where the files and documents are.
+    /// The files and documents.
     pub corpus: Corpus,
     /// The loaded files.
     pub schema: EffectiveSchema,
@@ -25,13 +25,13 @@ pub struct World {
 }
 
 impl World {
-    /// The small schema of this repository.
+    /// Returns the small schema of this repository.
     pub fn fixtures() -> &'static Self {
         static WORLD: OnceLock<World> = OnceLock::new();
         WORLD.get_or_init(|| Self::load("fixtures", corpus::fixtures()))
     }
 
-    /// The whole real schema, where the corpus is at hand; says so where it is not.
+    /// Returns the published schema. Prints a note and returns `None` if the corpus is absent.
     pub fn corpus() -> Option<&'static Self> {
         static WORLD: OnceLock<Option<World>> = OnceLock::new();
         let world = WORLD.get_or_init(|| corpus::find().map(|corpus| Self::load("corpus", corpus)));
@@ -51,7 +51,7 @@ impl World {
         Self { name, corpus, ddl: ddl::postgres(&model), schema, mapping }
     }
 
-    /// A fresh database provisioned for this schema, without documents.
+    /// Creates a database provisioned for this schema, without documents.
     pub async fn database(&'static self) -> TestDatabase {
         TestDatabase::from_template(self.name, |database| async move {
             millstream_store::provision::apply(&database, &self.schema, &self.ddl).await.map(|_| ())

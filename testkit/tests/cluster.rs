@@ -1,4 +1,4 @@
-//! The throwaway cluster: databases by the dozen, crashes on demand, and nothing left of it.
+//! The temporary cluster: templates, removal of databases, crashes, and cleanup after the process.
 
 use std::{
     fs,
@@ -25,22 +25,22 @@ async fn count(database: &TestDatabase) -> i64 {
 }
 
 #[tokio::test]
-async fn a_template_is_made_once_and_copied() {
-    static MADE: AtomicU32 = AtomicU32::new(0);
+async fn a_template_is_created_once_and_copied() {
+    static CREATED: AtomicU32 = AtomicU32::new(0);
     let make = |database| async {
-        MADE.fetch_add(1, Ordering::Relaxed);
+        CREATED.fetch_add(1, Ordering::Relaxed);
         table_of_five(database).await
     };
     let (first, second) =
         tokio::join!(TestDatabase::from_template("five", make), TestDatabase::from_template("five", make));
-    assert_eq!(MADE.load(Ordering::Relaxed), 1);
+    assert_eq!(CREATED.load(Ordering::Relaxed), 1);
     let client = first.database().get().await.expect("connects");
     client.execute("DELETE FROM five", &[]).await.expect("deletes");
     assert_eq!((count(&first).await, count(&second).await), (0, 5));
 }
 
 #[tokio::test]
-async fn a_database_goes_away_with_its_slots_and_sessions() {
+async fn a_database_is_dropped_with_its_slots_and_sessions() {
     let database = TestDatabase::create().await;
     let name = database.options().dbname().to_owned();
     let session = database.session().await;
@@ -61,7 +61,7 @@ async fn a_database_goes_away_with_its_slots_and_sessions() {
 }
 
 #[tokio::test]
-async fn a_crashed_cluster_comes_back_with_what_was_committed() {
+async fn a_crashed_cluster_restarts_with_its_commits() {
     let mut cluster = TestCluster::start(TestCluster::durable_options()).await;
     let options = cluster.connect_options("postgres");
     let session = Session::open(&options).await.expect("connects");
@@ -74,7 +74,7 @@ async fn a_crashed_cluster_comes_back_with_what_was_committed() {
     cluster.restart().await;
 }
 
-/// Not a test: the body of the process that the next test starts and kills.
+/// The process that the next test starts and kills; without the environment variable it does nothing.
 #[tokio::test]
 async fn doomed_process() {
     let Some(report) = std::env::var_os("MILLSTREAM_TEST_DOOMED") else { return };
@@ -86,7 +86,7 @@ async fn doomed_process() {
 }
 
 #[tokio::test]
-async fn a_killed_test_process_leaves_no_server_and_no_folder() {
+async fn a_killed_test_process_leaves_no_server_and_no_directory() {
     let folder = tempfile::tempdir().expect("a folder");
     let report = folder.path().join("report");
     let mut doomed = Command::new(std::env::current_exe().expect("a program"))
@@ -102,7 +102,7 @@ async fn a_killed_test_process_leaves_no_server_and_no_folder() {
     doomed.kill().and_then(|()| doomed.wait()).expect("killed");
     let (pid, directory) = text.split_once('\n').expect("two lines");
     let server = PathBuf::from("/proc").join(pid);
-    wait_until("server and folder are gone", DEADLINE, || {
+    wait_until("server and directory are gone", DEADLINE, || {
         std::future::ready(!PathBuf::from(directory).exists() && !server.exists())
     })
     .await;

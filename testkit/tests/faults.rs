@@ -1,4 +1,4 @@
-//! Gates, holders and the faulty network do what they say.
+//! Gates, holders and the fault proxy.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn database_with_table() -> TestDatabase {
 }
 
 #[tokio::test]
-async fn a_closed_gate_holds_a_writer_and_an_open_one_does_not() {
+async fn a_closed_gate_stops_a_writer_and_an_open_one_does_not() {
     let database = database_with_table().await;
     for at in [GateAt::BeforeInsert, GateAt::AfterInsert] {
         let gate = Gate::on_table(&database, "t", at).await;
@@ -35,7 +35,7 @@ async fn a_closed_gate_holds_a_writer_and_an_open_one_does_not() {
 }
 
 #[tokio::test]
-async fn a_holder_is_waited_for() {
+async fn a_holder_blocks_other_sessions() {
     let database = database_with_table().await;
     let holder = Holder::hold(&database, "UPDATE t SET v = 1 WHERE id = 1").await;
     let writer = database.session().await;
@@ -48,7 +48,7 @@ async fn a_holder_is_waited_for() {
 }
 
 #[tokio::test]
-async fn the_network_fails_as_told() {
+async fn the_proxy_injects_network_faults() {
     let cluster = TestCluster::shared().await;
     let direct = cluster.connect_options("postgres");
     let proxy = FaultProxy::start(([127, 0, 0, 1], direct.port()).into()).await;

@@ -3,7 +3,7 @@
 use millstream_store::error::StoreError;
 use millstream_store::table::edge::ChildEdge;
 use millstream_store::table::identity_lock::LockedIdentity;
-use millstream_store::transaction::{Answer, Answers};
+use millstream_store::transaction::{PipelineRows, StatementRef};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A document's stored references.
@@ -27,8 +27,8 @@ impl References {
 
 /// Ids of the share-locked documents; empty if no lock was needed.
 pub(crate) fn locked_ids(
-    answers: &Answers,
-    locks: Option<Answer<LockedIdentity>>,
+    answers: &PipelineRows,
+    locks: Option<StatementRef<LockedIdentity>>,
 ) -> Result<BTreeSet<i64>, StoreError> {
     let rows = locks.map(|locks| answers.rows(locks)).transpose()?.unwrap_or_default();
     Ok(rows.into_iter().map(|row| row.document_id).collect())

@@ -14,7 +14,7 @@ use millstream_pipeline::ChangeKind;
 use millstream_store::error::StoreError;
 use millstream_store::table::document::NewDocument;
 use millstream_store::table::{document, edge, identity as identity_table, identity_lock, sequence};
-use millstream_store::transaction::{Answers, WriteTransaction, share_locks};
+use millstream_store::transaction::{PipelineRows, WriteTransaction, share_locks};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -178,7 +178,7 @@ impl Upsert<'_> {
     async fn finish(
         &self,
         transaction: WriteTransaction,
-        result: Result<Answers, StoreError>,
+        result: Result<PipelineRows, StoreError>,
         written: Written,
     ) -> Result<Written, AttemptError> {
         match result {

@@ -9,7 +9,7 @@ use millstream_pipeline::{ChangeKind, NewChange};
 use millstream_schema::plan::{Mapping, ResourcePlan};
 use millstream_store::connect::Database;
 use millstream_store::table::resolution::{ResolutionRow, Subject, resolve};
-use millstream_store::transaction::{Answer, Pipeline};
+use millstream_store::transaction::{Pipeline, StatementRef};
 use uuid::Uuid;
 
 /// A parsed POST or PUT.
@@ -26,7 +26,7 @@ pub(crate) struct UpsertRequest<'a> {
 
 impl UpsertRequest<'_> {
     /// Adds the resolution of the body's targets and of the document that the write is about.
-    pub(crate) fn add_resolution(&self, pipeline: &mut Pipeline<'_>) -> Answer<ResolutionRow> {
+    pub(crate) fn add_resolution(&self, pipeline: &mut Pipeline<'_>) -> StatementRef<ResolutionRow> {
         let subject = self.route.map_or(Subject::Identity(self.flat.referential_id), Subject::Uuid);
         resolve(pipeline, self.flat.targets.iter().map(|target| target.referential_id).collect(), subject)
     }

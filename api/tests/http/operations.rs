@@ -4,7 +4,7 @@ use crate::fakes::{Fake, ID, SOON, gated, request};
 use axum::body::Body;
 use axum::http::StatusCode;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use millstream_api::{ApiOptions, metric};
+use millstream_api::{ApiOptions, metrics as names};
 use millstream_testkit::{World, wait_until};
 
 #[tokio::test]
@@ -50,8 +50,8 @@ async fn requests_are_counted_by_route_method_and_class_of_status() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let rendered = recorder.handle();
     // This runtime has one thread, so all that happens here is recorded here.
-    let _recording = metrics::set_default_local_recorder(&recorder);
-    metric::describe();
+    let _recording = names::set_default_local_recorder(&recorder);
+    names::describe();
     let (fake, _gate, _) = gated(ApiOptions { requests_max: 1, ..ApiOptions::default() });
     let api = fake.start();
     api.ask("GET", &format!("/data/meadow/students/{ID}")).await;

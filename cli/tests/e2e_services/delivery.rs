@@ -16,6 +16,7 @@ use millstream_testkit::{Exchange, Fault, HttpFaultProxy, OpenSearchNode, TestDa
 use uuid::Uuid;
 
 use crate::opensearch::{key, new_prefix, open, options, state};
+use crate::support::report;
 
 const WITHIN: Duration = Duration::from_secs(60);
 /// More than the faults that one document can meet, so that only permanently refused documents reach the limit.
@@ -195,9 +196,9 @@ async fn faults_drop_nothing_and_only_poison_is_quarantined() {
     assert!(quarantined[0].reason.contains("districtId"), "{:?}", quarantined[0].reason);
     let expected = (20..DOCUMENTS).filter(|number| *number != POISON).map(|number| (uuid_of(number), 11));
     assert_eq!(test.versions().await, expected.collect::<BTreeMap<_, _>>());
-    let report = test.worker.status().await.expect("a status");
-    println!("delivered {}, retried {}, rejected {}", report.delivered, report.retried, report.rejected);
-    assert!(report.retried > 0, "{report:#?}");
+    let status = test.worker.status().await.expect("a status");
+    report!("delivered {}, retried {}, rejected {}", status.delivered, status.retried, status.rejected);
+    assert!(status.retried > 0, "{status:#?}");
 
     // A newer version that can be indexed clears the quarantine.
     test.write(13, false).await;

@@ -21,7 +21,7 @@ impl Folder {
     }
 }
 
-impl sinks::Fixture for Folder {
+impl sinks::SinkFixture for Folder {
     fn open(&mut self) -> BoxFuture<'_, Arc<dyn Sink>> {
         self.store = None;
         self.folder = folder();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use millstream_pipeline::sink::conformance::{Fixture, run};
+use millstream_pipeline::sink::conformance::{SinkFixture, run};
 use millstream_pipeline::sink::{DocumentKey, Sink};
 use millstream_testkit::KafkaBroker;
 
@@ -15,7 +15,7 @@ struct Topics {
     topic: String,
 }
 
-impl Fixture for Topics {
+impl SinkFixture for Topics {
     fn open(&mut self) -> BoxFuture<'_, Arc<dyn Sink>> {
         self.topic = new_topic_name();
         self.reopen()

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use millstream_connectors::queue::local::{LocalQueue, LocalQueueOptions};
 use millstream_pipeline::clock::ManualClock;
-use millstream_pipeline::queue::conformance::lanes::{self, Opened};
-use millstream_pipeline::queue::conformance::{self, ATTEMPTS_MAX, Fixture};
+use millstream_pipeline::queue::conformance::lanes::{self, OpenQueue};
+use millstream_pipeline::queue::conformance::{self, ATTEMPTS_MAX, QueueFixture};
 use millstream_pipeline::queue::{MemoryQueue, WorkQueue};
 use tempfile::TempDir;
 
@@ -18,8 +18,8 @@ impl Default for OnDisk {
     }
 }
 
-impl lanes::Fixture for OnDisk {
-    fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Opened> {
+impl lanes::LanesFixture for OnDisk {
+    fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, OpenQueue> {
         Box::pin(async move {
             let options = LocalQueueOptions {
                 attempts_max: ATTEMPTS_MAX,
@@ -27,7 +27,7 @@ impl lanes::Fixture for OnDisk {
                 ..LocalQueueOptions::default()
             };
             let queue = Arc::new(LocalQueue::open(self.0.path(), options).await.expect("opens"));
-            Opened { stage: Arc::<LocalQueue>::clone(&queue), lanes: queue }
+            OpenQueue { cache_queue: Arc::<LocalQueue>::clone(&queue), lanes: queue }
         })
     }
 }
@@ -35,11 +35,12 @@ impl lanes::Fixture for OnDisk {
 #[derive(Default)]
 struct InMemory(Option<Arc<MemoryQueue>>);
 
-impl lanes::Fixture for InMemory {
-    fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Opened> {
+impl lanes::LanesFixture for InMemory {
+    fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, OpenQueue> {
         let queue = self.0.get_or_insert_with(|| Arc::new(MemoryQueue::new(Arc::new(clock), ATTEMPTS_MAX)));
         queue.crash();
-        let opened = Opened { stage: Arc::<MemoryQueue>::clone(queue), lanes: Arc::<MemoryQueue>::clone(queue) };
+        let opened =
+            OpenQueue { cache_queue: Arc::<MemoryQueue>::clone(queue), lanes: Arc::<MemoryQueue>::clone(queue) };
         Box::pin(std::future::ready(opened))
     }
 }
@@ -48,12 +49,12 @@ impl lanes::Fixture for InMemory {
 #[derive(Default)]
 struct CacheQueue<F>(F);
 
-impl<F: lanes::Fixture + Send> Fixture for CacheQueue<F> {
+impl<F: lanes::LanesFixture + Send> QueueFixture for CacheQueue<F> {
     fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Arc<dyn WorkQueue>> {
         Box::pin(async move {
             let opened = self.0.open(clock).await;
             opened.lanes.add_lane("beside").await.expect("a lane");
-            opened.stage
+            opened.cache_queue
         })
     }
 }
@@ -62,7 +63,7 @@ impl<F: lanes::Fixture + Send> Fixture for CacheQueue<F> {
 #[derive(Default)]
 struct Lane<F>(F);
 
-impl<F: lanes::Fixture + Send> Fixture for Lane<F> {
+impl<F: lanes::LanesFixture + Send> QueueFixture for Lane<F> {
     fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Arc<dyn WorkQueue>> {
         Box::pin(async move {
             let opened = self.0.open(clock).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use millstream_pipeline::sink::conformance::{Fixture, run};
+use millstream_pipeline::sink::conformance::{SinkFixture, run};
 use millstream_pipeline::sink::{DocumentKey, Sink};
 use millstream_testkit::OpenSearchNode;
 
@@ -15,7 +15,7 @@ struct Indexes {
     prefix: String,
 }
 
-impl Fixture for Indexes {
+impl SinkFixture for Indexes {
     fn open(&mut self) -> BoxFuture<'_, Arc<dyn Sink>> {
         self.prefix = new_prefix();
         self.reopen()

@@ -14,9 +14,9 @@ use crate::position::Position;
 /// A call whose future is dropped is either carried out completely or not at all; the caller does not learn which.
 ///
 /// A queue that several processes share keeps these promises to each of them, with three exceptions that follow from
-/// sharing a log. It orders only the entries that the asking process holds. Entries that were settled before an older one
-/// is done may be done again by the next process. A `put` that is cut off by the end of its process may be stored in part,
-/// without its position; putting it again adds the rest.
+/// sharing a log. It orders only the entries that the asking process holds. Entries that were settled before an older
+/// one is done may be done again by the next process. A `put` that is cut off by the end of its process may be stored
+/// in part, without its position; putting it again adds the rest.
 ///
 /// ```
 /// use millstream_pipeline::clock::SystemClock;
@@ -46,9 +46,9 @@ use crate::position::Position;
 /// # }
 /// ```
 pub trait WorkQueue: Send + Sync + 'static {
-    /// Adds work, and the source position that it reaches, in one durable step: once this returns, a crash loses neither.
-    /// Work for a document that already has an entry is merged into it ([`Work::absorb`]). Putting the same or older work
-    /// again does no harm. The stored position never goes back. Without work only the position is stored.
+    /// Adds work, and the source position that it reaches, in one durable step: once this returns, a crash loses
+    /// neither. Work for a document that already has an entry is merged into it ([`Work::absorb`]). Putting the same or
+    /// older work again does no harm. The stored position never goes back. Without work only the position is stored.
     fn put(&self, work: Vec<Work>, position: Option<Position>) -> BoxFuture<'_, Result<(), QueueError>>;
 
     /// Takes up to `max` entries that are ready. They are in flight until they are settled. Returns an empty list if
@@ -58,9 +58,9 @@ pub trait WorkQueue: Send + Sync + 'static {
     /// entries in a row the third and the fourth are of those two kinds if there are any.
     fn take(&self, max: usize) -> BoxFuture<'_, Result<Vec<Taken>, QueueError>>;
 
-    /// Reports the outcome of entries that were taken. An entry to which work was added meanwhile stays, with all its work
-    /// pending and ready at once, whatever is reported. After [`Settled::Done`] and [`Settled::Deliver`] its age is that
-    /// of the added work.
+    /// Reports the outcome of entries that were taken. An entry to which work was added meanwhile stays, with all its
+    /// work pending and ready at once, whatever is reported. After [`Settled::Done`] and [`Settled::Deliver`] its age
+    /// is that of the added work.
     fn settle(&self, settled: Vec<(Ticket, Settled)>) -> BoxFuture<'_, Result<SettleReport, QueueError>>;
 
     /// Completes when an entry is, or just was, ready. Cancellation safe. Several waiters may wake up for one entry.

@@ -87,9 +87,9 @@ impl Taking {
 
 /// A settled entry's outcome and the work that it adds to every lane.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct Settlement {
     /// The outcome.
-    pub fate: QueueOutcome,
+    pub outcome: QueueOutcome,
     /// The work for every lane.
     pub delivery: Option<Work>,
 }
@@ -152,20 +152,20 @@ impl Entry {
 
     /// Applies the taker's report. If work was added meanwhile, the entry stays, but its delivery goes to the lanes all
     /// the same: otherwise a document that is edited continuously would reach no sink.
-    pub fn settle(&mut self, taking: Taking, settled: Settled, now_ms: u64, attempts_max: u32) -> Outcome {
+    pub fn settle(&mut self, taking: Taking, settled: Settled, now_ms: u64, attempts_max: u32) -> Settlement {
         let delivery = match settled {
             Settled::Deliver { version, deleted, repair } => Some(self.work.delivery(version, deleted, repair)),
             _ => None,
         };
-        let fate = match taking.added_at_ms {
+        let outcome = match taking.added_at_ms {
             Some(added_at_ms) => self.keep(&settled, added_at_ms),
             None => self.end(settled, now_ms, attempts_max),
         };
-        Outcome { fate, delivery }
+        Settlement { outcome, delivery }
     }
 
-    /// Keeps an entry to which work was added before it was settled. If the taken work is done, the entry's age becomes that
-    /// of the added work.
+    /// Keeps an entry to which work was added before it was settled. If the taken work is done, the entry's age becomes
+    /// that of the added work.
     fn keep(&mut self, settled: &Settled, added_at_ms: u64) -> QueueOutcome {
         self.work.not_before_ms = 0;
         if matches!(settled, Settled::Done | Settled::Deliver { .. }) {
@@ -194,7 +194,7 @@ impl Entry {
                 self.quarantined = true;
             }
         }
-        match (self.quarantined, self.work.owes()) {
+        match (self.quarantined, self.work.is_pending()) {
             (_, false) => QueueOutcome::Removed,
             (true, true) => QueueOutcome::Quarantined,
             (false, true) => QueueOutcome::Kept,

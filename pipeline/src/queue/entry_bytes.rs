@@ -1,5 +1,5 @@
-//! The encoding of an entry, the same on disk and on the wire. Every store records the format's number beside it, once or
-//! per record; this is format 1.
+//! The encoding of an entry, the same on disk and on the wire. Every store records the format's number beside it, once
+//! or per record; this is format 1.
 
 use uuid::Uuid;
 

@@ -33,8 +33,8 @@ pub enum QueueError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// The storage engine failed. After a failed write the queue accepts nothing more: open it again, which restores the
-    /// durable content.
+    /// The storage engine failed. After a failed write the queue accepts nothing more: open it again, which restores
+    /// the durable content.
     #[error("the queue's store failed while {action}: {detail}")]
     Storage {
         /// The operation, such as `reading a lane`.

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::contract::WorkQueue;
 use super::error::{NAME_BYTES_MAX, NOTE_BYTES_MAX, QueueError};
 
-/// The lanes of a queue. An entry settled with [`super::Settled::Deliver`] in the cache queue is added to every lane, one
-/// entry per document. Lanes are independent: an entry that one sink does not take waits in that lane only.
+/// The lanes of a queue. An entry settled with [`super::Settled::Deliver`] in the cache queue is added to every lane,
+/// one entry per document. Lanes are independent: an entry that one sink does not take waits in that lane only.
 ///
 /// Names consist of 1 to 40 of `a-z`, `0-9` and `-`. All changes are durable when the call returns.
 pub trait Lanes: Send + Sync + 'static {

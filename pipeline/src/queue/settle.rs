@@ -44,8 +44,9 @@ pub enum Settled {
     /// Nothing is pending any more.
     Done,
     /// Nothing is pending here any more. In the same atomic step an entry for the document is added to every lane
-    /// ([`Work::delivery`], [`Work::absorb`]), also if this entry stays because work was added to it. A crash may forget
-    /// this settlement like any other, but never one half of it. Without lanes, and in a lane, it is [`Settled::Done`].
+    /// ([`Work::delivery`], [`Work::absorb`]), also if this entry stays because work was added to it. A crash may
+    /// forget this settlement like any other, but never one half of it. Without lanes, and in a lane, it is
+    /// [`Settled::Done`].
     Deliver {
         /// The version of the rebuilt body, or that of the delete.
         version: i64,

@@ -15,8 +15,8 @@ pub struct Work {
     pub resource_key: i16,
     /// The largest known version. A read has to return at least this version.
     pub version: i64,
-    /// The transaction that made that version; it has to be visible before the document is read. 0 in a sink's lane: the
-    /// version was read before it got there.
+    /// The transaction that made that version; it has to be visible before the document is read. 0 in a sink's lane:
+    /// the version was read before it got there.
     pub xid: u64,
     /// The document was deleted. Final, and absorbs `rebuild`.
     pub deleted: bool,
@@ -60,14 +60,14 @@ impl Work {
 
     /// Returns whether anything is pending.
     #[must_use]
-    pub const fn owes(&self) -> bool {
+    pub const fn is_pending(&self) -> bool {
         self.deleted || self.rebuild || self.cascade
     }
 
     /// Returns the entry for the lanes once the body of `version` was rebuilt, or its delete was seen.
     ///
-    /// The lane's entry keeps the age of the change that led to it, so that lag is measured end to end. It has no cascade
-    /// and no transaction: the version was already read.
+    /// The lane's entry keeps the age of the change that led to it, so that lag is measured end to end. It has no
+    /// cascade and no transaction: the version was already read.
     #[must_use]
     pub const fn delivery(&self, version: i64, deleted: bool, repair: bool) -> Self {
         Self {
@@ -89,9 +89,9 @@ impl Work {
 
     /// Merges `other`, which is about the same document and was put later, whatever its version.
     ///
-    /// The larger version wins together with its transaction. A delete, a cascade, a repair and the age stay. One direct
-    /// edit makes the whole entry direct. A newer version clears failed attempts and the delay: it may succeed where the
-    /// older one failed.
+    /// The larger version wins together with its transaction. A delete, a cascade, a repair and the age stay. One
+    /// direct edit makes the whole entry direct. A newer version clears failed attempts and the delay: it may succeed
+    /// where the older one failed.
     pub fn absorb(&mut self, other: &Self) {
         debug_assert_eq!(self.document_id, other.document_id);
         if other.version > self.version {

@@ -1,4 +1,4 @@
-//! The suite that every [`Sink`] passes. A test calls [`run`] with a [`Fixture`] of its implementation.
+//! The suite that every [`Sink`] passes. A test calls [`run`] with a [`SinkFixture`] of its implementation.
 
 use super::contract::{Held, Sink};
 use super::delivery::{Content, Delivery, DocumentKey, Outcome};
@@ -13,8 +13,8 @@ use uuid::Uuid;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Creates empty sinks.
-pub trait Fixture {
-    /// Returns an empty, prepared sink for documents of the types that [`Fixture::resource_keys`] names.
+pub trait SinkFixture {
+    /// Returns an empty, prepared sink for documents of the types that [`SinkFixture::resource_keys`] names.
     fn open(&mut self) -> BoxFuture<'_, Arc<dyn Sink>>;
 
     /// Opens the last sink again, as another process would; it keeps its content.
@@ -28,7 +28,7 @@ pub trait Fixture {
 }
 
 struct SinkBench<'a> {
-    fixture: &'a mut dyn Fixture,
+    fixture: &'a mut dyn SinkFixture,
     sink: Arc<dyn Sink>,
 }
 
@@ -36,7 +36,7 @@ struct SinkBench<'a> {
 ///
 /// # Panics
 /// When the sink breaks a promise; the message says which.
-pub async fn run(fixture: &mut dyn Fixture) {
+pub async fn run(fixture: &mut dyn SinkFixture) {
     macro_rules! cases {
         ($($case:ident),* $(,)?) => {$({
             let sink = fixture.open().await;

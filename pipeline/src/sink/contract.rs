@@ -41,8 +41,9 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Delivers documents, each at most once per call, and returns one outcome per delivery in the same order.
     ///
-    /// A response that is missing, truncated or late is [`Outcome::Retry`] for exactly the deliveries that it left open:
-    /// never a guess, never the whole batch. [`Outcome::Done`] means that the copy would survive a crash of the sink.
+    /// A response that is missing, truncated or late is [`Outcome::Retry`] for exactly the deliveries that it left
+    /// open: never a guess, never the whole batch. [`Outcome::Done`] means that the copy would survive a crash of the
+    /// sink.
     fn put<'a>(&'a self, deliveries: &'a [Delivery]) -> BoxFuture<'a, Vec<Outcome>>;
 
     /// Keeps alive what would lapse without deliveries. Called periodically while there is nothing to deliver; after an
@@ -51,8 +52,8 @@ pub trait Sink: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Returns the sink's copies of these documents, in the same order; `None` for a document that the sink does not hold
-    /// or holds as deleted.
+    /// Returns the sink's copies of these documents, in the same order; `None` for a document that the sink does not
+    /// hold or holds as deleted.
     fn fetch<'a>(&'a self, keys: &'a [DocumentKey]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, SinkError>>;
 
     /// Reads everything that the sink holds, as of the start of the scan or later, in bounded memory.
@@ -61,8 +62,8 @@ pub trait Sink: Send + Sync + 'static {
 
 /// A scan over everything that a sink holds.
 pub trait Scan: Send {
-    /// Returns the next few copies; an empty list ends the scan. Where a document can come more than once, copies come in
-    /// the order in which they were written and the last one counts.
+    /// Returns the next few copies; an empty list ends the scan. Where a document can come more than once, copies come
+    /// in the order in which they were written and the last one counts.
     fn next(&mut self) -> BoxFuture<'_, Result<Vec<Held>, SinkError>>;
 }
 
@@ -75,12 +76,12 @@ pub struct Limits {
     pub batch_bytes_max: usize,
     /// `put` calls in flight at the same time.
     pub in_flight_max: usize,
-    /// How long a request without a response may still be carried out.
+    /// The time for which a request without a response may still be carried out.
     pub request_life_max: Duration,
-    /// How long the sink remembers the version of a deleted document.
+    /// The time for which the sink remembers the version of a deleted document.
     pub delete_memory: Duration,
-    /// The sink itself compares the version of a `put` with the one that it holds. A log cannot: one writer, which fences
-    /// its predecessor, writes each document's versions in order.
+    /// The sink itself compares the version of a `put` with the one that it holds. A log cannot: one writer, which
+    /// fences its predecessor, writes each document's versions in order.
     pub guards_versions: bool,
 }
 

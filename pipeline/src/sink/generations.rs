@@ -1,11 +1,12 @@
 //! Generations: full builds of a sink's content, one of which is live.
 //!
-//! An index over documents is built again when its mappings change or its content is no longer trusted. A new generation
-//! is created empty, filled from its own lane, compared, and swapped in. The previous one stays until it is removed, so a
-//! rollback is another swap.
+//! An index over documents is built again when its mappings change or its content is no longer trusted. A new
+//! generation is created empty, filled from its own lane, compared, and swapped in. The previous one stays until it is
+//! removed, so a rollback is another swap.
 //!
-//! This contract moves no documents and knows no lanes: a builder delivers to [`Generations::sink`] as to any other sink.
-//! Every step may be cut off by a crash and repeated: the state is read from the sink itself and stored nowhere else.
+//! This contract moves no documents and knows no lanes: a builder delivers to [`Generations::sink`] as to any other
+//! sink. Every step may be cut off by a crash and repeated: the state is read from the sink itself and stored nowhere
+//! else.
 
 use super::contract::Sink;
 use super::error::SinkError;
@@ -37,7 +38,8 @@ pub trait Generations: Send + Sync + 'static {
     /// When `number` cannot be that of a generation.
     fn sink(&self, number: u32) -> Result<Arc<dyn Sink>, SinkError>;
 
-    /// Makes `number` the live generation, for all document types at the same moment, including types without documents.
+    /// Makes `number` the live generation, for all document types at the same moment, including types without
+    /// documents.
     ///
     /// # Errors
     /// [`SinkError::Unfit`] when the generation does not exist. After [`SinkError::Unavailable`] the swap may have

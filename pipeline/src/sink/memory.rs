@@ -91,14 +91,14 @@ impl Scan for MemoryScan {
 
 #[cfg(test)]
 mod tests {
-    use super::super::conformance::{Fixture, run};
+    use super::super::conformance::{SinkFixture, run};
     use super::*;
     use std::sync::Arc;
 
     #[derive(Default)]
     struct Map(Arc<MemorySink>);
 
-    impl Fixture for Map {
+    impl SinkFixture for Map {
         fn open(&mut self) -> BoxFuture<'_, Arc<dyn Sink>> {
             self.0 = Arc::default();
             self.reopen()

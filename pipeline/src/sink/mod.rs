@@ -1,7 +1,8 @@
-//! Sinks: copies of all documents outside the database. A sink converges to the content of the cache (invariant CONVERGE).
+//! Sinks: copies of all documents outside the database. A sink converges to the content of the cache (invariant
+//! CONVERGE).
 //!
-//! The projector delivers through this contract and knows no implementation; those live in `connectors`. Each passes the
-//! suite in `conformance`, and so does `MemorySink`, the reference.
+//! The projector delivers through this contract and knows no implementation; those live in `connectors`. Each passes
+//! the suite in `conformance`, and so does `MemorySink`, the reference.
 //!
 //! Versions guard everything. A sink that holds version 7 of a document responds to a `put` of version 6 with
 //! [`Outcome::Superseded`], and a delete is a version like any other. So every retry is harmless, in any order, for as

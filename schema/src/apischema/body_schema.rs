@@ -14,8 +14,8 @@ impl<'a> BodySchema<'a> {
         Self { parts: vec![(Vec::new(), schema)] }
     }
 
-    /// Adds the content of a resource extension. Skips insertion locations that do not exist; the extension check refuses
-    /// them.
+    /// Adds the content of a resource extension. Skips insertion locations that do not exist; the extension check
+    /// refuses them.
     pub(super) fn extend(&mut self, extension: &'a ResourceSchema) {
         self.parts.push((Vec::new(), &extension.json_schema_for_insert));
         for fragment in &extension.common_extension_overrides {

@@ -1,7 +1,8 @@
 //! Canonical JSON (docs/design/edfi-schema.md#edfi-3.1): the input of a project's fingerprint.
 //!
-//! Keys are sorted by UTF-16 code unit, nothing is indented, numbers keep their source text, and strings are escaped like
-//! .NET's relaxed JSON encoder. Upstream computes its hashes from the same bytes; one byte of difference changes the hash.
+//! Keys are sorted by UTF-16 code unit, nothing is indented, numbers keep their source text, and strings are escaped
+//! like .NET's relaxed JSON encoder. Upstream computes its hashes from the same bytes; one byte of difference changes
+//! the hash.
 
 use super::source::Source;
 use std::cmp::Ordering;
@@ -26,8 +27,8 @@ pub(super) fn write(out: &mut Vec<u8>, value: &Source<'_>) {
     }
 }
 
-/// Appends an object without the member `left_out`; `member(out, key, value)` writes its values. Any other value is written
-/// unchanged.
+/// Appends an object without the member `left_out`; `member(out, key, value)` writes its values. Any other value is
+/// written unchanged.
 pub(super) fn write_object(
     out: &mut Vec<u8>,
     value: &Source<'_>,
@@ -70,8 +71,8 @@ fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Returns whether a character is escaped: every character that is not a defined, printable one of the basic plane, and the
-/// two that JSON requires.
+/// Returns whether a character is escaped: every character that is not a defined, printable one of the basic plane, and
+/// the two that JSON requires.
 fn needs_escape(c: char) -> bool {
     if c.is_ascii() {
         return matches!(c, '"' | '\\') || c.is_ascii_control();

@@ -1,13 +1,13 @@
-//! Fingerprints (docs/design/edfi-schema.md#edfi-3): a project's hash, the effective schema's hash, resource keys and their
-//! seed hash.
+//! Fingerprints (docs/design/edfi-schema.md#edfi-3): a project's hash, the effective schema's hash, resource keys and
+//! their seed hash.
 
 use super::canonical;
 use super::raw::{ProjectSchema, ResourceKey};
 use super::source::{self, Source};
 use sha2::{Digest, Sha256};
 
-/// Version of the rules that map an ApiSchema to tables, part of every fingerprint. Change it with every change of naming
-/// or derivation rules.
+/// Version of the rules that map an ApiSchema to tables, part of every fingerprint. Change it with every change of
+/// naming or derivation rules.
 pub const RELATIONAL_MAPPING_VERSION: &str = "v2";
 
 /// One project's line in the fingerprint of a set.
@@ -66,8 +66,8 @@ pub fn effective_schema_hash(api_schema_version: &str, projects: &[ProjectLine])
     hex(&Sha256::digest(manifest))
 }
 
-/// Numbers every concrete and abstract resource of the projects, sorted by project and resource name. `None` if there are
-/// more than a `smallint` holds.
+/// Numbers every concrete and abstract resource of the projects, sorted by project and resource name. `None` if there
+/// are more than a `smallint` holds.
 pub fn resource_keys<'a>(projects: impl IntoIterator<Item = &'a ProjectSchema>) -> Option<Vec<ResourceKey>> {
     let mut names: Vec<(&str, &str, &str)> = Vec::new();
     for project in projects {

@@ -1,9 +1,9 @@
 //! ApiSchema files: loading, checking, fingerprinting.
 //!
-//! [`load`] takes one core project and any extensions, in any order, and returns an [`EffectiveSchema`], or all reasons why
-//! it cannot ([`LoadErrors`]). Later passes rely on its checks: targets of references exist and their elements are in the
-//! target's identity order, identities do not contain themselves, paths follow the grammar, and JSON schemas use only
-//! constructs that can be stored in tables.
+//! [`load`] takes one core project and any extensions, in any order, and returns an [`EffectiveSchema`], or all reasons
+//! why it cannot ([`LoadErrors`]). Later passes rely on its checks: targets of references exist and their elements are
+//! in the target's identity order, identities do not contain themselves, paths follow the grammar, and JSON schemas use
+//! only constructs that can be stored in tables.
 
 mod body_schema;
 mod canonical;

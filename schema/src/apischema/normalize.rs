@@ -57,8 +57,8 @@ pub(super) fn reference_order(projects: &mut [Project]) {
     }
 }
 
-/// Limits descriptor texts without a `maxLength` to the size of their column in `dms.Descriptor`, so that validation refuses
-/// longer ones.
+/// Limits descriptor texts without a `maxLength` to the size of their column in `dms.Descriptor`, so that validation
+/// refuses longer ones.
 pub(super) fn descriptor_lengths(projects: &mut [Project]) {
     for resource in all_resources(projects).filter(|r| r.is_descriptor) {
         for (name, longest) in DESCRIPTOR_MEMBERS {

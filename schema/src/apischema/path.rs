@@ -57,8 +57,8 @@ pub(crate) fn leaf(path: &str) -> &str {
     path.rfind('.').map_or(path, |at| &path[at + 1..])
 }
 
-/// Returns the segments of a path below a scope: (`$.a[*].b.c`, `$.a[*]`) → `["b", "c"]`. Empty if the path is not below
-/// the scope.
+/// Returns the segments of a path below a scope: (`$.a[*].b.c`, `$.a[*]`) → `["b", "c"]`. Empty if the path is not
+/// below the scope.
 pub(crate) fn below<'a>(path: &'a str, scope: &str) -> Vec<&'a str> {
     path.strip_prefix(scope)
         .and_then(|rest| rest.strip_prefix('.'))

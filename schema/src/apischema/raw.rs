@@ -1,5 +1,5 @@
-//! The structure of ApiSchema files (docs/design/edfi-schema.md#edfi-1). Maps are ordered by key, so nothing depends on the
-//! order in the file.
+//! The structure of ApiSchema files (docs/design/edfi-schema.md#edfi-1). Maps are ordered by key, so nothing depends on
+//! the order in the file.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -119,9 +119,9 @@ pub struct ResourceSchema {
     pub common_extension_overrides: Vec<CommonExtensionOverride>,
 }
 
-/// An entry of `documentPathsMapping` (docs/design/edfi-schema.md#edfi-1.4). `isPartOfIdentity` and `isRequired` are not
-/// read: they disagree with `identityJsonPaths` and the JSON schema
-/// (docs/design/rules.md#rule-14, docs/design/rules.md#rule-19).
+/// An entry of `documentPathsMapping` (docs/design/edfi-schema.md#edfi-1.4). `isPartOfIdentity` and `isRequired` are
+/// not read: they disagree with `identityJsonPaths` and the JSON schema (docs/design/rules.md#rule-14,
+/// docs/design/rules.md#rule-19).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DocumentPath {

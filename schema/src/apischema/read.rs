@@ -1,4 +1,5 @@
-//! Reading of ApiSchema files: parses each file, reports files that are not an ApiSchema, and computes each project's hash.
+//! Reading of ApiSchema files: parses each file, reports files that are not an ApiSchema, and computes each project's
+//! hash.
 
 use super::error::{Findings, Location};
 use super::fingerprint;

@@ -1,8 +1,8 @@
 //! The body tree: the writer walks it to flatten a JSON body into rows, reads walk it to compose the body from rows.
 //!
-//! Members are in output order ("compiled path order", docs/design/rules.md#rule-26): references, then descriptors, scalars
-//! and inlined objects, then arrays, each group by name, `_ext` last. The order depends on names alone, never on the order
-//! of keys in the schema file.
+//! Members are in output order ("compiled path order", docs/design/rules.md#rule-26): references, then descriptors,
+//! scalars and inlined objects, then arrays, each group by name, `_ext` last. The order depends on names alone, never
+//! on the order of keys in the schema file.
 
 use super::table::ColumnType;
 use serde::{Deserialize, Serialize};

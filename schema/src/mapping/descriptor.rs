@@ -2,7 +2,8 @@
 
 use super::table::ColumnType;
 
-/// A value column of `dms.Descriptor`. The discriminant is its index in [`TablePlan::columns`](super::TablePlan::columns).
+/// A value column of `dms.Descriptor`. The discriminant is its index in
+/// [`TablePlan::columns`](super::TablePlan::columns).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DescriptorColumn {
     /// `namespace` of the body.
@@ -71,6 +72,12 @@ impl DescriptorColumn {
     /// Returns whether the column is NOT NULL.
     pub const fn required(self) -> bool {
         !matches!(self, Self::Description | Self::EffectiveBeginDate | Self::EffectiveEndDate)
+    }
+
+    /// Returns whether an update keeps the stored value. The URI is immutable: an update may differ in case, and the
+    /// stored casing stays (docs/design/edfi-api.md#edfi-6.9).
+    pub const fn is_immutable(self) -> bool {
+        matches!(self, Self::Namespace | Self::CodeValue | Self::Uri)
     }
 }
 

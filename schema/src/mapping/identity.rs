@@ -21,8 +21,8 @@ pub struct IdentityElement {
     pub path: String,
     /// Type of the value, which decides its JSON form and its canonical form.
     pub ty: ColumnType,
-    /// The value is a descriptor URI (by its mapping, also through references, or by a path that ends in `Descriptor`). It
-    /// is lower-cased for hashing only; `IdentityValues` keeps the casing.
+    /// The value is a descriptor URI (by its mapping, also through references, or by a path that ends in `Descriptor`).
+    /// It is lower-cased for hashing only; `IdentityValues` keeps the casing.
     pub lower_case: bool,
     /// Storage of the value.
     pub source: IdentitySource,

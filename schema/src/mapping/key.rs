@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Index of a resource in [`Mapping::resources`].
+/// Index of a resource in [`Mapping::resources`](super::Mapping::resources).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ResourceIx(pub u32);
 

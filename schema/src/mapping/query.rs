@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct QueryField {
     /// Name as the schema spells it.
     pub name: String,
-    /// Paths to compare. Empty if the schema names a path that does not exist: a query by the field is 400 "not supported".
+    /// Paths to compare. Empty if the schema names a path that does not exist: a query by the field is 400 "not
+    /// supported".
     pub paths: Vec<QueryPath>,
 }
 
@@ -18,13 +19,13 @@ pub struct QueryField {
 pub struct QueryPath {
     /// JSON path, for messages.
     pub path: String,
-    /// How to parse the client's text.
+    /// Parsing of the client's text.
     pub kind: QueryKind,
-    /// How to compare.
+    /// The SQL condition.
     pub filter: QueryFilter,
 }
 
-/// How the text of a query parameter is parsed. Malformed text is answered 400 with value and field.
+/// Parsing of a query parameter's text. Malformed text is answered 400 with value and field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QueryKind {
     /// By the storage type of the compared column (Text, Int4, Int8, Decimal, Bool, Date, Time, Timestamp).

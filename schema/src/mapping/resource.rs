@@ -26,8 +26,8 @@ use std::collections::BTreeMap;
 pub struct Mapping {
     /// Fingerprint of the effective schema, 64 lower-case hex digits (docs/design/edfi-schema.md#edfi-3.1).
     pub effective_schema_hash: String,
-    /// Every concrete resource, including descriptors and school years, ordered by resource key. Resource extensions are
-    /// merged into their base.
+    /// Every concrete resource, including descriptors and school years, ordered by resource key. Resource extensions
+    /// are merged into their base.
     pub resources: Vec<ResourcePlan>,
     /// Abstract resources, ordered by resource key.
     pub abstracts: Vec<AbstractPlan>,
@@ -79,8 +79,8 @@ pub struct ResourcePlan {
     pub identity: IdentityPlan,
     /// The body tree: the members to read, in output order.
     pub body: Object,
-    /// Tables in dependency order, root first, parents before children. A descriptor type has one, `dms.Descriptor`, with
-    /// the columns of [`DescriptorColumn`](super::DescriptorColumn); the writer fills in the last three.
+    /// Tables in dependency order, root first, parents before children. A descriptor type has one, `dms.Descriptor`,
+    /// with the columns of [`DescriptorColumn`](super::DescriptorColumn); the writer fills in the last three.
     pub tables: Vec<TablePlan>,
     /// References to other documents.
     pub references: Vec<ReferenceSite>,

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct ReferenceSite {
     /// Path of the reference object, with `[*]` in a collection: `$.classPeriods[*].classPeriodReference`.
     pub path: String,
-    /// Table that holds the column, as index into [`ResourcePlan::tables`].
+    /// Table that holds the column, as index into [`ResourcePlan::tables`](super::ResourcePlan::tables).
     pub table: usize,
-    /// The `…_DocumentId` column, as index into [`TablePlan::columns`].
+    /// The `…_DocumentId` column, as index into [`TablePlan::columns`](super::TablePlan::columns).
     pub column: usize,
     /// Key of the target type, concrete or abstract. An abstract target is found by its superclass id.
     pub target_key: ResourceKeyId,
@@ -52,9 +52,9 @@ pub struct ReferenceMember {
 pub struct DescriptorSite {
     /// Path of the string, with `[*]` in a collection.
     pub path: String,
-    /// Table that holds the column, as index into [`ResourcePlan::tables`].
+    /// Table that holds the column, as index into [`ResourcePlan::tables`](super::ResourcePlan::tables).
     pub table: usize,
-    /// The `…_DescriptorId` column, as index into [`TablePlan::columns`].
+    /// The `…_DescriptorId` column, as index into [`TablePlan::columns`](super::TablePlan::columns).
     pub column: usize,
     /// Key of the descriptor type.
     pub target_key: ResourceKeyId,

@@ -9,8 +9,8 @@ pub enum TableRole {
     Root,
     /// A collection: key (`{Root}_DocumentId`, ancestor ordinals, `Ordinal`).
     Collection,
-    /// `_ext` content of an extension project: one row beside the root row or a collection row, with the same key. The row
-    /// exists exactly if the extension object exists in the body, even if the object holds arrays only.
+    /// `_ext` content of an extension project: one row beside the root row or a collection row, with the same key. The
+    /// row exists exactly if the extension object exists in the body, even if the object holds arrays only.
     Extension,
 }
 
@@ -44,7 +44,7 @@ pub enum ColumnType {
     Descriptor,
 }
 
-/// A value column (key columns are not listed: see [`TablePlan::key_columns`]).
+/// A value column (key columns are not listed: see [`TablePlan::key_columns`](super::TablePlan::key_columns)).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ColumnPlan {
     /// Final name, unquoted.
@@ -70,8 +70,8 @@ pub struct TablePlan {
     pub depth: usize,
     /// Value columns.
     pub columns: Vec<ColumnPlan>,
-    /// `INSERT … SELECT … FROM unnest($1::int8[], …)`: one array per column, key columns first (int8 for the document id,
-    /// int4 for ordinals), then the value columns. Array types: Text, Decimal → `text[]`; Int4 → `int4[]`; Int8,
+    /// `INSERT … SELECT … FROM unnest($1::int8[], …)`: one array per column, key columns first (int8 for the document
+    /// id, int4 for ordinals), then the value columns. Array types: Text, Decimal → `text[]`; Int4 → `int4[]`; Int8,
     /// Document, Descriptor → `int8[]`; Bool → `bool[]`; Date → `date[]`; Time → `time[]`; Timestamp → `timestamptz[]`.
     pub insert_sql: String,
     /// Root only: `UPDATE … FROM unnest(…)` with the same parameters as `insert_sql`. Empty for other tables.

@@ -193,8 +193,8 @@ fn superclass(
     Some(Superclass { key: target.key, project_name, resource_name, paths })
 }
 
-/// Marks the identity values that are descriptor URIs, through any number of references: a document and those that refer
-/// to it must hash a value in the same way, whatever the members are called.
+/// Marks the identity values that are descriptor URIs, through any number of references: a document and those that
+/// refer to it must hash a value in the same way, whatever the members are called.
 fn descriptor_values(resources: &mut [ResourceModel]) {
     let mut of_key: BTreeMap<i16, Vec<bool>> = BTreeMap::new();
     loop {
@@ -276,8 +276,8 @@ fn mark_changeable(resources: &mut [ResourceModel], depends: &[BTreeSet<usize>])
     }
 }
 
-/// Orders the types so that each comes after all types that its identity depends on. Loading refuses cycles; a remaining
-/// one is reported as an error instead of looping.
+/// Orders the types so that each comes after all types that its identity depends on. Loading refuses cycles; a
+/// remaining one is reported as an error instead of looping.
 fn identity_order(
     depends: &[BTreeSet<usize>],
     resources: &[ResourceModel],
@@ -305,8 +305,8 @@ fn identity_order(
     order.into_iter().map(|ix| ResourceIx(ix as u32)).collect()
 }
 
-/// Converts array uniqueness constraints to the form that the writer checks: the items of one array, and tuples of member
-/// paths below them.
+/// Converts array uniqueness constraints to the form that the writer checks: the items of one array, and tuples of
+/// member paths below them.
 fn bind_array_uniqueness(resource: &mut ResourceModel, from: &MergedResource<'_>) {
     let mut tuples = BTreeSet::new();
     for constraint in from.parts().flat_map(|part| &part.array_uniqueness_constraints) {

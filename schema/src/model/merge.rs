@@ -163,8 +163,8 @@ pub(crate) fn merge<'a>(schema: &'a EffectiveSchema, errors: &mut Vec<String>) -
     merged
 }
 
-/// Returns the extensions of this resource. An extension extends the core's resource of its name if there is one, else that
-/// of any other project.
+/// Returns the extensions of this resource. An extension extends the core's resource of its name if there is one, else
+/// that of any other project.
 fn extensions_of<'a>(
     schema: &'a EffectiveSchema,
     owner: &Project,

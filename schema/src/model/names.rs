@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 /// Maximum length of a PostgreSQL identifier, in bytes.
 pub const POSTGRES_NAME_BYTES_MAX: usize = 63;
 
-/// Converts one JSON segment to PascalCase. Non-alphanumerics separate pieces and are dropped; each piece starts in upper
-/// case. Letters of every alphabet stay.
+/// Converts one JSON segment to PascalCase. Non-alphanumerics separate pieces and are dropped; each piece starts in
+/// upper case. Letters of every alphabet stay.
 pub fn pascal(segment: &str) -> String {
     let mut out = String::with_capacity(segment.len());
     for piece in segment.split(|c: char| !c.is_alphanumeric()) {
@@ -20,8 +20,8 @@ pub fn pascal(segment: &str) -> String {
     out
 }
 
-/// Returns the singular of a collection's name: `ies` → `y`; `ches`, `shes`, `xes`, `zes`, `ses` lose `es`; a final `s` is
-/// dropped unless it ends `ss`; anything else stays. Irregular plurals have an override in the schema.
+/// Returns the singular of a collection's name: `ies` → `y`; `ches`, `shes`, `xes`, `zes`, `ses` lose `es`; a final `s`
+/// is dropped unless it ends `ss`; anything else stays. Irregular plurals have an override in the schema.
 pub fn singular(plural: &str) -> String {
     if let Some(stem) = plural.strip_suffix("ies") {
         return format!("{stem}y");
@@ -35,8 +35,8 @@ pub fn singular(plural: &str) -> String {
     }
 }
 
-/// Returns the SQL schema of a project: its endpoint in lower case, ASCII letters and digits only, prefixed with `p` if it
-/// does not start with a letter.
+/// Returns the SQL schema of a project: its endpoint in lower case, ASCII letters and digits only, prefixed with `p` if
+/// it does not start with a letter.
 pub fn sql_schema(project_endpoint: &str) -> String {
     let name: String =
         project_endpoint.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();

@@ -44,8 +44,9 @@ impl<'m> Naming<'m> {
         if self.is_key(&name, path, table) { format!("{name}Value") } else { name }
     }
 
-    /// Returns the name of a reference column. In a collection, a reference to another document of its own type is renamed:
-    /// `School_DocumentId` is the key there, and `$.neighbors[*].schoolReference` becomes `SchoolReference_DocumentId`.
+    /// Returns the name of a reference column. In a collection, a reference to another document of its own type is
+    /// renamed: `School_DocumentId` is the key there, and `$.neighbors[*].schoolReference` becomes
+    /// `SchoolReference_DocumentId`.
     pub(super) fn reference_name(&self, path: &str, table: &Table) -> String {
         let base = self.base_name(path, table, "Reference");
         let name = format!("{base}_DocumentId");

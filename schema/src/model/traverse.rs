@@ -124,8 +124,8 @@ impl<'a, 'm> TableWalk<'a, 'm> {
         self.model.tables.len() - 1
     }
 
-    /// Returns an object with its members in output order: references, then descriptors, scalars and inlined objects, then
-    /// arrays, `_ext` last.
+    /// Returns an object with its members in output order: references, then descriptors, scalars and inlined objects,
+    /// then arrays, `_ext` last.
     fn object(&mut self, schema: &Value, path: &str, scope: Scope) -> Object {
         let mut members = Vec::new();
         let required = required_names(schema);

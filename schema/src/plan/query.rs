@@ -43,7 +43,8 @@ impl QueryCompiler<'_> {
         query_path(kind, on_root(table, &format!("{column_name} = {}", placeholder(kind))))
     }
 
-    /// Returns the documents of a type whose identity has a given value at a position: `SELECT t1."DocumentId" FROM … t1 WHERE …`.
+    /// Returns the documents of a type whose identity has a given value at a position: `SELECT t1."DocumentId" FROM …
+    /// t1 WHERE …`.
     fn identity_value(&self, key: i16, position: usize, depth: usize) -> Option<(QueryKind, String)> {
         let alias = format!("t{depth}");
         if let Some(target) = self.model.abstracts.iter().find(|a| a.key == key) {
@@ -75,7 +76,8 @@ impl QueryCompiler<'_> {
         Some((kind, format!("SELECT {alias}.\"DocumentId\" FROM {from} {alias} WHERE {alias}.{column} {condition}")))
     }
 
-    /// Returns kind and root column of an identity element, and the subselect for its column if it comes from a reference.
+    /// Returns kind and root column of an identity element, and the subselect for its column if it comes from a
+    /// reference.
     fn element(
         &self,
         target: &ResourceModel,

@@ -21,7 +21,8 @@ pub(crate) fn fixture_documents() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/documents.jsonl")
 }
 
-/// Returns the published files of Data Standard 5.2, TPDM and Sample. Prints a note and returns `None` if they are absent.
+/// Returns the published files of Data Standard 5.2, TPDM and Sample. Prints a note and returns `None` if they are
+/// absent.
 #[allow(clippy::print_stderr, reason = "a test that skips its work must not look as if it had done it")]
 pub(crate) fn corpus_files() -> Option<[PathBuf; 3]> {
     let corpus = std::env::var_os("MILLSTREAM_CORPUS").map_or_else(|| root().join("../shared/corpus"), PathBuf::from);

@@ -1,9 +1,9 @@
 //! The suite that every [`SearchEngine`](crate::SearchEngine) passes. A test calls [`run`] with a [`Fixture`] of its
 //! implementation.
 //!
-//! The suite uses the small schema of this repository ([`model`]): fixed queries with given results (`cases`), paging while
-//! documents change (`paging`), and random queries over random documents, compared with [`MemoryEngine`] (`random`). Every
-//! failure names the query; random ones print their seed.
+//! The suite uses the small schema of this repository ([`model`]): fixed queries with given results (`cases`), paging
+//! while documents change (`paging`), and random queries over random documents, compared with [`MemoryEngine`]
+//! (`random`). Every failure names the query; random ones print their seed.
 
 mod bench;
 mod cases;

@@ -1,8 +1,8 @@
 //! The searchable fields of every resource type.
 //!
-//! The model is derived from the compiled mapping alone, without code for single types. A field is a scalar of the body; its
-//! path is dotted, starts at the top of the body, and does not mark collections
-//! (`schoolReference.schoolId`, `addresses.city`, `_ext.sample.isPreferred`).
+//! The model is derived from the compiled mapping alone, without code for single types. A field is a scalar of the
+//! body; its path is dotted, starts at the top of the body, and does not mark collections (`schoolReference.schoolId`,
+//! `addresses.city`, `_ext.sample.isPreferred`).
 
 mod build;
 mod types;

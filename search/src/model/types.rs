@@ -141,8 +141,8 @@ impl SearchResource {
         self.paths.get(&path.to_ascii_lowercase()).copied()
     }
 
-    /// Resolves a name, ignoring case, to the fields of a query field, else to the field at this path. Returns an empty list
-    /// if the schema names a path for the query field that the type does not have, and `None` for an unknown name.
+    /// Resolves a name, ignoring case, to the fields of a query field, else to the field at this path. Returns an empty
+    /// list if the schema names a path for the query field that the type does not have, and `None` for an unknown name.
     pub fn named(&self, name: &str) -> Option<Vec<FieldIx>> {
         let fields = self.query_fields.get(&name.to_ascii_lowercase()).cloned();
         fields.or_else(|| Some(vec![self.at_path(name)?]))

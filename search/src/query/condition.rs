@@ -1,7 +1,7 @@
 //! Parsing of a condition's text into a comparison of its field.
 //!
-//! Numbers are rounded to the grid of the field: `:gte=5.5` on an integer is `:gt=5`, and a bound outside the range of the
-//! field matches all values or none. So an engine never receives a number that its form of the field cannot hold.
+//! Numbers are rounded to the grid of the field: `:gte=5.5` on an integer is `:gt=5`, and a bound outside the range of
+//! the field matches all values or none. So an engine never receives a number that its form of the field cannot hold.
 
 use super::types::{Comparison, Operator};
 use crate::model::FieldKind;

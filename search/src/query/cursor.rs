@@ -1,10 +1,11 @@
 //! Cursors: the sort key of the last document of a page, after which the next page starts.
 //!
 //! A cursor is a key, not a number of documents to skip: whatever is written, deleted or indexed between two pages, an
-//! unchanged document is returned exactly once. A document whose sort key changes may move to the other side of the cursor.
+//! unchanged document is returned exactly once. A document whose sort key changes may move to the other side of the
+//! cursor.
 //!
-//! The text is opaque to clients: a letter for its format, then base64 of a JSON array with the digest of the query, the key
-//! and the id. It is checked, not signed: a forged cursor can only lead to documents that the query matches.
+//! The text is opaque to clients: a letter for its format, then base64 of a JSON array with the digest of the query,
+//! the key and the id. It is checked, not signed: a forged cursor can only lead to documents that the query matches.
 
 use super::types::{Group, SearchQuery, SortKey};
 use crate::extract::extract;
@@ -33,7 +34,8 @@ impl fmt::Display for Cursor {
 }
 
 impl SearchQuery {
-    /// Returns the cursor after a document that this query found, with its complete body. `None` for an order by relevance.
+    /// Returns the cursor after a document that this query found, with its complete body. `None` for an order by
+    /// relevance.
     ///
     /// # Errors
     /// If the body is not JSON.

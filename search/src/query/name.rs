@@ -73,8 +73,8 @@ pub(super) fn unordered(kind: FieldKind) -> &'static str {
 
 fn unknown(resource: &SearchResource, parameter: &str) -> ParameterError {
     let problem = format!(
-        "is not valid: '{}/{}' has no such field, and it is not one of q, sort, facet, facetLimit, fields, limit, cursor \
-         and totalCount.",
+        "is not valid: '{}/{}' has no such field, and it is none of q, sort, facet, facetLimit, fields, limit, cursor and \
+         totalCount.",
         resource.project_endpoint, resource.endpoint
     );
     ParameterError::new(parameter, &problem)

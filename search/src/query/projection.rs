@@ -25,8 +25,8 @@ enum Selection {
 }
 
 impl Projection {
-    /// Adds a member of the body (a scalar, an object, a collection) by its path, else the fields of a query field, ignoring
-    /// case. Returns false for an unknown name.
+    /// Adds a member of the body (a scalar, an object, a collection) by its path, else the fields of a query field,
+    /// ignoring case. Returns false for an unknown name.
     pub(super) fn add(&mut self, resource: &SearchResource, name: &str) -> bool {
         if name.eq_ignore_ascii_case(SERVER_ONLY) {
             self.keep(&[SERVER_ONLY]);

@@ -1,7 +1,7 @@
 //! Folding of letters and digits to ASCII: `é` to `e`, `ß` to `ss`, `①` to `1`.
 //!
-//! The table is that of Lucene's ASCIIFoldingFilter (Apache-2.0), reduced to lower-case letters and digits, the only input
-//! here. A test of the engines compares it with their own filters.
+//! The table is that of Lucene's ASCIIFoldingFilter (Apache-2.0), reduced to lower-case letters and digits, the only
+//! input here. A test of the engines compares it with their own filters.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::query::{expanded, query_cached, read_column, read_rows, row_struct, sql};
 use crate::error::StoreError;
-use crate::transaction::pipeline::{Answer, Pipeline, params};
+use crate::transaction::pipeline::{Pipeline, StatementRef, params};
 
 static HEADS_BY_ID: LazyLock<String> = expanded!("document_heads_by_id.sql");
 static HEADS_BY_UUID: LazyLock<String> = expanded!("document_heads_by_uuid.sql");
@@ -104,7 +104,7 @@ row_struct! {
 }
 
 /// Adds the public ids of these documents, ordered by DocumentId.
-pub fn add_uuids(pipeline: &mut Pipeline<'_>, ids: Vec<i64>) -> Answer<DocumentUuid> {
+pub fn add_uuids(pipeline: &mut Pipeline<'_>, ids: Vec<i64>) -> StatementRef<DocumentUuid> {
     pipeline.add(UUIDS, params![ids])
 }
 
@@ -164,13 +164,13 @@ pub fn delete(pipeline: &mut Pipeline<'_>, document_id: i64) {
 }
 
 /// Adds the lock of a document's row against other versions of it; no row if the document does not exist.
-pub fn lock_for_edit(pipeline: &mut Pipeline<'_>, document_id: i64) -> Answer<DocumentUuid> {
+pub fn lock_for_edit(pipeline: &mut Pipeline<'_>, document_id: i64) -> StatementRef<DocumentUuid> {
     pipeline.add(LOCK_FOR_EDIT, params![document_id])
 }
 
 /// Adds the lock of a document's row against everything, foreign-key checks included; no row if the document does not
 /// exist.
-pub fn lock_for_delete(pipeline: &mut Pipeline<'_>, document_id: i64) -> Answer<()> {
+pub fn lock_for_delete(pipeline: &mut Pipeline<'_>, document_id: i64) -> StatementRef<()> {
     pipeline.add(LOCK_FOR_DELETE, params![document_id])
 }
 
@@ -188,6 +188,6 @@ row_struct! {
 }
 
 /// Adds the locks of these documents' rows, taken in ascending order.
-pub fn lock_for_rename(pipeline: &mut Pipeline<'_>, ids: Vec<i64>) -> Answer<LockedDocument> {
+pub fn lock_for_rename(pipeline: &mut Pipeline<'_>, ids: Vec<i64>) -> StatementRef<LockedDocument> {
     pipeline.add(LOCK_FOR_RENAME, params![ids])
 }

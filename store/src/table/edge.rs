@@ -7,7 +7,7 @@ use millstream_schema::plan::ResourceKeyId;
 
 use super::query::{query_cached, read_column, read_rows, row_struct, sql};
 use crate::error::StoreError;
-use crate::transaction::pipeline::{Answer, Pipeline, params};
+use crate::transaction::pipeline::{Pipeline, StatementRef, params};
 
 const INSERT: &str = sql!("edge_insert.sql");
 const UPDATE: &str = sql!("edge_update.sql");
@@ -53,7 +53,7 @@ row_struct! {
 }
 
 /// Adds the references of a document as they are now.
-pub fn children(pipeline: &mut Pipeline<'_>, parent: i64) -> Answer<ChildEdge> {
+pub fn children(pipeline: &mut Pipeline<'_>, parent: i64) -> StatementRef<ChildEdge> {
     pipeline.add(CHILDREN, params![parent])
 }
 
@@ -67,12 +67,12 @@ row_struct! {
 }
 
 /// Adds the documents whose identity contains that of one of `children`, each once.
-pub fn identity_parents(pipeline: &mut Pipeline<'_>, children: Vec<i64>) -> Answer<ParentEdge> {
+pub fn identity_parents(pipeline: &mut Pipeline<'_>, children: Vec<i64>) -> StatementRef<ParentEdge> {
     pipeline.add(IDENTITY_PARENTS, params![children])
 }
 
 /// Adds the referrers of a closure that are not its members, each once, ascending, at most `limit`.
-pub fn referrers(pipeline: &mut Pipeline<'_>, closure: Vec<i64>, limit: i64) -> Answer<ParentEdge> {
+pub fn referrers(pipeline: &mut Pipeline<'_>, closure: Vec<i64>, limit: i64) -> StatementRef<ParentEdge> {
     pipeline.add(REFERRERS, params![closure, limit])
 }
 
@@ -86,7 +86,7 @@ row_struct! {
 }
 
 /// Adds the members of a closure that have at least one referrer outside it.
-pub fn referred_members(pipeline: &mut Pipeline<'_>, closure: Vec<i64>) -> Answer<ReferredMember> {
+pub fn referred_members(pipeline: &mut Pipeline<'_>, closure: Vec<i64>) -> StatementRef<ReferredMember> {
     pipeline.add(REFERRED_MEMBERS, params![closure])
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::query::{query_cached, read_rows, row_struct, sql};
 use crate::error::StoreError;
-use crate::transaction::pipeline::{Answer, Pipeline, params};
+use crate::transaction::pipeline::{Pipeline, StatementRef, params};
 
 const INSERT: &str = sql!("identity_insert.sql");
 const DELETE: &str = sql!("identity_delete.sql");
@@ -61,12 +61,12 @@ pub fn values_of_type(
     pipeline: &mut Pipeline<'_>,
     document_ids: Vec<i64>,
     key: ResourceKeyId,
-) -> Answer<DocumentIdentity> {
+) -> StatementRef<DocumentIdentity> {
     pipeline.add(VALUES_OF_TYPE, params![document_ids, key])
 }
 
 /// Adds the identities of these documents, each under its document's own type.
-pub fn values_of_own_type(pipeline: &mut Pipeline<'_>, document_ids: Vec<i64>) -> Answer<DocumentIdentity> {
+pub fn values_of_own_type(pipeline: &mut Pipeline<'_>, document_ids: Vec<i64>) -> StatementRef<DocumentIdentity> {
     pipeline.add(VALUES_OF_OWN_TYPE, params![document_ids])
 }
 

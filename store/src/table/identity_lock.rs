@@ -8,7 +8,7 @@ use deadpool_postgres::GenericClient;
 
 use super::query::{query_cached, read_column, row_struct, sql};
 use crate::error::StoreError;
-use crate::transaction::pipeline::{Answer, Pipeline, params};
+use crate::transaction::pipeline::{Pipeline, StatementRef, params};
 
 const INSERT: &str = sql!("identity_lock_insert.sql");
 /// All candidates stand in one array, which leads to the primary key whatever the planner knows of the table: an `OR`
@@ -33,7 +33,11 @@ pub fn insert(pipeline: &mut Pipeline<'_>, document_ids: Vec<i64>) {
 }
 
 /// Adds `FOR SHARE` locks, in ascending order, on `references` and on all that the documents `referrers` refer to now.
-pub fn lock_shared(pipeline: &mut Pipeline<'_>, references: Vec<i64>, referrers: Vec<i64>) -> Answer<LockedIdentity> {
+pub fn lock_shared(
+    pipeline: &mut Pipeline<'_>,
+    references: Vec<i64>,
+    referrers: Vec<i64>,
+) -> StatementRef<LockedIdentity> {
     pipeline.add(SHARE, params![references, referrers])
 }
 
@@ -43,7 +47,7 @@ pub fn lock_own(pipeline: &mut Pipeline<'_>, document_ids: Vec<i64>) {
 }
 
 /// Adds `FOR UPDATE` locks, in ascending order, on one level of a closure.
-pub fn lock_level(pipeline: &mut Pipeline<'_>, document_ids: Vec<i64>) -> Answer<LockedIdentity> {
+pub fn lock_level(pipeline: &mut Pipeline<'_>, document_ids: Vec<i64>) -> StatementRef<LockedIdentity> {
     pipeline.add(LEVEL, params![document_ids])
 }
 

@@ -8,7 +8,7 @@ use millstream_schema::plan::ResourceKeyId;
 use uuid::Uuid;
 
 use super::query::{expanded, row_struct};
-use crate::transaction::pipeline::{Answer, Pipeline, params};
+use crate::transaction::pipeline::{Pipeline, StatementRef, params};
 
 /// One snapshot: referenced documents and descriptors (`$1`), the document that has the body's own identity (`$2`), and
 /// the document of the route (`$3`).
@@ -52,7 +52,11 @@ pub enum Subject {
 }
 
 /// Adds the resolution of referenced documents and of the subject.
-pub fn resolve(pipeline: &mut Pipeline<'_>, referential_ids: Vec<Uuid>, subject: Subject) -> Answer<ResolutionRow> {
+pub fn resolve(
+    pipeline: &mut Pipeline<'_>,
+    referential_ids: Vec<Uuid>,
+    subject: Subject,
+) -> StatementRef<ResolutionRow> {
     let (identities, uuids) = match subject {
         Subject::Identity(id) => (vec![id], Vec::new()),
         Subject::Uuid(uuid) => (Vec::new(), vec![uuid]),

@@ -1,7 +1,7 @@
 //! The sequences of DocumentIds and versions.
 
 use super::query::{row_struct, sql};
-use crate::transaction::pipeline::{Answer, Pipeline, params};
+use crate::transaction::pipeline::{Pipeline, StatementRef, params};
 
 const DRAW_DOCUMENT: &str = sql!("sequence_draw_document.sql");
 const DRAW_VERSION: &str = sql!("sequence_draw_version.sql");
@@ -28,16 +28,16 @@ row_struct! {
 }
 
 /// Adds the draw of a DocumentId and a version.
-pub fn draw_document(pipeline: &mut Pipeline<'_>) -> Answer<DrawnDocument> {
+pub fn draw_document(pipeline: &mut Pipeline<'_>) -> StatementRef<DrawnDocument> {
     pipeline.add(DRAW_DOCUMENT, Vec::new())
 }
 
 /// Adds the draw of one version. Call it only under the document's row lock (docs/design/rules.md#rule-1).
-pub fn draw_version(pipeline: &mut Pipeline<'_>) -> Answer<DrawnVersion> {
+pub fn draw_version(pipeline: &mut Pipeline<'_>) -> StatementRef<DrawnVersion> {
     pipeline.add(DRAW_VERSION, Vec::new())
 }
 
 /// Adds the draw of `count` versions, ascending.
-pub fn draw_versions(pipeline: &mut Pipeline<'_>, count: usize) -> Answer<DrawnVersion> {
+pub fn draw_versions(pipeline: &mut Pipeline<'_>, count: usize) -> StatementRef<DrawnVersion> {
     pipeline.add(DRAW_VERSIONS, params![i64::try_from(count).unwrap_or(i64::MAX)])
 }

@@ -5,7 +5,7 @@
 //! turnstile (shared, for the duration of their lock statement) that a renamer holds (exclusively) until it has all its
 //! row locks.
 
-use super::pipeline::{Answer, Pipeline, params};
+use super::pipeline::{Pipeline, StatementRef, params};
 use crate::table::identity_lock::{self, LockedIdentity};
 
 /// Session-level advisory lock that sharers pass and renamers hold while they collect row locks.
@@ -20,7 +20,7 @@ pub fn share_locks(
     references: Vec<i64>,
     current: Option<i64>,
     delete: bool,
-) -> Answer<LockedIdentity> {
+) -> StatementRef<LockedIdentity> {
     pipeline.execute("SELECT pg_advisory_lock_shared($1)", params![TURNSTILE_LOCK]);
     let current: Vec<i64> = current.into_iter().collect();
     let locked = identity_lock::lock_shared(pipeline, references, current.clone());

@@ -4,7 +4,7 @@ mod locks;
 pub(crate) mod pipeline;
 
 pub use locks::{lock_renames, lock_turnstile, share_locks, unlock_turnstile};
-pub use pipeline::{Answer, Answers, Param, Pipeline, param};
+pub use pipeline::{Param, Pipeline, PipelineRows, StatementRef, param};
 
 use crate::connect::{Client, Database};
 use crate::error::StoreError;

@@ -46,9 +46,9 @@ impl<'c> Pipeline<'c> {
     }
 
     /// Adds a statement that returns rows of the shape `T`.
-    pub fn add<T>(&mut self, sql: impl Into<Cow<'static, str>>, params: Vec<Param>) -> Answer<T> {
+    pub fn add<T>(&mut self, sql: impl Into<Cow<'static, str>>, params: Vec<Param>) -> StatementRef<T> {
         self.steps.push((sql.into(), params));
-        Answer { step: self.steps.len() - 1, shape: PhantomData }
+        StatementRef { step: self.steps.len() - 1, shape: PhantomData }
     }
 
     /// Adds a statement whose rows, if it returns any, are not read.
@@ -64,7 +64,7 @@ impl<'c> Pipeline<'c> {
     /// Sends everything and waits for all answers. Returns the first failure: the statements after it only report that
     /// the transaction is aborted (and a `COMMIT` among them "succeeds" by rolling back, which is why all are looked
     /// at).
-    pub async fn run(self) -> Result<Answers, StoreError> {
+    pub async fn run(self) -> Result<PipelineRows, StoreError> {
         let mut prepared = Vec::with_capacity(self.steps.len());
         for (sql, _) in &self.steps {
             // Before anything is sent: a statement that still had to be prepared would be overtaken by its successors.
@@ -79,42 +79,42 @@ impl<'c> Pipeline<'c> {
         for answer in join_all(sent).await {
             answers.push(answer.map_err(StoreError::from)?);
         }
-        Ok(Answers(answers))
+        Ok(PipelineRows(answers))
     }
 }
 
-/// The rows of one statement of a [`Pipeline`], to be read from its [`Answers`].
-pub struct Answer<T> {
+/// The rows of one statement of a [`Pipeline`], to be read from its [`PipelineRows`].
+pub struct StatementRef<T> {
     step: usize,
     shape: PhantomData<fn() -> T>,
 }
 
-impl<T> Clone for Answer<T> {
+impl<T> Clone for StatementRef<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for Answer<T> {}
+impl<T> Copy for StatementRef<T> {}
 
-impl<T> fmt::Debug for Answer<T> {
+impl<T> fmt::Debug for StatementRef<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Answer({})", self.step)
+        write!(f, "StatementRef({})", self.step)
     }
 }
 
 /// The rows of every statement of a [`Pipeline`].
 #[derive(Debug)]
-pub struct Answers(Vec<Vec<Row>>);
+pub struct PipelineRows(Vec<Vec<Row>>);
 
-impl Answers {
+impl PipelineRows {
     /// The rows as the driver has them.
-    pub fn raw<T>(&self, answer: Answer<T>) -> &[Row] {
+    pub fn raw<T>(&self, answer: StatementRef<T>) -> &[Row] {
         self.0.get(answer.step).map_or(&[], Vec::as_slice)
     }
 
     /// The number of rows that the statement returned.
-    pub fn count<T>(&self, answer: Answer<T>) -> usize {
+    pub fn count<T>(&self, answer: StatementRef<T>) -> usize {
         self.raw(answer).len()
     }
 
@@ -122,7 +122,7 @@ impl Answers {
     ///
     /// # Errors
     /// See [`FromRow`].
-    pub fn rows<T: FromRow>(&self, answer: Answer<T>) -> Result<Vec<T>, StoreError> {
+    pub fn rows<T: FromRow>(&self, answer: StatementRef<T>) -> Result<Vec<T>, StoreError> {
         read_rows(self.raw(answer))
     }
 
@@ -130,7 +130,7 @@ impl Answers {
     ///
     /// # Errors
     /// No row; see also [`FromRow`].
-    pub fn one<T: FromRow>(&self, answer: Answer<T>) -> Result<T, StoreError> {
+    pub fn one<T: FromRow>(&self, answer: StatementRef<T>) -> Result<T, StoreError> {
         let missing = || StoreError::other("a statement that always returns one row returned none");
         read_row(self.raw(answer).first().ok_or_else(missing)?)
     }

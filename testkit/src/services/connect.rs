@@ -6,31 +6,31 @@ use std::process::Child;
 
 use nix::sys::signal::Signal;
 
-use super::node::{Node, folder, free_ports};
+use super::node::{Node, free_ports, node_directory};
 
-/// Offsets are written this often, so that a killed worker does not repeat all it ever sent.
+/// Settings of the worker. Offsets are flushed every second, so that a killed worker repeats little.
 const WORKER: &str = "\
 key.converter=org.apache.kafka.connect.storage.StringConverter
 value.converter=org.apache.kafka.connect.json.JsonConverter
 offset.flush.interval.ms=1000
 ";
-/// What the log says when a connector is beyond repair.
+/// Log texts of a failed connector.
 const FAILED: [&str; 2] = ["Task threw an uncaught and unrecoverable exception", "Failed to create connector"];
 
-/// A standalone worker of our own. It ends with this process, however that ends.
+/// A standalone worker. It ends with this process, however that ends.
 #[derive(Debug)]
 pub struct ConnectWorker {
     node: Node,
     directory: PathBuf,
-    // Its standard input is the pipe that tells it of our end.
+    // Its standard input is the pipe that closes when this process ends.
     _watchdog: Child,
 }
 
 impl ConnectWorker {
-    /// Starts a worker with these connectors, each a name and its configuration in JSON. Returns at once: the connectors
-    /// run when their replication slots are active.
+    /// Starts a worker with these connectors, each a name with its JSON configuration. Returns at once; a connector
+    /// runs once its replication slot is active.
     pub fn start(bootstrap_servers: &str, connectors: &[(String, String)]) -> Self {
-        let (directory, watchdog) = folder("millstream-connect-");
+        let (directory, watchdog) = node_directory("millstream-connect-");
         let port = free_ports(1)[0];
         let worker = directory.join("worker.properties");
         let properties = format!("bootstrap.servers={bootstrap_servers}\nlisteners=http://127.0.0.1:{port}\n{WORKER}");
@@ -46,12 +46,12 @@ impl ConnectWorker {
         Self { node, directory, _watchdog: watchdog }
     }
 
-    /// The folder with everything of it.
+    /// Returns the directory with all files of the worker.
     pub fn directory(&self) -> &std::path::Path {
         &self.directory
     }
 
-    /// Panics with the end of the log if the worker ended or one of its connectors failed.
+    /// Panics with the end of the log if the worker has ended or a connector has failed.
     pub fn check(&mut self) {
         let log = self.node.log();
         let failed = FAILED.iter().find(|failed| log.contains(*failed));
@@ -62,12 +62,12 @@ impl ConnectWorker {
         );
     }
 
-    /// Kills it and waits for its end.
+    /// Kills the worker and waits for its end.
     pub fn kill(&mut self) {
         self.node.end(Signal::SIGKILL);
     }
 
-    /// Starts it again, with the offsets that it had stored.
+    /// Starts the worker again with its stored offsets.
     pub fn restart(&mut self) {
         self.node.launch();
     }

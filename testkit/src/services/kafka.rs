@@ -1,4 +1,4 @@
-//! A real Kafka of one or three brokers.
+//! A real Kafka cluster of one or three brokers.
 
 use std::path::PathBuf;
 use std::process::Child;
@@ -6,21 +6,21 @@ use std::process::Child;
 use nix::sys::signal::Signal;
 use tokio::sync::OnceCell;
 
-use super::node::{Node, folder, free_ports};
+use super::node::{Node, free_ports, node_directory};
 
 const READY: &str = "Kafka Server started";
-/// A port can be taken between its choice and its use.
+/// Attempts to start: a port can be taken between its choice and its use.
 const TRIES: usize = 3;
 const PORT_TAKEN: [&str; 2] = ["Address already in use", "BindException"];
 
-/// What a Kafka for tests is like.
+/// Options of a Kafka cluster for tests.
 #[derive(Debug, Clone)]
 pub struct BrokerOptions {
-    /// Brokers, 1 or 3.
+    /// Number of brokers, 1 or 3.
     pub nodes: usize,
-    /// With a second listener that asks for [`KafkaBroker::SASL_USER`] and its password (PLAIN, SCRAM-SHA-256).
+    /// Adds a second listener that requires [`KafkaBroker::SASL_USER`] and its password (PLAIN, SCRAM-SHA-256).
     pub sasl: bool,
-    /// More lines of `server.properties`.
+    /// Additional lines of `server.properties`.
     pub properties: String,
 }
 
@@ -30,30 +30,30 @@ impl Default for BrokerOptions {
     }
 }
 
-/// A Kafka of our own. It ends with this process, however that ends.
+/// A Kafka cluster. It ends with this process, however that ends.
 #[derive(Debug)]
 pub struct KafkaBroker {
     nodes: Vec<Node>,
     ports: Vec<u16>,
     sasl_ports: Vec<u16>,
     directory: PathBuf,
-    // Its standard input is the pipe that tells it of our end.
+    // Its standard input is the pipe that closes when this process ends.
     _watchdog: Child,
 }
 
 impl KafkaBroker {
-    /// Who may use the listener with SASL.
+    /// User of the SASL listener.
     pub const SASL_USER: &str = "millstream";
-    /// The password.
+    /// Password of the SASL user.
     pub const SASL_PASSWORD: &str = "a-secret-of-the-test";
 
-    /// The one broker that all tests of this process share, with SASL. Nobody stops it.
+    /// Returns the broker, with SASL, that all tests of this process share. Do not stop it.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<KafkaBroker> = OnceCell::const_new();
         SHARED.get_or_init(|| Self::start(BrokerOptions { sasl: true, ..BrokerOptions::default() })).await
     }
 
-    /// A Kafka of its own, for tests that stop or kill it. Returns when every broker is ready.
+    /// Starts a separate cluster, for tests that stop or kill it. Returns when every broker is ready.
     pub async fn start(options: BrokerOptions) -> Self {
         for _ in 1..TRIES {
             match Self::try_start(&options).await {
@@ -76,7 +76,7 @@ impl KafkaBroker {
         let controllers = ports.split_off(count);
         let voters: Vec<String> =
             controllers.iter().zip(1..).map(|(port, id)| format!("{id}@127.0.0.1:{port}")).collect();
-        let (directory, watchdog) = folder("millstream-kafka-");
+        let (directory, watchdog) = node_directory("millstream-kafka-");
         let node = |at: usize| {
             let numbers = [at + 1, usize::from(ports[at]), usize::from(controllers[at])];
             let mut rest: Vec<String> = numbers.map(|number| number.to_string()).into();
@@ -101,28 +101,28 @@ impl KafkaBroker {
         Ok(broker)
     }
 
-    /// `host:port,…` of all brokers.
+    /// Returns `host:port,…` of all brokers.
     pub fn bootstrap_servers(&self) -> String {
         addresses(&self.ports)
     }
 
-    /// The same for the listener with SASL.
+    /// Returns `host:port,…` of the SASL listeners.
     pub fn sasl_bootstrap_servers(&self) -> String {
         assert!(!self.sasl_ports.is_empty(), "this Kafka was started without SASL");
         addresses(&self.sasl_ports)
     }
 
-    /// Port of broker number `node`, from 0.
+    /// Returns the port of broker number `node`, from 0.
     pub fn port(&self, node: usize) -> u16 {
         self.ports[node]
     }
 
-    /// The folder with everything of it.
+    /// Returns the directory with all files of the cluster.
     pub fn directory(&self) -> &std::path::Path {
         &self.directory
     }
 
-    /// Process id of broker number `node`, from 0.
+    /// Returns the process id of broker number `node`, from 0.
     pub fn pid(&self, node: usize) -> u32 {
         self.nodes[node].pid()
     }
@@ -132,17 +132,17 @@ impl KafkaBroker {
         self.nodes[node].end(Signal::SIGKILL);
     }
 
-    /// Stops a broker in order and waits for its end.
+    /// Stops a broker cleanly and waits for its end.
     pub fn stop(&mut self, node: usize) {
         self.nodes[node].end(Signal::SIGTERM);
     }
 
-    /// Halts a broker: it keeps its connections and answers nothing.
+    /// Pauses a broker: it keeps its connections and does not respond.
     pub fn pause(&self, node: usize) {
         self.nodes[node].signal(Signal::SIGSTOP);
     }
 
-    /// Lets it go on.
+    /// Resumes a broker.
     pub fn resume(&self, node: usize) {
         self.nodes[node].signal(Signal::SIGCONT);
     }
@@ -154,7 +154,7 @@ impl KafkaBroker {
             node.end(Signal::SIGKILL);
         }
         node.launch();
-        node.ready(READY).await.unwrap_or_else(|log| panic!("the broker did not come back; its log ends with:\n{log}"));
+        node.ready(READY).await.unwrap_or_else(|log| panic!("the broker did not restart; its log ends with:\n{log}"));
     }
 }
 

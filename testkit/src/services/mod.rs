@@ -1,9 +1,9 @@
-//! Real services beside PostgreSQL, for one test process: brokers of Kafka ([`KafkaBroker`]), a Kafka Connect worker
-//! ([`ConnectWorker`]) and a node of OpenSearch ([`OpenSearchNode`]).
+//! Real services for one test process: Kafka brokers ([`KafkaBroker`]), a Kafka Connect worker ([`ConnectWorker`]) and
+//! an OpenSearch node ([`OpenSearchNode`]).
 //!
-//! `scripts/services` installs them and becomes them; docs/reference/services.md is its contract. A node is a child of this
-//! process, so it can be killed, halted and started again, and a shell that waits for our end removes what is left
-//! ([`crate::cluster`] says why a shell).
+//! `scripts/services` installs and executes them (docs/reference/services.md). A node is a child of this process, so that tests
+//! can kill, pause and restart it. A shell that waits for the end of this process removes the rest ([`crate::cluster`]
+//! explains why a shell).
 
 mod connect;
 mod kafka;

@@ -1,4 +1,4 @@
-//! One node of a service: a child process with a folder, a log and a watchdog.
+//! One node of a service: a child process with a directory, a log and a watchdog.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -12,12 +12,12 @@ use nix::unistd::Pid;
 
 use crate::wait::wait_for;
 
-/// How long a node may take to start on a busy machine.
-const READY_WITHIN: Duration = Duration::from_secs(120);
-/// How much of a log goes into a message.
+/// Time limit for the start of a node on a busy machine.
+const READY_DEADLINE: Duration = Duration::from_secs(120);
+/// Bytes of a log's end in a message.
 const LOG_END_BYTES: usize = 3_000;
 
-/// Waits for end-of-file, then kills every node of the folder `$1`, by the process ids that they left, and removes it.
+/// Waits for end-of-file, then kills every node of the directory `$1` by its pid file, and removes the directory.
 const WATCHDOG: &str = r#"
 read -r _
 for file in "$1"/*.pid; do
@@ -31,68 +31,69 @@ for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 done
 "#;
 
-/// The script that becomes a node.
+/// Returns the path of the script that executes a node.
 pub(super) fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/services")
 }
 
-/// A new folder for the nodes of one service, and the shell that removes them all after our end.
-pub(super) fn folder(prefix: &str) -> (PathBuf, Child) {
-    let folder = tempfile::Builder::new().prefix(prefix).tempdir().expect("a temporary folder").keep();
+/// Creates a directory for the nodes of one service, and starts the shell that cleans up after the end of this process.
+pub(super) fn node_directory(prefix: &str) -> (PathBuf, Child) {
+    let directory = tempfile::Builder::new().prefix(prefix).tempdir().expect("a temporary directory").keep();
     let watchdog = Command::new("sh")
         .args(["-c", WATCHDOG, "watchdog"])
-        .arg(&folder)
+        .arg(&directory)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()
         .expect("sh runs");
-    (folder, watchdog)
+    (directory, watchdog)
 }
 
-/// Loopback ports that no outgoing connection takes.
+/// Returns free loopback ports outside the range of outgoing connections.
 pub(super) fn free_ports(count: usize) -> Vec<u16> {
-    let asked = Command::new(script()).arg("ports").arg(count.to_string()).output().expect("scripts/services runs");
-    let text = String::from_utf8_lossy(&asked.stdout);
+    let output = Command::new(script()).arg("ports").arg(count.to_string()).output().expect("scripts/services runs");
+    let text = String::from_utf8_lossy(&output.stdout);
     let ports: Vec<u16> = text.lines().filter_map(|line| line.parse().ok()).collect();
-    assert_eq!(ports.len(), count, "scripts/services ports: {}", String::from_utf8_lossy(&asked.stderr));
+    assert_eq!(ports.len(), count, "scripts/services ports: {}", String::from_utf8_lossy(&output.stderr));
     ports
 }
 
-/// A node that runs, or ran.
+/// A node, running or ended.
 #[derive(Debug)]
 pub(super) struct Node {
     name: String,
-    folder: PathBuf,
+    directory: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     child: Option<Child>,
-    /// Where in the log its present run begins.
+    /// Offset in the log at which the current run begins.
     log_begin: u64,
 }
 
 impl Node {
-    /// A node called `name` in `folder`. The arguments are those of `scripts/services` after the folder of the node.
+    /// Returns a node called `name` in `directory`. `rest` are the arguments of `scripts/services` after the node's
+    /// directory.
     pub(super) fn new(
-        folder: &Path,
+        directory: &Path,
         name: String,
         command: &str,
         rest: Vec<String>,
         environment: Vec<(String, String)>,
     ) -> Self {
-        let own = folder.join(&name).display().to_string();
-        let arguments = [vec![command.to_owned(), own], rest].concat();
-        Self { name, folder: folder.to_owned(), arguments, environment, child: None, log_begin: 0 }
+        let node_directory = directory.join(&name).display().to_string();
+        let arguments = [vec![command.to_owned(), node_directory], rest].concat();
+        Self { name, directory: directory.to_owned(), arguments, environment, child: None, log_begin: 0 }
     }
 
     fn file(&self, ending: &str) -> PathBuf {
-        self.folder.join(format!("{}.{ending}", self.name))
+        self.directory.join(format!("{}.{ending}", self.name))
     }
 
-    /// Starts it, without waiting until it is of use.
+    /// Starts the node without waiting until it is ready.
     pub(super) fn launch(&mut self) {
-        assert!(self.child.is_none(), "{} runs already", self.name);
+        assert!(self.child.is_none(), "{} is already running", self.name);
         let log = OpenOptions::new().create(true).append(true).open(self.file("log")).expect("a log file");
         self.log_begin = log.metadata().expect("a log file").len();
         let errors = log.try_clone().expect("a second handle of the log");
@@ -105,33 +106,33 @@ impl Node {
             .process_group(0)
             .spawn()
             .expect("scripts/services runs");
-        fs::write(self.file("pid"), format!("{}\n", child.id())).expect("its process id can be noted");
+        fs::write(self.file("pid"), format!("{}\n", child.id())).expect("the pid file can be written");
         self.child = Some(child);
     }
 
-    /// Waits until a line of its log has `word`.
+    /// Waits until the log contains `word`.
     ///
     /// # Errors
-    /// The end of the log, if it ended before.
+    /// The end of the log, if the node ends before.
     pub(super) async fn ready(&mut self, word: &str) -> Result<(), String> {
         let what = format!("{} to be ready", self.name);
         let this = std::cell::RefCell::new(self);
-        wait_for(&what, READY_WITHIN, || {
+        wait_for(&what, READY_DEADLINE, || {
             let mut node = this.borrow_mut();
             let log = node.log();
-            let look = if log.contains(word) {
+            let attempt = if log.contains(word) {
                 Some(Ok(()))
             } else if node.ended() {
                 Some(Err(node.log_end()))
             } else {
                 None
             };
-            std::future::ready(look)
+            std::future::ready(attempt)
         })
         .await
     }
 
-    /// Whether it is not running, be it that it ended by itself.
+    /// Returns whether the node is not running, including when it ended by itself.
     pub(super) fn ended(&mut self) -> bool {
         let ended = self.child.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|ended| ended.is_some()));
         if ended {
@@ -140,25 +141,25 @@ impl Node {
         ended
     }
 
-    /// As much of the log as goes into a message.
+    /// Returns the end of the log, for a message.
     pub(super) fn log_end(&self) -> String {
         let log = self.log();
         log[log.floor_char_boundary(log.len().saturating_sub(LOG_END_BYTES))..].to_owned()
     }
 
-    /// The log of the present run.
+    /// Returns the log of the current run.
     pub(super) fn log(&self) -> String {
         let mut bytes = Vec::new();
         if let Ok(mut log) = File::open(self.file("log")) {
-            let begun = log.seek(SeekFrom::Start(self.log_begin));
-            begun.and_then(|_| log.read_to_end(&mut bytes)).expect("the log can be read");
+            let positioned = log.seek(SeekFrom::Start(self.log_begin));
+            positioned.and_then(|_| log.read_to_end(&mut bytes)).expect("the log can be read");
         }
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Process id of the node itself.
+    /// Returns the process id of the node itself.
     pub(super) fn pid(&self) -> u32 {
-        self.child.as_ref().unwrap_or_else(|| panic!("{} does not run", self.name)).id()
+        self.child.as_ref().unwrap_or_else(|| panic!("{} is not running", self.name)).id()
     }
 
     /// Sends a signal.
@@ -166,14 +167,14 @@ impl Node {
         kill(Pid::from_raw(self.pid().cast_signed()), signal).expect("the node can be sent a signal");
     }
 
-    /// Ends it with a signal and waits for its end.
+    /// Sends a signal that ends the node, and waits for its end.
     pub(super) fn end(&mut self, signal: Signal) {
         self.signal(signal);
-        let mut child = self.child.take().unwrap_or_else(|| panic!("{} does not run", self.name));
+        let mut child = self.child.take().unwrap_or_else(|| panic!("{} is not running", self.name));
         child.wait().expect("the node can be waited for");
     }
 
-    /// Whether it was started and not ended by us.
+    /// Returns whether the node was started and not ended by this process.
     pub(super) fn runs(&self) -> bool {
         self.child.is_some()
     }

@@ -38,7 +38,7 @@ fn join(items: &str, member: &[String]) -> String {
 }
 
 /// A value found by a path, with the array indexes on the way.
-struct Found<'v> {
+struct FoundValue<'v> {
     indexes: Vec<(usize, usize)>,
     value: &'v Value,
 }
@@ -48,7 +48,7 @@ struct Found<'v> {
 fn equality(constraint: &EqualityConstraint, uris: bool, body: &Value, findings: &mut Findings) {
     let (source, target) = (segments(&constraint.source), segments(&constraint.target));
     let shared = source.iter().zip(&target).take_while(|(a, b)| a == b).count();
-    let items = |found: &Found<'_>| -> Vec<(usize, usize)> {
+    let items = |found: &FoundValue<'_>| -> Vec<(usize, usize)> {
         found.indexes.iter().copied().filter(|(depth, _)| *depth < shared).collect()
     };
     let mut groups: HashMap<_, (Vec<&Value>, Vec<&Value>)> = HashMap::new();
@@ -93,24 +93,24 @@ fn segments(path: &str) -> Vec<&str> {
         .collect()
 }
 
-fn find<'v>(body: &'v Value, segments: &[&str]) -> Vec<Found<'v>> {
-    let mut found = vec![Found { indexes: Vec::new(), value: body }];
+fn find<'v>(body: &'v Value, segments: &[&str]) -> Vec<FoundValue<'v>> {
+    let mut found = vec![FoundValue { indexes: Vec::new(), value: body }];
     for (depth, segment) in segments.iter().enumerate() {
         found = found
             .into_iter()
-            .flat_map(|at| -> Vec<Found<'v>> {
-                let Found { indexes, value } = at;
+            .flat_map(|at| -> Vec<FoundValue<'v>> {
+                let FoundValue { indexes, value } = at;
                 match (*segment, value) {
                     ("[*]", Value::Array(items)) => {
                         let step = |(index, value)| {
                             let mut indexes: Vec<(usize, usize)> = indexes.clone();
                             indexes.push((depth, index));
-                            Found { indexes, value }
+                            FoundValue { indexes, value }
                         };
                         items.iter().enumerate().map(step).collect()
                     }
                     (name, Value::Object(members)) => {
-                        members.get(name).map(|value| Found { indexes, value }).into_iter().collect()
+                        members.get(name).map(|value| FoundValue { indexes, value }).into_iter().collect()
                     }
                     _ => Vec::new(),
                 }

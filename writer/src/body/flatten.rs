@@ -90,7 +90,7 @@ pub(super) fn flatten(resource: &ResourcePlan, body: &Value, findings: &mut Find
         findings,
     };
     walk.row(0, &[]);
-    walk.object(&resource.body, body, &Place { ordinals: &[], path: "$" });
+    walk.object(&resource.body, body, &BodyPosition { ordinals: &[], path: "$" });
     if resource.is_descriptor {
         walk.descriptor_columns();
     }
@@ -117,7 +117,7 @@ struct Walk<'p, 'f> {
 }
 
 /// The position of the walk in the body.
-struct Place<'a> {
+struct BodyPosition<'a> {
     ordinals: &'a [i32],
     path: &'a str,
 }
@@ -135,16 +135,16 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn object(&mut self, plan: &Object, value: &Value, place: &Place<'_>) {
+    fn object(&mut self, plan: &Object, value: &Value, place: &BodyPosition<'_>) {
         for member in &plan.members {
             if let Some(value) = value.get(&member.name) {
                 let path = format!("{}.{}", place.path, member.name);
-                self.node(&member.node, value, &Place { ordinals: place.ordinals, path: &path });
+                self.node(&member.node, value, &BodyPosition { ordinals: place.ordinals, path: &path });
             }
         }
     }
 
-    fn node(&mut self, node: &Node, value: &Value, place: &Place<'_>) {
+    fn node(&mut self, node: &Node, value: &Value, place: &BodyPosition<'_>) {
         match node {
             Node::Scalar { table, column, ty } => match scalar::read(value, *ty) {
                 Ok(scalar) => self.set(*table, *column, Cell::Value(scalar)),
@@ -159,7 +159,7 @@ impl Walk<'_, '_> {
                     let Ok(ordinal) = i32::try_from(index) else { return };
                     let ordinals: Vec<i32> = place.ordinals.iter().copied().chain([ordinal]).collect();
                     self.row(array.table, &ordinals);
-                    let inner = Place { ordinals: &ordinals, path: &path };
+                    let inner = BodyPosition { ordinals: &ordinals, path: &path };
                     match &array.item {
                         Item::Object(object) => self.object(object, item, &inner),
                         Item::Bare(node) => self.node(node, item, &inner),
@@ -171,14 +171,14 @@ impl Walk<'_, '_> {
                     if let Some(content) = value.get(&project.endpoint) {
                         self.row(project.table, place.ordinals);
                         let path = format!("{}.{}", place.path, project.endpoint);
-                        self.object(&project.object, content, &Place { ordinals: place.ordinals, path: &path });
+                        self.object(&project.object, content, &BodyPosition { ordinals: place.ordinals, path: &path });
                     }
                 }
             }
         }
     }
 
-    fn descriptor(&mut self, site: usize, value: &Value, place: &Place<'_>) {
+    fn descriptor(&mut self, site: usize, value: &Value, place: &BodyPosition<'_>) {
         let DescriptorSite { table, column, target_project, target_resource, .. } = &self.resource.descriptors[site];
         let uri = match scalar::read(value, ColumnType::Text) {
             Ok(Scalar::Text(uri)) => uri,
@@ -198,7 +198,7 @@ impl Walk<'_, '_> {
         self.set(*table, *column, Cell::Target(target));
     }
 
-    fn reference(&mut self, site: usize, value: &Value, place: &Place<'_>) {
+    fn reference(&mut self, site: usize, value: &Value, place: &BodyPosition<'_>) {
         let plan: &ReferenceSite = &self.resource.references[site];
         let mut members: Vec<String> = Vec::with_capacity(plan.members.len());
         for member in &plan.members {

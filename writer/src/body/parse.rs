@@ -90,10 +90,10 @@ impl<'de> Visitor<'de> for AnyJson {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{object, parse};
 
     fn refusal(body: &[u8]) -> String {
-        parse(body).expect_err("must be refused")
+        object(body).expect_err("must be refused")
     }
 
     #[test]

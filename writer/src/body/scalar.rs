@@ -130,7 +130,7 @@ mod tests {
 
     fn coerced(mut value: Value, ty: ColumnType) -> Result<String, String> {
         coerce(&mut value, ty);
-        read(&value, ty).map(|scalar| scalar.canonical())
+        parse(&value, ty).map(|scalar| scalar.canonical())
     }
 
     #[track_caller]
@@ -195,7 +195,7 @@ mod tests {
             (ColumnType::Timestamp, json!("9".repeat(5_000))),
             (ColumnType::Int8, serde_json::from_str(&"9".repeat(5_000)).expect("JSON")),
         ] {
-            let message = read(&value, ty).expect_err("it is none");
+            let message = parse(&value, ty).expect_err("it is not of the type");
             assert!(message.chars().count() < 200, "{message}");
         }
     }

@@ -6,7 +6,7 @@ use crate::options::WriterOptions;
 use millstream_schema::plan::{Mapping, ResourceKeyId};
 use millstream_store::table::document::{self, LockedDocument};
 use millstream_store::table::{edge, identity_lock};
-use millstream_store::transaction::{Answer, Pipeline, WriteTransaction};
+use millstream_store::transaction::{Pipeline, StatementRef, WriteTransaction};
 use std::collections::{BTreeSet, HashMap};
 
 /// Locks the identities of a document's closure, level by level; returns the whole closure. No other transaction can
@@ -44,7 +44,7 @@ pub(crate) fn add_document_locks(
     pipeline: &mut Pipeline<'_>,
     ids: &BTreeSet<i64>,
     stamped: &[i64],
-) -> Answer<LockedDocument> {
+) -> StatementRef<LockedDocument> {
     let all: Vec<i64> = ids.iter().chain(stamped).copied().collect();
     document::lock_for_rename(pipeline, all)
 }

@@ -10,7 +10,7 @@ use millstream_schema::plan::{ColumnType, EqualityConstraint, ResourcePlan, Tabl
 use millstream_schema::referential::canonical_number;
 use millstream_store::table::query::column_index;
 use millstream_store::table::{document, identity};
-use millstream_store::transaction::{Answer, WriteTransaction, param};
+use millstream_store::transaction::{StatementRef, WriteTransaction, param};
 use std::collections::HashMap;
 use tokio_postgres::Row;
 
@@ -114,7 +114,8 @@ async fn check_pair(
     let bound = request.options.closure_max;
     let mut pipeline = transaction.pipeline()?;
     let limit = i64::try_from(bound).unwrap_or(i64::MAX).saturating_add(1);
-    let answer: Answer<Row> = pipeline.add(meetings_sql(resource, site, right), vec![param(changed), param(limit)]);
+    let answer: StatementRef<Row> =
+        pipeline.add(meetings_sql(resource, site, right), vec![param(changed), param(limit)]);
     let mut meetings = read_meetings(pipeline.run().await?.raw(answer), right)?;
     // The renamed document's own body was validated as a whole.
     meetings.retain(|meeting| meeting.document_id != seed);

@@ -8,7 +8,7 @@ use crate::resolve::Binding;
 use crate::upsert_request::UpsertRequest;
 use millstream_schema::plan::{IdentitySource, Mapping, ResourceKeyId, ResourcePlan};
 use millstream_store::table::identity::{self, NewIdentity};
-use millstream_store::transaction::{Answer, WriteTransaction, param};
+use millstream_store::transaction::{StatementRef, WriteTransaction, param};
 use std::collections::{HashMap, HashSet};
 use tokio_postgres::Row;
 
@@ -42,7 +42,7 @@ impl Identities {
             let mut pipeline = transaction.pipeline()?;
             let identities = identity::values_of_type(&mut pipeline, members.clone(), key);
             let sites = identity_sites(resource);
-            let roots: Answer<Row> = pipeline.add(root_references(resource, &sites), vec![param(members)]);
+            let roots: StatementRef<Row> = pipeline.add(root_references(resource, &sites), vec![param(members)]);
             let answers = pipeline.run().await?;
             let rows = answers.rows(identities)?.into_iter();
             let old: HashMap<i64, Vec<String>> = rows.map(|row| (row.document_id, row.values)).collect();

@@ -112,7 +112,7 @@ fn unknown_format(format: Option<u8>) -> RecordError {
 
 fn entry(document_id: i64, bytes: &[u8]) -> Result<Entry, RecordError> {
     let entry = Entry::from_bytes(document_id, bytes).map_err(|_| RecordError("it is damaged".to_owned()))?;
-    if entry.work.owes() { Ok(entry) } else { Err(RecordError("it asks for nothing".to_owned())) }
+    if entry.work.is_pending() { Ok(entry) } else { Err(RecordError("it asks for nothing".to_owned())) }
 }
 
 fn command(bytes: &[u8]) -> Result<QuarantineCommand, RecordError> {

@@ -144,11 +144,11 @@ impl Lane {
             };
             let mut entry = self.load(disk, document_id)?.ok_or_else(|| self.missing(document_id))?;
             let old_place = entry.place();
-            let outcome = entry.settle(taking, settled, now_ms, attempts_max);
+            let settlement = entry.settle(taking, settled, now_ms, attempts_max);
             self.in_flight.remove(&document_id);
-            self.replace(document_id, Some(old_place), (outcome.fate != QueueOutcome::Removed).then_some(entry));
-            report.count(outcome.fate);
-            deliveries.extend(outcome.delivery);
+            self.replace(document_id, Some(old_place), (settlement.outcome != QueueOutcome::Removed).then_some(entry));
+            report.count(settlement.outcome);
+            deliveries.extend(settlement.delivery);
         }
         Ok(report)
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use millstream_connectors::queue::kafka::{KafkaQueue, KafkaQueueOptions};
 use millstream_pipeline::clock::ManualClock;
-use millstream_pipeline::queue::conformance::lanes::{self, Opened};
-use millstream_pipeline::queue::conformance::{self, ATTEMPTS_MAX, Fixture};
+use millstream_pipeline::queue::conformance::lanes::{self, OpenQueue};
+use millstream_pipeline::queue::conformance::{self, ATTEMPTS_MAX, QueueFixture};
 use millstream_pipeline::queue::{LaneInfo, Lanes, QueueError, WorkQueue};
 use millstream_testkit::KafkaBroker;
 
@@ -89,7 +89,7 @@ impl Lanes for Joining {
 
 struct CacheQueue(OnBroker);
 
-impl Fixture for CacheQueue {
+impl QueueFixture for CacheQueue {
     fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Arc<dyn WorkQueue>> {
         Box::pin(async move { Arc::new(self.0.queue(clock).await) as Arc<dyn WorkQueue> })
     }
@@ -101,7 +101,7 @@ impl Fixture for CacheQueue {
 
 struct Lane(OnBroker);
 
-impl Fixture for Lane {
+impl QueueFixture for Lane {
     fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Arc<dyn WorkQueue>> {
         Box::pin(async move {
             let lanes = Joining(self.0.queue(clock).await);
@@ -116,11 +116,11 @@ impl Fixture for Lane {
 
 struct All(OnBroker);
 
-impl lanes::Fixture for All {
-    fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Opened> {
+impl lanes::LanesFixture for All {
+    fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, OpenQueue> {
         Box::pin(async move {
             let queue = self.0.queue(clock).await;
-            Opened { stage: Arc::new(queue.clone()), lanes: Arc::new(Joining(queue)) }
+            OpenQueue { cache_queue: Arc::new(queue.clone()), lanes: Arc::new(Joining(queue)) }
         })
     }
 }

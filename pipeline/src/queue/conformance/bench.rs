@@ -21,7 +21,7 @@ pub const ATTEMPTS_MAX: u32 = 3;
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Creates one queue, and opens it again after all its handles were dropped.
-pub trait Fixture {
+pub trait QueueFixture {
     /// Opens the queue with [`ATTEMPTS_MAX`] allowed failures and the time from `clock`. A second call opens the same
     /// queue, as after a restart.
     fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Arc<dyn WorkQueue>>;
@@ -35,7 +35,7 @@ pub trait Fixture {
 
 /// A queue under test.
 pub(super) struct QueueBench<'a> {
-    pub(super) fixture: &'a mut dyn Fixture,
+    pub(super) fixture: &'a mut dyn QueueFixture,
     pub(super) clock: ManualClock,
     pub(super) queue: Arc<dyn WorkQueue>,
 }

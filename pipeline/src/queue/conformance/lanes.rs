@@ -18,32 +18,32 @@ use crate::queue::stats::QueueStats;
 
 /// A queue with its lanes.
 #[derive(Clone)]
-pub struct Opened {
+pub struct OpenQueue {
     /// The cache queue.
-    pub stage: Arc<dyn WorkQueue>,
+    pub cache_queue: Arc<dyn WorkQueue>,
     /// Its lanes.
     pub lanes: Arc<dyn Lanes>,
 }
 
 /// Creates one queue, and opens it again after all handles to it and its lanes were dropped.
-pub trait Fixture {
+pub trait LanesFixture {
     /// Opens the queue with [`super::ATTEMPTS_MAX`] allowed failures and the time from `clock`. A second call opens the
     /// same queue, as after a restart.
-    fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, Opened>;
+    fn open(&mut self, clock: ManualClock) -> BoxFuture<'_, OpenQueue>;
 }
 
 /// A queue with lanes under test.
 struct LanesBench<'a> {
-    fixture: &'a mut dyn Fixture,
+    fixture: &'a mut dyn LanesFixture,
     clock: ManualClock,
-    opened: Option<Opened>,
+    opened: Option<OpenQueue>,
 }
 
 /// Runs the whole suite, each case on a new queue from `fixture`.
 ///
 /// # Panics
 /// When the lanes break a promise; the message says which.
-pub async fn run<F: Fixture>(mut fixture: impl FnMut() -> F) {
+pub async fn run<F: LanesFixture>(mut fixture: impl FnMut() -> F) {
     macro_rules! cases {
         ($($case:ident),* $(,)?) => {$({
             let mut fixture = fixture();
@@ -73,12 +73,12 @@ pub async fn run<F: Fixture>(mut fixture: impl FnMut() -> F) {
 }
 
 impl LanesBench<'_> {
-    fn opened(&self) -> &Opened {
+    fn opened(&self) -> &OpenQueue {
         self.opened.as_ref().expect("the queue is open")
     }
 
     fn cache_queue(&self) -> &dyn WorkQueue {
-        &*self.opened().stage
+        &*self.opened().cache_queue
     }
 
     fn lanes(&self) -> &dyn Lanes {

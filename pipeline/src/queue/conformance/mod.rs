@@ -1,11 +1,11 @@
-//! The suite that every [`WorkQueue`](super::WorkQueue) passes, and every lane. A test calls [`run`] with a [`Fixture`] of
-//! its implementation; further promises of lanes are in [`lanes`].
+//! The suite that every [`WorkQueue`](super::WorkQueue) passes, and every lane. A test calls [`run`] with a
+//! [`QueueFixture`] of its implementation; further promises of lanes are in [`lanes`].
 
 mod bench;
 mod cases;
 pub mod lanes;
 
-pub use self::bench::{ATTEMPTS_MAX, Fixture, work};
+pub use self::bench::{ATTEMPTS_MAX, QueueFixture, work};
 use self::bench::{DEADLINE, QueueBench};
 use crate::clock::ManualClock;
 
@@ -13,7 +13,7 @@ use crate::clock::ManualClock;
 ///
 /// # Panics
 /// When the queue breaks a promise; the message says which.
-pub async fn run<F: Fixture>(mut fixture: impl FnMut() -> F) {
+pub async fn run<F: QueueFixture>(mut fixture: impl FnMut() -> F) {
     macro_rules! cases {
         ($($case:ident),* $(,)?) => {$({
             let mut fixture = fixture();

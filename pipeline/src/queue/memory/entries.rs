@@ -97,10 +97,10 @@ impl Entries {
         };
         slot.taken = None;
         let settlement = slot.entry.settle(taking, settled, now_ms, attempts_max);
-        if settlement.fate == QueueOutcome::Removed {
+        if settlement.outcome == QueueOutcome::Removed {
             self.slots.remove(&ticket.document_id);
         }
-        report.count(settlement.fate);
+        report.count(settlement.outcome);
         settlement.delivery
     }
 

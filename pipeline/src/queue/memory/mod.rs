@@ -1,5 +1,5 @@
-//! The reference queue, in memory: other implementations are compared with it, and tests without a disk use it. Every call
-//! scans all entries.
+//! The reference queue, in memory: other implementations are compared with it, and tests without a disk use it. Every
+//! call scans all entries.
 
 mod entries;
 

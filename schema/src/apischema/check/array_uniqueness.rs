@@ -35,7 +35,8 @@ pub(super) fn check(
     }
 }
 
-/// Joins a base path and a relative path: (`$.addresses[*]`, `$.periods[*].beginDate`) → `$.addresses[*].periods[*].beginDate`.
+/// Joins a base path and a relative path: (`$.addresses[*]`, `$.periods[*].beginDate`) →
+/// `$.addresses[*].periods[*].beginDate`.
 fn join(base: Option<&str>, json_path: &str) -> String {
     match (base, json_path.strip_prefix('$')) {
         (Some(base), Some(below)) => format!("{base}{below}"),

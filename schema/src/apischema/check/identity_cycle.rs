@@ -54,8 +54,8 @@ fn dependencies<'a>(resource: &'a ResourceSchema, registry: &Registry<'a>) -> Ve
     found
 }
 
-/// Removes resources whose identity contains none of the remaining ones, until nothing changes. Cycles and the resources
-/// that lead to them remain.
+/// Removes resources whose identity contains none of the remaining ones, until nothing changes. Cycles and the
+/// resources that lead to them remain.
 fn peel(graph: &mut Graph<'_>) {
     let mut waiting_for: BTreeMap<Name<'_>, Vec<Name<'_>>> = BTreeMap::new();
     let mut open: BTreeMap<Name<'_>, usize> = BTreeMap::new();

@@ -73,7 +73,7 @@ fn mappings(entry: &Entry<'_>, body: &BodySchema<'_>, registry: &Registry<'_>, f
             }
         };
         if let Some(other) = site.and_then(|site| sites.insert(site, name)) {
-            findings.refuse(&at, format!("{other} has the same path: a path refers to one document"));
+            findings.refuse(&at, format!("the entry {other} has the same path: a path refers to one document"));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Checks subclasses and abstract resources: a document of a subclass is also found under its superclass, so both must have
-//! the same identity values (docs/design/edfi-identity.md#edfi-2.6).
+//! Checks subclasses and abstract resources: a document of a subclass is also found under its superclass, so both must
+//! have the same identity values (docs/design/edfi-identity.md#edfi-2.6).
 
 use crate::apischema::error::Findings;
 use crate::apischema::path;

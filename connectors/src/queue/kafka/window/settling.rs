@@ -48,20 +48,20 @@ impl Window {
             return None;
         }
         let mut entry = slot.entry.take()?;
-        let outcome = entry.settle(taking, settled, now_ms, attempts_max);
+        let settlement = entry.settle(taking, settled, now_ms, attempts_max);
         (slot.phase, slot.write, slot.since) = (EntryPhase::Settling(take), None, None);
         let added = taking.added_at_ms.is_some();
-        let mirror = slot.mirrored && !added || outcome.fate == QueueOutcome::Quarantined;
+        let mirror = slot.mirrored && !added || settlement.outcome == QueueOutcome::Quarantined;
         let mut settling = Settling {
             document_id,
-            outcome: outcome.fate,
-            delivery: outcome.delivery,
+            outcome: settlement.outcome,
+            delivery: settlement.delivery,
             carry: None,
             mirror,
             take,
             ended: None,
         };
-        match outcome.fate {
+        match settlement.outcome {
             QueueOutcome::Removed => settling.ended = Some(entry),
             // The records that were added describe all the pending work.
             QueueOutcome::Kept if added => slot.entry = Some(entry),
