@@ -1,11 +1,12 @@
-//! A transaction of any size streams through in bounded memory. Alone in its binary, for it looks at the whole process.
+//! A transaction of any size streams through in bounded memory. Alone in its binary, because it measures the whole
+//! process.
 
 use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, ensure_slot};
 use millstream_pipeline::source::{ChangeSource, SourceEvent};
 use millstream_testkit::World;
 
 const ROWS: i64 = 300_000;
-/// The rows above take several times as much, as messages and as changes.
+/// As messages and as changes, the rows above take several times as much.
 const GROWTH_MAX_KIB: u64 = 24 * 1024;
 
 fn resident_kib() -> u64 {
@@ -15,12 +16,9 @@ fn resident_kib() -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_transaction_takes_no_memory_to_speak_of() {
+async fn a_large_transaction_takes_bounded_memory() {
     let database = World::fixtures().database().await;
-    let options = database.options();
-    let password = String::from_utf8_lossy(options.password().unwrap_or_default()).into_owned();
-    let host = options.host().to_string();
-    let options = LogicalOptions::new(host, options.port(), options.user(), password, options.dbname(), "memory");
+    let options = LogicalOptions::new(database.options(), "memory");
     let origin = ensure_slot(&options).await.expect("a slot").position;
     let sql = format!(
         r#"INSERT INTO "dms"."Outbox" ("DocumentId", "DocumentUuid", "ResourceKeyId", "Kind", "ContentVersion")

@@ -1,7 +1,7 @@
 //! Baseline of the embedded index: the same entries, prepared before, added by a plain writer with the same memory.
 
 use crate::failure::Failure;
-use millstream_connectors::sink::embedded::BareEntries;
+use millstream_connectors::sink::embedded::BaselineEntries;
 use millstream_pipeline::sink::Delivery;
 use millstream_search::SearchModel;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub(super) fn write(
     batch_documents: usize,
     heap_bytes: usize,
 ) -> Result<f64, Failure> {
-    let entries = BareEntries::new(Arc::clone(model));
+    let entries = BaselineEntries::new(Arc::clone(model));
     let ready = all.iter().map(|delivery| entries.of(delivery)).collect::<Result<Vec<_>, _>>()?;
     std::fs::create_dir(folder)?;
     let index = Index::create_in_dir(folder, entries.schema())?;

@@ -24,12 +24,10 @@ impl Connector {
         let (slot, topic) =
             (format!("debezium_{}", installation.name()), format!("edfi-{}.dms.Outbox", installation.name()));
         let database = installation.database.options();
-        let password = String::from_utf8_lossy(database.password().unwrap_or_default()).into_owned();
-        let (host, port, user) = (database.host().to_string(), database.port(), database.user());
         let options = LogicalOptions {
             status_interval: Duration::from_millis(100),
             idle_interval: Duration::from_millis(100),
-            ..LogicalOptions::new(host, port, user, password, database.dbname(), &slot)
+            ..LogicalOptions::new(database, &slot)
         };
         let origin = ensure_slot(&options).await.expect("a slot").position;
         let source = LogicalSource::start(options, origin, None).expect("a source");

@@ -86,7 +86,7 @@ async fn the_reader_of_our_own_topic_may_start_before_the_publisher() {
     let setup = installation.setup("up", &flags);
     let up = Process::start(&setup).await;
     let school = School::create(&up.http, 1).await;
-    installation.wait_for_error(&setup, "`millstream publish` makes it").await;
+    installation.wait_for_error(&setup, "`millstream publish` creates it").await;
     let publisher = Process::start_as(&installation.setup("publisher", &flags), &["publish"]).await;
     installation.verify(&setup).await;
     installation.assert_cached(&school).await;

@@ -12,9 +12,7 @@ pub(crate) struct Slot(LogicalOptions);
 impl Slot {
     /// Selects the slot with this name in a test cluster.
     pub(crate) fn named(name: &str, database: &ConnectOptions) -> Self {
-        let password = database.password().map(String::from_utf8_lossy).unwrap_or_default();
-        let (host, port, user, dbname) = (database.host(), database.port(), database.user(), database.dbname());
-        Self(LogicalOptions::new(host.to_string(), port, user, password, dbname, name))
+        Self(LogicalOptions::new(database, name))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Change sources: implementations of [`millstream_pipeline::source::ChangeSource`].
 
+mod failure;
 pub mod poll;
 #[cfg(feature = "replication")]
 pub mod slot;
-mod sqlstate;
 #[cfg(feature = "kafka")]
 pub mod topic;

@@ -1,50 +1,34 @@
-//! Change records by polling `dms.Outbox`, for servers where replication is not granted.
+//! Change records by polling `dms.Outbox`, for servers that do not grant replication.
 //!
-//! Read are rows of transactions older than every one that still runs, in the order of their transaction ids: none is
-//! ever passed over, however late it commits. One long transaction holds everything back until it ends, and the distance
-//! shows in [`SourceStatus`]. Positions are (transaction id, outbox id).
+//! The source reads rows of transactions older than every running transaction, in the order of their transaction ids.
+//! So it never skips a row, however late its transaction commits. One long transaction holds back all later rows until
+//! it ends;
+//! [`SourceStatus`] shows the distance. Positions are (transaction id, outbox id).
 //!
-//! The table needs the index that [`millstream_outbox::retention::ensure_polling_index`] makes.
+//! The table needs the index that [`millstream_outbox::retention::ensure_polling_index`] creates.
 
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use millstream_outbox::OutboxError;
 use millstream_outbox::read::{self, SettledRows};
-use millstream_pipeline::Position;
 use millstream_pipeline::source::{ChangeBatch, ChangeSource, SourceError, SourceEvent, SourceIdentity, SourceStatus};
+use millstream_pipeline::{Attempts, Backoff, Position};
+use millstream_store::connect::{ConnectOptions, Session};
+use millstream_store::error::is_transient;
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
-use tokio_postgres::Client;
 
-use super::sqlstate;
-use millstream_pipeline::{Attempts, Backoff};
+use super::failure::SourceFailure;
 
-/// Where connections come from; whoever gives one drives it.
-pub trait Connections: Send + Sync + 'static {
-    /// A connection to the database with the outbox. The error is for people; it is tried again.
-    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn AsClient>, String>>;
-}
-
-/// Something that holds a connection, such as an entry of a pool.
-pub trait AsClient: Send + Sync + 'static {
-    /// The connection.
-    fn client(&self) -> &Client;
-}
-
-impl AsClient for Client {
-    fn client(&self) -> &Client {
-        self
-    }
-}
-
-/// How to poll.
+/// Intervals and batch size of a [`PollSource`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PollOptions {
-    /// How long to wait after a look that found nothing more.
+    /// Pause after a poll that did not fill a batch.
     pub interval: Duration,
-    /// How often the server's progress is handed out while there are no changes.
+    /// Minimum time between idle events, which report the server's progress while there are no changes.
     pub idle_interval: Duration,
-    /// How many changes a batch holds at most.
+    /// Maximum number of changes in a batch.
     pub batch_max: usize,
 }
 
@@ -54,25 +38,27 @@ impl Default for PollOptions {
     }
 }
 
-/// A source that reads the outbox table.
+/// A source that reads the outbox table over its own session.
 pub struct PollSource {
-    connections: Box<dyn Connections>,
+    database: ConnectOptions,
     options: PollOptions,
     identity: Option<SourceIdentity>,
-    connection: Option<Box<dyn AsClient>>,
+    session: Option<Session>,
     backoff: Attempts,
-    next_look: Instant,
+    next_poll: Instant,
     next_idle: Instant,
-    status: std::sync::Mutex<SourceStatus>,
-    /// Everything up to here was handed out.
+    status: Mutex<SourceStatus>,
+    /// Position of the last event that was returned.
     delivered: Position,
 }
 
 impl PollSource {
-    /// A source that goes on from `stored`, the position that is durable here, on the server that it belongs to (if that
-    /// is known). It does nothing until [`ChangeSource::next`] is called.
+    /// Creates a source that continues after `stored`, the durable position of this process, on the server with
+    /// `identity`. Without an identity, the first server that responds is the right one. The source connects with the
+    /// first call of
+    /// [`ChangeSource::next`].
     pub fn new(
-        connections: impl Connections,
+        database: ConnectOptions,
         options: PollOptions,
         stored: Position,
         identity: Option<SourceIdentity>,
@@ -80,33 +66,33 @@ impl PollSource {
         let now = Instant::now();
         let status = SourceStatus { delivered: stored, confirmed: stored, ..SourceStatus::default() };
         Self {
-            connections: Box::new(connections),
+            database,
             options,
             identity,
-            connection: None,
+            session: None,
             backoff: Backoff::RECONNECT.attempts(),
-            next_look: now,
+            next_poll: now,
             next_idle: now,
-            status: std::sync::Mutex::new(status),
+            status: Mutex::new(status),
             delivered: stored,
         }
     }
 
-    /// Only state that survives being dropped at an await is changed before the event is complete.
-    async fn look_until_event(&mut self) -> Result<SourceEvent, SourceError> {
+    /// Polls until there is an event. Cancel safe: the source changes no other state before the event is complete.
+    async fn poll_until_event(&mut self) -> Result<SourceEvent, SourceError> {
         loop {
-            sleep_until(self.next_look).await;
-            let rows = match self.look().await {
+            sleep_until(self.next_poll).await;
+            let rows = match self.poll().await {
                 Ok(rows) => rows,
-                Err(Failure::Stop(error)) => {
+                Err(SourceFailure::Stop(error)) => {
                     self.update(|status| (status.connected, status.last_error) = (false, Some(error.to_string())));
                     return Err(error);
                 }
-                Err(Failure::Retry(reason)) => {
-                    self.connection = None;
+                Err(SourceFailure::Retry(reason)) => {
+                    self.session = None;
                     let pause = self.backoff.fail();
-                    self.next_look = Instant::now() + pause;
-                    tracing::warn!(%reason, ?pause, "polling the outbox failed; trying again");
+                    self.next_poll = Instant::now() + pause;
+                    tracing::warn!(%reason, ?pause, "failed to poll the outbox; retrying");
                     self.update(|status| {
                         status.connected = false;
                         status.reconnects += 1;
@@ -125,7 +111,7 @@ impl PollSource {
         let now = Instant::now();
         self.backoff = Backoff::RECONNECT.attempts();
         let full = rows.changes.len() >= self.options.batch_max;
-        self.next_look = if full { now } else { now + self.options.interval };
+        self.next_poll = if full { now } else { now + self.options.interval };
         let idle = rows.changes.is_empty();
         let event = if !idle {
             Some(SourceEvent::Changes(ChangeBatch { changes: rows.changes, position: rows.position }))
@@ -147,42 +133,43 @@ impl PollSource {
         event
     }
 
-    async fn look(&mut self) -> Result<SettledRows, Failure> {
-        if self.connection.is_none() {
-            let connection = self.connections.connect().await.map_err(Failure::Retry)?;
-            let found = millstream_outbox::source_identity(connection.client()).await?;
-            let expected = self.identity.get_or_insert_with(|| found.clone());
-            if *expected != found {
-                return Err(Failure::Stop(SourceError::Foreign { expected: expected.clone(), found }));
-            }
-            self.connection = Some(connection);
-        }
-        let Some(connection) = &self.connection else { return Err(Failure::Retry("no connection".to_owned())) };
+    async fn poll(&mut self) -> Result<SettledRows, SourceFailure> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => self.connect().await?,
+        };
+        let session = self.session.insert(session);
         let limit = i64::try_from(self.options.batch_max.max(1)).unwrap_or(i64::MAX);
-        Ok(read::before_horizon(connection.client(), self.delivered, limit).await?)
+        Ok(read::before_horizon(&**session, self.delivered, limit).await?)
+    }
+
+    /// Opens a session and checks that it is on the expected server.
+    async fn connect(&mut self) -> Result<Session, SourceFailure> {
+        let opened = Session::open(&self.database).await;
+        let session = opened.map_err(|error| SourceFailure::Retry(error.to_string()))?;
+        let found = millstream_outbox::source_identity(&*session).await?;
+        let expected = self.identity.get_or_insert_with(|| found.clone());
+        if *expected != found {
+            return Err(SourceFailure::Stop(SourceError::Foreign { expected: expected.clone(), found }));
+        }
+        Ok(session)
     }
 
     fn update(&self, change: impl FnOnce(&mut SourceStatus)) {
-        change(&mut self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        change(&mut self.status.lock());
     }
 }
 
-/// Why a look failed.
-enum Failure {
-    Retry(String),
-    Stop(SourceError),
-}
-
-impl From<OutboxError> for Failure {
+impl From<OutboxError> for SourceFailure {
     fn from(error: OutboxError) -> Self {
         let OutboxError::Database { action, source } = &error else {
             return Self::Stop(SourceError::Unreadable(error.to_string()));
         };
         match source.sqlstate() {
-            Some(code) if !sqlstate::is_retried(code) => {
+            Some(code) if !is_transient(code) => {
                 Self::Stop(SourceError::Refused { what: (*action).to_owned(), detail: source.to_string() })
             }
-            // Without a code it is the connection that failed.
+            // Without a code the connection failed.
             _ => Self::Retry(format!("{action}: {source}")),
         }
     }
@@ -190,16 +177,16 @@ impl From<OutboxError> for Failure {
 
 impl ChangeSource for PollSource {
     fn next(&mut self) -> BoxFuture<'_, Result<SourceEvent, SourceError>> {
-        Box::pin(self.look_until_event())
+        Box::pin(self.poll_until_event())
     }
 
-    /// The server keeps nothing for a poller; retention goes by the recovery watermark.
+    /// The server keeps no state for a poller. Retention follows the recovery watermark.
     fn confirm(&self, position: Position) {
         self.update(|status| status.confirmed = status.confirmed.max(position));
     }
 
     fn status(&self) -> SourceStatus {
-        self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.status.lock().clone()
     }
 
     fn shutdown(self: Box<Self>) -> BoxFuture<'static, Result<(), SourceError>> {

@@ -1,4 +1,4 @@
-//! The analysis of text is our own: what it folds to ASCII is held against the table of a filter that others use.
+//! Millstream has its own text analysis; this test compares its folding to ASCII with tantivy's filter.
 
 use millstream_search::text::terms;
 use tantivy::tokenizer::{AsciiFoldingFilter, RawTokenizer, TextAnalyzer, TokenStream};
@@ -8,7 +8,7 @@ fn letters_and_digits_are_folded_as_lucene_does() {
     let mut filter = TextAnalyzer::builder(RawTokenizer::default()).filter(AsciiFoldingFilter).build();
     let mut folded = 0;
     for character in (char::MIN..=char::MAX).filter(|character| character.is_alphanumeric()) {
-        // One character for one, as Java lower-cases.
+        // One character for one, like Java's lower case.
         let lower = character.to_lowercase().next().expect("every character has a lower case").to_string();
         let mut stream = filter.token_stream(&lower);
         assert!(stream.advance(), "one token");

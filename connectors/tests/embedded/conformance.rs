@@ -29,7 +29,7 @@ impl sinks::SinkFixture for Folder {
     }
 
     fn reopen(&mut self) -> BoxFuture<'_, Arc<dyn Sink>> {
-        // The lock goes with the store: another process would have to wait for it, too.
+        // Dropping the store releases the lock, as the end of a process does.
         self.store = None;
         let store = open(&self.folder);
         self.store = Some(store.clone());

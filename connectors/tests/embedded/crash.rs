@@ -1,4 +1,4 @@
-//! The process is killed while it writes: what was answered with "done" is there, and the index opens.
+//! A process killed while it writes: every delivery reported as done is in the index, and the index opens.
 
 use crate::support::{key, live, open};
 use futures::future::join_all;
@@ -10,13 +10,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Names the folder to the process that is killed.
+/// Passes the folder to the killed process.
 const FOLDER: &str = "MILLSTREAM_TEST_EMBEDDED_FOLDER";
 
-/// Names the version that it writes.
+/// Passes the version that it writes.
 const VERSION: &str = "MILLSTREAM_TEST_EMBEDDED_VERSION";
 
-/// Processes that are killed, each after more puts than the one before.
+/// Number of killed processes, each after more puts than the previous one.
 const KILLS: i64 = 5;
 
 /// Documents of a put.
@@ -31,7 +31,7 @@ fn upsert(number: u64, version: i64) -> Delivery {
     Delivery { key, version, content: Content::Document(body.into()), repair: false }
 }
 
-/// Run by [`what_was_done_outlives_kill_9`] in a process of its own; alone it does nothing.
+/// Run by [`what_was_done_outlives_kill_9`] in a separate process; otherwise it does nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writer_that_is_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
@@ -42,7 +42,7 @@ async fn writer_that_is_killed() {
     write_forever(&sink, version).await;
 }
 
-/// Two puts at a time; says which are done.
+/// Puts two batches at a time and prints the finished ones.
 async fn write_forever(sink: &Arc<dyn Sink>, version: i64) {
     let mut stdout = std::io::stdout();
     for round in 0.. {
@@ -50,7 +50,7 @@ async fn write_forever(sink: &Arc<dyn Sink>, version: i64) {
             .map(|batch| (0..BATCH).map(|at| upsert(batch * BATCH + at, version)).collect::<Vec<_>>());
         let outcomes = join_all(batches.iter().map(|batch| sink.put(batch))).await;
         assert!(outcomes.iter().flatten().all(|outcome| *outcome == Outcome::Done), "{outcomes:?}");
-        writeln!(stdout, "\ndone {}", 2 * (round + 1) * BATCH).expect("somebody listens");
+        writeln!(stdout, "\ndone {}", 2 * (round + 1) * BATCH).expect("the parent reads");
     }
 }
 
@@ -78,12 +78,12 @@ async fn what_was_done_outlives_kill_9() {
         let store = open(&folder);
         let sink = live(&store).await;
         let keys: Vec<DocumentKey> = (0..done).map(|number| upsert(number, 0).key).collect();
-        let held = sink.fetch(&keys).await.expect("it can be asked");
+        let held = sink.fetch(&keys).await.expect("it can be read");
         for (number, body) in (0..done).zip(held) {
             let Content::Document(expected) = upsert(number, kill).content else { continue };
             assert_eq!(body, Some(expected), "kill {kill}: document {number}");
         }
-        let standing = store.list().await.expect("listed");
-        assert!(standing[0].documents >= done, "kill {kill}: {standing:?}");
+        let listed = store.list().await.expect("listed");
+        assert!(listed[0].documents >= done, "kill {kill}: {listed:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with the folder, and what is said about it.
+//! Faults of the folder and their messages.
 
 use crate::support::{MODEL, folder, key, live, open};
 use millstream_connectors::sink::embedded::{EmbeddedOptions, EmbeddedStore};
@@ -31,11 +31,11 @@ async fn with_one_document() -> TempDir {
     folder
 }
 
-/// What preparing the live generation says.
+/// Returns the error of preparing the live generation.
 async fn difference(folder: &TempDir) -> String {
     let store = reopened(folder).expect("the store itself opens");
     let sink = store.sink(1).expect("a sink");
-    let error = sink.prepare().await.expect_err("it is not fit");
+    let error = sink.prepare().await.expect_err("unfit");
     assert!(matches!(error, SinkError::Unfit { .. }), "{error}");
     error.to_string()
 }
@@ -53,12 +53,12 @@ async fn one_process_at_a_time() {
 #[tokio::test]
 async fn a_folder_of_another_form_is_named() {
     let folder = with_one_document().await;
-    let mark = folder.path().join("index/1/millstream.json");
-    let text = fs::read_to_string(&mark).expect("it can be read");
-    fs::write(&mark, text.replace("\"form\":1", "\"form\":99")).expect("written");
+    let manifest = folder.path().join("index/1/millstream.json");
+    let text = fs::read_to_string(&manifest).expect("it can be read");
+    fs::write(&manifest, text.replace("\"form\":1", "\"form\":99")).expect("written");
     let error = difference(&folder).await;
     assert!(error.contains("form 99") && error.contains("millstream index build"), "{error}");
-    // Which works: another one is built beside it, swapped in, and it is removed.
+    // The remedy works: another generation is built beside it and swapped in, and it is removed.
     let store = reopened(&folder).expect("the store itself opens");
     let second = store.create().await.expect("made");
     store.swap(second).await.expect("swapped");
@@ -73,7 +73,7 @@ async fn damage_is_named_with_what_to_do() {
     for (file, content) in [("meta.json", "{\"segm"), ("millstream.json", "x")] {
         let folder = with_one_document().await;
         fs::write(folder.path().join("index/1").join(file), content).expect("written");
-        // What the store reads when it opens is damaged, or what the generation reads.
+        // Either opening the store or preparing the generation reads the damaged file.
         let error = match reopened(&folder) {
             Ok(store) => {
                 drop(store);
@@ -99,7 +99,7 @@ async fn a_missing_segment_is_damage() {
 }
 
 #[tokio::test]
-async fn what_was_never_finished_is_swept_away() {
+async fn an_incomplete_generation_is_removed() {
     let folder = with_one_document().await;
     let half = folder.path().join("index/2");
     fs::create_dir(&half).expect("made");
@@ -114,10 +114,10 @@ async fn a_document_that_cannot_be_indexed_is_refused_alone() {
     let folder = folder();
     let store = open(&folder);
     let sink = live(&store).await;
-    let no_json = Delivery { content: Content::Document("{".into()), ..upsert(1, 5) };
-    let mut no_type = upsert(2, 5);
-    no_type.key.resource_key = 30_000;
-    let outcomes = sink.put(&[no_json, no_type, upsert(3, 5)]).await;
+    let not_json = Delivery { content: Content::Document("{".into()), ..upsert(1, 5) };
+    let mut unknown = upsert(2, 5);
+    unknown.key.resource_key = 30_000;
+    let outcomes = sink.put(&[not_json, unknown, upsert(3, 5)]).await;
     let is_rejected = |outcome: &Outcome| matches!(outcome, Outcome::Rejected { .. });
     assert!(is_rejected(&outcomes[0]) && is_rejected(&outcomes[1]), "{outcomes:?}");
     assert_eq!(outcomes[2], Outcome::Done);
@@ -125,17 +125,17 @@ async fn a_document_that_cannot_be_indexed_is_refused_alone() {
 
 #[tokio::test]
 async fn the_folder_of_another_database_is_refused() {
-    // As an earlier version left it, which did not say whose it is.
+    // The state of an earlier version, which did not record the database.
     let folder = with_one_document().await;
     let of = |database| {
         let binding = Some(Binding::postgresql(Uuid::from_u128(database)));
         let options = EmbeddedOptions { binding, ..EmbeddedOptions::new(folder.path().join("index")) };
         EmbeddedStore::open(&options, Arc::clone(&MODEL))
     };
-    let store = of(1).expect("it is taken as one's own");
+    let store = of(1).expect("it is adopted");
     assert_eq!(live(&store).await.put(&[upsert(2, 6)]).await, [Outcome::Done]);
     drop(store);
-    let error = of(2).err().expect("it is another's").to_string();
+    let error = of(2).err().expect("it belongs to another database").to_string();
     assert!(error.contains("another database") && error.contains("embedded.dir"), "{error}");
     let store = of(1).expect("it is as it was");
     assert_eq!(store.create().await.expect("made"), 2);

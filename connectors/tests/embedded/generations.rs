@@ -26,7 +26,7 @@ async fn fill(sink: &Arc<dyn Sink>, version: i64, name: &str) {
 }
 
 fn schools(parameters: &[(&str, &str)]) -> SearchQuery {
-    let resource = MODEL.by_key(key("schools")).expect("a type of the small schema");
+    let resource = MODEL.by_key(key("schools")).expect("a resource of the small schema");
     let parameters: Vec<(String, String)> =
         parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let options = QueryOptions { limit_default: 1_000, limit_max: 1_000 };
@@ -34,7 +34,7 @@ fn schools(parameters: &[(&str, &str)]) -> SearchQuery {
 }
 
 async fn named(store: &EmbeddedStore, name: &str) -> usize {
-    store.search(&schools(&[("nameOfInstitution", name)])).await.expect("an answer").documents.len()
+    store.search(&schools(&[("nameOfInstitution", name)])).await.expect("a page").documents.len()
 }
 
 #[tokio::test]
@@ -51,21 +51,20 @@ async fn a_generation_is_built_beside_the_live_one_and_swapped_in() {
     store.swap(second).await.expect("swapped");
     assert_eq!((named(&store, "old").await, named(&store, "new").await), (0, 50));
     drop((store, beside));
-    // What is live outlives the process.
+    // The live generation survives the process.
     let store = open(&folder);
     assert_eq!(store.live().await.expect("live"), 2);
     assert_eq!(named(&store, "new").await, 50);
     store.swap(1).await.expect("rolled back");
     assert_eq!(named(&store, "old").await, 50);
-    let standing = store.list().await.expect("listed");
-    let figures: Vec<_> =
-        standing.iter().map(|one| (one.number, one.live, one.documents, one.mapping_current)).collect();
-    assert_eq!(figures, [(1, true, DOCUMENTS, true), (2, false, DOCUMENTS, true)]);
-    assert!(standing.iter().all(|one| one.bytes > 0 && one.created_at_ms > 0 && one.schema_hash == MODEL.schema_hash));
+    let listed = store.list().await.expect("listed");
+    let summary: Vec<_> = listed.iter().map(|one| (one.number, one.live, one.documents, one.mapping_current)).collect();
+    assert_eq!(summary, [(1, true, DOCUMENTS, true), (2, false, DOCUMENTS, true)]);
+    assert!(listed.iter().all(|one| one.bytes > 0 && one.created_at_ms > 0 && one.schema_hash == MODEL.schema_hash));
 }
 
 #[tokio::test]
-async fn what_was_removed_is_not_written_to_and_its_number_is_not_given_again() {
+async fn a_removed_generation_is_not_written_to_and_its_number_is_not_reused() {
     let folder = folder();
     let store = open(&folder);
     fill(&live(&store).await, 5, "old").await;
@@ -99,7 +98,7 @@ async fn searches_see_one_generation_or_the_other_and_never_a_mixture() {
         let (store, searching, answers) = (store.clone(), Arc::clone(&searching), Arc::clone(&answers));
         tokio::spawn(async move {
             while searching.load(Ordering::Relaxed) {
-                let page = store.search(&schools(&[("facet", "nameOfInstitution")])).await.expect("an answer");
+                let page = store.search(&schools(&[("facet", "nameOfInstitution")])).await.expect("a page");
                 let counts: Vec<u64> = page.facets[0].values.iter().map(|count| count.documents).collect();
                 assert_eq!((page.documents.len() as u64, counts), (DOCUMENTS, vec![DOCUMENTS]));
                 answers.fetch_add(1, Ordering::Relaxed);
@@ -113,5 +112,5 @@ async fn searches_see_one_generation_or_the_other_and_never_a_mixture() {
         wait_until("another answer", Duration::from_secs(30), has_answered).await;
     }
     searching.store(false, Ordering::Relaxed);
-    reader.await.expect("every answer was whole");
+    reader.await.expect("every page was complete");
 }

@@ -1,4 +1,5 @@
-//! What the embedded index costs, on the real corpus: `cargo test --release --test embedded price -- --ignored --nocapture`
+//! The cost of the embedded index on the real corpus: `cargo test --release --test embedded price -- --ignored
+//! --nocapture`
 
 use crate::support::folder;
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use uuid::Uuid;
 const BATCH: usize = 1_000;
 const IN_FLIGHT: usize = 4;
 const REPEATS: usize = 200;
-/// How much newer the versions of the documents are that are delivered alone.
+/// Version offset of the documents that are delivered alone.
 const NEWER: i64 = 1_000_000;
 
 /// Endpoint and parameters.
@@ -37,7 +38,7 @@ const QUERIES: [(&str, &[(&str, &str)]); 8] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures"]
-#[allow(clippy::print_stderr, reason = "a test that measures says what")]
+#[allow(clippy::print_stderr, reason = "a measurement prints its figures")]
 async fn what_it_costs() {
     let Some(world) = World::corpus() else { return };
     let deliveries = corpus(world);
@@ -53,8 +54,8 @@ async fn what_it_costs() {
         }
     }
     let rate = deliveries.len() as f64 / begun.elapsed().as_secs_f64();
-    let standing = &store.list().await.expect("listed")[0];
-    eprintln!("{} documents, {rate:.0} documents/s, {} MB on disk", standing.documents, standing.bytes >> 20);
+    let listed = &store.list().await.expect("listed")[0];
+    eprintln!("{} documents, {rate:.0} documents/s, {} MB on disk", listed.documents, listed.bytes >> 20);
     alone(&*sink, &deliveries).await;
     let reference = MemoryEngine::new(Arc::clone(&model));
     reference.put(&deliveries.iter().enumerate().map(held).collect::<Vec<_>>());
@@ -68,7 +69,7 @@ fn corpus(world: &World) -> Vec<Delivery> {
     let documents = world.corpus.documents().expect("it opens").chain(world.corpus.volume().expect("it opens"));
     let deliveries = (1_i64..).zip(documents).map(|(version, document)| {
         let document = document.expect("a document a line");
-        let ix = world.mapping.route(&document.project, &document.resource).expect("a type of the schema");
+        let ix = world.mapping.route(&document.project, &document.resource).expect("a resource of the schema");
         let uuid = Uuid::from_u128(u128::from(version.unsigned_abs()) << 64);
         let key = DocumentKey { uuid, resource_key: world.mapping.resource(ix).key };
         let body = Bytes::from(envelope(document.body(), uuid, version, at));
@@ -77,15 +78,15 @@ fn corpus(world: &World) -> Vec<Delivery> {
     deliveries.collect()
 }
 
-/// As the reference takes it; [`alone`] delivers the first ones once more, under other versions.
+/// Converts a delivery for the reference engine. [`alone`] delivers the first ones again with newer versions.
 fn held((at, delivery): (usize, &Delivery)) -> Document {
     let Content::Document(body) = &delivery.content else { unreachable!("the corpus has no deletes") };
     let version = delivery.version + if at < REPEATS { NEWER } else { 0 };
     Document { uuid: delivery.key.uuid, resource_key: delivery.key.resource_key, version, body: Some(body.clone()) }
 }
 
-/// One document at a time, each done before the next.
-#[allow(clippy::print_stderr, reason = "a test that measures says what")]
+/// Delivers one document at a time.
+#[allow(clippy::print_stderr, reason = "a measurement prints its figures")]
 async fn alone(sink: &dyn Sink, deliveries: &[Delivery]) {
     let mut times = Vec::new();
     for delivery in deliveries.iter().take(REPEATS) {
@@ -97,7 +98,7 @@ async fn alone(sink: &dyn Sink, deliveries: &[Delivery]) {
     eprintln!("one document alone, done and found: {}", percentiles(times));
 }
 
-#[allow(clippy::print_stderr, reason = "a test that measures says what")]
+#[allow(clippy::print_stderr, reason = "a measurement prints its figures")]
 async fn ask(
     store: &EmbeddedStore,
     reference: &MemoryEngine,
@@ -105,7 +106,7 @@ async fn ask(
     endpoint: &str,
     parameters: &[(&str, &str)],
 ) {
-    let resource = model.iter().find(|resource| resource.endpoint == endpoint).expect("a type of the schema");
+    let resource = model.iter().find(|resource| resource.endpoint == endpoint).expect("a resource of the schema");
     let pairs: Vec<(String, String)> =
         parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let options = QueryOptions { limit_default: 25, limit_max: 500 };
@@ -113,7 +114,7 @@ async fn ask(
     let (mut times, mut page) = (Vec::new(), SearchPage::default());
     for _ in 0..REPEATS {
         let begun = Instant::now();
-        page = store.search(&query).await.expect("an answer");
+        page = store.search(&query).await.expect("a page");
         times.push(begun.elapsed().as_secs_f64() * 1e3);
     }
     let found = page.documents.len();

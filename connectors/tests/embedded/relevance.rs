@@ -1,11 +1,11 @@
-//! The order by relevance, which is this engine's own: what says a word more densely comes first.
+//! The order by relevance of this engine: documents with a higher density of the word come first.
 
 use crate::support::{MODEL, folder, key, live, open};
 use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Outcome};
 use millstream_search::{QueryOptions, SearchEngine, SearchQuery};
 use uuid::Uuid;
 
-/// The word once, and so many others.
+/// A school whose name has the word once and `others` other words.
 fn school(others: u128) -> Delivery {
     let uuid = Uuid::from_u128(others + 1);
     let name = format!("Fern {}", "other ".repeat(others as usize));
@@ -28,9 +28,9 @@ async fn the_best_come_first_whatever_segment_they_are_in() {
         let parameters = [("q", "fern".to_owned()), ("limit", limit.to_string()), ("totalCount", "true".to_owned())];
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
         let options = QueryOptions { limit_default: 25, limit_max: 500 };
-        let resource = MODEL.by_key(key("schools")).expect("a type of the small schema");
+        let resource = MODEL.by_key(key("schools")).expect("a resource of the small schema");
         let query = SearchQuery::parse(resource, &parameters, &options).unwrap_or_else(|errors| panic!("{errors:?}"));
-        let page = store.search(&query).await.expect("an answer");
+        let page = store.search(&query).await.expect("a page");
         let found: Vec<u128> = page.documents.iter().map(|hit| hit.uuid.as_u128() - 1).collect();
         let expected = [0, 8, 12, 20, 30, 40];
         assert_eq!(found, expected[..limit.min(6)], "the {limit} best");

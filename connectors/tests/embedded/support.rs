@@ -1,4 +1,4 @@
-//! A folder for each store.
+//! Stores in temporary folders.
 
 use millstream_connectors::sink::embedded::{EmbeddedOptions, EmbeddedStore};
 use millstream_pipeline::sink::Sink;
@@ -11,9 +11,9 @@ use tempfile::TempDir;
 /// The fields of the small schema.
 pub(crate) static MODEL: LazyLock<Arc<SearchModel>> = LazyLock::new(model);
 
-/// Resource key of a type of the small schema.
+/// Returns the key of a resource of the small schema.
 pub(crate) fn key(endpoint: &str) -> i16 {
-    MODEL.iter().find(|resource| resource.endpoint == endpoint).expect("a type of the small schema").key
+    MODEL.iter().find(|resource| resource.endpoint == endpoint).expect("a resource of the small schema").key
 }
 
 pub(crate) fn folder() -> TempDir {
@@ -26,7 +26,7 @@ pub(crate) fn open(folder: &TempDir) -> EmbeddedStore {
     EmbeddedStore::open(&options, Arc::clone(&MODEL)).expect("it opens")
 }
 
-/// The sink of the live generation, prepared.
+/// Prepares and returns the sink of the live generation.
 pub(crate) async fn live(store: &EmbeddedStore) -> Arc<dyn Sink> {
     let number = store.live().await.expect("a live generation");
     let sink = store.sink(number).expect("a sink");

@@ -1,5 +1,5 @@
-//! The scenario: rows before the connectors start, edits while they run, a worker killed in the middle, a slot dropped while
-//! it is away.
+//! The scenario: rows before the connectors start, edits while they run, a worker killed in between, and a slot dropped
+//! while the worker is down.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -18,20 +18,20 @@ use crate::consumer::Consumer;
 use crate::page::{Configurations, statements};
 use crate::record;
 
-/// Documents whose changes are there before the connectors are; they are what is recorded.
+/// Documents with changes before the connectors start; these are recorded.
 const EARLY: i64 = 4;
-/// Transactions written while they run.
+/// Transactions written while the connectors run.
 const TRANSACTIONS: i64 = 300;
-/// The worker is killed when so many of their changes have come through.
+/// Number of their changes after which the worker is killed.
 const KILLED_AFTER: usize = 50;
 const READY_WITHIN: Duration = Duration::from_secs(180);
 
-/// A connector, and how its topic is read.
+/// A connector and the form of its topic.
 struct Case {
     name: &'static str,
     topic: &'static str,
     form: RecordForm,
-    /// Whether all operations reach it, and not only inserts.
+    /// Whether it publishes all operations, not only inserts.
     everything: bool,
 }
 
@@ -44,7 +44,7 @@ const CASES: [Case; 6] = [
     Case { name: "everything", topic: "everything.dms.Outbox", form: RecordForm::DebeziumEnvelope, everything: true },
 ];
 
-/// The first four are the page as it is; the others are what it says a host may change.
+/// The first four follow the page; the others use the variations that the page allows.
 fn connectors(database: &TestDatabase) -> Vec<(String, String)> {
     let page = Configurations::read();
     let none = Map::new();
@@ -86,7 +86,7 @@ async fn commit(client: &mut Client, changes: &[NewChange]) {
     transaction.commit().await.expect("commit");
 }
 
-/// Transactions of 1 to 7 rows by two sessions whose commits overlap.
+/// Writes transactions of 1 to 7 rows in two sessions with overlapping commits.
 async fn edit(database: &TestDatabase, versions: std::ops::Range<i64>) {
     let (mut one, mut other) = (database.session().await, database.session().await);
     for version in versions {
@@ -102,7 +102,7 @@ async fn edit(database: &TestDatabase, versions: std::ops::Range<i64>) {
     }
 }
 
-/// What was committed, in the order of the outbox ids.
+/// Returns the committed changes in the order of outbox ids.
 async fn committed(session: &Session) -> Vec<Change> {
     let rows = before_horizon(&**session, Position::ZERO, i64::MAX).await.expect("the outbox can be read");
     let mut changes = rows.changes;
@@ -122,7 +122,7 @@ async fn followed(session: &Session, worker: &mut ConnectWorker) {
     .await;
 }
 
-/// Drops a connector's slot, as soon as the server has noticed that the connector is gone.
+/// Drops a connector's slot after the server has detected the lost connection.
 async fn drop_slot(session: &Session, connector: &str) {
     let slot = format!("debezium_{connector}");
     wait_until("the slot can be dropped", READY_WITHIN, || async {
@@ -140,7 +140,7 @@ fn source(broker: &KafkaBroker, case: &Case, stored: Position) -> Consumer {
     Consumer::new(Box::new(KafkaSource::start(options, stored).expect("a source")), stored)
 }
 
-/// Reads until every change has come; answers how many came again.
+/// Reads until every change has arrived. Returns the number of duplicates.
 async fn read_all(consumer: &mut Consumer, expected: &[Change]) -> usize {
     let wanted: BTreeSet<i64> = expected.iter().map(|change| change.outbox_id).collect();
     let mut seen: BTreeSet<i64> = consumer.changes.iter().map(|change| change.outbox_id).collect();
@@ -186,7 +186,7 @@ async fn debezium_brings_exactly_what_was_committed() {
             // The deleted row and its tombstone.
             let end = Position::before(early.len() as u64 + 2);
             consumer.confirm_until(|position| position >= end).await;
-            assert_eq!(consumer.changes.len(), early.len(), "a pruned row is no change");
+            assert_eq!(consumer.changes.len(), early.len(), "a pruned row is not a change");
         }
         consumers.push(consumer);
     }

@@ -1,6 +1,6 @@
 //! A real Debezium connector in a real Kafka Connect worker, configured as docs/how-to/connect-debezium.md says: `make interop`.
 
-// The account is printed.
+// The test prints its counts.
 #![allow(clippy::print_stdout)]
 
 #[path = "../source_suite/consumer.rs"]

@@ -1,4 +1,4 @@
-//! What docs/how-to/connect-debezium.md tells a host to do, taken out of that very page.
+//! The instructions of docs/how-to/connect-debezium.md, extracted from the page.
 
 use std::collections::BTreeMap;
 
@@ -6,26 +6,26 @@ use millstream_store::connect::ConnectOptions;
 use serde_json::{Map, Value};
 
 const PAGE: &str = include_str!("../../../docs/how-to/connect-debezium.md");
-/// What the page writes where a host has a secret of its own.
+/// The page's placeholder for a secret.
 const PLACEHOLDER: &str = "change me";
 pub(crate) const ROLE: &str = "debezium";
 pub(crate) const PASSWORD: &str = "a-secret-of-the-test";
 
-/// The fenced blocks of a language, in the order of the page.
+/// Returns the fenced blocks of a language in the order of the page.
 fn blocks(language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     let after = PAGE.split(fence.as_str()).skip(1);
     after.map(|rest| rest.split("```").next().unwrap_or_default().to_owned()).collect()
 }
 
-/// The statements for the database, with a password.
+/// Returns the SQL statements with a password.
 pub(crate) fn statements() -> String {
     let [sql] = <[String; 1]>::try_from(blocks("sql")).expect("one block of SQL");
     assert!(sql.contains(PLACEHOLDER));
     sql.replace(PLACEHOLDER, PASSWORD)
 }
 
-/// The parts of the connector's configuration that the page has.
+/// The parts of the connector's configuration on the page.
 pub(crate) struct Configurations {
     pub(crate) connector: Map<String, Value>,
     pub(crate) flattened: Map<String, Value>,
@@ -45,7 +45,7 @@ impl Configurations {
         Self { connector, flattened, router }
     }
 
-    /// The file of a connector: the page's text, with more members, for this database and under this name.
+    /// Returns a connector's configuration file: the page's text with further members, for this database and name.
     pub(crate) fn connector(
         &self,
         name: &str,

@@ -1,5 +1,4 @@
-//! Keeping what the connector wrote as fixtures for the tests that have no connector: when `MILLSTREAM_RECORD_DIR` says
-//! where.
+//! Records the connector's output as fixtures for tests without a connector, if `MILLSTREAM_RECORD_DIR` is set.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,12 +14,12 @@ use serde_json::{Value, json};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-/// Where to, if at all.
+/// Returns the target directory, if set.
 pub(crate) fn directory() -> Option<PathBuf> {
     std::env::var_os("MILLSTREAM_RECORD_DIR").map(PathBuf::from)
 }
 
-/// Writes every record of the topic's only partition, one a line.
+/// Writes every record of the topic's only partition, one per line.
 pub(crate) fn topic(directory: &std::path::Path, name: &str, bootstrap_servers: &str, topic: &str) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap_servers).set("group.id", "the-recorder");
@@ -49,7 +48,7 @@ fn line(message: &impl Message) -> Value {
     json!({ "key": message.key().map(text), "value": message.payload().map(text), "headers": headers })
 }
 
-/// Writes what the records have to be read as, one a line.
+/// Writes the expected changes of the records, one per line.
 pub(crate) fn changes(directory: &std::path::Path, changes: &[Change]) {
     let line = |change: &Change| {
         json!({

@@ -31,7 +31,7 @@ impl SinkFixture for Topics {
     }
 
     fn document(&self, key: DocumentKey, version: i64, text: &str) -> Bytes {
-        // The suite's texts are inside of a JSON string already.
+        // The suite's texts are already escaped for a JSON string.
         let uuid = key.uuid;
         Bytes::from(format!(
             r#"{{"id":"{uuid}","_etag":"{version}","_lastModifiedDate":"2031-08-20T09:15:00Z","text":"{text}"}}"#

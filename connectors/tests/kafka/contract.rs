@@ -1,4 +1,4 @@
-//! What readers of the topic find there.
+//! The topic as its readers see it: keys, values, headers, compaction.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::support::{
 const SETTLED_WITHIN: Duration = Duration::from_secs(90);
 
 #[tokio::test]
-async fn librdkafka_and_we_agree_with_the_vectors_on_partitions() {
+async fn librdkafka_and_millstream_agree_with_the_vectors_on_partitions() {
     let servers = KafkaBroker::shared().await.bootstrap_servers();
     let uuid = Uuid::parse_str("f81d4fae-7dec-11d0-a765-00a0c91e6bf6").expect("an id");
     for (partitions, expected) in [(6, 2), (12, 8)] {
@@ -76,7 +76,7 @@ async fn a_record_above_the_ceiling_is_refused_before_it_is_sent() {
     let sized = |number, length: usize| upsert(number, 1, &"x".repeat(length));
     let refused = sink.put(&[upsert(1, 1, "small"), sized(2, 10_000)]).await;
     let [Outcome::Done, Outcome::Rejected { reason }] = &refused[..] else { panic!("{refused:?}") };
-    assert!(reason.contains("the topic takes 10000"), "{reason}");
+    assert!(reason.contains("the limit is 10000"), "{reason}");
     let bytes: usize = reason.split(' ').find_map(|word| word.parse().ok()).expect("its size");
     let fits = 10_000 - (bytes - 10_000);
     let outcomes = sink.put(&[sized(3, fits), sized(4, fits + 1)]).await;
@@ -94,11 +94,11 @@ async fn a_refusal_by_the_broker_is_that_documents_alone() {
     make_topic(&servers, &topic, 1, &settings).await;
     let sink = KafkaOptions { partitions: 1, record_bytes_max: 20_000, ..options(&servers, &topic) };
     let sink = open(sink).await;
-    // Somebody lowers the ceiling behind our back.
+    // An operator lowers the limit without telling the sink.
     let settings = [("cleanup.policy", "compact"), ("delete.retention.ms", "604800000"), ("max.message.bytes", "2000")];
     crate::support::alter_topic(&servers, &topic, &settings).await;
     let batch = [upsert(1, 1, "small"), upsert(2, 1, &"x".repeat(5_000)), upsert(3, 1, "small too")];
-    // The broker needs a moment to learn of it.
+    // The broker applies it after a moment.
     let outcomes = wait_for("the broker to refuse", SETTLED_WITHIN, || async {
         let outcomes = sink.put(&batch).await;
         matches!(outcomes[1], Outcome::Rejected { .. }).then_some(outcomes)
@@ -125,7 +125,7 @@ async fn compaction_leaves_the_newest_and_the_tombstone() {
     assert_all_done(&sink.put(&[delete(2, 21)]).await);
     let mut version = 100;
     let compacted = wait_for("the topic to be compacted", SETTLED_WITHIN, || {
-        // A segment is closed, and cleaned then, when the next record comes.
+        // The next record closes a segment, which is then cleaned.
         version += 1;
         let (sink, servers, topic) = (&sink, servers.clone(), topic.clone());
         async move {

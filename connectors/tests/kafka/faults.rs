@@ -1,4 +1,4 @@
-//! Brokers that die and brokers that fall silent.
+//! Brokers that crash and brokers that stop responding.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,19 +15,19 @@ const BATCH: u128 = 200;
 const KILLS: usize = 3;
 
 #[derive(Debug, Default)]
-struct Account {
+struct PutCounts {
     puts: usize,
     done: usize,
     again: BTreeMap<&'static str, usize>,
 }
 
-/// Puts as a lane does: what has to go again goes again, after the sink was prepared again.
-async fn put_until_done(sink: &KafkaSink, batch: Vec<Delivery>, account: &mut Account) {
+/// Puts like a delivery worker: sends retries again after the sink is prepared again.
+async fn put_until_done(sink: &KafkaSink, batch: Vec<Delivery>, account: &mut PutCounts) {
     let mut open = batch;
     while !open.is_empty() {
         let outcomes = sink.put(&open).await;
         account.puts += 1;
-        assert_eq!(outcomes.len(), open.len(), "one answer for each");
+        assert_eq!(outcomes.len(), open.len(), "one outcome for each");
         let mut again = Vec::new();
         for (delivery, outcome) in open.into_iter().zip(outcomes) {
             match outcome {
@@ -37,7 +37,7 @@ async fn put_until_done(sink: &KafkaSink, batch: Vec<Delivery>, account: &mut Ac
                         RetryCause::Throttled => "throttled",
                         RetryCause::Unavailable => "unavailable",
                         RetryCause::Unanswered => "unanswered",
-                        RetryCause::Failed => panic!("no document is to blame: {reason}"),
+                        RetryCause::Failed => panic!("attributed to a document: {reason}"),
                     };
                     *account.again.entry(cause).or_default() += 1;
                     again.push(delivery);
@@ -61,7 +61,7 @@ async fn a_broker_killed_in_the_middle_of_a_put_costs_nothing() {
     let sink = open(sink).await;
     let (batches, kills) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let writing = async {
-        let mut account = Account::default();
+        let mut account = PutCounts::default();
         let mut version = 0;
         while kills.load(Ordering::Relaxed) < KILLS || version < 10 {
             version += 1;
@@ -89,14 +89,14 @@ async fn a_broker_killed_in_the_middle_of_a_put_costs_nothing() {
     println!("{account:?}, last version {version}");
     assert!(!account.again.is_empty(), "no put was hit: {account:?}");
     assert_eq!(account.done, BATCH as usize * version as usize, "each was done once");
-    // Nothing was compacted yet, so each version that was called done has to be there.
+    // Nothing is compacted yet, so every version reported as done must be in the topic.
     let found: BTreeSet<(String, String)> =
         rows(&servers, &topic).into_iter().map(|row| (row.key, row.headers["contentVersion"].clone())).collect();
     let each = (1..=version).flat_map(|version| (0..BATCH).map(move |number| (number, version)));
     let missing: Vec<(u128, i64)> = each
         .filter(|(number, version)| !found.contains(&(key(*number).uuid.to_string(), version.to_string())))
         .collect();
-    assert!(missing.is_empty(), "documents that are not there, with their versions: {missing:?}");
+    assert!(missing.is_empty(), "missing documents, with their versions: {missing:?}");
     let state = state(&sink).await;
     assert_eq!(state.len(), BATCH as usize);
     assert!(state.values().all(|(held, _)| *held == version));

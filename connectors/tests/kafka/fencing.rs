@@ -1,4 +1,4 @@
-//! One writer: who opens the topic ends whoever wrote before.
+//! Fencing: opening the topic ends the previous writer.
 
 use std::time::Duration;
 
@@ -18,26 +18,26 @@ use crate::support::{assert_all_done, key, new_topic_name, open, options, rows, 
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// What the transactional ids of a writer's two producers end with.
-const TURNS: [&str; 2] = ["", "/2"];
+/// Suffixes of the transactional ids of a writer's two producers.
+const PRODUCERS: [&str; 2] = ["", "/2"];
 
-/// A bare producer that holds half of the sink's right to write.
-fn bare(servers: &str, topic: &str, turn: &str) -> ThreadedProducer<DefaultProducerContext> {
+/// A plain producer that fences one of the sink's two producers.
+fn plain_producer(servers: &str, topic: &str, suffix: &str) -> ThreadedProducer<DefaultProducerContext> {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", servers).set("transactional.id", format!("millstream.{topic}{turn}"));
+    config.set("bootstrap.servers", servers).set("transactional.id", format!("millstream.{topic}{suffix}"));
     let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer");
-    producer.init_transactions(ANSWER_WITHIN).expect("the right to write");
+    producer.init_transactions(ANSWER_WITHIN).expect("it opens");
     producer
 }
 
-/// The mark of who writes, as the broker remembers it.
-fn mark(servers: &str, topic: &str) -> String {
+/// Reads the writer fence from the broker.
+fn fence(servers: &str, topic: &str) -> String {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", servers).set("group.id", format!("millstream.{topic}"));
     let reader: BaseConsumer = config.create().expect("a reader");
-    let mut asked = TopicPartitionList::new();
-    asked.add_partition(topic, 0);
-    let committed = reader.committed_offsets(asked, ANSWER_WITHIN).expect("an answer");
+    let mut partitions = TopicPartitionList::new();
+    partitions.add_partition(topic, 0);
+    let committed = reader.committed_offsets(partitions, ANSWER_WITHIN).expect("a response");
     committed.elements()[0].metadata().to_owned()
 }
 
@@ -68,10 +68,10 @@ async fn a_writer_that_was_taken_over_from_can_do_no_harm() {
 #[tokio::test]
 async fn what_a_dead_writer_left_unfinished_never_shows() {
     let servers = KafkaBroker::shared().await.bootstrap_servers();
-    for turn in TURNS {
+    for suffix in PRODUCERS {
         let topic = new_topic_name();
         assert_all_done(&open(options(&servers, &topic)).await.put(&[upsert(1, 5, "before")]).await);
-        let dead = bare(&servers, &topic, turn);
+        let dead = plain_producer(&servers, &topic, suffix);
         dead.begin_transaction().expect("begun");
         let id = key(1).uuid.to_string();
         dead.send(BaseRecord::<str, str>::to(&topic).key(&id).payload("half a batch"))
@@ -93,10 +93,10 @@ async fn a_writer_that_lost_a_producer_but_not_the_topic_goes_on() {
     let topic = new_topic_name();
     let sink = open(options(&servers, &topic)).await;
     let mut written = Vec::new();
-    for turn in TURNS {
-        // As a coordinator does to a producer whose transaction lasted too long.
-        drop(bare(&servers, &topic, turn));
-        // The other producer may have its turn first.
+    for suffix in PRODUCERS {
+        // The coordinator does the same to a producer whose transaction took too long.
+        drop(plain_producer(&servers, &topic, suffix));
+        // It may be the other producer's turn first.
         let refused = loop {
             let version = 5 + written.len() as i64;
             let outcomes = sink.put(&[upsert(1, version, "perhaps refused")]).await;
@@ -104,7 +104,7 @@ async fn a_writer_that_lost_a_producer_but_not_the_topic_goes_on() {
                 break outcomes;
             }
             written.push(version.to_string());
-            assert!(written.len() < 2 * TURNS.len(), "nobody noticed");
+            assert!(written.len() < 2 * PRODUCERS.len(), "the sink did not notice");
         };
         assert!(matches!(refused[..], [Outcome::Retry { cause: RetryCause::Unavailable, .. }]), "{refused:?}");
         sink.prepare().await.unwrap_or_else(|error| panic!("{error}"));
@@ -116,30 +116,30 @@ async fn a_writer_that_lost_a_producer_but_not_the_topic_goes_on() {
 }
 
 #[tokio::test]
-async fn a_mark_that_the_broker_forgot_is_renewed_by_what_is_written_and_by_rest() {
+async fn a_fence_that_the_broker_dropped_is_renewed_by_writes_and_while_idle() {
     let servers = KafkaBroker::shared().await.bootstrap_servers();
     let topic = new_topic_name();
-    let sink = open(KafkaOptions { mark_every: Duration::ZERO, ..options(&servers, &topic) }).await;
-    let marked = mark(&servers, &topic);
-    assert!(!marked.is_empty());
-    forget(&servers, &topic).await;
-    for version in 1..=TURNS.len() as i64 {
+    let sink = open(KafkaOptions { fence_interval: Duration::ZERO, ..options(&servers, &topic) }).await;
+    let written = fence(&servers, &topic);
+    assert!(!written.is_empty());
+    drop_fence(&servers, &topic).await;
+    for version in 1..=PRODUCERS.len() as i64 {
         assert_all_done(&sink.put(&[upsert(1, version, "written")]).await);
     }
-    assert_eq!(mark(&servers, &topic), marked);
-    forget(&servers, &topic).await;
+    assert_eq!(fence(&servers, &topic), written);
+    drop_fence(&servers, &topic).await;
     sink.tend().await.unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(mark(&servers, &topic), marked);
+    assert_eq!(fence(&servers, &topic), written);
     assert_all_done(&sink.put(&[upsert(1, 3, "written")]).await);
 }
 
-/// Makes the broker forget the mark, as it does by itself after a week.
-async fn forget(servers: &str, topic: &str) {
+/// Deletes the fence on the broker, which drops it by itself after a week.
+async fn drop_fence(servers: &str, topic: &str) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", servers).create().expect("a client");
-    let forgotten = admin.delete_groups(&[&format!("millstream.{topic}")], &AdminOptions::new()).await;
-    assert!(matches!(forgotten.as_deref(), Ok([Ok(_)])), "{forgotten:?}");
-    assert_eq!(mark(servers, topic), "");
+    let deleted = admin.delete_groups(&[&format!("millstream.{topic}")], &AdminOptions::new()).await;
+    assert!(matches!(deleted.as_deref(), Ok([Ok(_)])), "{deleted:?}");
+    assert_eq!(fence(servers, topic), "");
 }
 
 #[tokio::test]
@@ -150,17 +150,17 @@ async fn the_topic_of_another_database_is_refused_and_its_writer_left_alone() {
         binding: Some(Binding::postgresql(Uuid::from_u128(database))),
         ..options(&servers, &topic)
     };
-    // As an earlier version left it, which did not say whose it is.
+    // The state of an earlier version, which did not record the database.
     assert_all_done(&open(options(&servers, &topic)).await.put(&[upsert(1, 5, "before")]).await);
     let first = open(of(1)).await;
-    let marked = mark(&servers, &topic);
-    assert!(marked.ends_with(&format!(" {}", Binding::postgresql(Uuid::from_u128(1)))), "{marked}");
+    let written = fence(&servers, &topic);
+    assert!(written.ends_with(&format!(" {}", Binding::postgresql(Uuid::from_u128(1)))), "{written}");
 
     let stranger = KafkaSink::new(of(2)).expect("the options are right");
     let Err(SinkError::Unfit { differences, .. }) = stranger.prepare().await else { panic!("it took the topic") };
     assert!(differences[0].contains("another database") && differences[0].contains("kafka.topic"), "{differences:?}");
-    let looked = [stranger.scan().await.map(drop), stranger.fetch(&[key(1)]).await.map(drop)];
-    assert!(looked.iter().all(|looked| matches!(looked, Err(SinkError::Unfit { .. }))), "{looked:?}");
+    let reads = [stranger.scan().await.map(drop), stranger.fetch(&[key(1)]).await.map(drop)];
+    assert!(reads.iter().all(|read| matches!(read, Err(SinkError::Unfit { .. }))), "{reads:?}");
     let refused = stranger.put(&[upsert(2, 6, "a stranger")]).await;
     assert!(matches!(refused[..], [Outcome::Retry { cause: RetryCause::Unavailable, .. }]), "{refused:?}");
 

@@ -1,4 +1,4 @@
-//! Records of a real Debezium connector (`connectors/tests/debezium`), as they were and as models for others.
+//! Records of a real Debezium connector (`connectors/tests/debezium`), as recorded and as templates for others.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 const WRITTEN_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// A recorded topic and how it is read.
+/// A recorded topic and its form.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recording {
     pub(crate) name: &'static str,
@@ -33,7 +33,7 @@ pub(crate) const EVERYTHING: Recording = recording!("everything", DebeziumEnvelo
 
 pub(crate) const ALL: [Recording; 6] = [ENVELOPE, SCHEMAS, FLATTENED, ROUTER, HEADERS, EVERYTHING];
 
-/// A record as the connector wrote it.
+/// A recorded record.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Recorded {
     pub(crate) key: Option<String>,
@@ -57,7 +57,7 @@ impl Recording {
         self.text.lines().map(record).collect()
     }
 
-    /// The record that the connector would write for this change: a recorded one with other values.
+    /// Returns a record for this change: a recorded one with its values.
     pub(crate) fn like(&self, change: &Change) -> Recorded {
         let mut record = self.records().pop().expect("a record");
         let old: Value = changes_as_json().pop().expect("a change");
@@ -70,7 +70,7 @@ impl Recording {
     }
 }
 
-/// Sets the columns of a row wherever in the value it is.
+/// Sets the columns of a row at any depth of the value.
 fn fill(value: &mut Value, change: &Change) {
     let Value::Object(members) = value else { return };
     for (name, value) in members.iter_mut() {
@@ -79,7 +79,7 @@ fn fill(value: &mut Value, change: &Change) {
             None => fill(value, change),
         }
     }
-    // The router's payload is the kind; that of a value with its schema is an object.
+    // The router's payload is the kind; the payload of a value with its schema is an object.
     if let Some(payload @ Value::String(_)) = members.get_mut("payload") {
         *payload = Value::from(change.kind.as_str());
     }
@@ -103,12 +103,12 @@ fn changes_as_json() -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
 }
 
-/// The changes that every recording is about.
+/// The changes of every recording.
 pub(crate) fn changes() -> Vec<Change> {
     let change = |line: Value| {
         let members: &Map<String, Value> = line.as_object().expect("an object");
         let number = |name: &str| members[name].as_i64().expect("a number");
-        let text = |name: &str| members[name].as_str().expect("a text");
+        let text = |name: &str| members[name].as_str().expect("a string");
         Change {
             outbox_id: number("outbox_id"),
             xid: number("xid").cast_unsigned(),

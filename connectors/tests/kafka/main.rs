@@ -1,7 +1,7 @@
-//! Topics on a real broker. Documents: the suite of all sinks, the contract, and what goes wrong with brokers. Changes: the
-//! suite of all sources, and what goes wrong with their topics.
+//! Topics on a real broker. Documents: the suite of all sinks, the contract, and faults of brokers. Changes: the suite
+//! of all sources, and faults of their topics.
 
-// Measurements and accounts are printed.
+// Measurements and counts are printed.
 #![allow(clippy::print_stdout)]
 
 mod conformance;

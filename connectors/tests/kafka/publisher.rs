@@ -1,4 +1,4 @@
-//! Our own change topic, filled for as long as a process runs.
+//! The publisher of Millstream's own change topic.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use crate::source_suite::commit;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// NO-LOSS: what was confirmed is in the topic, and a topic that lacks changes is not gone on in.
+/// NO-LOSS: every confirmed change is in the topic, and the publisher does not continue in a topic that lacks changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publisher_confirms_what_it_wrote_and_does_not_hide_a_gap() {
     let servers = KafkaBroker::shared().await.bootstrap_servers();
     let database = World::fixtures().database().await;
     let mut session = database.session().await;
     let (slot, topic) = (logical_options(&database), new_topic());
-    let end = TopicEnd::new(source_options(&servers, &topic, RecordForm::Millstream)).expect("it can be asked");
-    assert_eq!(end.now().await.expect("an answer"), Position::ZERO, "there is no such topic");
+    let end = TopicEnd::new(source_options(&servers, &topic, RecordForm::Millstream)).expect("valid options");
+    assert_eq!(end.now().await.expect("a response"), Position::ZERO, "there is no such topic");
 
     let publisher = Arc::new(Publisher::new(slot.clone(), ChangeTopicOptions::new(&servers, &topic)));
     let run = || {
@@ -32,17 +32,17 @@ async fn a_publisher_confirms_what_it_wrote_and_does_not_hide_a_gap() {
     };
     let (running, stop) = run();
     wait_until("the slot to be followed", PATIENCE, || async { publisher.status().connected }).await;
-    assert_eq!(end.now().await.expect("an answer"), Position::before(1), "a topic that was begun is not empty");
+    assert_eq!(end.now().await.expect("a response"), Position::before(1), "a topic that was begun is not empty");
     commit(session.client_mut(), [1, 2, 3]).await;
     let flushed: tokio_postgres::types::PgLsn =
         session.query_one("SELECT pg_current_wal_flush_lsn()", &[]).await.expect("an LSN").get(0);
     wait_until("what is committed to be confirmed", PATIENCE, || async {
-        let slot = slot_status(&slot).await.expect("an answer").expect("the slot");
+        let slot = slot_status(&slot).await.expect("a response").expect("the slot");
         slot.confirmed >= Position::before(flushed.into())
     })
     .await;
     let after_its_beginning = Position::before(1 + 3);
-    assert_eq!(end.now().await.expect("an answer"), after_its_beginning, "what is confirmed is in the topic");
+    assert_eq!(end.now().await.expect("a response"), after_its_beginning, "what is confirmed is in the topic");
     assert_eq!(publisher.status().changes, 3);
     stop.cancel();
     running.await.expect("it stops");
@@ -50,11 +50,11 @@ async fn a_publisher_confirms_what_it_wrote_and_does_not_hide_a_gap() {
     commit(session.client_mut(), [4]).await;
     drop_slot(&slot).await.expect("dropped");
     let (running, stop) = run();
-    wait_until("it to say so", PATIENCE, || async {
+    wait_until("it to report the gap", PATIENCE, || async {
         publisher.status().last_error.is_some_and(|error| error.contains("choose another source.topic"))
     })
     .await;
-    assert_eq!(slot_status(&slot).await.expect("an answer"), None, "nothing is made that would hide it");
+    assert_eq!(slot_status(&slot).await.expect("a response"), None, "no new slot hides the gap");
     stop.cancel();
     running.await.expect("it stops");
 }

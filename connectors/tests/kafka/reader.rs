@@ -1,4 +1,4 @@
-//! The reader of `docs/reference/topic-contract.md`, in another language, run as it stands there.
+//! The reader of `docs/reference/topic-contract.md`, in another language, executed as printed there.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,11 @@ async fn a_reader_written_from_the_contract_rebuilds_the_state() {
     }
     assert_all_done(&sink.put(&(0..100).map(|number| delete(number, 4)).collect::<Vec<_>>()).await);
     assert_all_done(&sink.put(&[upsert(7, 5, "back again")]).await);
-    // Twice, as after an answer that did not come: the reader has to pass over the older one.
+    // A late retry of an older version: the reader has to skip it.
     assert_all_done(&sink.put(&[upsert(250, 9, "newest")]).await);
     assert_all_done(&sink.put(&[upsert(250, 8, "late")]).await);
 
-    // It also waits until all that was committed can be read.
+    // It also waits until everything committed can be read.
     let held = sink.fetch(&[key(7), key(8)]).await.expect("it can be asked");
     assert_eq!(held, [Some(document(key(7).uuid, 5, "back again")), None]);
 

@@ -1,4 +1,4 @@
-//! Users and passwords.
+//! SASL authentication.
 
 use std::time::Duration;
 
@@ -30,11 +30,11 @@ async fn a_user_with_a_password_may_write_and_read() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_said_and_not_repeated() {
+async fn a_wrong_password_is_reported_and_not_shown() {
     let servers = KafkaBroker::shared().await.sasl_bootstrap_servers();
     let sink = KafkaSink::new(with_user(&servers, "PLAIN", "hunter2")).expect("the options are right");
-    // A broker that is busy with the other tests may not answer in time, which is another refusal.
-    wait_until("the refusal to be said", READY_WITHIN, || async {
+    // A busy broker may not respond in time, which is another error.
+    wait_until("the error of authentication", READY_WITHIN, || async {
         let error = sink.prepare().await.expect_err("refused");
         let text = error.to_string();
         assert!(matches!(error, SinkError::Unavailable { .. }), "{text}");
@@ -45,7 +45,7 @@ async fn a_wrong_password_is_said_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_value_that_librdkafka_does_not_take_is_named_but_not_shown() {
+async fn a_value_that_librdkafka_does_not_accept_is_named_but_not_shown() {
     let mut wrong = with_user("127.0.0.1:1", "PLAIN", "p");
     wrong.properties.insert("security.protocol".to_owned(), "hunter2".to_owned());
     let error = KafkaSink::new(wrong).expect("the names are right").prepare().await.expect_err("refused").to_string();

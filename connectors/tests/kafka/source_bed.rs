@@ -1,4 +1,4 @@
-//! A topic of change records of a database: filled by our own relay, or by one that writes what Debezium would.
+//! A topic of a database's change records, filled by Millstream's relay or by one that imitates Debezium.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::support::make_topic;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// Which writer fills the topic.
+/// The writer of the topic.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Writer {
     Own,
@@ -62,7 +62,7 @@ impl TopicBed {
         let slot = logical_options(&database);
         let origin = ensure_slot(&slot).await.expect("a slot").position;
         let source = LogicalSource::start(slot, origin, None).expect("a source");
-        let relay = tokio::spawn(carry(writer, Box::new(source), bootstrap_servers.clone(), topic.clone()));
+        let relay = tokio::spawn(run_relay(writer, Box::new(source), bootstrap_servers.clone(), topic.clone()));
         Self { writer, database, session, bootstrap_servers, topic, batch_max: 1_000, relay }
     }
 }
@@ -73,7 +73,7 @@ impl Drop for TopicBed {
     }
 }
 
-/// A name that no other test has.
+/// Returns a name unique to a test.
 pub(crate) fn new_topic() -> String {
     format!("changes-{}", Uuid::new_v4().simple())
 }
@@ -84,7 +84,7 @@ pub(crate) fn producer(bootstrap_servers: &str) -> FutureProducer {
     config.create().expect("a producer")
 }
 
-/// Options of a source with intervals short enough for a test; its group is called like the topic.
+/// Options of a source with short intervals. Its group has the name of the topic.
 pub(crate) fn source_options(bootstrap_servers: &str, topic: &str, form: RecordForm) -> KafkaSourceOptions {
     KafkaSourceOptions {
         report_interval: Duration::from_millis(100),
@@ -95,15 +95,13 @@ pub(crate) fn source_options(bootstrap_servers: &str, topic: &str, form: RecordF
 }
 
 pub(crate) fn logical_options(database: &TestDatabase) -> LogicalOptions {
-    let options = database.options();
-    let password = String::from_utf8_lossy(options.password().unwrap_or_default()).into_owned();
-    let (host, slot) = (options.host().to_string(), format!("slot_{}", options.dbname()));
-    let options = LogicalOptions::new(host, options.port(), options.user(), password, options.dbname(), slot);
+    let slot = format!("slot_{}", database.options().dbname());
+    let options = LogicalOptions::new(database.options(), slot);
     LogicalOptions { status_interval: Duration::from_millis(100), heartbeat_interval: None, ..options }
 }
 
-/// From the slot into the topic, until it is aborted.
-async fn carry(writer: Writer, mut source: Box<dyn ChangeSource>, bootstrap_servers: String, topic: String) {
+/// Copies the slot into the topic until aborted.
+async fn run_relay(writer: Writer, mut source: Box<dyn ChangeSource>, bootstrap_servers: String, topic: String) {
     let Writer::Debezium(recording) = writer else {
         let own = ChangeTopicWriter::open(ChangeTopicOptions::new(bootstrap_servers, topic)).await.expect("a writer");
         let Err(error) = relay(&mut *source, &own, |_, _| {}).await;
@@ -115,7 +113,7 @@ async fn carry(writer: Writer, mut source: Box<dyn ChangeSource>, bootstrap_serv
         let position = event.position();
         if let SourceEvent::Changes(batch) = event {
             let records: Vec<Recorded> = batch.changes.iter().map(|change| recording.like(change)).collect();
-            // All are queued, in order, before the first is waited for.
+            // Queues all records in order before it waits for the first report.
             futures::future::join_all(records.iter().map(|record| write(&producer, &topic, record))).await;
         }
         source.confirm(position);
@@ -149,7 +147,7 @@ impl SourceBed for TopicBed {
         Box::new(KafkaSource::start(options, stored).expect("a source"))
     }
 
-    /// A tombstone comes, where there are such; nothing but changes comes into our own topic.
+    /// Writes a tombstone to a Debezium topic; a topic of Millstream contains changes only.
     fn move_on(&mut self) -> BoxFuture<'_, Position> {
         async move {
             if let Writer::Debezium(_) = self.writer {
@@ -162,7 +160,7 @@ impl SourceBed for TopicBed {
     }
 }
 
-/// The position behind the last record of a topic with one partition.
+/// Returns the position after the last record of a topic with one partition.
 pub(crate) fn end(bootstrap_servers: &str, topic: &str) -> Position {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap_servers);

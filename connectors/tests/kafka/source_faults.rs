@@ -1,11 +1,11 @@
-//! Several partitions, and what can be wrong with a topic of change records, its brokers, or the group's offsets.
+//! Topics of change records: several partitions, and faults of the topic, the brokers and the group's offsets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use millstream_connectors::source::topic::{
     ChangeTopicError, ChangeTopicOptions, ChangeTopicWriter, KafkaSource, KafkaSourceOptions, RecordForm, TopicEnd,
-    begin_anew,
+    start_at_end,
 };
 use millstream_pipeline::source::{SourceError, SourceStatus};
 use millstream_pipeline::{Change, ChangeKind, Position};
@@ -37,7 +37,7 @@ fn changes(documents: i64, version: i64) -> Vec<Change> {
     (1..=documents).map(change).collect()
 }
 
-/// A topic of our own form with a writer, on the broker that all tests share.
+/// A topic in Millstream's own form with a writer, on the shared broker.
 struct Topic {
     servers: String,
     name: String,
@@ -56,7 +56,7 @@ impl Topic {
             answer_timeout: Duration::from_secs(5),
             ..ChangeTopicOptions::new(servers.as_str(), name.as_str())
         };
-        // A new broker makes its own topics first.
+        // A new broker creates its internal topics first.
         let writer =
             wait_for("a writer", PATIENCE, || async { ChangeTopicWriter::open(options.clone()).await.ok() }).await;
         Self { servers, name, writer }
@@ -81,23 +81,23 @@ fn consumer(options: KafkaSourceOptions, stored: Position) -> Consumer {
     Consumer::new(Box::new(KafkaSource::start(options, stored).expect("a source")), stored)
 }
 
-/// Goes on reading, which brings nothing, until the status says so.
-async fn read_in_vain(consumer: &mut Consumer, what: &str, holds: impl Fn(&SourceStatus) -> bool) {
+/// Polls the source, which must return no event, until the status fulfils a condition.
+async fn poll_until_status(consumer: &mut Consumer, what: &str, holds: impl Fn(&SourceStatus) -> bool) {
     let consumer = tokio::sync::Mutex::new(consumer);
     wait_until(what, PATIENCE, || async {
         let source = &mut consumer.lock().await.source;
         let event = tokio::time::timeout(Duration::from_millis(20), source.next()).await;
-        assert!(event.is_err(), "nothing can come: {event:?}");
+        assert!(event.is_err(), "unexpected event: {event:?}");
         holds(&source.status())
     })
     .await;
 }
 
-/// Confirms what was read, and waits until the brokers have it.
+/// Confirms everything read, and waits until the brokers have committed it.
 async fn commit(consumer: &mut Consumer) {
     let position = consumer.position;
     consumer.source.confirm(position);
-    read_in_vain(consumer, "the brokers to know", |status| status.confirmed >= position).await;
+    poll_until_status(consumer, "the brokers to know", |status| status.confirmed >= position).await;
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn several_partitions_keep_the_order_of_each_document() {
     let mut second = topic.read(Position::before(1_000));
     second.read(50).await;
     assert!(second.changes.iter().all(|change| change.content_version == 21), "nothing came twice");
-    // It is stored, and the process ends before it is confirmed.
+    // The position is stored, and the process ends before it confirms.
     let stored = second.position;
     drop(second);
     topic.writer.write(&changes(50, 22)).await.expect("written");
@@ -130,7 +130,7 @@ async fn several_partitions_keep_the_order_of_each_document() {
     third.read(100).await;
     assert!(third.position > stored && third.position >= Position::before(1_100));
     let again = third.changes.iter().filter(|change| change.content_version == 21).count();
-    assert_eq!(again, 50, "what was not confirmed came again, and what follows came too");
+    assert_eq!(again, 50, "unconfirmed changes come again, and later ones follow");
 }
 
 #[tokio::test]
@@ -145,9 +145,9 @@ async fn offsets_ahead_of_what_is_stored_are_a_gap_and_none_at_all_are_a_loss() 
     reader.source.shutdown().await.expect("shut down");
     let error = topic.read(Position::before(5)).error().await;
     assert!(matches!(error, SourceError::Gap { resumes, .. } if resumes == Position::before(20)), "{error}");
-    let other_group = KafkaSourceOptions { group: "nobody".to_owned(), ..topic.options() };
+    let other_group = KafkaSourceOptions { group: "stranger".to_owned(), ..topic.options() };
     let error = consumer(other_group, Position::before(20)).error().await;
-    assert!(error.needs_recovery() && error.to_string().contains("nobody"), "{error}");
+    assert!(error.needs_recovery() && error.to_string().contains("stranger"), "{error}");
 }
 
 #[tokio::test]
@@ -161,18 +161,18 @@ async fn records_that_retention_deleted_are_a_loss() {
         let mut reader = topic.read(stored);
         let error = reader.error().await;
         assert!(matches!(&error, SourceError::Lost { detail, .. } if detail.contains("retention")), "{error}");
-        assert!(matches!(reader.error().await, SourceError::Stopped), "it has said what there is to say");
+        assert!(matches!(reader.error().await, SourceError::Stopped), "the error is returned once");
         assert!(!reader.source.status().connected);
     }
     topic.read(Position::before(6)).read(4).await;
 }
 
 #[tokio::test]
-async fn a_topic_that_was_made_anew_is_a_loss() {
+async fn a_topic_that_was_recreated_is_a_loss() {
     let topic = Topic::new(1).await;
     topic.writer.write(&changes(3, 1)).await.expect("written");
     let error = topic.read(Position::before(4)).error().await;
-    assert!(matches!(&error, SourceError::Lost { detail, .. } if detail.contains("anew")), "{error}");
+    assert!(matches!(&error, SourceError::Lost { detail, .. } if detail.contains("recreated")), "{error}");
 }
 
 #[tokio::test]
@@ -185,13 +185,13 @@ async fn a_compacted_topic_is_refused() {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_is_named_and_not_passed_over() {
+async fn a_record_that_cannot_be_read_is_named_and_not_skipped() {
     let servers = KafkaBroker::shared().await.bootstrap_servers();
     let (topic, producer) = (new_topic(), producer(&servers));
     make_topic(&servers, &topic, 1, &LOG).await;
     let mut records = ENVELOPE.records();
     records.truncate(3);
-    // As Debezium writes it without include.unknown.datatypes.
+    // Debezium writes this without include.unknown.datatypes.
     let value = records[2].value.as_mut().expect("a value");
     *value = value.replace("TransactionId", "TransactionIt");
     for record in &records {
@@ -200,7 +200,7 @@ async fn a_record_that_cannot_be_read_is_named_and_not_passed_over() {
     for _ in 0..2 {
         let mut reader = consumer(source_options(&servers, &topic, RecordForm::DebeziumEnvelope), Position::ZERO);
         let error = reader.error().await;
-        assert_eq!(reader.changes.len(), 2, "what comes before it is handed out");
+        assert_eq!(reader.changes.len(), 2, "the changes before it are returned");
         let SourceError::Unreadable(message) = error else { panic!("{error}") };
         for word in [topic.as_str(), "record 2 of partition 0", "debezium-envelope", "include.unknown.datatypes"] {
             assert!(message.contains(word), "{word} is not in: {message}");
@@ -215,10 +215,10 @@ async fn a_topic_that_does_not_exist_yet_is_waited_for() {
     let servers = KafkaBroker::shared().await.bootstrap_servers();
     let (topic, producer) = (new_topic(), producer(&servers));
     let options = source_options(&servers, &topic, RecordForm::DebeziumEnvelope);
-    let origin = begin_anew(&options).await.expect("a bookmark");
+    let origin = start_at_end(&options).await.expect("a position");
     assert_eq!(origin, Position::ZERO, "a topic that does not exist yet is empty");
     let mut reader = consumer(options, origin);
-    read_in_vain(&mut reader, "it to say what is missing", |status| {
+    poll_until_status(&mut reader, "it to report the missing topic", |status| {
         !status.connected && status.last_error.as_ref().is_some_and(|error| error.contains("does not exist"))
     })
     .await;
@@ -227,17 +227,17 @@ async fn a_topic_that_does_not_exist_yet_is_waited_for() {
     write(&producer, &topic, record).await;
     reader.read(1).await;
     assert!(reader.source.status().connected);
-    // A heartbeat that was routed here, as Debezium writes it.
+    // A heartbeat of Debezium that was routed to this topic.
     let heartbeat = Recorded { value: Some(r#"{"ts_ms":1795274916899}"#.to_owned()), ..Recorded::default() };
     write(&producer, &topic, &heartbeat).await;
     reader.confirm_until(|position| position >= Position::before(2)).await;
 }
 
 #[tokio::test]
-async fn who_begins_anew_gets_what_comes_from_then_on() {
+async fn a_start_at_the_end_reads_only_later_changes() {
     let topic = Topic::new(2).await;
     topic.writer.write(&changes(30, 1)).await.expect("written");
-    let origin = begin_anew(&topic.options()).await.expect("a bookmark");
+    let origin = start_at_end(&topic.options()).await.expect("a position");
     assert_eq!(origin, Position::before(30));
     topic.writer.write(&changes(30, 2)).await.expect("written");
     let mut reader = topic.read(origin);
@@ -252,9 +252,9 @@ async fn partitions_that_are_added_are_read_too() {
     let mut reader = topic.read(Position::ZERO);
     reader.read(5).await;
     let more = NewPartitions::new(&topic.name, 2);
-    let made = topic.admin().create_partitions([&more], &AdminOptions::new()).await.expect("an answer");
+    let made = topic.admin().create_partitions([&more], &AdminOptions::new()).await.expect("a response");
     assert!(made.iter().all(Result::is_ok), "{made:?}");
-    // The writer that knew one partition goes on with it for a while; a new one knows both.
+    // The existing writer uses one partition for a while; a new one uses both.
     let options = ChangeTopicOptions::new(topic.servers.as_str(), topic.name.as_str());
     let writer = ChangeTopicWriter::open(options).await.expect("a writer");
     writer.write(&changes(100, 2)).await.expect("written");
@@ -277,15 +277,15 @@ async fn a_broker_that_is_away_is_waited_for() {
     let mut reader = topic.read(Position::ZERO);
     reader.read(10).await;
     broker.kill(0);
-    read_in_vain(&mut reader, "it to notice", |status| {
+    poll_until_status(&mut reader, "it to notice", |status| {
         !status.connected && status.reconnects >= 1 && status.last_error.is_some()
     })
     .await;
-    let lost = topic.writer.write(&changes(10, 2)).await.expect_err("nobody is there");
+    let lost = topic.writer.write(&changes(10, 2)).await.expect_err("the broker is down");
     assert!(matches!(lost, ChangeTopicError::Undelivered { failed: 10, .. }), "{lost}");
-    // A source that is started now waits as well.
+    // A source that starts now waits too.
     let mut other = topic.read(Position::before(10));
-    read_in_vain(&mut other, "it to notice", |status| !status.connected && status.last_error.is_some()).await;
+    poll_until_status(&mut other, "it to notice", |status| !status.connected && status.last_error.is_some()).await;
     broker.restart(0).await;
     wait_until("it is written", PATIENCE, || async { topic.writer.write(&changes(10, 2)).await.is_ok() }).await;
     reader.read(20).await;
@@ -294,7 +294,7 @@ async fn a_broker_that_is_away_is_waited_for() {
     broker.kill(0);
     other.source.confirm(other.position);
     let ended = tokio::time::timeout(PATIENCE, other.source.shutdown()).await;
-    assert!(ended.is_ok_and(|ended| ended.is_ok()), "nobody is waited for longer than a deadline");
+    assert!(ended.is_ok_and(|ended| ended.is_ok()), "a shutdown has a deadline");
 }
 
 #[tokio::test]
@@ -314,16 +314,16 @@ async fn a_user_needs_the_right_password() {
     };
     consumer(with_password(KafkaBroker::SASL_PASSWORD), Position::ZERO).read(3).await;
     let mut refused = consumer(with_password("hunter2"), Position::ZERO);
-    read_in_vain(&mut refused, "it to say what is wrong", |status| {
+    poll_until_status(&mut refused, "it to report the error", |status| {
         let error = status.last_error.clone().unwrap_or_default();
         assert!(!error.contains("hunter2"), "{error}");
         !status.connected && error.to_lowercase().contains("authentication")
     })
     .await;
-    let asker = KafkaSourceOptions { answer_timeout: Duration::from_secs(3), ..with_password("hunter2") };
-    let asker = TopicEnd::new(asker).expect("the options are right");
-    wait_until("whoever asks where the topic ends to be told", PATIENCE, || async {
-        let error = asker.now().await.expect_err("refused").to_string();
+    let end = KafkaSourceOptions { answer_timeout: Duration::from_secs(3), ..with_password("hunter2") };
+    let end = TopicEnd::new(end).expect("the options are right");
+    wait_until("the error of the request for the end", PATIENCE, || async {
+        let error = end.now().await.expect_err("refused").to_string();
         assert!(!error.contains("hunter2"), "{error}");
         error.to_lowercase().contains("authentication")
     })

@@ -1,4 +1,4 @@
-//! What reading a topic of changes costs, by form: printed, not judged.
+//! The cost of reading a topic of changes, by form. Prints figures and asserts nothing.
 
 use std::time::Instant;
 
@@ -29,7 +29,7 @@ fn changes() -> Vec<Change> {
     (1..=CHANGES).map(change).collect()
 }
 
-/// Opening is part of what is measured.
+/// Reads the topic; the figure includes opening it.
 async fn read(servers: &str, topic: &str, form: RecordForm) -> f64 {
     let begun = Instant::now();
     let source = KafkaSource::start(source_options(servers, topic, form), Position::ZERO).expect("a source");

@@ -1,4 +1,4 @@
-//! The suite of all sources on topics of each form, and the recorded topics read byte for byte.
+//! The suite of all sources on topics of each form, and the recorded topics.
 
 use millstream_connectors::source::topic::KafkaSource;
 use millstream_pipeline::Position;

@@ -1,4 +1,4 @@
-//! Sinks, documents, and a plain reader of what is really in a topic.
+//! Sinks, documents, and a reader of a topic that uses no code of the sink.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ pub(crate) const PARTITIONS: u32 = 3;
 pub(crate) const READY_WITHIN: Duration = Duration::from_secs(60);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// A name that no other test has.
+/// Returns a name unique to a test.
 pub(crate) fn new_topic_name() -> String {
     topic_name("test", &Uuid::new_v4().simple().to_string(), 1)
 }
@@ -44,10 +44,10 @@ pub(crate) fn options(bootstrap_servers: &str, topic: &str) -> KafkaOptions {
     }
 }
 
-/// A sink that is prepared.
+/// Opens and prepares a sink.
 pub(crate) async fn open(options: KafkaOptions) -> KafkaSink {
     let sink = KafkaSink::new(options).expect("the options are right");
-    // A new broker makes its own topics first.
+    // A new broker creates its internal topics first.
     wait_for("the sink to be ready", READY_WITHIN, || async {
         match sink.prepare().await {
             Err(SinkError::Unavailable { .. }) => None,
@@ -83,7 +83,7 @@ pub(crate) fn assert_all_done(outcomes: &[Outcome]) {
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Done), "{outcomes:?}");
 }
 
-/// The state as the contract has readers build it, through the sink's own scan.
+/// Returns the state by the contract's rules for readers, through the sink's scan.
 pub(crate) async fn state(sink: &KafkaSink) -> BTreeMap<Uuid, (i64, Bytes)> {
     let mut scan = sink.scan().await.expect("it can be scanned");
     let mut state = BTreeMap::new();
@@ -105,7 +105,7 @@ pub(crate) async fn state(sink: &KafkaSink) -> BTreeMap<Uuid, (i64, Bytes)> {
     }
 }
 
-/// A record as it is in the topic.
+/// A record of the topic.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub(crate) partition: i32,
@@ -114,7 +114,7 @@ pub(crate) struct Row {
     pub(crate) headers: BTreeMap<String, String>,
 }
 
-/// Everything that was committed, read without any code of the sink.
+/// Reads every committed record without code of the sink.
 pub(crate) fn rows(bootstrap_servers: &str, topic: &str) -> Vec<Row> {
     let reader = |isolation: &str| -> BaseConsumer {
         let mut config = ClientConfig::new();
@@ -127,7 +127,7 @@ pub(crate) fn rows(bootstrap_servers: &str, topic: &str) -> Vec<Row> {
     let mut open: Vec<i32> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
     let mut assignment = TopicPartitionList::new();
     for partition in &open {
-        // A commit is answered before its mark is in the partition.
+        // The broker confirms a commit before its control record is in the partition.
         let end = |reader: &BaseConsumer| reader.fetch_watermarks(topic, *partition, ANSWER_WITHIN).expect("its end").1;
         let (all, until) = (end(&whole), Instant::now() + ANSWER_WITHIN);
         while end(&consumer) < all {
@@ -139,7 +139,7 @@ pub(crate) fn rows(bootstrap_servers: &str, topic: &str) -> Vec<Row> {
     consumer.assign(&assignment).expect("assigned");
     let mut rows = Vec::new();
     while !open.is_empty() {
-        match consumer.poll(ANSWER_WITHIN).expect("an answer in time") {
+        match consumer.poll(ANSWER_WITHIN).expect("a response in time") {
             Err(KafkaError::PartitionEOF(partition)) => open.retain(|open| *open != partition),
             Err(error) => panic!("{error}"),
             Ok(message) => rows.push(row(&message)),
@@ -161,24 +161,24 @@ fn row(message: &impl Message) -> Row {
     }
 }
 
-/// Makes a topic as somebody else would.
+/// Creates a topic without the sink.
 pub(crate) async fn make_topic(bootstrap_servers: &str, name: &str, partitions: i32, settings: &[(&str, &str)]) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap_servers);
     let admin: AdminClient<DefaultClientContext> = AdminClient::from_config(&config).expect("an admin client");
     let new = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
     let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
-    let made = admin.create_topics([&new], &AdminOptions::new()).await.expect("an answer");
+    let made = admin.create_topics([&new], &AdminOptions::new()).await.expect("a response");
     assert!(made.iter().all(Result::is_ok), "{made:?}");
 }
 
-/// Sets all settings of a topic anew.
+/// Replaces all settings of a topic.
 pub(crate) async fn alter_topic(bootstrap_servers: &str, name: &str, settings: &[(&str, &str)]) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap_servers);
     let admin: AdminClient<DefaultClientContext> = AdminClient::from_config(&config).expect("an admin client");
     let change = AlterConfig::new(ResourceSpecifier::Topic(name));
     let change = settings.iter().fold(change, |change, (name, value)| change.set(name, value));
-    let altered = admin.alter_configs([&change], &AdminOptions::new()).await.expect("an answer");
+    let altered = admin.alter_configs([&change], &AdminOptions::new()).await.expect("a response");
     assert!(altered.iter().all(Result::is_ok), "{altered:?}");
 }

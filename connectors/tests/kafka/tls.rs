@@ -1,4 +1,4 @@
-//! Brokers behind TLS, which ask for a certificate and a password: of an authority that only we know.
+//! Brokers with TLS that require a client certificate and a password, with a private certificate authority.
 
 use std::time::Duration;
 
@@ -12,28 +12,31 @@ use std::collections::BTreeMap;
 
 use crate::support::{READY_WITHIN, assert_all_done, new_topic_name, open, options, state, upsert};
 
-/// The names of librdkafka's properties for what a client shows and trusts.
+/// librdkafka's properties for the certificates of a client.
 const AUTHORITY: &str = "ssl.ca.pem";
 const CERTIFICATE: &str = "ssl.certificate.pem";
 const KEY: &str = "ssl.key.pem";
 
 /// A certificate and its key, as PEM.
-struct Signed {
+struct SignedCertificate {
     certificate: String,
     key: String,
 }
 
-fn signed(authority: &CertifiedIssuer<'_, KeyPair>, name: &str) -> Signed {
+fn signed(authority: &CertifiedIssuer<'_, KeyPair>, name: &str) -> SignedCertificate {
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new([name.to_owned()]).expect("a name");
-    Signed { certificate: params.signed_by(&key, authority).expect("signed").pem(), key: key.serialize_pem() }
+    SignedCertificate {
+        certificate: params.signed_by(&key, authority).expect("signed").pem(),
+        key: key.serialize_pem(),
+    }
 }
 
-/// A broker whose listener with a password is behind TLS, and what a client needs for it.
+/// A broker whose SASL listener uses TLS, and the properties of its clients.
 async fn broker() -> (KafkaBroker, BTreeMap<String, String>) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    // Unlike those that it signs, or they would pass for signed by themselves.
+    // A name of its own: with the same name the certificates that it signs would look self-signed.
     params.distinguished_name.push(DnType::CommonName, "an authority of the test");
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate");
     let (server, client) = (signed(&authority, "127.0.0.1"), signed(&authority, "millstream"));
@@ -51,7 +54,7 @@ async fn broker() -> (KafkaBroker, BTreeMap<String, String>) {
     ];
     let properties = properties.join("\n");
     let broker = KafkaBroker::start(BrokerOptions { sasl: true, properties, ..BrokerOptions::default() }).await;
-    let shown = [
+    let properties = [
         ("security.protocol", "SASL_SSL".to_owned()),
         ("sasl.mechanism", "SCRAM-SHA-256".to_owned()),
         ("sasl.username", KafkaBroker::SASL_USER.to_owned()),
@@ -60,28 +63,28 @@ async fn broker() -> (KafkaBroker, BTreeMap<String, String>) {
         (CERTIFICATE, client.certificate),
         (KEY, client.key),
     ];
-    (broker, shown.map(|(name, value)| (name.to_owned(), value)).into())
+    (broker, properties.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
-/// Waits until the brokers' refusal is said in words that have one of these in them.
-async fn refused(servers: &str, properties: BTreeMap<String, String>, said: &[&str]) {
+/// Waits until the error of a connection contains one of these texts.
+async fn refused(servers: &str, properties: BTreeMap<String, String>, texts: &[&str]) {
     let secrets: Vec<String> = properties.values().filter(|value| value.contains("PRIVATE KEY")).cloned().collect();
     let options =
         KafkaOptions { properties, answer_timeout: Duration::from_secs(4), ..options(servers, &new_topic_name()) };
     let sink = KafkaSink::new(options).expect("the names are right");
-    // A broker that has just started may not answer in time, which is another refusal.
-    wait_until(&format!("one of {said:?} to be said"), READY_WITHIN, || async {
+    // A broker that has just started may not respond in time, which is another error.
+    wait_until(&format!("an error with one of {texts:?}"), READY_WITHIN, || async {
         let error = sink.prepare().await.expect_err("refused");
         let text = error.to_string();
         assert!(matches!(error, SinkError::Unavailable { .. }), "{text}");
         assert!(!secrets.iter().any(|secret| text.contains(secret.trim())), "{text}");
-        said.iter().any(|words| text.to_lowercase().contains(words))
+        texts.iter().any(|expected| text.to_lowercase().contains(expected))
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn brokers_are_worked_with_behind_tls_and_only_those_that_are_whom_we_mean() {
+async fn brokers_behind_tls_are_used_and_only_those_with_a_trusted_certificate() {
     let (broker, properties) = broker().await;
     let servers = broker.sasl_bootstrap_servers();
 
@@ -101,7 +104,7 @@ async fn brokers_are_worked_with_behind_tls_and_only_those_that_are_whom_we_mean
     };
     refused(&servers, without(&[AUTHORITY]), &["certificate verify failed"]).await;
     refused(&servers, without(&[CERTIFICATE, KEY]), &["alert bad certificate", "certificate required"]).await;
-    // The certificate is for the address: another name of the same broker is another broker.
+    // The certificate is for the address, so another name of the same broker is refused.
     let by_name = servers.replace("127.0.0.1", "localhost");
     refused(&by_name, properties, &["certificate verify failed"]).await;
 }

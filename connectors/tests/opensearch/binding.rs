@@ -1,4 +1,4 @@
-//! Indexes that are the copy of another database.
+//! Indexes that are a copy of another database.
 
 use millstream_connectors::sink::opensearch::{OpenSearchIndexes, OpenSearchOptions};
 use millstream_pipeline::binding::Binding;
@@ -27,18 +27,18 @@ async fn the_indexes_of_another_database_are_neither_written_nor_searched() {
     let nothing = strange().search(&query).await.expect_err("nothing is there");
     assert!(matches!(nothing, SearchError::Unavailable { .. }), "{nothing}");
 
-    // As an earlier version left it, which did not say whose it is.
+    // The state of an earlier version, which did not record the database.
     let (_, sink) = open(options(&url, &prefix)).await;
     assert_all_done(&sink.put(&[upsert(1, 5, "before")]).await);
     let (indexes, sink) = open(of(1)).await;
     assert_all_done(&sink.put(&[upsert(2, 6, "here")]).await);
     indexes.refresh().await.expect("refreshed");
-    assert_eq!(indexes.search(&query).await.expect("an answer").documents.len(), 2);
+    assert_eq!(indexes.search(&query).await.expect("a page").documents.len(), 2);
 
     let second = indexes.create().await.expect("made");
     for template_is_there in [true, false] {
         if !template_is_there {
-            // As the operator may do; the indexes of the second generation say it too.
+            // An operator may delete the template; the indexes of the second generation name the database too.
             let (status, _) = ask(&url, Method::DELETE, &format!("/_index_template/{prefix}"), None).await;
             assert_eq!(status, 200);
         }
@@ -54,13 +54,13 @@ async fn the_indexes_of_another_database_are_neither_written_nor_searched() {
             sink.fetch(&[key(1)]).await.map(drop),
         ];
         for refused in refusals {
-            let Err(SinkError::Unfit { differences, .. }) = refused else { panic!("they were taken") };
+            let Err(SinkError::Unfit { differences, .. }) = refused else { panic!("accepted") };
             let named = differences[0].contains("another database") && differences[0].contains("opensearch.prefix");
             assert!(named, "{differences:?}");
         }
-        let refused = them.search(&query).await.expect_err("they are another's").to_string();
+        let refused = them.search(&query).await.expect_err("they belong to another database").to_string();
         assert!(refused.contains("another database"), "{refused}");
     }
-    // What was made before stays counted, and goes on.
+    // The number of generations is kept.
     assert_eq!(OpenSearchIndexes::new(of(1)).expect("the options are right").create().await.expect("made"), second + 1);
 }

@@ -1,4 +1,4 @@
-//! A node that does not answer, answers by halves, or refuses for a while.
+//! A node that does not respond, responds partly, or refuses for a while.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::support::{assert_all_done, delete, new_prefix, open, options, state, 
 const DOCUMENTS: u128 = 40;
 const WITHIN: Duration = Duration::from_secs(90);
 
-/// A sink behind a proxy, with its indexes made.
+/// A sink behind a proxy, with existing indexes.
 async fn behind_a_proxy(answer_timeout: Duration) -> (HttpFaultProxy, Arc<dyn Sink>) {
     let node = OpenSearchNode::shared().await;
     let proxy = HttpFaultProxy::start(node.address()).await;
@@ -32,9 +32,9 @@ fn is_bulk(exchange: &Exchange) -> bool {
     exchange.path.starts_with("/_bulk")
 }
 
-/// How often each outcome came.
-fn account(outcomes: &[Outcome]) -> BTreeMap<&'static str, usize> {
-    let mut account = BTreeMap::new();
+/// Counts the outcomes by kind.
+fn count(outcomes: &[Outcome]) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
     for outcome in outcomes {
         let name = match outcome {
             Outcome::Done => "done",
@@ -45,24 +45,24 @@ fn account(outcomes: &[Outcome]) -> BTreeMap<&'static str, usize> {
             Outcome::Retry { cause: RetryCause::Unanswered, .. } => "unanswered",
             Outcome::Retry { cause: RetryCause::Failed, .. } => "failed",
         };
-        *account.entry(name).or_default() += 1;
+        *counts.entry(name).or_default() += 1;
     }
-    account
+    counts
 }
 
-/// Puts one batch while the fault is there, then what has to go again without it; the first account.
+/// Puts one batch with the fault, then the retries without it. Returns the counts of the first put.
 async fn put_through(proxy: &HttpFaultProxy, sink: &dyn Sink, version: i64) -> BTreeMap<&'static str, usize> {
     let deliveries = batch(version);
     let outcomes = sink.put(&deliveries).await;
-    assert_eq!(outcomes.len(), deliveries.len(), "one answer for each");
+    assert_eq!(outcomes.len(), deliveries.len(), "one outcome for each");
     proxy.restore();
     let again = deliveries.iter().zip(&outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Retry { .. }));
     let again: Vec<Delivery> = again.map(|(delivery, _)| delivery.clone()).collect();
     let second = sink.put(&again).await;
     assert!(second.iter().all(|outcome| matches!(outcome, Outcome::Done | Outcome::Superseded)), "{second:?}");
-    let account = account(&outcomes);
-    println!("{account:?}, then {:?}", self::account(&second));
-    account
+    let counts = count(&outcomes);
+    println!("{counts:?}, then {:?}", count(&second));
+    counts
 }
 
 async fn assert_complete(sink: &dyn Sink, version: i64) {
@@ -72,14 +72,14 @@ async fn assert_complete(sink: &dyn Sink, version: i64) {
 }
 
 #[tokio::test]
-async fn a_request_that_fails_as_a_whole_is_answered_by_its_status() {
+async fn a_request_that_fails_as_a_whole_is_classified_by_its_status() {
     let (proxy, sink) = behind_a_proxy(Duration::from_secs(20)).await;
     let expected =
         [(429, "throttled"), (503, "throttled"), (500, "unanswered"), (502, "unanswered"), (401, "unavailable")];
     for ((status, name), version) in expected.into_iter().zip(10..) {
         proxy.set(move |exchange| if is_bulk(exchange) { Fault::Refuse(status) } else { Fault::None });
-        let account = put_through(&proxy, &*sink, version).await;
-        assert_eq!(account, BTreeMap::from([(name, DOCUMENTS as usize)]), "{status}");
+        let counts = put_through(&proxy, &*sink, version).await;
+        assert_eq!(counts, BTreeMap::from([(name, DOCUMENTS as usize)]), "{status}");
         assert_complete(&*sink, version).await;
     }
 }
@@ -109,8 +109,8 @@ async fn an_answer_that_breaks_off_counts_as_far_as_it_came() {
         for thousandths in [0, 13, 500, 999] {
             version += 1;
             proxy.set(move |exchange| if is_bulk(exchange) { fault(thousandths) } else { Fault::None });
-            let account = put_through(&proxy, &*sink, version).await;
-            let (done, unanswered) = (account.get("done").copied(), account.get("unanswered").copied());
+            let counts = put_through(&proxy, &*sink, version).await;
+            let (done, unanswered) = (counts.get("done").copied(), counts.get("unanswered").copied());
             let done = done.unwrap_or(0);
             assert_eq!(done + unanswered.unwrap_or(0), DOCUMENTS as usize, "{kind} at {thousandths}");
             let share = DOCUMENTS as usize * thousandths / 1_000;
@@ -126,16 +126,16 @@ async fn a_reset_or_a_late_answer_is_no_answer() {
     let late: fn() -> Fault = || Fault::Delay(Duration::from_secs(4));
     for (fault, version) in [(|| Fault::Reset) as fn() -> Fault, late].into_iter().zip(30..) {
         proxy.set(move |exchange| if is_bulk(exchange) { fault() } else { Fault::None });
-        let account = put_through(&proxy, &*sink, version).await;
-        assert_eq!(account, BTreeMap::from([("unanswered", DOCUMENTS as usize)]));
+        let counts = put_through(&proxy, &*sink, version).await;
+        assert_eq!(counts, BTreeMap::from([("unanswered", DOCUMENTS as usize)]));
         assert_complete(&*sink, version).await;
     }
 }
 
 #[tokio::test]
-async fn every_item_has_its_own_fate() {
+async fn every_item_has_its_own_outcome() {
     let (proxy, sink) = behind_a_proxy(Duration::from_secs(20)).await;
-    const FATES: [(u16, &str); 6] = [
+    const STATUSES: [(u16, &str); 6] = [
         (429, "throttled"),
         (503, "throttled"),
         (400, "rejected"),
@@ -152,7 +152,7 @@ async fn every_item_has_its_own_fate() {
             let mut parts = text.split(r#"{"index":{"status":201}}"#);
             let mut changed = parts.next().unwrap_or_default().to_owned();
             for (at, rest) in parts.enumerate() {
-                let (status, _) = FATES.get(at).copied().unwrap_or((201, ""));
+                let (status, _) = STATUSES.get(at).copied().unwrap_or((201, ""));
                 let error =
                     if status == 201 { "" } else { r#","error":{"type":"fault","reason":"a fault of the test"}"# };
                 changed += &format!(r#"{{"index":{{"status":{status}{error}}}}}{rest}"#);
@@ -162,8 +162,8 @@ async fn every_item_has_its_own_fate() {
     });
     let outcomes = sink.put(&batch(40)).await;
     for (at, outcome) in outcomes.iter().enumerate() {
-        let (status, expected) = FATES.get(at).copied().unwrap_or((201, "done"));
-        assert_eq!(account(std::slice::from_ref(outcome)).into_keys().next(), Some(expected), "{status}: {outcome:?}");
+        let (status, expected) = STATUSES.get(at).copied().unwrap_or((201, "done"));
+        assert_eq!(count(std::slice::from_ref(outcome)).into_keys().next(), Some(expected), "{status}: {outcome:?}");
         if let Outcome::Retry { reason, .. } | Outcome::Rejected { reason } = outcome {
             assert!(reason.contains("a fault of the test"), "{reason}");
         }
@@ -219,7 +219,7 @@ async fn a_node_that_falls_silent_is_not_taken_for_done() {
     assert_all_done(&sink.put(&[upsert(1, 1, "before")]).await);
     node.pause();
     let outcomes = sink.put(&[upsert(1, 2, "silence"), upsert(2, 2, "silence")]).await;
-    assert_eq!(account(&outcomes), BTreeMap::from([("unanswered", 2)]), "{outcomes:?}");
+    assert_eq!(count(&outcomes), BTreeMap::from([("unanswered", 2)]), "{outcomes:?}");
     assert!(sink.prepare().await.is_err(), "nothing can be reached");
     node.resume();
     wait_until("the sink to be ready again", WITHIN, || async { sink.prepare().await.is_ok() }).await;
@@ -227,7 +227,7 @@ async fn a_node_that_falls_silent_is_not_taken_for_done() {
     assert!(state(&*sink).await.values().all(|(version, _)| *version == 3));
 }
 
-/// What [`millstream_pipeline::sink::Limits::delete_memory`] says of this sink, and why.
+/// The reason for this sink's [`millstream_pipeline::sink::Limits::delete_memory`].
 #[tokio::test]
 async fn deletes_are_remembered_by_a_node_for_as_long_as_it_runs() {
     let mut node = OpenSearchNode::start().await;
@@ -237,10 +237,10 @@ async fn deletes_are_remembered_by_a_node_for_as_long_as_it_runs() {
     assert_eq!(sink.put(&[upsert(1, 7, "late")]).await, [Outcome::Superseded]);
     node.kill();
     node.restart().await;
-    assert_eq!(sink.put(&[upsert(1, 7, "late")]).await, [Outcome::Superseded], "what was not written out is replayed");
+    assert_eq!(sink.put(&[upsert(1, 7, "late")]).await, [Outcome::Superseded], "the translog is replayed");
     node.stop();
     node.restart().await;
-    assert_eq!(sink.put(&[upsert(1, 7, "late")]).await, [Outcome::Done], "a stop in order forgets them");
+    assert_eq!(sink.put(&[upsert(1, 7, "late")]).await, [Outcome::Done], "a clean stop drops them");
     assert_eq!(sink.limits().delete_memory, Duration::ZERO);
     assert_all_done(&sink.put(&[delete(1, 8)]).await);
     assert!(state(&*sink).await.is_empty());

@@ -32,7 +32,7 @@ async fn a_generation_is_built_swapped_in_and_rolled_back() {
     second.prepare().await.unwrap_or_else(|error| panic!("{error}"));
     assert!(state(&*second).await.is_empty());
     assert_all_done(&second.put(&[upsert(1, 6, "one"), upsert(2, 5, "two"), upsert(3, 7, "three")]).await);
-    assert_eq!(state(&*first).await.len(), 2, "each holds its own");
+    assert_eq!(state(&*first).await.len(), 2, "each generation has its own documents");
     assert_eq!(state(&*second).await.len(), 3);
 
     indexes.swap(2).await.unwrap_or_else(|error| panic!("{error}"));
@@ -70,10 +70,10 @@ async fn many_processes_that_begin_at_once_make_one_generation() {
     let mut made: Vec<u32> = made.into_iter().map(|made| made.unwrap_or_else(|error| panic!("{error}"))).collect();
     made.sort_unstable();
     made.dedup();
-    assert_eq!(made.len(), 4, "each made its own");
+    assert_eq!(made.len(), 4, "each created its own");
 }
 
-/// Two processes that did not see each other have each made the first generation. Whoever looks next keeps one of them.
+/// Two concurrent processes have each created the first generation. The next call keeps one of them.
 #[tokio::test]
 async fn of_two_live_generations_the_first_stays() {
     let url = OpenSearchNode::shared().await.url();
@@ -85,35 +85,34 @@ async fn of_two_live_generations_the_first_stays() {
     assert_eq!(ask(&url, Method::PUT, &path, None).await.0, 200);
 
     let all = indexes.list().await.unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(numbers(&all), [(1, true), (second, true)], "both are told");
+    assert_eq!(numbers(&all), [(1, true), (second, true)], "both are listed");
     assert_eq!(indexes.live().await.unwrap_or_else(|error| panic!("{error}")), 1);
     let all = indexes.list().await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(numbers(&all), [(1, true), (second, false)]);
     assert_eq!(state(&*first).await.len(), 1);
 
-    // Where both hold documents, as after a snapshot was restored, somebody has to say which.
+    // If both have documents, as after a restored snapshot, an operator has to choose.
     assert_all_done(&indexes.sink(second).expect("a sink").put(&[upsert(1, 6, "two")]).await);
     assert_eq!(ask(&url, Method::PUT, &path, None).await.0, 200);
-    let Err(SinkError::Unfit { differences, .. }) = indexes.live().await else { panic!("nobody can know") };
+    let Err(SinkError::Unfit { differences, .. }) = indexes.live().await else { panic!("ambiguous") };
     assert!(differences[0].contains("several generations"), "{differences:?}");
     indexes.swap(1).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(indexes.live().await.unwrap_or_else(|error| panic!("{error}")), 1);
     indexes.remove(second).await.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// What a search finds, as (number of the district, version).
+/// Returns the matches of a search as (id, version).
 async fn found(engine: &dyn SearchEngine, endpoint: &str) -> BTreeSet<(Uuid, i64)> {
     let model = model();
-    let resource = model.iter().find(|resource| resource.endpoint == endpoint).expect("a type");
+    let resource = model.iter().find(|resource| resource.endpoint == endpoint).expect("a resource");
     let query = SearchQuery::all(Arc::clone(resource), 500);
     let page = engine.search(&query).await.unwrap_or_else(|error| panic!("{error}"));
     page.documents.into_iter().map(|hit| (hit.uuid, hit.version)).collect()
 }
 
-/// Both generations hold all districts; only the second one holds the others of one more type, and the first one those of
-/// another: no answer may mix them, whenever it is asked.
+/// Both generations have all districts, and each has a resource that the other lacks. No page may mix them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn searches_are_answered_from_one_generation_throughout() {
+async fn every_search_uses_one_generation() {
     const SWAPS: u32 = 12;
     const NEW: [&str; 5] = ["programs", "sessions", "sections", "classPeriods", "buses"];
     let url = OpenSearchNode::shared().await.url();
@@ -128,7 +127,7 @@ async fn searches_are_answered_from_one_generation_throughout() {
         };
         numbers.map(of).collect()
     };
-    // Versions tell from which generation an answer came.
+    // The version shows the generation of a document.
     assert_all_done(&first.put(&of_type("districts", 0..100, 1)).await);
     assert_all_done(&second.put(&of_type("districts", 0..100, 2)).await);
     assert_all_done(&first.put(&of_type("students", 200..210, 1)).await);
@@ -144,14 +143,14 @@ async fn searches_are_answered_from_one_generation_throughout() {
             let students = found(engine, "students").await;
             assert!(students.is_empty() || students.len() == 10, "all or none: {students:?}");
             for endpoint in NEW {
-                // Its index may be made at this very moment.
+                // Its index may be created at this moment.
                 assert!(found(engine, endpoint).await.len() <= 5, "{endpoint}");
             }
             searches.fetch_add(1, Ordering::Relaxed);
         }
     };
     let writing = async {
-        // New types all the time, in both generations, each in its own turn.
+        // Creates new indexes in both generations, one after the other.
         for (endpoint, at) in NEW.into_iter().zip(0..) {
             for sink in [&first, &second] {
                 assert_all_done(&sink.put(&of_type(endpoint, 300 + 10 * at..305 + 10 * at, 5)).await);

@@ -1,4 +1,4 @@
-//! What the node has of a sink: indexes, settings, mappings.
+//! The state of the node: indexes, settings, mappings.
 
 use millstream_connectors::sink::opensearch::{OpenSearchIndexes, OpenSearchOptions};
 use millstream_pipeline::sink::generations::{Generation, Generations};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::support::{ask, assert_all_done, delete, key, new_prefix, open, options, resource_key, state, upsert};
 
-/// Names of all indexes under a prefix.
+/// Returns the names of all indexes under a prefix.
 async fn names(url: &str, prefix: &str) -> BTreeSet<String> {
     let (_, all) = ask(url, Method::GET, &format!("/_cat/indices/{prefix}.*?format=json&h=index"), None).await;
     let all = all.as_array().expect("a list").iter();
@@ -22,7 +22,7 @@ async fn names(url: &str, prefix: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn an_index_is_made_with_its_first_document_and_descriptors_share_one() {
+async fn an_index_is_created_with_its_first_document_and_descriptors_share_one() {
     let url = OpenSearchNode::shared().await.url();
     let prefix = new_prefix();
     let (_, sink) = open(options(&url, &prefix)).await;
@@ -43,7 +43,7 @@ async fn an_index_is_made_with_its_first_document_and_descriptors_share_one() {
 }
 
 #[tokio::test]
-async fn poison_is_answered_alone() {
+async fn a_poison_document_is_rejected_alone() {
     let url = OpenSearchNode::shared().await.url();
     let (_, sink) = open(options(&url, &new_prefix())).await;
     let body = |text: &str| Content::Document(text.to_owned().into());
@@ -65,7 +65,7 @@ async fn poison_is_answered_alone() {
     }
     let state = state(&*sink).await;
     assert_eq!(state.len(), 3);
-    assert_eq!(state[&key(7).uuid].1, "{\n\"districtId\": 7\n}", "a line break is no poison");
+    assert_eq!(state[&key(7).uuid].1, "{\n\"districtId\": 7\n}", "a line break is not poison");
 }
 
 #[tokio::test]
@@ -78,9 +78,11 @@ async fn every_difference_is_named_and_preparing_changes_nothing() {
     let other = OpenSearchIndexes::new(other).expect("the options are right");
     let Err(SinkError::Unfit { differences, .. }) = other.live().await else { panic!("it is not as configured") };
     let text = differences.join("; ");
-    for named in
-        ["number_of_replicas 0, wanted is 2", "refresh_interval 1000ms, wanted is 7000ms", "DELETE /_index_template/"]
-    {
+    for named in [
+        "number_of_replicas 0, but 2 is configured",
+        "refresh_interval 1000ms, but 7000ms is configured",
+        "DELETE /_index_template/",
+    ] {
         assert!(text.contains(named), "{named} in {text}");
     }
     assert_eq!(indexes.live().await.expect("as it was"), 1);
@@ -88,7 +90,7 @@ async fn every_difference_is_named_and_preparing_changes_nothing() {
     let settings = json!({ "index.gc_deletes": "60s", "index.translog.durability": "async" });
     let (status, _) = ask(&url, Method::PUT, &format!("/{prefix}.g1.meadow.districts/_settings"), Some(settings)).await;
     assert_eq!(status, 200);
-    let Err(SinkError::Unfit { differences, .. }) = sink.prepare().await else { panic!("it forgets deletes") };
+    let Err(SinkError::Unfit { differences, .. }) = sink.prepare().await else { panic!("deletes are not kept") };
     assert_eq!(differences.len(), 2, "{differences:?}");
     assert!(differences.iter().all(|difference| difference.contains("g1.meadow.districts")), "{differences:?}");
 }
@@ -103,11 +105,11 @@ fn model_before() -> Arc<SearchModel> {
 }
 
 #[tokio::test]
-async fn a_mapping_that_the_schema_changed_is_noticed_and_built_anew() {
+async fn a_mapping_that_the_schema_changed_is_detected_and_rebuilt() {
     let url = OpenSearchNode::shared().await.url();
     let prefix = new_prefix();
     let before = OpenSearchOptions { model: model_before(), ..options(&url, &prefix) };
-    let key = before.model.iter().find(|resource| resource.endpoint == "schools").expect("a type").key;
+    let key = before.model.iter().find(|resource| resource.endpoint == "schools").expect("a resource").key;
     let (_, sink) = open(before).await;
     let mut school = upsert(1, 5, "one");
     school.key.resource_key = key;
@@ -127,7 +129,7 @@ async fn a_mapping_that_the_schema_changed_is_noticed_and_built_anew() {
 }
 
 #[tokio::test]
-async fn what_comes_for_a_generation_that_is_gone_makes_nothing() {
+async fn a_late_delivery_to_a_removed_generation_creates_nothing() {
     let url = OpenSearchNode::shared().await.url();
     let prefix = new_prefix();
     let (indexes, live) = open(options(&url, &prefix)).await;
@@ -141,5 +143,5 @@ async fn what_comes_for_a_generation_that_is_gone_makes_nothing() {
     assert!(matches!(late.prepare().await, Err(SinkError::Unfit { .. })));
     assert_eq!(names(&url, &prefix).await, BTreeSet::from([".g1.descriptors".to_owned()]));
     assert!(state(&*live).await.is_empty());
-    assert_eq!(indexes.create().await.expect("a third"), number + 1, "a number is given once");
+    assert_eq!(indexes.create().await.expect("a third"), number + 1, "numbers are not reused");
 }

@@ -1,6 +1,6 @@
-//! The search indexes on a real node: the suite of all sinks, generations, searches, and what goes wrong on the way.
+//! The search indexes on a real node: the suite of all sinks, generations, searches, and faults.
 
-// Measurements and accounts are printed.
+// Measurements and counts are printed.
 #![allow(clippy::print_stdout)]
 
 mod binding;

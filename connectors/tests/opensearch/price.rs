@@ -1,4 +1,4 @@
-//! What the account of every delivery costs: the same bytes by a bare client beside the sink.
+//! The cost of per-delivery outcomes: the sink compared with a plain client of the same bytes.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,7 +18,7 @@ const RUNS: i64 = 3;
 const DOCUMENTS_MAX: usize = 20_000;
 const SEARCHES: usize = 200;
 
-/// The documents of a corpus as they are delivered, in the order of its files.
+/// Returns the documents of a corpus for delivery, in the order of its files.
 fn documents(world: &World, model: &SearchModel) -> Vec<(DocumentKey, String)> {
     let documents = world.corpus.documents().expect("the corpus can be read");
     let deliverable = documents.filter_map(|document| {
@@ -44,7 +44,7 @@ fn deliveries(documents: &[(DocumentKey, String)], version: i64) -> Vec<Delivery
     documents.iter().map(delivery).collect()
 }
 
-/// Batches as a courier makes them.
+/// Splits deliveries into batches like a delivery worker.
 fn batches(deliveries: &[Delivery], sink: &dyn Sink) -> Vec<Vec<Delivery>> {
     let limits = sink.limits();
     let mut batches: Vec<Vec<Delivery>> = vec![Vec::new()];
@@ -61,7 +61,7 @@ fn batches(deliveries: &[Delivery], sink: &dyn Sink) -> Vec<Vec<Delivery>> {
     batches
 }
 
-/// Documents a second through the sink.
+/// Measures documents per second through the sink.
 async fn through_the_sink(sink: &Arc<dyn Sink>, batches: &[Vec<Delivery>]) -> f64 {
     let started = Instant::now();
     let puts = batches.iter().map(|batch| async { assert_all_done(&sink.put(batch).await) });
@@ -69,10 +69,10 @@ async fn through_the_sink(sink: &Arc<dyn Sink>, batches: &[Vec<Delivery>]) -> f6
     batches.iter().map(Vec::len).sum::<usize>() as f64 / started.elapsed().as_secs_f64()
 }
 
-/// The same batches, ready to be sent to another generation.
+/// Encodes the same batches for another generation.
 fn ready(batches: &[Vec<Delivery>], model: &SearchModel, prefix: &str, generation: u32) -> Vec<(usize, Bytes)> {
     let line = |delivery: &Delivery| {
-        let resource = model.by_key(delivery.key.resource_key).expect("a type");
+        let resource = model.by_key(delivery.key.resource_key).expect("a resource");
         let name = format!("{}.{}", resource.project_endpoint, resource.endpoint.to_lowercase());
         let stem = if resource.is_descriptor { "descriptors" } else { &name };
         let (id, version) = (delivery.key.uuid, delivery.version);
@@ -91,8 +91,8 @@ async fn bare(url: &str, ready: &[(usize, Bytes)], in_flight: usize) -> f64 {
     let started = Instant::now();
     let posts = ready.iter().map(|(_, lines)| async {
         let request = client.post(format!("{url}/_bulk")).header("content-type", "application/x-ndjson");
-        let answer = request.body(lines.clone()).send().await.expect("an answer").text().await.expect("all of it");
-        assert!(answer.contains("\"errors\":false"), "{}", &answer[..answer.len().min(2_000)]);
+        let response = request.body(lines.clone()).send().await.expect("a response").text().await.expect("all of it");
+        assert!(response.contains("\"errors\":false"), "{}", &response[..response.len().min(2_000)]);
     });
     stream::iter(posts).buffer_unordered(in_flight).collect::<Vec<()>>().await;
     ready.iter().map(|(count, _)| count).sum::<usize>() as f64 / started.elapsed().as_secs_f64()
@@ -103,7 +103,7 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// Milliseconds of searches for everything of a type, in the order of the types: median and 99th of a hundred.
+/// Measures searches for all documents of a resource: the median and the 99th percentile in milliseconds.
 async fn search(engine: &dyn SearchEngine, model: &SearchModel) -> (f64, f64) {
     let mut figures = Vec::new();
     let resources: Vec<_> = model.iter().collect();
@@ -127,7 +127,7 @@ async fn price_of_the_account() {
     let (indexes, sink) = open(OpenSearchOptions { model: Arc::clone(&model), ..options(&node.url(), &prefix) }).await;
     let other = indexes.create().await.unwrap_or_else(|error| panic!("{error}"));
     let documents = documents(world, &model);
-    // Makes the indexes of both, and warms the node.
+    // Creates the indexes of both generations, and warms up the node.
     for sink in [Arc::clone(&sink), indexes.sink(other).expect("a sink")] {
         for batch in batches(&deliveries(&documents, 1), &*sink) {
             assert_all_done(&sink.put(&batch).await);

@@ -1,4 +1,4 @@
-//! Searches: the suite of all engines, and the example of the page about the indexes.
+//! Searches: the suite of all engines, and the example of the docs page about the indexes.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ async fn the_search_indexes_pass_the_suite_of_all_engines() {
     run(&mut Engines { node, sink: None }).await;
 }
 
-/// The page for those who search by themselves.
+/// The page for clients that search OpenSearch directly.
 const PAGE: &str = include_str!("../../../docs/reference/search-indexes.md");
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Indexes under a prefix of their own, and documents of the small schema.
+//! Indexes under a unique prefix, and documents of the small schema.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// A prefix that no other test has.
+/// Returns a prefix unique to a test.
 pub(crate) fn new_prefix() -> String {
     format!("t{}", Uuid::new_v4().simple())
 }
@@ -25,16 +25,16 @@ pub(crate) fn model() -> Arc<SearchModel> {
     Arc::clone(MODEL.get_or_init(|| Arc::new(SearchModel::of(&World::fixtures().mapping))))
 }
 
-/// The key of a type of the small schema.
+/// Returns the key of a resource of the small schema.
 pub(crate) fn resource_key(endpoint: &str) -> i16 {
-    model().iter().find(|resource| resource.endpoint == endpoint).expect("a type of the small schema").key
+    model().iter().find(|resource| resource.endpoint == endpoint).expect("a resource of the small schema").key
 }
 
 pub(crate) fn options(url: &str, prefix: &str) -> OpenSearchOptions {
     OpenSearchOptions { answer_timeout: Duration::from_secs(20), ..OpenSearchOptions::new(url, prefix, model()) }
 }
 
-/// The indexes, and the sink of their live generation.
+/// Opens the indexes and the sink of their live generation.
 pub(crate) async fn open(options: OpenSearchOptions) -> (OpenSearchIndexes, Arc<dyn Sink>) {
     let indexes = OpenSearchIndexes::new(options).expect("the options are right");
     let live = indexes.live().await.unwrap_or_else(|error| panic!("{error}"));
@@ -69,7 +69,7 @@ pub(crate) fn assert_all_done(outcomes: &[Outcome]) {
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Done), "{outcomes:?}");
 }
 
-/// Everything that a sink holds, through its own scan.
+/// Returns all documents of a sink through its scan.
 pub(crate) async fn state(sink: &dyn Sink) -> BTreeMap<Uuid, (i64, Bytes)> {
     let mut scan = sink.scan().await.unwrap_or_else(|error| panic!("{error}"));
     let mut state = BTreeMap::new();
@@ -79,14 +79,14 @@ pub(crate) async fn state(sink: &dyn Sink) -> BTreeMap<Uuid, (i64, Bytes)> {
             return state;
         }
         for Held { uuid, version, content, .. } in page {
-            let Content::Document(json) = content else { panic!("an index holds no deletes") };
+            let Content::Document(json) = content else { panic!("an index has no deletes") };
             let before = state.insert(uuid, (version.expect("a version"), json));
             assert!(before.is_none(), "{uuid} came twice");
         }
     }
 }
 
-/// Asks the node without any code of ours. The status and what it said.
+/// Sends a request to the node without the sink. Returns the status and the body.
 pub(crate) async fn ask(url: &str, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
     let client = millstream_testkit::http_client().build().expect("an HTTP client");
     let request = client.request(method, format!("{url}{path}")).header("content-type", "application/json");
@@ -94,8 +94,8 @@ pub(crate) async fn ask(url: &str, method: Method, path: &str, body: Option<Valu
         Some(body) => request.body(body.to_string()),
         None => request,
     };
-    let response = request.send().await.expect("an answer");
+    let response = request.send().await.expect("a response");
     let status = response.status().as_u16();
-    let text = response.text().await.expect("a whole answer");
+    let text = response.text().await.expect("a complete response");
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }

@@ -1,4 +1,4 @@
-//! The node behind TLS, with a certificate of an authority that only we know.
+//! The node behind TLS, with a private certificate authority.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::support::{assert_all_done, new_prefix, open, options, state, upsert};
 
-/// An authority and a server's configuration with a certificate of its.
+/// Returns a certificate authority and a server configuration with a certificate signed by it.
 fn certificates() -> (String, ServerConfig) {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -36,7 +36,7 @@ fn certificates() -> (String, ServerConfig) {
     (authority.pem(), config)
 }
 
-/// Takes TLS off and passes on, for as long as the test runs. Its port.
+/// Terminates TLS and forwards to the target while the test runs. Returns the port.
 async fn terminate(config: ServerConfig, target: SocketAddr) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
     let port = listener.local_addr().expect("a bound socket has an address").port();
@@ -46,7 +46,7 @@ async fn terminate(config: ServerConfig, target: SocketAddr) -> u16 {
         while let Ok((stream, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
             connections.spawn(async move {
-                // A client that does not trust us goes away, which is its affair.
+                // A client that does not trust the certificate disconnects.
                 let Ok(mut client) = acceptor.accept(stream).await else { return };
                 let mut node = TcpStream::connect(target).await.expect("the node");
                 drop(copy_bidirectional(&mut client, &mut node).await);
@@ -72,7 +72,7 @@ async fn a_server_is_trusted_by_its_authority_and_by_nothing_else() {
 
     for stranger in [secure("localhost"), trusting("127.0.0.1")] {
         let indexes = OpenSearchIndexes::new(stranger).expect("the options are right");
-        let error = indexes.live().await.expect_err("it is not to be trusted");
+        let error = indexes.live().await.expect_err("not trusted");
         assert!(matches!(error, SinkError::Unavailable { .. }), "{error}");
         let text = format!("{error} {indexes:?}");
         assert!(text.contains("certificate") && !text.contains("hunter2"), "{text}");

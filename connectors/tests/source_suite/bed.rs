@@ -1,4 +1,4 @@
-//! What a case of the suite stands on: a database, changes in it, and a source on it.
+//! The fixture of a case: a database, changes in it, and a source on it.
 
 use futures::future::BoxFuture;
 use millstream_outbox::append;
@@ -8,15 +8,15 @@ use millstream_testkit::TestDatabase;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-/// In which order a source hands out what several sessions wrote, and what its positions are.
+/// The order in which a source returns the changes of several sessions, and the kind of its positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "each test binary has some of them")]
+#[allow(dead_code, reason = "each test binary uses some of them")]
 pub(crate) enum Order {
-    /// In that of the commits; a position may lie inside a transaction.
+    /// Commit order; a position may lie inside a transaction.
     Commits,
-    /// In that of the transaction ids; likewise.
+    /// Order of transaction ids; a position may lie inside a transaction.
     Transactions,
-    /// In that of the commits, as somebody else recorded them; positions know of no transactions.
+    /// Commit order as recorded by another process; positions do not depend on transactions.
     Records,
 }
 
@@ -25,15 +25,15 @@ pub(crate) trait SourceBed: Send {
     fn order(&self) -> Order;
     fn database(&self) -> &TestDatabase;
     fn writer(&mut self) -> &mut Client;
-    /// Where the source begins that has seen nothing.
+    /// Position of a source that has read nothing.
     fn origin(&self) -> Position;
     fn set_batch_max(&mut self, batch_max: usize);
     fn start(&self, stored: Position) -> Box<dyn ChangeSource>;
-    /// Makes the server move on without a change, and says where it is then.
+    /// Advances the server without a change, and returns its new position.
     fn move_on(&mut self) -> BoxFuture<'_, Position>;
 }
 
-/// Commits these documents' changes in one transaction.
+/// Commits the changes of these documents in one transaction.
 pub(crate) async fn commit(client: &mut Client, documents: impl IntoIterator<Item = i64>) {
     let transaction = client.transaction().await.expect("begin");
     append(&transaction, &changes(documents)).await.expect("append");

@@ -5,10 +5,10 @@ use std::time::Duration;
 use millstream_pipeline::source::{ChangeSource, SourceError, SourceEvent};
 use millstream_pipeline::{Change, Position};
 
-/// How long a test waits for anything.
+/// Deadline of every wait of a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Reads a source as its consumer would, and checks what every event has to keep.
+/// Reads a source and checks the invariants of every event.
 pub(crate) struct Consumer {
     pub(crate) source: Box<dyn ChangeSource>,
     pub(crate) changes: Vec<Change>,
@@ -21,10 +21,10 @@ impl Consumer {
         Self { source, changes: Vec::new(), position: stored, largest_batch: 0 }
     }
 
-    /// The next event or error.
+    /// Returns the next event or error.
     pub(crate) async fn next(&mut self) -> Result<SourceEvent, SourceError> {
         let next = tokio::time::timeout(PATIENCE, self.source.next()).await;
-        let event = next.unwrap_or_else(|_| panic!("nothing came: {:?}", self.source.status()))?;
+        let event = next.unwrap_or_else(|_| panic!("no event: {:?}", self.source.status()))?;
         assert!(event.position() > self.position, "{event:?} does not come after {}", self.position);
         self.position = event.position();
         if let SourceEvent::Changes(batch) = &event {
@@ -43,7 +43,7 @@ impl Consumer {
         assert_eq!(self.changes.len(), count, "more changes than there should be");
     }
 
-    /// Reads, and confirms what was read, until `done` says so.
+    /// Reads and confirms until `done` returns true.
     pub(crate) async fn confirm_until(&mut self, mut done: impl FnMut(Position) -> bool) {
         loop {
             self.source.confirm(self.position);
@@ -54,12 +54,12 @@ impl Consumer {
         }
     }
 
-    /// The documents of the changes.
+    /// Returns the documents of the changes.
     pub(crate) fn documents(&self) -> Vec<i64> {
         self.changes.iter().map(|change| change.document_id).collect()
     }
 
-    /// The error that somebody has to see to.
+    /// Reads until the source returns its error.
     pub(crate) async fn error(&mut self) -> SourceError {
         loop {
             if let Err(error) = self.next().await {

@@ -1,4 +1,4 @@
-//! What every source promises: the suite that each of them passes.
+//! The conformance suite of all sources.
 
 mod bed;
 mod consumer;
@@ -10,7 +10,7 @@ use millstream_pipeline::source::SourceEvent;
 pub(crate) use self::bed::{Order, SourceBed, changes, commit};
 pub(crate) use self::consumer::{Consumer, PATIENCE};
 
-/// Makes a test of each case, on beds that the expression makes.
+/// Expands to a test of each case, on fixtures that the expression creates.
 macro_rules! suite_of {
     ($bed:expr) => {
         $crate::source_suite::suite_of!($bed;
@@ -51,7 +51,7 @@ pub(crate) async fn changes_come_as_they_were_written(mut bed: impl SourceBed) {
     consumer.read(6).await;
     assert_eq!(consumer.changes[5].document_id, 8, "it follows what is written later");
     let status = consumer.source.status();
-    // An idle event may have been handed out after the last change.
+    // The source may have returned an idle event after the last change.
     assert!(status.connected && status.delivered >= consumer.position && status.last_error.is_none(), "{status:?}");
 }
 
@@ -92,7 +92,7 @@ pub(crate) async fn a_restart_goes_on_where_it_was_stored(mut bed: impl SourceBe
     assert_eq!([seen, second.documents()].concat(), [1, 2, 3, 4, 5], "nothing twice, nothing missing");
     drop(second);
 
-    // It was handed out but neither stored nor confirmed: it comes again.
+    // A change that was returned but neither stored nor confirmed comes again.
     let mut third = Consumer::new(bed.start(stored), stored);
     third.read(5 - first.changes.len()).await;
     assert_eq!(third.documents().last(), Some(&5));
@@ -136,7 +136,7 @@ pub(crate) async fn a_dropped_call_loses_nothing(mut bed: impl SourceBed) {
     let mut consumer = Consumer::new(bed.start(bed.origin()), bed.origin());
     for document_id in 1..=50 {
         commit(bed.writer(), [document_id]).await;
-        // Polled once or a few times, then dropped, wherever it is.
+        // Polls a call up to three times and drops it at any await.
         for _ in 0..document_id % 4 {
             let event = tokio::select! {
                 biased;

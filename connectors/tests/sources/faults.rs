@@ -1,4 +1,4 @@
-//! Connections that break, servers that end sessions or crash: nothing is lost, nothing comes twice.
+//! Broken connections, terminated sessions and server crashes: no change is lost or returned twice.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::support::{Bed, Consumer, Kind, PATIENCE, SourceBed, commit, logical_o
 
 const DOCUMENTS: i64 = 3_000;
 
-/// Changes in transactions of 1 to 20 rows.
+/// Writes changes in transactions of 1 to 20 rows.
 async fn write_all(bed: &mut Bed) {
     let mut next = 1;
     while next <= DOCUMENTS {
@@ -98,9 +98,9 @@ async fn terminated_walsenders_are_replaced() {
     assert!(consumer.source.status().reconnects >= 1);
 }
 
-/// The server's crash sets the slot back: its position is written at checkpoints only.
+/// A server crash sets the slot back, because its position is written at checkpoints only.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crashed_server_repeats_itself_and_is_not_listened_to() {
+async fn repeated_changes_of_a_crashed_server_are_skipped() {
     let mut cluster = TestCluster::start(TestCluster::durable_options()).await;
     let database = TestDatabase::create_in(&cluster).await;
     {
@@ -114,13 +114,16 @@ async fn a_crashed_server_repeats_itself_and_is_not_listened_to() {
     bed.commit(101..=200).await;
     consumer.read(200).await;
     consumer.source.confirm(consumer.position);
-    let told = consumer.position;
-    wait_until("the server knows", PATIENCE, || async { consumer.source.status().confirmed == told }).await;
+    let confirmed = consumer.position;
+    wait_until("the server has the confirmation", PATIENCE, || async {
+        consumer.source.status().confirmed == confirmed
+    })
+    .await;
     cluster.crash_and_restart().await;
     bed.writer = millstream_store::connect::Session::open(bed.database.options()).await.expect("it is back");
     bed.commit([201]).await;
     consumer.read(201).await;
-    assert!(consumer.documents().into_iter().eq(1..=201), "nothing of what was stored came again");
+    assert!(consumer.documents().into_iter().eq(1..=201), "stored changes do not come again");
     let stored = consumer.position;
     drop(consumer);
     let source = LogicalSource::start(logical_options(bed.database.options(), &options.slot), stored, None);

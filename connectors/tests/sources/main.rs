@@ -1,4 +1,4 @@
-//! Every source of change records, on a real PostgreSQL: one suite for all, and what only the replication slot has.
+//! The sources that read PostgreSQL directly: the suite of all sources, and tests of the replication slot.
 
 mod faults;
 mod polling;

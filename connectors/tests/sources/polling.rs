@@ -1,4 +1,4 @@
-//! What can be wrong with the connection of a polling source.
+//! Faults of the connection of a polling source.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use millstream_connectors::source::poll::{PollOptions, PollSource};
 use millstream_pipeline::Position;
 use millstream_pipeline::source::{SourceError, SourceIdentity};
 
-use crate::support::{Bed, Consumer, Kind, Sessions};
+use crate::support::{Bed, Consumer, Kind};
 
 fn poll(bed: &Bed, identity: Option<SourceIdentity>) -> Consumer {
     let options = PollOptions { interval: Duration::from_millis(10), ..PollOptions::default() };
-    let source = PollSource::new(Sessions(bed.database.options().clone()), options, Position::ZERO, identity);
+    let source = PollSource::new(bed.database.options().clone(), options, Position::ZERO, identity);
     Consumer::new(Box::new(source), Position::ZERO)
 }
 

@@ -1,4 +1,4 @@
-//! What only the replication source has: a slot, its confirmations, and what can be wrong with it.
+//! Tests of the replication source alone: the slot, its confirmations, and its faults.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn the_slot_moves_only_as_far_as_was_confirmed() {
     bed.commit([2]).await;
     consumer.read(2).await;
     consumer.source.confirm(first);
-    wait_until("the server knows", PATIENCE, || async { confirmed(&options).await == first }).await;
+    wait_until("the server has the confirmation", PATIENCE, || async { confirmed(&options).await == first }).await;
     consumer.source.confirm(Position::ZERO);
     consumer.source.confirm(consumer.position);
     let last = consumer.position;
@@ -68,7 +68,7 @@ async fn an_absent_consumer_does_not_cost_the_connection() {
     consumer.read(1).await;
     // More than all buffers hold.
     bed.commit(2..=30_000).await;
-    // This much time has to pass: it is what is tested.
+    // The test is about this pause, so it sleeps.
     tokio::time::sleep(Duration::from_secs(6)).await;
     consumer.read(30_000).await;
     assert!(consumer.documents().into_iter().eq(1..=30_000));
@@ -105,7 +105,7 @@ async fn a_missing_slot_is_lost_also_while_it_is_read() {
     .await;
     let error = consumer.error().await;
     assert!(matches!(error, SourceError::Lost { .. }) && error.needs_recovery(), "{error}");
-    assert!(matches!(consumer.error().await, SourceError::Stopped), "it has said what there is to say");
+    assert!(matches!(consumer.error().await, SourceError::Stopped), "the error is returned once");
     assert!(matches!(error_of(options.clone(), bed.origin).await, SourceError::Lost { .. }));
     assert_eq!(slot_status(&options).await.expect("a status"), None);
     assert!(!drop_slot(&options).await.expect("nothing to drop"));
@@ -122,7 +122,7 @@ async fn another_server_is_foreign() {
     let error = Consumer::new(Box::new(start(elsewhere)), bed.origin).error().await;
     assert!(matches!(error, SourceError::Foreign { .. }), "{error}");
     let same = millstream_outbox::source_identity(&*bed.writer).await.expect("an identity");
-    assert_eq!(same, slot.identity, "SQL and the replication protocol name the server alike");
+    assert_eq!(same, slot.identity, "SQL and the replication protocol return the same identity");
     let other_timeline = SourceIdentity { timeline: 7, ..slot.identity.clone() };
     let error = Consumer::new(Box::new(start(other_timeline)), bed.origin).error().await;
     assert!(matches!(error, SourceError::Foreign { .. }), "{error}");
@@ -132,12 +132,12 @@ async fn another_server_is_foreign() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_has_to_set_right_is_refused_with_its_name() {
+async fn what_an_operator_has_to_fix_is_refused_with_its_name() {
     let bed = Bed::new(Kind::Logical).await;
     let options = bed.logical_options();
     let refused = |error: SourceError, word: &str| {
         assert!(matches!(error, SourceError::Refused { .. }), "{error}");
-        assert!(error.to_string().contains(word), "{error} does not speak of {word}");
+        assert!(error.to_string().contains(word), "{error} does not contain {word}");
         assert!(!error.to_string().contains(&options.password) || options.password.is_empty());
     };
     let wrong = LogicalOptions { password: "wrong".to_owned(), ..options.clone() };
@@ -176,7 +176,7 @@ async fn a_second_consumer_waits_for_the_first() {
     assert!(second.source.status().connected);
 }
 
-/// Slots are the server's, and every database has the same name for its own unless it is told another.
+/// Slot names are global to the server, and every database uses the same name by default.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_slot_of_another_database_is_left_alone() {
     let mut bed = Bed::new(Kind::Logical).await;
@@ -185,10 +185,10 @@ async fn the_slot_of_another_database_is_left_alone() {
     consumer.read(1).await;
     let neighbour = Bed::new(Kind::Logical).await;
     let strange = LogicalOptions { slot: bed.logical_options().slot, ..neighbour.logical_options() };
-    let refused = ensure_slot(&strange).await.expect_err("it is another's").to_string();
+    let refused = ensure_slot(&strange).await.expect_err("it belongs to another database").to_string();
     assert!(refused.contains("source.slot"), "{refused}");
-    assert!(slot_status(&strange).await.is_err(), "it was taken for one's own");
-    assert!(!free_slot(&strange).await.expect("nothing to free"), "whoever reads from it was ended");
+    assert!(slot_status(&strange).await.is_err(), "accepted as the own slot");
+    assert!(!free_slot(&strange).await.expect("nothing to free"), "its reader was terminated");
     assert!(!drop_slot(&strange).await.expect("nothing to drop"), "it was dropped");
     bed.commit([2]).await;
     consumer.read(2).await;

@@ -1,4 +1,4 @@
-//! The suite of all sources, on those that read the database itself.
+//! The suite of all sources, on the sources that read the database directly.
 
 mod logical {
     crate::source_suite::suite_of!(crate::support::Bed::new(crate::support::Kind::Logical));

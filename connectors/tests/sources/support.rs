@@ -1,10 +1,10 @@
-//! A provisioned database and a source of either kind on it.
+//! A provisioned database with a source of either kind.
 
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use millstream_connectors::source::poll::{AsClient, Connections, PollOptions, PollSource};
+use millstream_connectors::source::poll::{PollOptions, PollSource};
 use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, ensure_slot};
 use millstream_outbox::retention::ensure_polling_index;
 use millstream_pipeline::Position;
@@ -15,20 +15,20 @@ use tokio_postgres::Client;
 
 pub(crate) use crate::source_suite::{Consumer, Order, PATIENCE, SourceBed, commit};
 
-/// Which source.
+/// The kind of source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Logical,
     Poll,
 }
 
-/// A database and a source of one kind on it.
+/// A database with a source of one kind.
 pub(crate) struct Bed {
     pub(crate) kind: Kind,
     pub(crate) database: TestDatabase,
     pub(crate) writer: Session,
     pub(crate) batch_max: usize,
-    /// Where the source begins that has seen nothing.
+    /// Position of a source that has read nothing.
     pub(crate) origin: Position,
 }
 
@@ -51,14 +51,14 @@ impl Bed {
         bed
     }
 
-    /// Options of the replication source, with intervals short enough for a test.
+    /// Options of the replication source with short intervals.
     pub(crate) fn logical_options(&self) -> LogicalOptions {
         let slot = format!("slot_{}", self.database.options().dbname());
         let options = logical_options(self.database.options(), &slot);
         LogicalOptions { batch_max: self.batch_max, ..options }
     }
 
-    /// Commits these documents' changes in one transaction.
+    /// Commits the changes of these documents in one transaction.
     pub(crate) async fn commit(&mut self, documents: impl IntoIterator<Item = i64>) {
         commit(self.writer.client_mut(), documents).await;
     }
@@ -97,13 +97,12 @@ impl SourceBed for Bed {
                     idle_interval: Duration::from_millis(50),
                     batch_max: self.batch_max,
                 };
-                let connections = Sessions(self.database.options().clone());
-                Box::new(PollSource::new(connections, options, stored, None))
+                Box::new(PollSource::new(self.database.options().clone(), options, stored, None))
             }
         }
     }
 
-    /// A neighbour writes.
+    /// Writes to a table outside the outbox.
     fn move_on(&mut self) -> BoxFuture<'_, Position> {
         let now = match self.kind {
             Kind::Logical => "SELECT pg_current_wal_insert_lsn()::text || ':0'",
@@ -121,35 +120,10 @@ impl SourceBed for Bed {
 }
 
 pub(crate) fn logical_options(options: &ConnectOptions, slot: &str) -> LogicalOptions {
-    let password = options.password().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
-    let host = options.host().to_string();
-    let options = LogicalOptions::new(host, options.port(), options.user(), password, options.dbname(), slot);
     LogicalOptions {
         status_interval: Duration::from_millis(100),
         idle_interval: Duration::from_millis(50),
         heartbeat_interval: None,
-        ..options
-    }
-}
-
-/// A connection for each request, as a pool without a pool.
-pub(crate) struct Sessions(pub(crate) ConnectOptions);
-
-struct Connection(Session);
-
-impl AsClient for Connection {
-    fn client(&self) -> &Client {
-        &self.0
-    }
-}
-
-impl Connections for Sessions {
-    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn AsClient>, String>> {
-        async move {
-            let session = Session::open(&self.0).await.map_err(|error| error.to_string())?;
-            let connection: Box<dyn AsClient> = Box::new(Connection(session));
-            Ok(connection)
-        }
-        .boxed()
+        ..LogicalOptions::new(options, slot)
     }
 }

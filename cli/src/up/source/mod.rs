@@ -1,7 +1,7 @@
-//! Where changes come from, as the configuration says: a factory for each kind of source.
+//! The configured change source: a factory for each kind.
 //!
-//! Every process of an installation has one, whether or not it follows the changes: it is also what knows how far they
-//! have to be followed until a copy shows what is committed.
+//! Every process of an installation has a factory, whether or not it follows the changes: the factory also knows the
+//! position that a copy has to reach to show everything committed.
 
 mod poll;
 mod slot;
@@ -21,7 +21,7 @@ pub(super) use slot::options as slot_options;
 use std::{error::Error, sync::Arc};
 use topic::TopicFactory;
 
-/// What opens the configured source of this database.
+/// Returns the factory of the configured source of this database.
 pub(crate) fn factory(config: &Config, database: &Database) -> Result<Arc<dyn SourceFactory>, Failure> {
     let source = &config.source;
     Ok(match &source.kind {
@@ -34,10 +34,10 @@ pub(crate) fn factory(config: &Config, database: &Database) -> Result<Arc<dyn So
     })
 }
 
-/// The brokers that a topic of changes is on.
+/// Returns the brokers of a topic of changes.
 pub(super) fn brokers(config: &Config) -> Result<&Kafka, Failure> {
     let missing =
-        || Failure::usage("changes come from a topic, but no brokers are configured: set kafka.bootstrap_servers");
+        || Failure::usage("the change source is a topic, but no brokers are configured: set kafka.bootstrap_servers");
     config.sinks.kafka.as_ref().ok_or_else(missing)
 }
 
@@ -48,7 +48,7 @@ fn topic_options(topic: &Topic, kafka: &Kafka) -> KafkaSourceOptions {
     }
 }
 
-/// For `map_err`: a failure while doing `what` that is tried again after a pause.
+/// For `map_err`: a failure of `what`, which the caller retries after a pause.
 fn refused<E: Into<Box<dyn Error + Send + Sync>>>(what: &'static str) -> impl FnOnce(E) -> SourceError {
     move |error| SourceError::Refused { what: what.to_owned(), detail: Failure::failed(error).to_string() }
 }

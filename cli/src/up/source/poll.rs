@@ -1,17 +1,17 @@
-//! Polling: the outbox table, for servers where replication is not granted.
+//! Polling of the outbox table, for servers that do not grant replication.
 
 use super::refused;
 use futures::future::BoxFuture;
-use millstream_connectors::source::poll::{AsClient, Connections, PollOptions, PollSource};
+use millstream_connectors::source::poll::{PollOptions, PollSource};
 use millstream_outbox::{read, retention::ensure_polling_index};
 use millstream_pipeline::{
     Position,
     source::{SourceError, Stream},
 };
 use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
-use millstream_store::connect::{ConnectOptions, Database, Session};
+use millstream_store::connect::Database;
 
-/// Reads the table, which it gives its index.
+/// Opens polling sources. Creates the table's polling index.
 #[derive(Debug)]
 pub(super) struct PollFactory {
     database: Database,
@@ -23,7 +23,7 @@ impl PollFactory {
     }
 
     async fn start(&self, start: Start) -> Result<Opened, SourceError> {
-        const ACTION: &str = "beginning to poll the outbox";
+        const ACTION: &str = "starting to poll the outbox";
         let client = self.database.get().await.map_err(refused(ACTION))?;
         ensure_polling_index(&**client).await.map_err(refused(ACTION))?;
         let (position, identity) = match start {
@@ -33,8 +33,9 @@ impl PollFactory {
                 (read::horizon(&**client).await.map_err(refused(ACTION))?, identity)
             }
         };
-        let sessions = Sessions(self.database.options().clone());
-        let source = PollSource::new(sessions, PollOptions::default(), position, Some(identity));
+        // The source opens its own session: it would occupy one of the pool permanently.
+        let database = self.database.options().clone();
+        let source = PollSource::new(database, PollOptions::default(), position, Some(identity));
         Ok(Opened { source: Box::new(source), position, kind: PositionKind::Transactions })
     }
 }
@@ -48,33 +49,13 @@ impl SourceFactory for PollFactory {
         Box::pin(self.start(start))
     }
 
-    /// What is committed has ended, and so have all that are older, once the oldest that runs is younger.
+    /// The horizon of running transactions: every committed transaction is below it once all that started earlier have
+    /// ended.
     fn covering(&self, _: u64) -> BoxFuture<'_, Result<Option<Position>, SourceError>> {
-        const ACTION: &str = "asking how far transactions have come";
+        const ACTION: &str = "reading the end of committed transactions";
         Box::pin(async move {
             let client = self.database.get().await.map_err(refused(ACTION))?;
             read::behind_all_committed(&**client).await.map(Some).map_err(refused(ACTION))
-        })
-    }
-}
-
-/// A connection of its own: one out of the pool would be kept from the others for good.
-struct Sessions(ConnectOptions);
-
-struct Connection(Session);
-
-impl AsClient for Connection {
-    fn client(&self) -> &tokio_postgres::Client {
-        &self.0
-    }
-}
-
-impl Connections for Sessions {
-    fn connect(&self) -> BoxFuture<'_, Result<Box<dyn AsClient>, String>> {
-        Box::pin(async move {
-            let session = Session::open(&self.0).await.map_err(|error| error.to_string())?;
-            let connection: Box<dyn AsClient> = Box::new(Connection(session));
-            Ok(connection)
         })
     }
 }

@@ -1,8 +1,10 @@
-//! Logical replication: a slot of our own, read by this process.
+//! Logical replication: Millstream's own slot, read by this process.
 
 use crate::config::Source;
 use futures::future::BoxFuture;
-use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, drop_slot, ensure_slot, free_slot, slot_status};
+use millstream_connectors::source::slot::{
+    LogicalOptions, LogicalSource, drop_slot, ensure_slot, free_slot, slot_status,
+};
 use millstream_pipeline::{
     Position,
     source::{SourceError, SourceIdentity, Stream},
@@ -10,37 +12,25 @@ use millstream_pipeline::{
 use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
 use millstream_store::connect::ConnectOptions;
 
-/// Opens the slot, making it where there is none.
+/// Opens the slot, and creates it if it does not exist.
 #[derive(Debug)]
 pub(super) struct SlotFactory {
     options: LogicalOptions,
 }
 
-/// How to follow the slot that is configured.
+/// Returns the options for the configured slot.
 pub(in crate::up) fn options(database: &ConnectOptions, source: &Source) -> LogicalOptions {
-    let password = database.password().map(String::from_utf8_lossy).unwrap_or_default();
-    let mut options = LogicalOptions::new(
-        database.host().to_string(),
-        database.port(),
-        database.user(),
-        password,
-        database.dbname(),
-        &source.slot,
-    );
-    options.publication.clone_from(&source.publication);
-    options.ssl_mode = database.ssl_mode();
-    options.ssl_root_cert = database.ssl_root_cert().map(ToOwned::to_owned);
-    options
+    LogicalOptions { publication: source.publication.clone(), ..LogicalOptions::new(database, &source.slot) }
 }
 
 impl SlotFactory {
-    /// A factory for this slot.
+    /// Creates a factory for this slot.
     pub(super) fn new(options: LogicalOptions) -> Self {
         Self { options }
     }
 
-    /// Goes on after `position`, if the slot still has everything that follows it.
-    async fn go_on(&self, position: Position, identity: SourceIdentity) -> Result<Opened, SourceError> {
+    /// Continues after `position`, if the slot still has everything that follows it.
+    async fn resume(&self, position: Position, identity: SourceIdentity) -> Result<Opened, SourceError> {
         let what = format!("slot {}", self.options.slot);
         match slot_status(&self.options).await? {
             None => return Err(SourceError::Lost { what, detail: "it does not exist".to_owned() }),
@@ -56,11 +46,11 @@ impl SlotFactory {
         self.start(position, identity)
     }
 
-    /// Begins with the slot as it is, or with a new one in place of one that cannot be streamed from.
-    async fn anew(&self) -> Result<Opened, SourceError> {
+    /// Starts without a stored position, at the position of the slot. Recreates a lost slot.
+    async fn start_fresh(&self) -> Result<Opened, SourceError> {
         let slot = match ensure_slot(&self.options).await {
             Err(SourceError::Lost { what, detail }) => {
-                tracing::warn!(what, detail, "making the slot anew");
+                tracing::warn!(what, detail, "recreating the lost slot");
                 drop_slot(&self.options).await?;
                 ensure_slot(&self.options).await?
             }
@@ -82,13 +72,13 @@ impl SourceFactory for SlotFactory {
 
     fn open(&self, start: Start) -> BoxFuture<'_, Result<Opened, SourceError>> {
         Box::pin(async move {
-            // It is this process's turn: whoever still reads from the slot sleeps, or is gone.
+            // This process holds the relay lease, so another reader of the slot hangs or has died.
             if free_slot(&self.options).await? {
-                tracing::warn!(slot = self.options.slot, "a session that still held the slot was ended");
+                tracing::warn!(slot = self.options.slot, "terminated a session that still occupied the slot");
             }
             match start {
-                Start::After { position, identity } => self.go_on(position, identity).await,
-                Start::Fresh => self.anew().await,
+                Start::After { position, identity } => self.resume(position, identity).await,
+                Start::Fresh => self.start_fresh().await,
             }
         })
     }

@@ -1,11 +1,11 @@
-//! A topic of changes in Kafka: our own, or a Debezium connector's.
+//! A topic of changes in Kafka: Millstream's own, or a Debezium connector's.
 //!
-//! Somebody else follows the slot and fills the topic. How far it is filled, only that slot knows: what is behind the
-//! position that the slot's reader has confirmed is in the topic.
+//! Another process follows the slot and fills the topic. Only the slot knows how far the topic is filled: everything
+//! below the position that the slot's reader has confirmed is in the topic.
 
 use super::refused;
 use futures::future::BoxFuture;
-use millstream_connectors::source::topic::{KafkaSource, KafkaSourceOptions, RecordForm, TopicEnd, begin_anew};
+use millstream_connectors::source::topic::{KafkaSource, KafkaSourceOptions, RecordForm, TopicEnd, start_at_end};
 use millstream_pipeline::{
     Position,
     source::{SourceError, Stream},
@@ -15,14 +15,14 @@ use millstream_store::connect::Database;
 use std::time::Duration;
 use tokio_postgres::types::PgLsn;
 
-/// For how long to wait for the brokers when somebody wants to know how far the topic is.
+/// Timeout of requests for the end of the topic.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 const CONFIRMED_SQL: &str = "SELECT confirmed_flush_lsn FROM pg_replication_slots
     WHERE slot_name = $1::text AND database = current_database() AND confirmed_flush_lsn IS NOT NULL
       AND wal_status IS DISTINCT FROM 'lost'";
 
-/// Reads a topic that the reader of a slot fills.
+/// Opens sources on a topic that the reader of a slot fills.
 #[derive(Debug)]
 pub(super) struct TopicFactory {
     database: Database,
@@ -32,15 +32,16 @@ pub(super) struct TopicFactory {
 }
 
 impl TopicFactory {
-    /// Fails when the options are not right.
+    /// Creates a factory. Fails if the options are invalid.
     pub(super) fn new(database: Database, slot: &str, options: KafkaSourceOptions) -> Result<Self, SourceError> {
         let end = TopicEnd::new(KafkaSourceOptions { answer_timeout: ANSWER_WITHIN, ..options.clone() })?;
         Ok(Self { database, slot: slot.to_owned(), options, end })
     }
 
-    /// How far the reader of the slot says that the topic has everything; none if there is no such slot.
+    /// Returns the position confirmed by the slot's reader, below which the topic is complete; `None` if there is no
+    /// such slot.
     async fn confirmed(&self) -> Result<Option<u64>, SourceError> {
-        const ACTION: &str = "asking how far a topic of changes is filled";
+        const ACTION: &str = "reading how far a topic of changes is filled";
         let client = self.database.get().await.map_err(refused(ACTION))?;
         let row = client.query_opt(CONFIRMED_SQL, &[&self.slot]).await.map_err(refused(ACTION))?;
         row.map(|row| row.try_get(0).map(|lsn: PgLsn| lsn.into())).transpose().map_err(refused(ACTION))
@@ -49,7 +50,7 @@ impl TopicFactory {
     fn no_slot(&self) -> SourceError {
         let (slot, topic) = (&self.slot, &self.options.topic);
         let detail = match self.options.form {
-            RecordForm::Millstream => format!("`millstream publish` makes it and fills topic {topic}: start it"),
+            RecordForm::Millstream => format!("`millstream publish` creates it and fills topic {topic}: start it"),
             _ => format!("set source.slot to the slot of the connector that fills topic {topic}"),
         };
         SourceError::Lost {
@@ -62,12 +63,12 @@ impl TopicFactory {
         let position = match start {
             Start::After { position, .. } => position,
             Start::Fresh => {
-                // What is committed before the slot is there never gets into our topic. A connector brings what the table
-                // holds when it begins.
+                // Changes that commit before the slot exists never reach our topic. A connector starts with a snapshot
+                // of the table.
                 if self.options.form == RecordForm::Millstream && self.confirmed().await?.is_none() {
                     return Err(self.no_slot());
                 }
-                begin_anew(&self.options).await?
+                start_at_end(&self.options).await?
             }
         };
         let source = KafkaSource::start(self.options.clone(), position)?;
@@ -84,7 +85,7 @@ impl SourceFactory for TopicFactory {
         Box::pin(self.start(start))
     }
 
-    /// The end of the topic, asked for after the reader of the slot has come past `lsn`.
+    /// The end of the topic, read after the reader of the slot has confirmed `lsn`.
     fn covering(&self, lsn: u64) -> BoxFuture<'_, Result<Option<Position>, SourceError>> {
         Box::pin(async move {
             match self.confirmed().await? {

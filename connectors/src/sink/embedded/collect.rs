@@ -1,9 +1,9 @@
-//! One walk over what matches: the page, the total and the facets.
+//! The collector of a search: one pass over the matches yields the page, the total and the facets.
 //!
-//! Within a segment documents are compared by ordinals of the sorted dictionaries of their columns, and only those of the
-//! page are read as values. Memory is bounded by the page and by the distinct values of the facets.
+//! Within a segment, documents are compared by ordinals in the sorted dictionaries of their columns; only the values of
+//! the page are read. Memory is bounded by the page and by the distinct values of the facets.
 
-use super::encoding::encode;
+use super::encoding::{decode, encode};
 use super::layout::{ID, VERSION, column};
 use millstream_search::{FacetCount, FacetValues, SearchQuery, SortKey, Value};
 use std::cmp::Ordering;
@@ -14,37 +14,37 @@ use tantivy::columnar::{BytesColumn, Column, StrColumn};
 use tantivy::{DocAddress, DocId, Score, SegmentOrdinal, SegmentReader, TantivyError};
 use uuid::Uuid;
 
-/// What a walk brings home.
-pub(super) struct Found {
-    /// Documents of the page, in order, and one more if there is one.
-    pub(super) documents: Vec<FoundDocument>,
-    /// Documents that match, wherever the page begins.
+/// The result of a search.
+pub(super) struct SearchMatches {
+    /// Documents of the page in order, plus one if there are more.
+    pub(super) documents: Vec<MatchedDocument>,
+    /// Number of matches, independent of the page.
     pub(super) total: u64,
-    /// For each facet its encoded values and how many documents have each.
+    /// Number of documents by encoded value, for each facet.
     facets: Vec<BTreeMap<String, u64>>,
 }
 
 /// A document of the page.
-pub(super) struct FoundDocument {
+pub(super) struct MatchedDocument {
     pub(super) address: DocAddress,
     pub(super) uuid: Uuid,
     pub(super) version: i64,
-    /// [`rank_of_score`], where the order is by relevance.
+    /// [`rank_of_score`] if the order is by relevance.
     relevance: Option<u64>,
-    /// Encoded values of the sort's fields.
+    /// Encoded values of the sort fields.
     key: Vec<Option<String>>,
 }
 
-impl Found {
-    /// The facets of the query that was asked.
+impl SearchMatches {
+    /// Returns the query's facets.
     pub(super) fn facets(&self, query: &SearchQuery) -> Vec<FacetValues> {
         let facets = query.facets.iter().zip(&self.facets).map(|(facet, counts)| {
             let kind = query.resource.field(facet.field).kind;
-            let values = counts.iter().filter_map(|(text, documents)| {
-                Some(FacetCount { value: super::encoding::decode(kind, text)?, documents: *documents })
-            });
+            let values = counts
+                .iter()
+                .filter_map(|(text, documents)| Some(FacetCount { value: decode(kind, text)?, documents: *documents }));
             let mut values: Vec<FacetCount> = values.collect();
-            // Stable: equal counts stay in the order of their values.
+            // Stable sort: equal counts stay in the order of their values.
             values.sort_by_key(|count| std::cmp::Reverse(count.documents));
             values.truncate(usize::from(query.facet_values_max));
             FacetValues { name: facet.name.clone(), values }
@@ -53,9 +53,9 @@ impl Found {
     }
 }
 
-/// Collects the answer to a query.
-pub(super) struct Page {
-    sort: Vec<Order>,
+/// Collects the page of a query.
+pub(super) struct PageCollector {
+    sort: Vec<SortColumn>,
     facets: Vec<String>,
     after: Option<SortKey>,
     documents_max: usize,
@@ -64,26 +64,26 @@ pub(super) struct Page {
 
 /// A field of the sort.
 #[derive(Clone)]
-struct Order {
+struct SortColumn {
     column: String,
     descending: bool,
 }
 
-impl Page {
+impl PageCollector {
     pub(super) fn of(query: &SearchQuery) -> Self {
         let path = |field| column(&query.resource.field(field).path);
-        let sort = query.sort.iter().map(|sort| Order { column: path(sort.field), descending: sort.descending });
+        let sort = query.sort.iter().map(|sort| SortColumn { column: path(sort.field), descending: sort.descending });
         Self {
             sort: sort.collect(),
             facets: query.facets.iter().map(|facet| path(facet.field)).collect(),
             after: query.after.clone(),
-            // One more says whether there is a next page.
+            // One more shows whether there is a next page.
             documents_max: if query.limit == 0 { 0 } else { query.limit as usize + 1 },
             by_relevance: query.is_by_relevance(),
         }
     }
 
-    fn compare(&self, a: &FoundDocument, b: &FoundDocument) -> Ordering {
+    fn compare(&self, a: &MatchedDocument, b: &MatchedDocument) -> Ordering {
         if self.by_relevance {
             return a.relevance.cmp(&b.relevance).then(a.uuid.cmp(&b.uuid));
         }
@@ -101,16 +101,16 @@ impl Page {
     }
 }
 
-impl Collector for Page {
-    type Fruit = Found;
-    type Child = SegmentPage;
+impl Collector for PageCollector {
+    type Fruit = SearchMatches;
+    type Child = PageSegmentCollector;
 
-    fn for_segment(&self, ordinal: SegmentOrdinal, segment: &SegmentReader) -> tantivy::Result<SegmentPage> {
+    fn for_segment(&self, ordinal: SegmentOrdinal, segment: &SegmentReader) -> tantivy::Result<PageSegmentCollector> {
         let columns = segment.fast_fields();
         let mut ranks = Vec::new();
         for (at, order) in self.sort.iter().enumerate() {
             let after = self.after.as_ref().and_then(|key| key.values.get(at));
-            ranks.push(Ranks::new(columns.str(&order.column)?, order.descending, after)?);
+            ranks.push(SortRanks::new(columns.str(&order.column)?, order.descending, after)?);
         }
         let ids = columns.bytes(ID)?.unwrap_or_else(|| BytesColumn::empty(segment.max_doc()));
         let mut after: Option<Vec<u64>> = self.after.as_ref().map(|_| ranks.iter().map(|ranks| ranks.after).collect());
@@ -118,7 +118,7 @@ impl Collector for Page {
             after.push(rank_of(&ids, key.uuid.as_bytes())?);
         }
         let facets = self.facets.iter().map(|facet| Ok((columns.str(facet)?, HashMap::new())));
-        Ok(SegmentPage {
+        Ok(PageSegmentCollector {
             ordinal,
             ids,
             versions: columns.i64(VERSION)?,
@@ -137,8 +137,9 @@ impl Collector for Page {
         self.by_relevance
     }
 
-    fn merge_fruits(&self, segments: Vec<tantivy::Result<Found>>) -> tantivy::Result<Found> {
-        let mut found = Found { documents: Vec::new(), total: 0, facets: vec![BTreeMap::new(); self.facets.len()] };
+    fn merge_fruits(&self, segments: Vec<tantivy::Result<SearchMatches>>) -> tantivy::Result<SearchMatches> {
+        let mut found =
+            SearchMatches { documents: Vec::new(), total: 0, facets: vec![BTreeMap::new(); self.facets.len()] };
         for segment in segments {
             let segment = segment?;
             found.total += segment.total;
@@ -155,7 +156,8 @@ impl Collector for Page {
     }
 }
 
-/// The place of a term in the dictionary of a column: odd for terms that are there, even for where one would stand.
+/// Returns the rank of a term in the dictionary of a column: odd for an existing term, even for the gap where it would
+/// be.
 fn rank_of(column: &BytesColumn, term: &[u8]) -> tantivy::Result<u64> {
     let dictionary = column.dictionary();
     if let Some(ord) = dictionary.term_ord(term)? {
@@ -168,18 +170,18 @@ fn rank_of(column: &BytesColumn, term: &[u8]) -> tantivy::Result<u64> {
     })
 }
 
-/// The column of one field of the sort, as numbers that ascend in the order asked for.
-struct Ranks {
+/// The column of one sort field, as ranks that ascend in the requested order.
+struct SortRanks {
     column: Option<StrColumn>,
     descending: bool,
-    /// The rank of the cursor's value.
+    /// Rank of the cursor's value.
     after: u64,
 }
 
-/// Behind all others, in both directions.
+/// Rank of a missing value: last in both directions.
 const MISSING: u64 = u64::MAX;
 
-impl Ranks {
+impl SortRanks {
     fn new(column: Option<StrColumn>, descending: bool, after: Option<&Option<Value>>) -> tantivy::Result<Self> {
         let mut ranks = Self { column, descending, after: MISSING };
         if let Some(Some(value)) = after {
@@ -211,30 +213,30 @@ impl Ranks {
     }
 }
 
-/// The walk over one segment.
-pub(super) struct SegmentPage {
+/// The collector of one segment.
+pub(super) struct PageSegmentCollector {
     ordinal: SegmentOrdinal,
     ids: BytesColumn,
     versions: Column<i64>,
-    ranks: Vec<Ranks>,
+    ranks: Vec<SortRanks>,
     after: Option<Vec<u64>>,
     facets: Vec<(Option<StrColumn>, HashMap<u64, u64>)>,
     documents_max: usize,
     by_relevance: bool,
-    /// The first documents so far, the last of them on top.
+    /// The first documents so far, with the last of them on top.
     best: BinaryHeap<(Vec<u64>, DocId)>,
     total: u64,
-    /// Rank of the document at hand.
+    /// Rank of the current document.
     rank: Vec<u64>,
 }
 
-/// A score as a rank: the best first. Scores are not negative, so their bits are in their order.
+/// Converts a score to a rank with the best first. Scores are not negative, so their bits are in their order.
 fn rank_of_score(score: Score) -> u64 {
     u64::from(u32::MAX - score.to_bits())
 }
 
-impl SegmentCollector for SegmentPage {
-    type Fruit = tantivy::Result<Found>;
+impl SegmentCollector for PageSegmentCollector {
+    type Fruit = tantivy::Result<SearchMatches>;
 
     fn collect(&mut self, doc: DocId, score: Score) {
         self.total += 1;
@@ -264,7 +266,7 @@ impl SegmentCollector for SegmentPage {
         self.best.push((self.rank.clone(), doc));
     }
 
-    fn harvest(self) -> tantivy::Result<Found> {
+    fn harvest(self) -> tantivy::Result<SearchMatches> {
         let mut documents = Vec::with_capacity(self.best.len());
         for (rank, doc) in self.best {
             let key = self.ranks.iter().map(|ranks| ranks.value(doc)).collect::<tantivy::Result<_>>()?;
@@ -272,7 +274,7 @@ impl SegmentCollector for SegmentPage {
             let mut id = Vec::new();
             let ord = self.ids.ords().first(doc).ok_or_else(missing)?;
             self.ids.ord_to_bytes(ord, &mut id)?;
-            documents.push(FoundDocument {
+            documents.push(MatchedDocument {
                 address: DocAddress::new(self.ordinal, doc),
                 uuid: Uuid::from_slice(&id).map_err(|_| missing())?,
                 version: self.versions.first(doc).ok_or_else(missing)?,
@@ -281,7 +283,7 @@ impl SegmentCollector for SegmentPage {
             });
         }
         let facets = self.facets.into_iter().map(|(column, counts)| values(column.as_ref(), &counts));
-        Ok(Found { documents, total: self.total, facets: facets.collect::<tantivy::Result<_>>()? })
+        Ok(SearchMatches { documents, total: self.total, facets: facets.collect::<tantivy::Result<_>>()? })
     }
 }
 

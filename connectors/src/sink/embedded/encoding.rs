@@ -1,7 +1,7 @@
-//! Types, fields and values as terms and column entries, whose bytes are in the order of the values.
+//! Encoding of resources, fields and values as terms and column entries, whose bytes have the order of the values.
 //!
-//! Types and fields are named by digests of their names and kinds, not by their numbers: those change with the schema, and
-//! an index that was built before goes on finding what it knows.
+//! Resources and fields are identified by digests of their names and kinds, not by their numbers. Numbers change with
+//! the schema; with digests an older index still finds what it contains.
 
 use millstream_schema::referential::lower_uri;
 use millstream_search::{
@@ -10,38 +10,38 @@ use millstream_search::{
 use sha2::{Digest, Sha256};
 use std::ops::Bound::{self, Excluded, Included};
 
-/// What stands for a type, a collection or a field.
-pub(super) type Key = [u8; 8];
+/// The digest of a resource, a collection or a field.
+pub(super) type NameDigest = [u8; 8];
 
-/// The kind of a tombstone.
-pub(super) const TOMBSTONE: Key = *b"deleted!";
+/// The kind of tombstones.
+pub(super) const TOMBSTONE: NameDigest = *b"deleted!";
 
-/// The keys of all types.
+/// The digests of all resources.
 #[derive(Debug)]
-pub(super) struct Keys {
-    types: Vec<TypeKeys>,
+pub(super) struct ModelKeys {
+    resources: Vec<ResourceKeys>,
 }
 
-/// The keys of one type.
+/// The digests of one resource.
 #[derive(Debug)]
-pub(super) struct TypeKeys {
-    /// Kind of its documents.
-    pub(super) document: Key,
-    collections: Vec<Key>,
-    fields: Vec<Key>,
+pub(super) struct ResourceKeys {
+    /// The kind of its documents.
+    pub(super) document: NameDigest,
+    collections: Vec<NameDigest>,
+    fields: Vec<NameDigest>,
 }
 
-impl Keys {
+impl ModelKeys {
     pub(super) fn of(model: &SearchModel) -> Self {
-        Self { types: model.iter().map(|resource| TypeKeys::of(resource)).collect() }
+        Self { resources: model.iter().map(|resource| ResourceKeys::of(resource)).collect() }
     }
 
-    pub(super) fn of_type(&self, resource: &SearchResource) -> &TypeKeys {
-        &self.types[resource.ix.0 as usize]
+    pub(super) fn of_resource(&self, resource: &SearchResource) -> &ResourceKeys {
+        &self.resources[resource.ix.0 as usize]
     }
 }
 
-impl TypeKeys {
+impl ResourceKeys {
     fn of(resource: &SearchResource) -> Self {
         let name = format!("{}/{}", resource.project_endpoint, resource.endpoint);
         let collections = resource.collections.iter().map(|collection| key(&format!("{name} [{}]", collection.path)));
@@ -49,79 +49,79 @@ impl TypeKeys {
         Self { document: key(&name), collections: collections.collect(), fields: fields.collect() }
     }
 
-    /// Kind of the elements of a collection; of the documents without one.
-    pub(super) fn level(&self, collection: Option<CollectionIx>) -> Key {
+    /// Returns the kind of the elements of a collection, or of the documents for `None`.
+    pub(super) fn level(&self, collection: Option<CollectionIx>) -> NameDigest {
         collection.map_or(self.document, |ix| self.collections[usize::from(ix.0)])
     }
 
-    fn field(&self, ix: FieldIx) -> Key {
+    fn field(&self, ix: FieldIx) -> NameDigest {
         self.fields[usize::from(ix.0)]
     }
 
-    /// The terms that a value of a field is found by.
+    /// Returns the terms that index a value.
     pub(super) fn terms(&self, resource: &SearchResource, field: FieldIx, value: &Value) -> Vec<Vec<u8>> {
         let key = self.field(field);
         match (resource.field(field).kind, value) {
             (FieldKind::Descriptor, Value::Text(uri)) => {
-                vec![marked(key, URI, &lower_uri(uri)), marked(key, CODE, &lower_uri(code_of(uri)))]
+                vec![tagged(key, URI, &lower_uri(uri)), tagged(key, CODE, &lower_uri(code_of(uri)))]
             }
             _ => vec![term(key, value)],
         }
     }
 
-    /// The terms that a comparison asks for.
-    pub(super) fn wanted(&self, field: FieldIx, comparison: &Comparison) -> Wanted {
+    /// Returns the terms that match a comparison.
+    pub(super) fn matching(&self, field: FieldIx, comparison: &Comparison) -> TermMatch {
         let key = self.field(field);
         let first = || Included(key.to_vec());
-        // The first term behind all of the field.
+        // The first term after all of the field.
         let end = || Excluded(u64::from_be_bytes(key).saturating_add(1).to_be_bytes().to_vec());
         match comparison {
-            Comparison::Equal(value) => Wanted::One(term(key, value)),
-            Comparison::Uri(lower) => Wanted::One(marked(key, URI, lower)),
-            Comparison::Code(lower) => Wanted::One(marked(key, CODE, lower)),
-            Comparison::Above(bound) => Wanted::Range(Excluded(term(key, bound)), end()),
-            Comparison::AtLeast(bound) => Wanted::Range(Included(term(key, bound)), end()),
-            Comparison::Below(bound) => Wanted::Range(first(), Excluded(term(key, bound))),
-            Comparison::AtMost(bound) => Wanted::Range(first(), Included(term(key, bound))),
+            Comparison::Equal(value) => TermMatch::One(term(key, value)),
+            Comparison::Uri(lower) => TermMatch::One(tagged(key, URI, lower)),
+            Comparison::Code(lower) => TermMatch::One(tagged(key, CODE, lower)),
+            Comparison::Above(bound) => TermMatch::Range(Excluded(term(key, bound)), end()),
+            Comparison::AtLeast(bound) => TermMatch::Range(Included(term(key, bound)), end()),
+            Comparison::Below(bound) => TermMatch::Range(first(), Excluded(term(key, bound))),
+            Comparison::AtMost(bound) => TermMatch::Range(first(), Included(term(key, bound))),
         }
     }
 }
 
-/// Terms that a comparison asks for.
-pub(super) enum Wanted {
+/// The terms that match a comparison.
+pub(super) enum TermMatch {
     One(Vec<u8>),
     Range(Bound<Vec<u8>>, Bound<Vec<u8>>),
 }
 
-fn key(name: &str) -> Key {
+fn key(name: &str) -> NameDigest {
     let digest = Sha256::digest(name);
     std::array::from_fn(|at| digest[at])
 }
 
-/// What a whole URI and a code value of a descriptor begin with, behind the key.
+/// Tags after the digest: a descriptor's whole URI, and its code value.
 const URI: u8 = b'u';
 const CODE: u8 = b'c';
 
-fn marked(key: Key, mark: u8, text: &str) -> Vec<u8> {
-    [key.as_slice(), &[mark], text.as_bytes()].concat()
+fn tagged(key: NameDigest, tag: u8, text: &str) -> Vec<u8> {
+    [key.as_slice(), &[tag], text.as_bytes()].concat()
 }
 
-fn term(key: Key, value: &Value) -> Vec<u8> {
+fn term(key: NameDigest, value: &Value) -> Vec<u8> {
     [key.as_slice(), encode(value).as_bytes()].concat()
 }
 
-/// A value as text whose bytes are in the order of the values of its field.
+/// Encodes a value as text whose bytes have the order of the field's values.
 pub(super) fn encode(value: &Value) -> String {
     match value {
         Value::Text(text) => text.clone(),
-        // The sign bit turned around puts negative numbers first.
+        // A flipped sign bit puts negative numbers first.
         Value::Integer(number) => format!("{:016x}", number.cast_unsigned() ^ (1 << 63)),
         Value::Decimal(number) => format!("{:032x}", number.unscaled.cast_unsigned() ^ (1 << 127)),
         Value::Boolean(value) => u8::from(*value).to_string(),
     }
 }
 
-/// Reads back what [`encode`] wrote. `None`: nothing that it writes for this kind.
+/// Decodes the output of [`encode`]; `None` if it is not valid for this kind.
 pub(super) fn decode(kind: FieldKind, text: &str) -> Option<Value> {
     match kind {
         FieldKind::Integer => {

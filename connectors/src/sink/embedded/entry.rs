@@ -1,32 +1,45 @@
-//! From a document to the block of entries that it is in the index.
+//! Encoding of a document as a block of index entries.
 
-use super::encoding::{Key, Keys, TOMBSTONE, TypeKeys, encode};
+use super::encoding::{ModelKeys, NameDigest, ResourceKeys, TOMBSTONE, encode};
 use super::layout::{Layout, member};
-use millstream_search::text;
-use millstream_search::{Element, SearchResource, extract};
+use millstream_pipeline::sink::DocumentKey;
+use millstream_search::{Element, SearchModel, SearchResource, extract, text};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tantivy::TantivyDocument;
 use tantivy::schema::OwnedValue;
 use tantivy::tokenizer::{PreTokenizedString, Token};
 use uuid::Uuid;
 
-/// The entries of a document, the document itself last.
-///
-/// # Errors
-/// If the body is no JSON.
-pub(super) fn block(
+/// A document that cannot be indexed.
+#[derive(Debug, thiserror::Error)]
+pub enum EntryError {
+    /// The schema has no resource with this key.
+    #[error("the schema has no resource with the key {0}")]
+    UnknownResource(i16),
+    /// The body is not JSON.
+    #[error("the body is not JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Retention of tombstones, which hold the versions of deleted documents.
+pub const DELETE_MEMORY: Duration = Duration::from_secs(24 * 3_600);
+
+/// Encodes a document into its block of entries, with the document itself last.
+pub(super) fn document_block(
     layout: &Layout,
-    keys: &Keys,
-    resource: &SearchResource,
-    uuid: Uuid,
+    keys: &ModelKeys,
+    model: &SearchModel,
+    key: &DocumentKey,
     version: i64,
     body: &[u8],
-) -> Result<Vec<TantivyDocument>, serde_json::Error> {
+) -> Result<Vec<TantivyDocument>, EntryError> {
+    let resource = model.by_key(key.resource_key).ok_or(EntryError::UnknownResource(key.resource_key))?;
+    let uuid = key.uuid;
     let json: serde_json::Value = serde_json::from_slice(body)?;
     let extracted = extract(resource, &json);
-    let keys = keys.of_type(resource);
-    let mut builder = Builder { layout, keys, resource, uuid, entries: Vec::new(), columns: BTreeMap::new() };
+    let keys = keys.of_resource(resource);
+    let mut builder = BlockBuilder { layout, keys, resource, uuid, entries: Vec::new(), columns: BTreeMap::new() };
     let mut document = builder.element(keys.document, &extracted.root);
     document.add_bytes(layout.id, uuid.as_bytes());
     document.add_i64(layout.version, version);
@@ -41,7 +54,7 @@ pub(super) fn block(
     Ok(builder.entries)
 }
 
-/// The one entry of a deleted document.
+/// Returns the single entry of a deleted document.
 pub(super) fn tombstone(layout: &Layout, uuid: Uuid, version: i64, deleted_at_s: u64) -> TantivyDocument {
     let mut entry = TantivyDocument::default();
     entry.add_bytes(layout.block, uuid.as_bytes());
@@ -52,24 +65,24 @@ pub(super) fn tombstone(layout: &Layout, uuid: Uuid, version: i64, deleted_at_s:
     entry
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 pub(super) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-struct Builder<'a> {
+struct BlockBuilder<'a> {
     layout: &'a Layout,
-    keys: &'a TypeKeys,
+    keys: &'a ResourceKeys,
     resource: &'a SearchResource,
     uuid: Uuid,
     entries: Vec<TantivyDocument>,
-    /// Values of the whole document by path, each once.
+    /// Distinct values of the whole document by path.
     columns: BTreeMap<&'a str, BTreeSet<String>>,
 }
 
-impl Builder<'_> {
-    /// Adds the entries of everything within, and gives that of the element itself.
-    fn element(&mut self, kind: Key, element: &Element) -> TantivyDocument {
+impl BlockBuilder<'_> {
+    /// Adds the entries of all inner elements, and returns the entry of the element itself.
+    fn element(&mut self, kind: NameDigest, element: &Element) -> TantivyDocument {
         for (collection, inner) in &element.inner {
             let entry = self.element(self.keys.level(Some(*collection)), inner);
             self.entries.push(entry);
@@ -87,7 +100,7 @@ impl Builder<'_> {
     }
 }
 
-/// All terms of a document as one text. Where a term stands is not asked for.
+/// Returns all terms of a document as one text. Queries do not use positions.
 fn tokens(texts: &[String]) -> PreTokenizedString {
     let terms = texts.iter().flat_map(|text| text::terms(text));
     let tokens =

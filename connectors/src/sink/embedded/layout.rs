@@ -1,19 +1,19 @@
-//! The fields of the index itself: few, whatever the types of documents are.
+//! The fields of the index. They do not depend on the resources.
 
 use tantivy::schema::{
     BytesOptions, FAST, Field, INDEXED, IndexRecordOption, JsonObjectOptions, STORED, Schema, TextFieldIndexing,
     TextOptions,
 };
 
-/// Form of the index: entries, terms, columns. A folder in another form is built anew.
+/// Version of the index format: entries, terms, columns. A folder of another version has to be rebuilt.
 pub(super) const FORM: u32 = 1;
 
 /// Handles of the index's fields.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
-    /// The uuid of the document, on every entry of its block: what a block is deleted by.
+    /// The uuid of the document, on every entry of its block. Blocks are deleted by it.
     pub(super) block: Field,
-    /// [`super::encoding::Kind`], on every entry.
+    /// Digest of the resource or collection, or the tombstone kind, on every entry.
     pub(super) kind: Field,
     /// Values of fields, as terms.
     pub(super) exact: Field,
@@ -21,7 +21,7 @@ pub(super) struct Layout {
     pub(super) id: Field,
     /// Documents and tombstones: the version, as a column.
     pub(super) version: Field,
-    /// Tombstones: when it was written, in seconds since 1970.
+    /// Tombstones: time of the delete, in seconds since 1970.
     pub(super) deleted_at_s: Field,
     /// Documents: the bytes.
     pub(super) body: Field,
@@ -36,7 +36,7 @@ pub(super) const ID: &str = "id";
 pub(super) const VERSION: &str = "version";
 
 impl Layout {
-    /// The schema of an index, and the handles in it.
+    /// Returns the schema of the index and the handles of its fields.
     pub(super) fn new() -> (Schema, Self) {
         let mut schema = Schema::builder();
         let terms = TextFieldIndexing::default().set_tokenizer("raw").set_index_option(IndexRecordOption::WithFreqs);
@@ -55,12 +55,12 @@ impl Layout {
     }
 }
 
-/// Name of the column of a path. The index gives dots a meaning of its own.
+/// Returns the column name of a path. Dots have a meaning in the index.
 pub(super) fn column(path: &str) -> String {
     format!("values.{}", member(path))
 }
 
-/// Name of the path within `values`.
+/// Returns the name of a path within `values`.
 pub(super) fn member(path: &str) -> String {
     path.replace('.', "/")
 }

@@ -1,31 +1,32 @@
-//! Search with nothing installed: a tantivy index on disk, in this process.
+//! Search without an external service: a tantivy index on disk, in this process.
 //!
-//! What it is: a sink ([`EmbeddedSink`], held to the suite of all sinks), the generations of it ([`EmbeddedStore`], one
-//! folder each and a pointer file that says which is live), and an engine that answers searches from the live one.
+//! It consists of a sink ([`EmbeddedSink`], which passes the conformance suite of all sinks), its generations
+//! ([`EmbeddedStore`]: one folder each, and a pointer file to the live one), and a search engine on the live
+//! generation.
 //!
-//! What it is not: a copy that must never be lost. What is answered with "done" was fsynced; a folder that is damaged all
-//! the same is deleted and built anew from the source.
+//! The index is a copy that can be rebuilt. Every delivery reported as done was fsynced; a damaged folder is deleted
+//! and filled again from the source.
 //!
 //! # How a document is indexed
-//! A document is a block of index entries (`entry`): one for each element of a collection, inner ones before the element
-//! around them, and last the document itself. "One element must meet all conditions" then is a query among the entries of
-//! that collection, carried over to the next entry of the level around it (`join`). All values are terms that begin with
-//! the type and the field, in an encoding whose bytes are in the order of the values (`encoding`), so that ranges are
-//! ranges of terms, and sorting and facets work on columns of the same encoding (`collect`).
+//! A document is a block of index entries (`entry`): one per element of a collection, inner elements before their
+//! parents, and last the document itself. "One element must meet all conditions" is then a query on the entries of that
+//! collection, followed by a step to the next entry of the parent level (`parent_query`). All values are terms that
+//! begin with digests of resource and field, in an encoding whose bytes have the order of the values (`encoding`). So
+//! ranges of values are ranges of terms, and sorting and facets use columns of the same encoding (`collect`).
 //!
 //! # Versions and crashes
-//! One thread owns the writer (`writer`). It takes all puts that wait, compares each document with the version that the
-//! index holds (of a deleted document too: a tombstone stays for [`DELETE_MEMORY`]), writes and commits once, and only
-//! then answers. A crash loses what was not committed, and nothing of it was answered.
+//! One thread owns the writer (`writer`). It takes all waiting puts, compares each document with the version in the
+//! index (also of deleted documents: a tombstone stays for [`DELETE_MEMORY`]), writes and commits once, and then
+//! reports the outcomes. A crash loses only puts without a reported outcome.
 
-mod bare;
+mod baseline;
 mod collect;
 mod encoding;
 mod entry;
+mod folder;
 mod generation;
-mod join;
 mod layout;
-mod options;
+mod parent_query;
 mod query;
 mod scan;
 mod search;
@@ -33,7 +34,8 @@ mod sink;
 mod store;
 mod writer;
 
-pub use bare::BareEntries;
-pub use options::EmbeddedOptions;
-pub use sink::{DELETE_MEMORY, EmbeddedSink};
+pub use baseline::BaselineEntries;
+pub use entry::{DELETE_MEMORY, EntryError};
+pub use folder::EmbeddedOptions;
+pub use sink::EmbeddedSink;
 pub use store::EmbeddedStore;

@@ -1,17 +1,17 @@
-//! From a typed query to one of the index.
+//! Translation of a typed query to an index query.
 
-use super::encoding::{Key, TypeKeys, Wanted};
-use super::join::Around;
+use super::encoding::{NameDigest, ResourceKeys, TermMatch};
 use super::layout::Layout;
+use super::parent_query::ParentQuery;
 use millstream_search::{Condition, Group, SearchQuery};
 use std::ops::Bound;
 use tantivy::Term;
 use tantivy::query::{BooleanQuery, ConstScoreQuery, EmptyQuery, Query, RangeQuery, TermQuery};
 use tantivy::schema::IndexRecordOption;
 
-/// The documents that a query matches. Only free text scores.
-pub(super) fn documents(layout: &Layout, keys: &TypeKeys, query: &SearchQuery) -> Box<dyn Query> {
-    let translator = Translator { layout, keys };
+/// Returns the index query for the matching documents. Only free text contributes to the score.
+pub(super) fn documents(layout: &Layout, keys: &ResourceKeys, query: &SearchQuery) -> Box<dyn Query> {
+    let translator = QueryTranslator { layout, keys };
     let mut filters = vec![translator.level(keys.document)];
     filters.extend(translator.clauses(&query.conditions));
     let filter: Box<dyn Query> = Box::new(ConstScoreQuery::new(Box::new(BooleanQuery::intersection(filters)), 0.0));
@@ -21,18 +21,18 @@ pub(super) fn documents(layout: &Layout, keys: &TypeKeys, query: &SearchQuery) -
     Box::new(BooleanQuery::intersection(words.chain([filter]).collect()))
 }
 
-struct Translator<'a> {
+struct QueryTranslator<'a> {
     layout: &'a Layout,
-    keys: &'a TypeKeys,
+    keys: &'a ResourceKeys,
 }
 
-impl Translator<'_> {
-    /// All entries of a kind.
-    fn level(&self, kind: Key) -> Box<dyn Query> {
+impl QueryTranslator<'_> {
+    /// Matches all entries of a kind.
+    fn level(&self, kind: NameDigest) -> Box<dyn Query> {
         Box::new(TermQuery::new(Term::from_field_bytes(self.layout.kind, &kind), IndexRecordOption::Basic))
     }
 
-    /// What must hold of an entry of a group's level.
+    /// Returns the conditions on an entry of a group's level.
     fn clauses(&self, group: &Group) -> Vec<Box<dyn Query>> {
         let mut clauses: Vec<Box<dyn Query>> = group.conditions.iter().map(|condition| self.any(condition)).collect();
         for inner in &group.inner {
@@ -41,14 +41,14 @@ impl Translator<'_> {
                 within.push(self.level(self.keys.level(inner.collection)));
             }
             let within = Box::new(BooleanQuery::intersection(within));
-            clauses.push(Box::new(Around::new(within, self.level(self.keys.level(group.collection)))));
+            clauses.push(Box::new(ParentQuery::new(within, self.level(self.keys.level(group.collection)))));
         }
         clauses
     }
 
     fn any(&self, condition: &Condition) -> Box<dyn Query> {
         let mut tests: Vec<Box<dyn Query>> =
-            condition.any_of.iter().map(|test| self.terms(self.keys.wanted(test.field, &test.comparison))).collect();
+            condition.any_of.iter().map(|test| self.terms(self.keys.matching(test.field, &test.comparison))).collect();
         match tests.len() {
             0 => Box::new(EmptyQuery),
             1 => tests.remove(0),
@@ -56,12 +56,12 @@ impl Translator<'_> {
         }
     }
 
-    fn terms(&self, wanted: Wanted) -> Box<dyn Query> {
+    fn terms(&self, terms: TermMatch) -> Box<dyn Query> {
         let term = |bytes: Vec<u8>| Term::from_field_bytes(self.layout.exact, &bytes);
         let bound = |bound: Bound<Vec<u8>>| bound.map(term);
-        match wanted {
-            Wanted::One(bytes) => Box::new(TermQuery::new(term(bytes), IndexRecordOption::Basic)),
-            Wanted::Range(lower, upper) => Box::new(RangeQuery::new(bound(lower), bound(upper))),
+        match terms {
+            TermMatch::One(bytes) => Box::new(TermQuery::new(term(bytes), IndexRecordOption::Basic)),
+            TermMatch::Range(lower, upper) => Box::new(RangeQuery::new(bound(lower), bound(upper))),
         }
     }
 }

@@ -1,14 +1,14 @@
-//! The one thread that writes to an index: everything that waits goes into one commit.
+//! The thread that writes to an index. All waiting puts share one commit.
 
-use super::entry::now_s;
+use super::entry::{DELETE_MEMORY, now_s};
 use super::layout::{Layout, VERSION};
-use super::sink::DELETE_MEMORY;
 use futures::channel::oneshot;
 use millstream_pipeline::sink::{Outcome, RetryCause};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tantivy::columnar::Column;
@@ -19,105 +19,104 @@ use tantivy::schema::IndexRecordOption;
 use tantivy::{DocSet, Index, IndexReader, IndexWriter, Searcher, SegmentReader, TERMINATED, TantivyDocument, Term};
 use uuid::Uuid;
 
-/// Puts that wait for the thread, beyond which they wait to be taken.
+/// Capacity of the channel of puts; beyond it `send` blocks.
 const WAITING_PUTS_MAX: usize = 16;
 
-/// Documents of one commit, beyond which the next put waits for the next.
+/// Number of documents after which a commit takes no further puts.
 const COMMIT_DOCUMENTS_MAX: usize = 10_000;
 
-/// A commit makes a segment of ten files, whatever is in it, and many small ones have to be merged: it takes tens of
-/// milliseconds of a processor. So few documents wait until the last commit is this old, and go together. The first one
-/// after a rest goes at once.
-const COMMIT_PACE: Duration = Duration::from_millis(100);
+/// Minimum time between two small commits. A commit creates a segment of ten files, independent of its size, and small
+/// segments have to be merged: a commit takes tens of milliseconds of CPU. The first put after a pause does not wait.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// So many documents wait for nothing.
-const COMMIT_DOCUMENTS_ENOUGH: usize = 1_000;
+/// Number of documents from which a commit does not wait.
+const UNPACED_DOCUMENTS: usize = 1_000;
 
-/// How often tombstones that have served their time are looked for.
-const FORGETTING: Duration = Duration::from_secs(3_600);
+/// Interval at which expired tombstones are deleted.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(3_600);
 
 /// A document, ready to be written.
-pub(super) struct Entry {
+pub(super) struct PendingDocument {
     pub(super) uuid: Uuid,
     pub(super) version: i64,
-    /// May replace the same version.
+    /// Whether it may replace the same version.
     pub(super) repair: bool,
-    /// What it is in the index, or why it cannot be.
+    /// Its index entries, or its outcome if it cannot be indexed.
     pub(super) block: Result<Vec<TantivyDocument>, Outcome>,
 }
 
-struct Job {
-    entries: Vec<Entry>,
-    answer: oneshot::Sender<Vec<Outcome>>,
+struct WriteRequest {
+    documents: Vec<PendingDocument>,
+    reply: oneshot::Sender<Vec<Outcome>>,
 }
 
-/// The handle of the thread. Dropping it ends the thread, once what was sent is written.
-pub(super) struct Writer {
-    jobs: Mutex<Option<SyncSender<Job>>>,
+/// The handle of the thread. Dropping it ends the thread after all sent requests are written.
+pub(super) struct IndexThread {
+    requests: Mutex<Option<SyncSender<WriteRequest>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Writer {
+impl IndexThread {
     pub(super) fn start(
         index: &Index,
         reader: &IndexReader,
         layout: Layout,
         heap_bytes: usize,
     ) -> tantivy::Result<Self> {
-        let mut work = Work {
+        let mut task = IndexTask {
             index: index.clone(),
             reader: reader.clone(),
             layout,
             heap_bytes,
             writer: None,
-            forgot_at: Instant::now(),
+            pruned_at: Instant::now(),
             committed_at: None,
         };
-        work.open()?;
-        let (jobs, waiting) = sync_channel(WAITING_PUTS_MAX);
+        task.open()?;
+        let (requests, waiting) = sync_channel(WAITING_PUTS_MAX);
         let thread = thread::Builder::new()
             .name("embedded-index".to_owned())
-            .spawn(move || work.run(&waiting))
+            .spawn(move || task.run(&waiting))
             .map_err(|error| tantivy::TantivyError::SystemError(error.to_string()))?;
-        Ok(Self { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
+        Ok(Self { requests: Mutex::new(Some(requests)), thread: Mutex::new(Some(thread)) })
     }
 
-    /// Hands entries to the thread, waiting while too much waits already. `None`: it was closed.
-    pub(super) fn send(&self, entries: Vec<Entry>) -> Option<oneshot::Receiver<Vec<Outcome>>> {
-        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
-        let (answer, outcomes) = oneshot::channel();
-        jobs.send(Job { entries, answer }).ok()?;
+    /// Sends documents to the thread; blocks while the channel is full. `None` if the writer is closed.
+    pub(super) fn send(&self, documents: Vec<PendingDocument>) -> Option<oneshot::Receiver<Vec<Outcome>>> {
+        let requests = self.requests.lock().clone()?;
+        let (reply, outcomes) = oneshot::channel();
+        requests.send(WriteRequest { documents, reply }).ok()?;
         Some(outcomes)
     }
 
-    /// Takes no more, and waits until what was taken is written.
+    /// Accepts no further requests, and waits until all accepted ones are written.
     pub(super) fn close(&self) {
-        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(self.requests.lock().take());
+        let thread = self.thread.lock().take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread of an embedded index panicked");
+            tracing::error!("the index thread panicked");
         }
     }
 }
 
-impl Drop for Writer {
+impl Drop for IndexThread {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-struct Work {
+struct IndexTask {
     index: Index,
     reader: IndexReader,
     layout: Layout,
     heap_bytes: usize,
-    /// `None` after a failure: what was not committed is dropped with it, and the next job opens another.
+    /// `None` after a failure, which drops everything uncommitted. The next request opens another.
     writer: Option<IndexWriter>,
-    forgot_at: Instant,
+    pruned_at: Instant,
     committed_at: Option<Instant>,
 }
 
-impl Work {
+impl IndexTask {
     fn open(&mut self) -> tantivy::Result<&mut IndexWriter> {
         if let Some(ref mut writer) = self.writer {
             return Ok(writer);
@@ -130,94 +129,95 @@ impl Work {
         Ok(self.writer.insert(self.index.writer_with_options(options)?))
     }
 
-    fn run(mut self, waiting: &Receiver<Job>) {
+    fn run(mut self, waiting: &Receiver<WriteRequest>) {
         while let Ok(first) = waiting.recv() {
-            let jobs = self.gather(first, waiting);
-            self.write(jobs);
+            let requests = self.gather(first, waiting);
+            self.write(requests);
             self.committed_at = Some(Instant::now());
         }
     }
 
-    /// What goes into one commit.
-    fn gather(&self, first: Job, waiting: &Receiver<Job>) -> Vec<Job> {
-        let until = self.committed_at.map(|at| at + COMMIT_PACE);
-        let mut documents = first.entries.len();
-        let mut jobs = vec![first];
+    /// Collects the requests of one commit.
+    fn gather(&self, first: WriteRequest, waiting: &Receiver<WriteRequest>) -> Vec<WriteRequest> {
+        let until = self.committed_at.map(|at| at + COMMIT_INTERVAL);
+        let mut documents = first.documents.len();
+        let mut requests = vec![first];
         while documents < COMMIT_DOCUMENTS_MAX {
             let rest = until.map(|until| until.saturating_duration_since(Instant::now())).unwrap_or_default();
-            let job = if documents >= COMMIT_DOCUMENTS_ENOUGH || rest.is_zero() {
+            let request = if documents >= UNPACED_DOCUMENTS || rest.is_zero() {
                 waiting.try_recv().ok()
             } else {
                 waiting.recv_timeout(rest).ok()
             };
-            // Nothing more came in time, or nothing more will come.
-            let Some(job) = job else { break };
-            documents += job.entries.len();
-            jobs.push(job);
+            // None arrived in time, or the channel is closed.
+            let Some(request) = request else { break };
+            documents += request.documents.len();
+            requests.push(request);
         }
-        jobs
+        requests
     }
 
-    fn write(&mut self, jobs: Vec<Job>) {
-        let mut answers = Vec::new();
-        let mut entries = Vec::new();
-        for job in jobs {
-            answers.push((job.answer, job.entries.len()));
-            entries.extend(job.entries);
+    fn write(&mut self, requests: Vec<WriteRequest>) {
+        let mut replies = Vec::new();
+        let mut documents = Vec::new();
+        for request in requests {
+            replies.push((request.reply, request.documents.len()));
+            documents.extend(request.documents);
         }
-        let count = entries.len();
-        let outcomes = self.commit(entries).unwrap_or_else(|error| {
+        let count = documents.len();
+        let outcomes = self.commit(documents).unwrap_or_else(|error| {
             self.writer = None;
-            tracing::warn!(%error, documents = count, "the embedded index could not be written");
-            vec![Outcome::retry(RetryCause::Unavailable, format!("the index could not be written: {error}")); count]
+            tracing::warn!(%error, documents = count, "failed to write to the embedded index");
+            vec![Outcome::retry(RetryCause::Unavailable, format!("the index cannot be written: {error}")); count]
         });
         let mut outcomes = outcomes.into_iter();
-        for (answer, count) in answers {
-            // Who asked may have gone: what was written stays written.
-            drop(answer.send(outcomes.by_ref().take(count).collect()));
+        for (reply, count) in replies {
+            // The caller may have stopped waiting; the commit stands.
+            drop(reply.send(outcomes.by_ref().take(count).collect()));
         }
     }
 
-    fn commit(&mut self, entries: Vec<Entry>) -> tantivy::Result<Vec<Outcome>> {
+    fn commit(&mut self, documents: Vec<PendingDocument>) -> tantivy::Result<Vec<Outcome>> {
         let layout = self.layout;
         if self.writer.is_none() {
-            // What failed before may have been written all the same: versions are compared with what is on disk.
+            // The failed commit may have been written: compare versions with the state on disk.
             self.reader.reload()?;
         }
-        let versions = Versions::of(&self.reader.searcher(), layout)?;
-        let is_time_to_forget = self.forgot_at.elapsed() >= FORGETTING;
+        let versions = CommittedVersions::of(&self.reader.searcher(), layout)?;
+        let prune_is_due = self.pruned_at.elapsed() >= PRUNE_INTERVAL;
         let writer = self.open()?;
         let mut written: HashMap<Uuid, i64> = HashMap::new();
-        let mut outcomes = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let held = match written.get(&entry.uuid) {
+        let mut outcomes = Vec::with_capacity(documents.len());
+        for document in documents {
+            let held = match written.get(&document.uuid) {
                 Some(version) => Some(*version),
-                None => versions.get(entry.uuid)?,
+                None => versions.get(document.uuid)?,
             };
-            let is_old = held.is_some_and(|held| held > entry.version || (held == entry.version && !entry.repair));
-            outcomes.push(match entry.block {
+            let is_old =
+                held.is_some_and(|held| held > document.version || (held == document.version && !document.repair));
+            outcomes.push(match document.block {
                 _ if is_old => Outcome::Superseded,
                 Err(outcome) => outcome,
                 Ok(block) => {
-                    // A commit looks for what is to be deleted in every segment: only for what is there.
-                    let old = held.map(|_| Term::from_field_bytes(layout.block, entry.uuid.as_bytes()));
+                    // A commit looks up every delete in every segment, so delete only blocks that exist.
+                    let old = held.map(|_| Term::from_field_bytes(layout.block, document.uuid.as_bytes()));
                     let operations = old.map(UserOperation::Delete).into_iter();
                     let operations = operations.chain(block.into_iter().map(UserOperation::Add));
-                    // One call, so that the block stays together.
+                    // One call keeps the block together.
                     writer.run(operations.collect::<Vec<_>>())?;
-                    written.insert(entry.uuid, entry.version);
+                    written.insert(document.uuid, document.version);
                     Outcome::Done
                 }
             });
         }
         if !written.is_empty() {
-            if is_time_to_forget {
-                forget(writer, layout, now_s().saturating_sub(DELETE_MEMORY.as_secs()))?;
+            if prune_is_due {
+                prune_tombstones(writer, layout, now_s().saturating_sub(DELETE_MEMORY.as_secs()))?;
             }
             writer.commit()?;
             self.reader.reload()?;
-            if is_time_to_forget {
-                self.forgot_at = Instant::now();
+            if prune_is_due {
+                self.pruned_at = Instant::now();
             }
         }
         Ok(outcomes)
@@ -225,20 +225,20 @@ impl Work {
 }
 
 /// Deletes tombstones that were written before a time.
-fn forget(writer: &IndexWriter, layout: Layout, before_s: u64) -> tantivy::Result<()> {
+fn prune_tombstones(writer: &IndexWriter, layout: Layout, before_s: u64) -> tantivy::Result<()> {
     let end = Bound::Excluded(Term::from_field_u64(layout.deleted_at_s, before_s));
     let begin = Bound::Included(Term::from_field_u64(layout.deleted_at_s, 0));
     writer.delete_query(Box::new(RangeQuery::new(begin, end)))?;
     Ok(())
 }
 
-/// Versions of what was committed last.
-struct Versions {
+/// The versions in the last commit.
+struct CommittedVersions {
     layout: Layout,
-    segments: Vec<(SegmentReader, std::sync::Arc<InvertedIndexReader>, Column<i64>)>,
+    segments: Vec<(SegmentReader, Arc<InvertedIndexReader>, Column<i64>)>,
 }
 
-impl Versions {
+impl CommittedVersions {
     fn of(searcher: &Searcher, layout: Layout) -> tantivy::Result<Self> {
         let segments = searcher.segment_readers().iter().map(|segment| {
             Ok((segment.clone(), segment.inverted_index(layout.block)?, segment.fast_fields().i64(VERSION)?))
@@ -252,7 +252,7 @@ impl Versions {
             let Some(mut postings) = index.read_postings(&term, IndexRecordOption::Basic)? else { continue };
             while postings.doc() != TERMINATED {
                 let doc = postings.doc();
-                // Of a block only the document itself has a version.
+                // In a block only the document itself has a version.
                 if !segment.is_deleted(doc)
                     && let Some(version) = versions.first(doc)
                 {
@@ -279,10 +279,10 @@ mod tests {
         writer.add_document(tombstone(&layout, old, 5, 1_000)).expect("added");
         writer.add_document(tombstone(&layout, young, 6, 2_000)).expect("added");
         writer.commit().expect("committed");
-        forget(&writer, layout, 2_000).expect("asked for");
+        prune_tombstones(&writer, layout, 2_000).expect("asked for");
         writer.commit().expect("committed");
         let searcher = index.reader().expect("a reader").searcher();
-        let versions = Versions::of(&searcher, layout).expect("they can be read");
+        let versions = CommittedVersions::of(&searcher, layout).expect("they can be read");
         assert_eq!(versions.get(old).expect("read"), None);
         assert_eq!(versions.get(young).expect("read"), Some(6));
     }

@@ -1,7 +1,7 @@
-//! One record: its key, value and headers, and how they are read back.
+//! Encoding and decoding of a record: key, value and headers.
 //!
-//! The value's members come in one order, and `document` is the delivered bytes, spliced in unchanged: a decimal never
-//! passes through a floating-point number, and what a reader of the topic gets is what a GET answers.
+//! The value's members have a fixed order, and `document` is the delivered bytes, spliced in unchanged: a decimal never
+//! passes through a floating-point number, and a reader of the topic gets the bytes of the GET response.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-/// The only one there is.
+/// The only version so far.
 const CONTRACT_VERSION: &str = "1";
 
 pub(super) const CONTRACT_VERSION_HEADER: &str = "contractVersion";
@@ -22,27 +22,27 @@ pub(super) const CONTENT_VERSION_HEADER: &str = "contentVersion";
 pub(super) const PROJECT_HEADER: &str = "projectName";
 pub(super) const RESOURCE_HEADER: &str = "resourceName";
 
-/// What a batch of one record has beside its key, value and headers, at most: the batch's own 61 bytes, and the lengths,
-/// attributes and differences of the record as varints.
+/// Upper bound of the overhead of a one-record batch: its header of 61 bytes, and the record's lengths, attributes and
+/// deltas as varints.
 const RECORD_OVERHEAD_BYTES: usize = 61 + 32;
-/// The lengths of a header's name and value.
+/// Upper bound of the varint lengths of a header's name and value.
 const HEADER_OVERHEAD_BYTES: usize = 4;
 
-/// Names of the types, ready to be written.
-pub(super) struct Names {
-    by_key: BTreeMap<i16, Name>,
+/// Names of the resources, prepared for encoding and decoding.
+pub(super) struct ResourceNames {
+    by_key: BTreeMap<i16, ResourceName>,
     /// By project, then by resource.
     keys: HashMap<String, HashMap<String, i16>>,
 }
 
-struct Name {
+struct ResourceName {
     /// `"projectName":"Ed-Fi","resourceName":"School","resourceVersion":"5.2.0"`
     members: String,
     project: String,
     resource: String,
 }
 
-impl Names {
+impl ResourceNames {
     pub(super) fn new(resources: &[ResourceKey]) -> Self {
         let text = |value: &str| serde_json::Value::from(value).to_string();
         let named = resources.iter().map(|key| {
@@ -52,7 +52,7 @@ impl Names {
                 text(&key.resource_name),
                 text(&key.resource_version)
             );
-            let name = Name { members, project: key.project_name.clone(), resource: key.resource_name.clone() };
+            let name = ResourceName { members, project: key.project_name.clone(), resource: key.resource_name.clone() };
             (key.id, name)
         });
         let mut keys: HashMap<String, HashMap<String, i16>> = HashMap::new();
@@ -67,23 +67,23 @@ impl Names {
     }
 }
 
-/// A record as it will be sent.
+/// An encoded record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct DocumentRecord {
     pub(super) key: String,
-    /// `None` is a tombstone.
+    /// `None` for a tombstone.
     pub(super) value: Option<Vec<u8>>,
     headers: [(&'static str, String); 4],
 }
 
-impl Record {
+impl DocumentRecord {
     pub(super) fn headers(&self) -> OwnedHeaders {
         self.headers.iter().fold(OwnedHeaders::new_with_capacity(self.headers.len()), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value.as_bytes()) })
         })
     }
 
-    /// What the broker will measure it as, at most, compressed or not.
+    /// Returns an upper bound of the record's size for the broker's limit, compressed or not.
     pub(super) fn bytes_max(&self) -> usize {
         let headers = self.headers.iter().map(|(key, value)| key.len() + value.len() + HEADER_OVERHEAD_BYTES);
         RECORD_OVERHEAD_BYTES + self.key.len() + self.value.as_ref().map_or(0, Vec::len) + headers.sum::<usize>()
@@ -91,15 +91,26 @@ impl Record {
 }
 
 #[derive(Deserialize)]
-struct Stamp<'a> {
+struct LastModified<'a> {
     #[serde(borrow, rename = "_lastModifiedDate")]
     last_modified_at: &'a RawValue,
 }
 
-/// The record of a delivery, or why there can be none.
-pub(super) fn encode(delivery: &Delivery, names: &Names) -> Result<Record, String> {
+/// A document or record that does not follow the contract.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct EnvelopeError(String);
+
+impl From<String> for EnvelopeError {
+    fn from(reason: String) -> Self {
+        Self(reason)
+    }
+}
+
+/// Encodes a delivery.
+pub(super) fn encode(delivery: &Delivery, names: &ResourceNames) -> Result<DocumentRecord, EnvelopeError> {
     let Some(name) = names.by_key.get(&delivery.key.resource_key) else {
-        return Err(format!("no type of the schema has the key {}", delivery.key.resource_key));
+        return Err(format!("the schema has no resource with the key {}", delivery.key.resource_key).into());
     };
     let key = delivery.key.uuid.hyphenated().to_string();
     let value = match &delivery.content {
@@ -112,15 +123,15 @@ pub(super) fn encode(delivery: &Delivery, names: &Names) -> Result<Record, Strin
         (PROJECT_HEADER, name.project.clone()),
         (RESOURCE_HEADER, name.resource.clone()),
     ];
-    Ok(Record { key, value, headers })
+    Ok(DocumentRecord { key, value, headers })
 }
 
-fn value(key: &str, name: &Name, version: i64, json: &Bytes) -> Result<Vec<u8>, String> {
-    let stamp: Stamp<'_> = serde_json::from_slice(json)
-        .map_err(|error| format!("the document is no JSON object with _lastModifiedDate: {error}"))?;
+fn value(key: &str, name: &ResourceName, version: i64, json: &Bytes) -> Result<Vec<u8>, EnvelopeError> {
+    let stamp: LastModified<'_> = serde_json::from_slice(json)
+        .map_err(|error| format!("the document is not a JSON object with _lastModifiedDate: {error}"))?;
     let stamp = stamp.last_modified_at.get();
     if !stamp.starts_with('"') {
-        return Err(format!("_lastModifiedDate of the document is no string: {stamp}"));
+        return Err(format!("_lastModifiedDate of the document is not a string: {stamp}").into());
     }
     let members = &name.members;
     let head = format!(
@@ -135,7 +146,7 @@ fn value(key: &str, name: &Name, version: i64, json: &Bytes) -> Result<Vec<u8>, 
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
+struct RecordEnvelope<'a> {
     contract_version: u32,
     document_uuid: Uuid,
     #[serde(borrow)]
@@ -147,26 +158,27 @@ struct Envelope<'a> {
     document: &'a RawValue,
 }
 
-/// What a record of the topic says, or why it is none of ours.
-pub(super) fn decode(message: &impl Message, names: &Names) -> Result<Held, String> {
-    let key = message.key().ok_or("it has no key")?;
-    let uuid = Uuid::try_parse_ascii(key).map_err(|error| format!("its key is no document's id: {error}"))?;
+/// Decodes a record of the topic.
+pub(super) fn decode(message: &impl Message, names: &ResourceNames) -> Result<Held, EnvelopeError> {
+    let key = message.key().ok_or_else(|| "it has no key".to_owned())?;
+    let uuid = Uuid::try_parse_ascii(key).map_err(|error| format!("its key is not a document id: {error}"))?;
     let Some(value) = message.payload() else {
         return Ok(Held { uuid, version: header_version(message), resource_key: None, content: Content::Deleted });
     };
-    let envelope: Envelope<'_> = serde_json::from_slice(value).map_err(|error| format!("its value: {error}"))?;
+    let envelope: RecordEnvelope<'_> =
+        serde_json::from_slice(value).map_err(|error| format!("invalid value: {error}"))?;
     if envelope.contract_version.to_string() != CONTRACT_VERSION {
-        return Err(format!("it is of contract version {}", envelope.contract_version));
+        return Err(format!("it has contract version {}", envelope.contract_version).into());
     }
     if envelope.document_uuid != uuid {
-        return Err(format!("its key is {uuid}, its value is about {}", envelope.document_uuid));
+        return Err(format!("its key is {uuid}, its value is about {}", envelope.document_uuid).into());
     }
     let document = Bytes::copy_from_slice(envelope.document.get().as_bytes());
     let resource_key = names.key(&envelope.project_name, &envelope.resource_name);
     Ok(Held { uuid, version: Some(envelope.content_version), resource_key, content: Content::Document(document) })
 }
 
-/// A tombstone tells its version in a header; one that somebody else wrote may not.
+/// Reads a tombstone's version from its header. A tombstone of another writer may have none.
 fn header_version(message: &impl Message) -> Option<i64> {
     let headers = message.headers()?;
     let version = headers.iter().find(|header| header.key == CONTENT_VERSION_HEADER)?.value?;
@@ -182,14 +194,14 @@ mod tests {
 
     const ID: &str = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
 
-    fn names() -> Names {
+    fn names() -> ResourceNames {
         let key = |id, resource: &str| ResourceKey {
             id,
             project_name: "Ed-Fi".to_owned(),
             resource_name: resource.to_owned(),
             resource_version: "5.2.0".to_owned(),
         };
-        Names::new(&[key(7, "School"), key(8, "A \"quoted\" name")])
+        ResourceNames::new(&[key(7, "School"), key(8, "A \"quoted\" name")])
     }
 
     fn delivery(resource_key: i16, content: Content) -> Delivery {
@@ -201,7 +213,7 @@ mod tests {
         Content::Document(Bytes::from_static(json.as_bytes()))
     }
 
-    fn message(record: &Record) -> OwnedMessage {
+    fn message(record: &DocumentRecord) -> OwnedMessage {
         let key = Some(record.key.clone().into_bytes());
         OwnedMessage::new(
             record.value.clone(),
@@ -242,15 +254,15 @@ mod tests {
     #[test]
     fn what_is_no_document_gets_no_record() {
         for (content, named) in [
-            (document("[]"), "no JSON object"),
+            (document("[]"), "not a JSON object"),
             (document(r#"{"id":"1"}"#), "_lastModifiedDate"),
-            (document(r#"{"_lastModifiedDate":5}"#), "no string: 5"),
+            (document(r#"{"_lastModifiedDate":5}"#), "not a string: 5"),
             (document(r#"{"_lastModifiedDate":"2031-08-20T09:15:00Z""#), "EOF"),
         ] {
             let refused = encode(&delivery(7, content), &names()).expect_err("refused");
-            assert!(refused.contains(named), "{refused}");
+            assert!(refused.0.contains(named), "{refused}");
         }
-        assert!(encode(&delivery(9, Content::Deleted), &names()).expect_err("refused").contains("the key 9"));
+        assert!(encode(&delivery(9, Content::Deleted), &names()).expect_err("refused").0.contains("the key 9"));
     }
 
     #[test]
@@ -260,9 +272,9 @@ mod tests {
             .value
             .clone()
             .map(|value| String::from_utf8(value).expect("text").replace("Version\":1", "Version\":2"));
-        let foreign = Record { value: other.map(String::into_bytes), ..record.clone() };
-        assert!(decode(&message(&foreign), &names()).expect_err("refused").contains("contract version 2"));
-        let misplaced = Record { key: "00000000-0000-0000-0000-000000000001".to_owned(), ..record };
-        assert!(decode(&message(&misplaced), &names()).expect_err("refused").contains("is about f81d4fae"));
+        let foreign = DocumentRecord { value: other.map(String::into_bytes), ..record.clone() };
+        assert!(decode(&message(&foreign), &names()).expect_err("refused").0.contains("contract version 2"));
+        let misplaced = DocumentRecord { key: "00000000-0000-0000-0000-000000000001".to_owned(), ..record };
+        assert!(decode(&message(&misplaced), &names()).expect_err("refused").0.contains("is about f81d4fae"));
     }
 }

@@ -1,25 +1,25 @@
 //! A Kafka topic that holds the newest state of every document: the documents topic, contract version 1.
 //!
-//! `docs/reference/topic-contract.md` is the page for those who read the topic; this one is for those who work on its writer.
+//! `docs/reference/topic-contract.md` is the page for readers of the topic.
 //!
-//! * [`envelope`](self) gives a record its key, value and headers; the bytes of the document go in as they came.
-//! * The broker guards no versions, so the order of the log has to be that of the versions, and nobody else may write
-//!   to it. Each `put` is one transaction of one of two producers whose `transactional.id`s are made of the topic's
-//!   name: whoever opens them next fences those before, whose unfinished transaction is rolled back. `writer` tells the
-//!   rest.
-//! * A delivery is done when its own report said so *and* the transaction committed.
-//! * What the topic is (compacted, partitions, copies, sizes) is made once and compared at every start.
+//! * `envelope` encodes a record: key, value and headers. The bytes of the document are copied unchanged.
+//! * The broker does not compare versions, so the order of the log must be that of the versions, and only one process
+//!   may write. Each `put` is one transaction of one of two producers, whose `transactional.id`s derive from the
+//!   topic's name: the process that opens them next fences earlier ones, and their unfinished transactions are rolled
+//!   back. `writer` has the details, and `fence` the record that names the writer.
+//! * A delivery is done when its own report succeeded *and* the transaction committed.
+//! * The topic's settings (compaction, partitions, replication, sizes) are created once and compared at every start.
 //!
-//! librdkafka does the protocol. Its calls that block run on the threads that tokio keeps for such.
+//! Blocking calls of librdkafka run on tokio's blocking threads.
 
 mod clients;
 mod envelope;
-mod mark;
+mod fence;
 mod options;
 mod scan;
 mod sink;
 mod topic;
 mod writer;
 
-pub use options::{KafkaOptions, OptionsError, topic_name};
+pub use options::{KafkaOptions, KafkaOptionsError, topic_name};
 pub use sink::KafkaSink;

@@ -1,4 +1,4 @@
-//! Where the topic is, what it has to be, and which of librdkafka's properties a host may set.
+//! Options of the Kafka sink: brokers, topic, fencing, and librdkafka properties.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,49 +8,49 @@ use crate::kafka::properties::{ANSWER_TIMEOUT, TOPIC_NAME_BYTES_MAX, is_topic_na
 use millstream_pipeline::binding::Binding;
 use millstream_schema::apischema::ResourceKey;
 
-/// The contract asks for at least a week: for so long a consumer that was away may still learn of a delete.
+/// Minimum of the contract, a week: a consumer that was away for less still sees every delete.
 const DELETE_RETENTION_MIN: Duration = Duration::from_secs(7 * 24 * 3_600);
-/// Kafka's own default of `max.message.bytes`.
+/// Kafka's default of `max.message.bytes`.
 const RECORD_BYTES_DEFAULT: usize = 1_048_588;
-/// librdkafka accepts no less, and no more, as `message.max.bytes`.
+/// librdkafka's range of `message.max.bytes`.
 const RECORD_BYTES: std::ops::RangeInclusive<usize> = 1_000..=1_000_000_000;
-/// A documents topic and the way to it.
+/// Default of [`KafkaOptions::fence_interval`]. Brokers drop offsets that were not committed for a week, by default.
+const FENCE_INTERVAL: Duration = Duration::from_secs(3_600);
+
+/// A documents topic and its connection.
 #[derive(Clone)]
 pub struct KafkaOptions {
     /// `host:port,host:port`.
     pub bootstrap_servers: String,
-    /// Name of the topic; [`topic_name`] makes it. Whoever opens it for writing last is its only writer.
+    /// Name of the topic, from [`topic_name`]. The process that last opened it for writing is its only writer.
     pub topic: String,
-    /// Partitions, never to be changed once there are records.
+    /// Number of partitions. Must not change once there are records.
     pub partitions: u32,
-    /// Copies of each partition.
+    /// Replication factor.
     pub replication: u32,
-    /// Copies that have to have a record before it counts as written (`min.insync.replicas`).
+    /// Replicas that must have a record before it counts as written (`min.insync.replicas`).
     pub in_sync_min: u32,
-    /// For how long tombstones stay, at least a week (`delete.retention.ms`).
+    /// Retention of tombstones, at least a week (`delete.retention.ms`).
     pub delete_retention: Duration,
-    /// The largest record, all of it, before compression (`max.message.bytes`).
+    /// Maximum size of a whole record before compression (`max.message.bytes`).
     pub record_bytes_max: usize,
-    /// Whether a topic that is not there is made.
+    /// Whether to create a missing topic.
     pub create_topic: bool,
-    /// How often the mark of who writes is renewed, by a batch or by [`tend`](millstream_pipeline::sink::Sink::tend): well
-    /// below the broker's `offsets.retention.minutes`.
-    pub mark_every: Duration,
-    /// For how long to wait for an answer of the brokers, 1 s to 5 min.
+    /// Interval at which the writer fence is renewed, by a batch or by [`tend`](millstream_pipeline::sink::Sink::tend).
+    /// Keep it well below the broker's `offsets.retention.minutes`.
+    pub fence_interval: Duration,
+    /// Timeout of requests to the brokers, 1 s to 5 min.
     pub answer_timeout: Duration,
-    /// More properties of librdkafka: SASL, TLS, compression. Their values are never printed.
+    /// Further librdkafka properties: SASL, TLS, compression. Their values are never printed.
     pub properties: BTreeMap<String, String>,
-    /// The types of the schema, by the keys that deliveries carry.
+    /// The resources of the schema. Deliveries refer to them by key.
     pub resources: Vec<ResourceKey>,
-    /// The database that the topic is a copy of; without one it is not asked whose copy it is.
+    /// The database that the topic is a copy of. Without one the sink does not check the topic's database.
     pub binding: Option<Binding>,
 }
 
-/// Brokers forget offsets that nobody committed for a week, unless they are told otherwise.
-const MARK_EVERY: Duration = Duration::from_secs(3_600);
-
 impl KafkaOptions {
-    /// Options for a topic of one partition and one copy, with the contract's least and Kafka's usual figures.
+    /// Options for a topic of one partition and one replica, with the contract's minimums and Kafka's defaults.
     pub fn new(bootstrap_servers: impl Into<String>, topic: impl Into<String>, resources: Vec<ResourceKey>) -> Self {
         Self {
             bootstrap_servers: bootstrap_servers.into(),
@@ -61,7 +61,7 @@ impl KafkaOptions {
             delete_retention: DELETE_RETENTION_MIN,
             record_bytes_max: RECORD_BYTES_DEFAULT,
             create_topic: true,
-            mark_every: MARK_EVERY,
+            fence_interval: FENCE_INTERVAL,
             answer_timeout: Duration::from_secs(30),
             properties: BTreeMap::new(),
             resources,
@@ -69,8 +69,8 @@ impl KafkaOptions {
         }
     }
 
-    /// Everything that is wrong with them, at once.
-    pub(super) fn check(&self) -> Result<(), OptionsError> {
+    /// Checks all options and lists every fault.
+    pub(super) fn check(&self) -> Result<(), KafkaOptionsError> {
         let mut faults = Vec::new();
         if self.bootstrap_servers.trim().is_empty() {
             faults.push("no brokers are given: set the bootstrap servers to host:port".to_owned());
@@ -78,33 +78,33 @@ impl KafkaOptions {
         if !is_topic_name(&self.topic) {
             let name = &self.topic;
             faults.push(format!(
-                "{name:?} is no topic's name: 1 to {TOPIC_NAME_BYTES_MAX} letters, digits, '.', '_', '-'"
+                "{name:?} is not a valid topic name: 1 to {TOPIC_NAME_BYTES_MAX} letters, digits, '.', '_', '-'"
             ));
         }
         let most = i32::MAX.cast_unsigned();
         if self.partitions == 0 || self.partitions > most || self.replication == 0 || self.replication > most {
-            faults.push("a topic has at least one partition and one copy".to_owned());
+            faults.push("a topic has at least one partition and one replica".to_owned());
         }
         if self.in_sync_min == 0 || self.in_sync_min > self.replication {
-            let (least, copies) = (self.in_sync_min, self.replication);
-            faults.push(format!("{least} of {copies} copies in sync cannot be asked for: 1 to {copies}"));
+            let (min, replicas) = (self.in_sync_min, self.replication);
+            faults.push(format!("{min} of {replicas} replicas in sync are not possible: use 1 to {replicas}"));
         }
         if self.delete_retention < DELETE_RETENTION_MIN {
             let (given, least) = (self.delete_retention.as_millis(), DELETE_RETENTION_MIN.as_millis());
-            faults.push(format!("tombstones have to stay for {least} ms at least, not {given}"));
+            faults.push(format!("the retention of tombstones must be at least {least} ms, not {given}"));
         }
         if !RECORD_BYTES.contains(&self.record_bytes_max) {
-            faults.push(format!("a record's ceiling is 1000 to 1000000000 bytes, not {}", self.record_bytes_max));
+            faults.push(format!("the record limit must be 1000 to 1000000000 bytes, not {}", self.record_bytes_max));
         }
         if !ANSWER_TIMEOUT.contains(&self.answer_timeout) {
-            faults.push(format!("answers are waited for from 1 s to 5 min, not {:?}", self.answer_timeout));
+            faults.push(format!("the answer timeout must be 1 s to 5 min, not {:?}", self.answer_timeout));
         }
         faults.extend(self.properties.keys().filter_map(|name| property_fault(name)));
-        if faults.is_empty() { Ok(()) } else { Err(OptionsError { faults }) }
+        if faults.is_empty() { Ok(()) } else { Err(KafkaOptionsError { faults }) }
     }
 }
 
-/// Names only: any value may be a secret.
+/// Prints the names of properties only: any value may be a secret.
 impl fmt::Debug for KafkaOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaOptions")
@@ -117,18 +117,19 @@ impl fmt::Debug for KafkaOptions {
     }
 }
 
-/// The name that the contract gives a documents topic. A new generation is a new topic: after a restore of the database
-/// to an earlier state, or with another number of partitions. The instance's key names nobody.
+/// Returns the contract's name of a documents topic. A new generation is a new topic, needed after a restore of the
+/// database to an earlier state, or for another number of partitions. The instance's key identifies no person or
+/// organisation.
 #[must_use]
 pub fn topic_name(prefix: &str, instance_key: &str, generation: u32) -> String {
     format!("{prefix}.instance.{instance_key}-g{generation}.documents.v1")
 }
 
-/// The options of a Kafka sink cannot be.
+/// Invalid options of a Kafka sink.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the options of the Kafka sink are not right: {}", faults.join("; "))]
-pub struct OptionsError {
-    /// All that is wrong, with what to do.
+#[error("invalid options of the Kafka sink: {}", faults.join("; "))]
+pub struct KafkaOptionsError {
+    /// Every fault, with its remedy.
     pub faults: Vec<String>,
 }
 

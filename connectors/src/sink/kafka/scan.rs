@@ -1,4 +1,4 @@
-//! Reading the topic from its beginning to the end that it had when the reading began.
+//! A scan of the topic from its beginning to the end that it had at the start of the scan.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,33 +14,34 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::clients;
-use super::envelope::{Names, decode};
+use super::envelope::{ResourceNames, decode};
 use super::options::KafkaOptions;
 use super::topic::{unavailable, unusable};
 use crate::kafka::client::Observer;
 
-/// Records and bytes that one step hands out.
+/// Maximum records and bytes of one page.
 const PAGE_RECORDS: usize = 500;
 const PAGE_BYTES: usize = 1 << 20;
 
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Pause between two looks at the last stable offset.
+const STABLE_OFFSET_PAUSE: Duration = Duration::from_millis(10);
 
-/// A reading under way.
+/// A running scan.
 pub(super) struct TopicScan {
     consumer: StreamConsumer<Observer>,
     observer: Observer,
-    names: Arc<Names>,
+    names: Arc<ResourceNames>,
     sink: String,
     silence_max: Duration,
-    /// The first offset that is not read any more, of each partition that is not at its end yet.
-    open: BTreeMap<i32, i64>,
+    /// End offset of each partition that is not fully read.
+    unread: BTreeMap<i32, i64>,
 }
 
 impl TopicScan {
-    /// Notes where the partitions end and begins with their first records. `None` for all partitions.
+    /// Fetches the ends of the partitions and starts at their first records. `only` selects partitions; `None` for all.
     pub(super) async fn begin(
         options: &KafkaOptions,
-        (observer, names): (&Observer, &Arc<Names>),
+        (observer, names): (&Observer, &Arc<ResourceNames>),
         sink: &str,
         only: Option<Vec<i32>>,
     ) -> Result<Self, SinkError> {
@@ -52,37 +53,37 @@ impl TopicScan {
         let whole: BaseConsumer<Observer> =
             BaseConsumer::from_config_and_context(&config, observer.clone()).map_err(|error| unusable(sink, &error))?;
         let (topic, timeout) = (options.topic.clone(), options.answer_timeout);
-        let asked = tokio::task::spawn_blocking(move || {
+        let opening = tokio::task::spawn_blocking(move || {
             let ends = ends(&whole, &topic, only, timeout);
-            let ends = ends.and_then(|ends| decided(&consumer, &topic, &ends, timeout).map(|()| ends));
-            ends.and_then(|ends| begin(&consumer, &topic, &ends).map(|()| (consumer, ends)))
+            let ends = ends.and_then(|ends| wait_decided(&consumer, &topic, &ends, timeout).map(|()| ends));
+            ends.and_then(|ends| assign(&consumer, &topic, &ends).map(|()| (consumer, ends)))
         });
-        let asked = asked.await.map_err(|error| broken(sink, format!("the reader stopped: {error}")))?;
-        let (consumer, open) = asked.map_err(|error| unavailable(sink, observer, &error))?;
+        let opened = opening.await.map_err(|error| broken(sink, format!("the reader stopped: {error}")))?;
+        let (consumer, unread) = opened.map_err(|error| unavailable(sink, observer, &error))?;
         let silence_max = options.answer_timeout;
         let (observer, names) = (observer.clone(), Arc::clone(names));
-        Ok(Self { consumer, observer, names, sink: sink.to_owned(), silence_max, open })
+        Ok(Self { consumer, observer, names, sink: sink.to_owned(), silence_max, unread })
     }
 
-    /// The next record, `None` at the end of all partitions.
+    /// Returns the next record; `None` at the end of all partitions.
     async fn record(&mut self) -> Result<Option<Held>, SinkError> {
-        while !self.open.is_empty() {
+        while !self.unread.is_empty() {
             let received = tokio::time::timeout(self.silence_max, self.consumer.recv()).await;
             let Ok(received) = received else {
-                let reason = self.observer.explain(&format!("no record came for {:?}", self.silence_max));
+                let reason = self.observer.explain(&format!("no record arrived within {:?}", self.silence_max));
                 return Err(SinkError::Unavailable { sink: self.sink.clone(), reason });
             };
             match received {
-                // Behind the last record there may be offsets without any: the marks of transactions.
-                Err(KafkaError::PartitionEOF(partition)) => drop(self.open.remove(&partition)),
-                // The client goes on by itself; if it does not, the silence tells.
-                Err(error) if passes(&error) => {}
+                // Offsets after the last record may hold only control records of transactions.
+                Err(KafkaError::PartitionEOF(partition)) => drop(self.unread.remove(&partition)),
+                // The client retries by itself; if it does not recover, the timeout above fires.
+                Err(error) if is_transient(&error) => {}
                 Err(error) => return Err(unavailable(&self.sink, &self.observer, &error)),
                 Ok(message) => {
                     let (partition, offset) = (message.partition(), message.offset());
-                    let Some(end) = self.open.get(&partition).copied() else { continue };
+                    let Some(end) = self.unread.get(&partition).copied() else { continue };
                     if offset + 1 >= end {
-                        self.open.remove(&partition);
+                        self.unread.remove(&partition);
                     }
                     if offset >= end {
                         continue;
@@ -90,7 +91,7 @@ impl TopicScan {
                     let held = decode(&message, &self.names).map_err(|reason| {
                         broken(
                             &self.sink,
-                            format!("record {offset} of partition {partition} is not of the contract: {reason}"),
+                            format!("record {offset} of partition {partition} does not follow the contract: {reason}"),
                         )
                     });
                     return held.map(Some);
@@ -121,7 +122,7 @@ impl Scan for TopicScan {
     }
 }
 
-/// Where each partition ends, but for those that are empty.
+/// Fetches the end of each partition that is not empty.
 fn ends(
     consumer: &BaseConsumer<Observer>,
     topic: &str,
@@ -144,9 +145,9 @@ fn ends(
     Ok(ends)
 }
 
-/// Waits until everything before the ends is committed or rolled back. A commit is answered before its marks are in the
-/// partitions; until they are, readers do not see what was committed.
-fn decided(
+/// Waits until every transaction before the ends is decided. The broker confirms a commit before its control records
+/// are in the partitions; until they are, readers do not see the committed records.
+fn wait_decided(
     consumer: &StreamConsumer<Observer>,
     topic: &str,
     ends: &BTreeMap<i32, i64>,
@@ -158,13 +159,13 @@ fn decided(
             if Instant::now() > until {
                 return Err(KafkaError::MetadataFetch(Code::OperationTimedOut));
             }
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(STABLE_OFFSET_PAUSE);
         }
     }
     Ok(())
 }
 
-fn begin(consumer: &StreamConsumer<Observer>, topic: &str, ends: &BTreeMap<i32, i64>) -> Result<(), KafkaError> {
+fn assign(consumer: &StreamConsumer<Observer>, topic: &str, ends: &BTreeMap<i32, i64>) -> Result<(), KafkaError> {
     let mut assignment = TopicPartitionList::with_capacity(ends.len());
     for partition in ends.keys() {
         assignment.add_partition_offset(topic, *partition, Offset::Beginning)?;
@@ -172,7 +173,7 @@ fn begin(consumer: &StreamConsumer<Observer>, topic: &str, ends: &BTreeMap<i32, 
     consumer.assign(&assignment)
 }
 
-fn passes(error: &KafkaError) -> bool {
+fn is_transient(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
         Some(

@@ -1,4 +1,4 @@
-//! The sink itself: deliveries into records, transactions into outcomes.
+//! The sink: encodes deliveries into records and maps transactions to outcomes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,88 +9,88 @@ use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Limits, Outcome,
 use rdkafka::error::KafkaError;
 use tokio::sync::Mutex;
 
-use super::envelope::{Names, Record, encode};
-use super::mark::Mark;
-use super::options::{KafkaOptions, OptionsError};
+use super::envelope::{DocumentRecord, ResourceNames, encode};
+use super::fence::WriterFence;
+use super::options::{KafkaOptions, KafkaOptionsError};
 use super::scan::TopicScan;
 use super::topic;
-use super::writer::{Closed, End, Report, Writer};
+use super::writer::{DeliveryReport, TopicWriter, TransactionEnd, WriterClosed};
 use crate::kafka::client::Observer;
 use crate::kafka::errors::{Verdict, outcome, verdict};
 use crate::kafka::partition_of;
 
-/// A transaction costs the same for one record as for thousands. More than these bring little, and take memory.
+/// Batch limits. A transaction costs the same for one record as for thousands; larger batches gain little and take
+/// memory.
 const BATCH_DOCUMENTS_MAX: usize = 4_000;
 const BATCH_BYTES_MAX: usize = 8 << 20;
-/// Transactions go one after the other; with more than one `put` the next is encoded while the last commits.
+/// Transactions run one at a time. With two `put`s in flight, one is encoded while the other commits.
 const IN_FLIGHT_MAX: usize = 2;
 
-/// Transactions of one `put` that are tried again at once.
+/// Maximum immediate retries of transactions within one `put`.
 const REPEATS_MAX: usize = 2;
 
-/// Records with the places of their deliveries.
-type Batch = Vec<(usize, Arc<Record>)>;
+/// Records with the indexes of their deliveries.
+type RecordBatch = Vec<(usize, Arc<DocumentRecord>)>;
 
-/// A documents topic, of which this is the one writer.
+/// A documents topic, with this process as its only writer.
 pub struct KafkaSink {
     options: KafkaOptions,
-    names: Arc<Names>,
+    names: Arc<ResourceNames>,
     observer: Observer,
-    writer: Arc<Mutex<Writer>>,
+    writer: Arc<Mutex<TopicWriter>>,
 }
 
 impl KafkaSink {
-    /// Connects to nothing yet; [`Sink::prepare`] does.
+    /// Creates the sink. [`Sink::prepare`] connects.
     ///
     /// # Errors
-    /// With everything that is wrong with the options.
-    pub fn new(options: KafkaOptions) -> Result<Self, OptionsError> {
+    /// The options are invalid; the error lists every fault.
+    pub fn new(options: KafkaOptions) -> Result<Self, KafkaOptionsError> {
         options.check()?;
         let observer = Observer::default();
-        let writer = Arc::new(Mutex::new(Writer::new(&options, observer.clone())));
-        Ok(Self { names: Arc::new(Names::new(&options.resources)), options, observer, writer })
+        let writer = Arc::new(Mutex::new(TopicWriter::new(&options, observer.clone())));
+        Ok(Self { names: Arc::new(ResourceNames::new(&options.resources)), options, observer, writer })
     }
 
-    /// Refuses the topic of another database, before anything is done to it or to whoever writes to it.
-    async fn check_whose(&self) -> Result<(), SinkError> {
+    /// Refuses the topic of another database, before it changes the topic or fences its writer.
+    async fn check_ownership(&self) -> Result<(), SinkError> {
         if self.options.binding.is_none() {
             return Ok(());
         }
         let sink = self.describe();
-        let mark = Mark::new(&self.options, self.observer.clone());
-        let asked = tokio::task::spawn_blocking(move || mark.foreign()).await;
-        match asked {
+        let fence = WriterFence::new(&self.options, self.observer.clone());
+        match tokio::task::spawn_blocking(move || fence.other_database()).await {
             Ok(Ok(None)) => Ok(()),
             Ok(Ok(Some(difference))) => Err(SinkError::Unfit { sink, differences: vec![difference] }),
             Ok(Err(error)) => Err(topic::unavailable(&sink, &self.observer, &error)),
-            Err(error) => Err(SinkError::Broken { sink, reason: format!("the question stopped: {error}") }),
+            Err(error) => Err(SinkError::Broken { sink, reason: format!("the request stopped: {error}") }),
         }
     }
 
     async fn open(&self) -> Result<(), SinkError> {
-        self.check_whose().await?;
+        self.check_ownership().await?;
         topic::ensure(&self.options, &self.observer, &self.describe()).await?;
-        self.with_writer(Writer::open).await
+        self.with_writer(TopicWriter::open).await
     }
 
-    async fn with_writer(&self, work: fn(&mut Writer) -> Result<(), Closed>) -> Result<(), SinkError> {
+    async fn with_writer(&self, work: fn(&mut TopicWriter) -> Result<(), WriterClosed>) -> Result<(), SinkError> {
         let sink = self.describe();
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
         match tokio::task::spawn_blocking(move || work(&mut writer)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(Closed::Unavailable(reason))) => Err(SinkError::Unavailable { sink, reason }),
-            Ok(Err(Closed::NotOurs(reason))) => Err(SinkError::Unfit { sink, differences: vec![reason] }),
+            Ok(Err(WriterClosed::Unavailable(reason))) => Err(SinkError::Unavailable { sink, reason }),
+            Ok(Err(WriterClosed::NotOurs(reason))) => Err(SinkError::Unfit { sink, differences: vec![reason] }),
             Err(error) => Err(SinkError::Broken { sink, reason: format!("its writer stopped: {error}") }),
         }
     }
 
-    /// The record of a delivery, or the answer that it already has.
-    fn record(&self, delivery: &Delivery) -> Result<Record, Outcome> {
-        let record = encode(delivery, &self.names).map_err(|reason| Outcome::Rejected { reason })?;
+    /// Encodes a delivery. The error is its outcome.
+    fn record(&self, delivery: &Delivery) -> Result<DocumentRecord, Outcome> {
+        let record = encode(delivery, &self.names).map_err(|error| Outcome::Rejected { reason: error.to_string() })?;
         let (bytes, ceiling) = (record.bytes_max(), self.options.record_bytes_max);
         if bytes > ceiling {
             let reason = format!(
-                "its record would have {bytes} bytes, the topic takes {ceiling}: raise the ceiling and max.message.bytes"
+                "the record has up to {bytes} bytes, but the limit is {ceiling}: raise the record limit and max.message.bytes"
             );
             return Err(Outcome::Rejected { reason });
         }
@@ -115,33 +115,33 @@ impl KafkaSink {
             }
             let records = batch.iter().map(|(_, record)| Arc::clone(record)).collect();
             let end = self.send(records, paced).await;
-            // What goes again has waited.
+            // Retries have already waited.
             paced = false;
-            if repeats > 0 && is_blameless(&end) {
+            if repeats > 0 && is_retried_whole(&end) {
                 repeats -= 1;
                 batches.push(batch);
                 continue;
             }
-            batches.extend(self.judge(end, batch, &mut outcomes));
+            batches.extend(self.classify(end, batch, &mut outcomes));
         }
-        let unanswered = || Outcome::retry(RetryCause::Failed, "it was given no answer");
-        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unanswered)).collect()
+        let missing = || Outcome::retry(RetryCause::Failed, "the sink has no outcome for it");
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing)).collect()
     }
 
-    /// One transaction. Once begun it runs to its end even if nobody waits for it any more.
-    async fn send(&self, records: Vec<Arc<Record>>, paced: bool) -> End {
+    /// Runs one transaction. It completes even if the caller stops waiting.
+    async fn send(&self, records: Vec<Arc<DocumentRecord>>, paced: bool) -> TransactionEnd {
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
         let pause = writer.pause(records.len());
-        // Sleeping for no time takes a millisecond.
+        // A sleep of zero takes a millisecond.
         if paced && !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
         let sent = tokio::task::spawn_blocking(move || writer.send(&records)).await;
-        sent.unwrap_or_else(|error| End::Unknown(format!("the writer stopped: {error}")))
+        sent.unwrap_or_else(|error| TransactionEnd::Unknown(format!("the writer stopped: {error}")))
     }
 
-    /// Answers what has its answer now, and returns what goes again, batch by batch.
-    fn judge(&self, end: End, batch: Batch, outcomes: &mut [Option<Outcome>]) -> Vec<Batch> {
+    /// Sets the outcomes that are known now, and returns the batches to send again.
+    fn classify(&self, end: TransactionEnd, batch: RecordBatch, outcomes: &mut [Option<Outcome>]) -> Vec<RecordBatch> {
         let all_down = self.observer.all_down();
         let mut all = |outcome: &Outcome| {
             for (at, _) in &batch {
@@ -150,40 +150,43 @@ impl KafkaSink {
             Vec::new()
         };
         match end {
-            End::Committed(reports) => {
+            TransactionEnd::Committed(reports) => {
                 for ((at, _), report) in batch.iter().zip(reports) {
                     outcomes[*at] = Some(report.map_or_else(|error| outcome(&error, all_down), |()| Outcome::Done));
                 }
                 Vec::new()
             }
-            End::RolledBack(reports, reason) => self.judge_rolled_back(&reports, &reason, batch, outcomes),
-            End::Unknown(reason) => all(&Outcome::retry(RetryCause::Unanswered, reason)),
-            End::Closed(Closed::Unavailable(reason) | Closed::NotOurs(reason)) => {
+            TransactionEnd::RolledBack(reports, reason) => {
+                self.classify_rolled_back(&reports, &reason, batch, outcomes)
+            }
+            TransactionEnd::Unknown(reason) => all(&Outcome::retry(RetryCause::Unanswered, reason)),
+            TransactionEnd::Closed(WriterClosed::Unavailable(reason) | WriterClosed::NotOurs(reason)) => {
                 all(&Outcome::retry(RetryCause::Unavailable, reason))
             }
         }
     }
 
-    /// A record that the broker refuses spoils its whole transaction. The broker refuses batches, so of several that it
-    /// refused each goes alone, to learn which was meant; the others go again without them.
-    fn judge_rolled_back(
+    /// Handles a rolled back transaction. A record that the broker rejects aborts the whole transaction. The broker
+    /// rejects whole batches, so each of several rejected records is sent again alone, to find the faulty one; the
+    /// others are sent again together.
+    fn classify_rolled_back(
         &self,
-        reports: &[Report],
+        reports: &[DeliveryReport],
         reason: &str,
-        batch: Batch,
+        batch: RecordBatch,
         outcomes: &mut [Option<Outcome>],
-    ) -> Vec<Batch> {
+    ) -> Vec<RecordBatch> {
         let all_down = self.observer.all_down();
-        let refused = |report: &Report| report.as_ref().is_err_and(is_rejected);
+        let rejected = |report: &DeliveryReport| report.as_ref().is_err_and(is_rejected);
         let alone = batch.len() == 1;
-        let spoiled = reports.iter().any(refused);
+        let any_rejected = reports.iter().any(rejected);
         let mut again = vec![Vec::new()];
         for ((at, record), report) in batch.into_iter().zip(reports) {
             match report {
-                report if spoiled && !alone && refused(report) => again.push(vec![(at, record)]),
-                _ if spoiled && !alone => again[0].push((at, record)),
+                report if any_rejected && !alone && rejected(report) => again.push(vec![(at, record)]),
+                _ if any_rejected && !alone => again[0].push((at, record)),
                 Err(error) => outcomes[at] = Some(outcome(error, all_down)),
-                // It had arrived and fell with the others: no document is to blame.
+                // The record was written and rolled back with the others: the document is not the cause.
                 Ok(()) => {
                     outcomes[at] = Some(Outcome::retry(RetryCause::Unavailable, self.observer.explain(reason)));
                 }
@@ -193,7 +196,7 @@ impl KafkaSink {
     }
 
     async fn find(&self, keys: &[DocumentKey]) -> Result<Vec<Option<Bytes>>, SinkError> {
-        self.check_whose().await?;
+        self.check_ownership().await?;
         let partition = |key: &DocumentKey| {
             let text = key.uuid.hyphenated().to_string();
             partition_of(text.as_bytes(), self.options.partitions).cast_signed()
@@ -216,7 +219,7 @@ impl KafkaSink {
             for held in page {
                 for at in places.get(&held.uuid).into_iter().flatten() {
                     match &held.content {
-                        // As the contract tells every reader to.
+                        // The contract's rule for readers.
                         Content::Document(json) if held.version >= Some(found[*at].0) => {
                             found[*at] = (held.version.unwrap_or(i64::MIN), Some(json.clone()));
                         }
@@ -229,10 +232,10 @@ impl KafkaSink {
     }
 }
 
-/// Rolled back though no record failed: the broker expects other numbers of the producer after a batch that it refused,
-/// for instance, and the roll-back put that right.
-fn is_blameless(end: &End) -> bool {
-    let End::RolledBack(reports, _) = end else { return false };
+/// Returns whether the transaction was rolled back although no record failed by itself. One cause: after a rejected
+/// batch the broker expects other sequence numbers, and the rollback resets them.
+fn is_retried_whole(end: &TransactionEnd) -> bool {
+    let TransactionEnd::RolledBack(reports, _) = end else { return false };
     let innocent =
         |error: &KafkaError| error.rdkafka_error_code().is_some_and(|code| verdict(code) == Verdict::Innocent);
     reports.iter().all(|report| report.as_ref().err().is_none_or(innocent))
@@ -256,7 +259,7 @@ impl Sink for KafkaSink {
             batch_documents_max: BATCH_DOCUMENTS_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,
             in_flight_max: IN_FLIGHT_MAX,
-            // What is in doubt is settled before the next transaction begins.
+            // An unknown outcome is resolved before the next transaction begins.
             request_life_max: Duration::ZERO,
             delete_memory: self.options.delete_retention,
             guards_versions: false,
@@ -267,19 +270,19 @@ impl Sink for KafkaSink {
         self.deliver(deliveries).boxed()
     }
 
-    /// The mark of who writes lapses on the brokers, and with it whose topic this is.
+    /// Renews the writer fence, which the brokers drop otherwise, and with it the record of the database.
     fn tend(&self) -> BoxFuture<'_, Result<(), SinkError>> {
-        self.with_writer(Writer::tend).boxed()
+        self.with_writer(TopicWriter::tend).boxed()
     }
 
-    /// Reads the partitions of these documents whole: for questions, not for every day.
+    /// Scans the partitions of these documents. Slow: for diagnosis, not for regular use.
     fn fetch<'a>(&'a self, keys: &'a [DocumentKey]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, SinkError>> {
         self.find(keys).boxed()
     }
 
     fn scan(&self) -> BoxFuture<'_, Result<Box<dyn Scan>, SinkError>> {
         async move {
-            self.check_whose().await?;
+            self.check_ownership().await?;
             let scan = TopicScan::begin(&self.options, (&self.observer, &self.names), &self.describe(), None).await?;
             Ok(Box::new(scan) as Box<dyn Scan>)
         }

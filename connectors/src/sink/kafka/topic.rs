@@ -1,4 +1,4 @@
-//! The topic as the contract wants it: made, or compared with every difference named.
+//! The topic with the contract's settings: created, or compared with every difference listed.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use super::options::KafkaOptions;
 use crate::kafka::client::{self, Observer};
 use crate::kafka::errors::describe;
 
-/// What a topic is, as far as the contract cares.
+/// The properties of a topic that the contract specifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Shape {
+struct TopicShape {
     partitions: usize,
     replication: usize,
     settings: Vec<(&'static str, String)>,
@@ -27,8 +27,8 @@ const DELETE_RETENTION: &str = "delete.retention.ms";
 const IN_SYNC_MIN: &str = "min.insync.replicas";
 const MESSAGE_BYTES_MAX: &str = "max.message.bytes";
 
-fn wanted(options: &KafkaOptions) -> Shape {
-    Shape {
+fn wanted(options: &KafkaOptions) -> TopicShape {
+    TopicShape {
         partitions: options.partitions as usize,
         replication: options.replication as usize,
         settings: vec![
@@ -40,7 +40,7 @@ fn wanted(options: &KafkaOptions) -> Shape {
     }
 }
 
-/// Makes the topic if it is not there and may be made, and names every difference if it is there.
+/// Creates the topic if it is missing and may be created; otherwise compares it and lists every difference.
 pub(super) async fn ensure(options: &KafkaOptions, observer: &Observer, sink: &str) -> Result<(), SinkError> {
     let admin = AdminClient::from_config_and_context(&clients::admin(options), observer.clone());
     let admin = admin.map_err(|error| unusable(sink, &error))?;
@@ -48,34 +48,38 @@ pub(super) async fn ensure(options: &KafkaOptions, observer: &Observer, sink: &s
     let found = match partitions(options, observer, sink).await? {
         Some(found) => found,
         None if !options.create_topic => {
-            return Err(unfit(sink, vec!["there is no such topic: make it, or let Millstream make it".to_owned()]));
+            return Err(unfit(
+                sink,
+                vec!["the topic does not exist: create it, or let Millstream create it".to_owned()],
+            ));
         }
         None => return create(&admin, options, &wanted, observer, sink).await,
     };
     let settings = settings(&admin, options, observer, sink).await?;
     observer.answered();
-    let differences = differences(&wanted, &Shape { settings, ..found });
+    let differences = differences(&wanted, &TopicShape { settings, ..found });
     if differences.is_empty() { Ok(()) } else { Err(unfit(sink, differences)) }
 }
 
-/// Partitions and copies; `None` if there is no such topic. Asks about all topics, as asking for one by its name makes it
-/// on brokers that do so. A reader asks, as an admin client keeps to itself why nobody answers.
-async fn partitions(options: &KafkaOptions, observer: &Observer, sink: &str) -> Result<Option<Shape>, SinkError> {
+/// Fetches partitions and replicas; `None` if the topic does not exist. Requests the metadata of all topics: a request
+/// for one name creates the topic on brokers with auto-creation. Uses a reader because an admin client does not report
+/// why brokers do not respond.
+async fn partitions(options: &KafkaOptions, observer: &Observer, sink: &str) -> Result<Option<TopicShape>, SinkError> {
     let reader: BaseConsumer<Observer> =
         BaseConsumer::from_config_and_context(&clients::reader(options), observer.clone())
             .map_err(|error| unusable(sink, &error))?;
     let timeout = options.answer_timeout;
-    let asked = tokio::task::spawn_blocking(move || {
+    let request = tokio::task::spawn_blocking(move || {
         let metadata = reader.fetch_metadata(None, timeout);
         if metadata.is_err() {
             client::hear(|| drop(reader.poll(Duration::ZERO)));
         }
         metadata
     });
-    let stopped = |error| SinkError::Broken { sink: sink.to_owned(), reason: format!("the question stopped: {error}") };
-    let metadata = asked.await.map_err(stopped)?.map_err(|error| unavailable(sink, observer, &error))?;
+    let stopped = |error| SinkError::Broken { sink: sink.to_owned(), reason: format!("the request stopped: {error}") };
+    let metadata = request.await.map_err(stopped)?.map_err(|error| unavailable(sink, observer, &error))?;
     let found = metadata.topics().iter().find(|found| found.name() == options.topic);
-    Ok(found.map(|found| Shape {
+    Ok(found.map(|found| TopicShape {
         partitions: found.partitions().len(),
         replication: found.partitions().iter().map(|partition| partition.replicas().len()).min().unwrap_or(0),
         settings: Vec::new(),
@@ -90,12 +94,13 @@ async fn settings(
 ) -> Result<Vec<(&'static str, String)>, SinkError> {
     let limit = AdminOptions::new().request_timeout(Some(options.answer_timeout));
     let topic = ResourceSpecifier::Topic(&options.topic);
-    let answer = admin.describe_configs([&topic], &limit).await.map_err(|error| unavailable(sink, observer, &error))?;
-    let resource: ConfigResource = match answer.into_iter().next() {
+    let response =
+        admin.describe_configs([&topic], &limit).await.map_err(|error| unavailable(sink, observer, &error))?;
+    let resource: ConfigResource = match response.into_iter().next() {
         Some(Ok(resource)) => resource,
         Some(Err(code)) => return Err(unavailable(sink, observer, &KafkaError::AdminOp(code))),
         None => {
-            let reason = "it describes no topic when asked for one".to_owned();
+            let reason = "the description of the topic is missing in the response".to_owned();
             return Err(SinkError::Broken { sink: sink.to_owned(), reason });
         }
     };
@@ -107,32 +112,35 @@ async fn settings(
 async fn create(
     admin: &AdminClient<Observer>,
     options: &KafkaOptions,
-    wanted: &Shape,
+    wanted: &TopicShape,
     observer: &Observer,
     sink: &str,
 ) -> Result<(), SinkError> {
     // `check` of the options keeps both within range.
-    let copies = TopicReplication::Fixed(options.replication.cast_signed());
-    let mut topic = NewTopic::new(&options.topic, options.partitions.cast_signed(), copies);
+    let replication = TopicReplication::Fixed(options.replication.cast_signed());
+    let mut topic = NewTopic::new(&options.topic, options.partitions.cast_signed(), replication);
     for (name, value) in &wanted.settings {
         topic = topic.set(name, value);
     }
     let limit = AdminOptions::new()
         .request_timeout(Some(options.answer_timeout))
         .operation_timeout(Some(options.answer_timeout));
-    let answer = admin.create_topics([&topic], &limit).await.map_err(|error| unavailable(sink, observer, &error))?;
-    match answer.into_iter().next() {
-        // Another of us may have been quicker; it made the same.
+    let response = admin.create_topics([&topic], &limit).await.map_err(|error| unavailable(sink, observer, &error))?;
+    match response.into_iter().next() {
+        // Another process may have created it first, with the same settings.
         Some(Ok(_) | Err((_, Code::TopicAlreadyExists))) => {
-            tracing::info!(topic = options.topic, partitions = options.partitions, "made the documents topic");
+            tracing::info!(topic = options.topic, partitions = options.partitions, "created the documents topic");
             observer.answered();
             Ok(())
         }
-        Some(Err((_, code))) if is_refusal(code) => Err(unfit(sink, vec![format!("it could not be made: {code}")])),
-        Some(Err((_, code))) => Err(unavailable(sink, observer, &KafkaError::AdminOp(code))),
-        None => {
-            Err(SinkError::Broken { sink: sink.to_owned(), reason: "it did not say whether it was made".to_owned() })
+        Some(Err((_, code))) if is_refusal(code) => {
+            Err(unfit(sink, vec![format!("the topic cannot be created: {code}")]))
         }
+        Some(Err((_, code))) => Err(unavailable(sink, observer, &KafkaError::AdminOp(code))),
+        None => Err(SinkError::Broken {
+            sink: sink.to_owned(),
+            reason: "the result of the creation is missing in the response".to_owned(),
+        }),
     }
 }
 
@@ -149,36 +157,36 @@ fn is_refusal(code: Code) -> bool {
     )
 }
 
-/// Every difference that matters, with what to do.
-fn differences(wanted: &Shape, found: &Shape) -> Vec<String> {
+/// Lists the relevant differences, with their remedies.
+fn differences(wanted: &TopicShape, found: &TopicShape) -> Vec<String> {
     let mut differences = Vec::new();
     if found.partitions != wanted.partitions {
         let (has, wants) = (found.partitions, wanted.partitions);
         differences.push(format!(
-            "it has {has} partitions, configured are {wants}: configure {has}, or begin a new generation of the topic"
+            "it has {has} partitions, but {wants} are configured: configure {has}, or start a new generation of the topic"
         ));
     }
     if found.replication != wanted.replication {
         let (has, wants) = (found.replication, wanted.replication);
-        differences
-            .push(format!("it has {has} copies of a partition, configured are {wants}: reassign, or configure {has}"));
+        differences.push(format!("it has {has} replicas, but {wants} are configured: reassign, or configure {has}"));
     }
     for ((name, wants), (_, has)) in wanted.settings.iter().zip(&found.settings) {
         if !fits(name, has, wants) {
-            let least = if is_least(name) { "at least " } else { "" };
-            differences.push(format!("{name} is {has}, it has to be {least}{wants}: alter the topic"));
+            let least = if is_minimum(name) { "at least " } else { "" };
+            differences.push(format!("{name} is {has}, but must be {least}{wants}: alter the topic"));
         }
     }
     differences
 }
 
-/// More is as good: tombstones that stay longer, larger records, more copies in sync.
-fn is_least(name: &str) -> bool {
+/// Returns whether the configured value is a minimum: longer tombstone retention, larger records and more replicas in
+/// sync are fine.
+fn is_minimum(name: &str) -> bool {
     name != CLEANUP_POLICY
 }
 
 fn fits(name: &str, has: &str, wants: &str) -> bool {
-    if !is_least(name) {
+    if !is_minimum(name) {
         return has == wants;
     }
     match (has.parse::<u128>(), wants.parse::<u128>()) {
@@ -191,9 +199,9 @@ fn unfit(sink: &str, differences: Vec<String>) -> SinkError {
     SinkError::Unfit { sink: sink.to_owned(), differences }
 }
 
-/// Nothing was asked yet: what the client was told is not right.
+/// The error of a client that cannot be created: its configuration is invalid.
 pub(super) fn unusable(sink: &str, error: &KafkaError) -> SinkError {
-    unfit(sink, vec![format!("no client can be made: {}", describe(error))])
+    unfit(sink, vec![format!("the client cannot be created: {}", describe(error))])
 }
 
 pub(super) fn unavailable(sink: &str, observer: &Observer, error: &KafkaError) -> SinkError {
@@ -214,9 +222,9 @@ mod tests {
             _ => format!("{value}0"),
         };
         let settings = wanted.settings.iter().map(|(name, value)| (*name, more(name, value))).collect();
-        assert_eq!(differences(&wanted, &Shape { settings, ..wanted.clone() }), Vec::<String>::new());
+        assert_eq!(differences(&wanted, &TopicShape { settings, ..wanted.clone() }), Vec::<String>::new());
         let settings = wanted.settings.iter().map(|(name, _)| (*name, "0".to_owned())).collect();
-        let nothing = Shape { partitions: 1, replication: 2, settings };
+        let nothing = TopicShape { partitions: 1, replication: 2, settings };
         assert_eq!(differences(&wanted, &nothing).len(), 6);
     }
 }

@@ -1,23 +1,25 @@
-//! The one writer of the topic, and how it stays the only one.
+//! The only writer of the topic, and the protocol that keeps it the only one.
 //!
-//! Every batch is a transaction. Opening a producer with the topic's `transactional.id` ends what an earlier producer
-//! left unfinished and fences it: whatever a process that was stopped and woke up again still sends is refused.
+//! Every batch is a transaction. Opening a producer with the topic's `transactional.id` ends the unfinished transaction
+//! of an earlier producer and fences that producer: the broker refuses whatever a process that was suspended still
+//! sends.
 //!
-//! Two producers take turns. The broker refuses a transaction of a producer whose last one it is still ending, and
-//! librdkafka asks again after 20 ms, whatever was to be written; by the turn after next the broker is long done. There is
-//! one transaction at a time all the same, and the next begins when the commit of the last was answered, so the log keeps
-//! the order in which it was given. Readers of committed records stop where the first undecided one begins.
+//! Two producers alternate. The broker refuses a transaction of a producer whose previous one it is still completing,
+//! and librdkafka retries only after 20 ms; by the producer's next turn the broker is done. Only one transaction runs
+//! at a time, and the next begins after the commit of the previous one was confirmed, so the log keeps the order of the
+//! batches. Readers of committed records stop at the first undecided transaction.
 //!
-//! A producer also ends by itself, after an outage that was longer than its transactions may last. librdkafka calls that
-//! fenced too. So whoever opens the first commits its *mark* before it opens the second ([`Mark`]). Who finds another's mark
-//! was taken over from and stays closed; who finds its own opens again, and nobody has written in between.
+//! A producer also becomes unusable by itself, after an outage longer than its transaction timeout. librdkafka reports
+//! that as fenced too. To tell the cases apart, a writer commits its [`WriterFence`] record after it opened the first
+//! producer and before it opens the second. A writer that finds another writer's record was taken over and stays
+//! closed. A writer that finds its own reopens; no other process has written in between.
 //!
-//! The mark also says of which database the documents are. It is asked before anything is opened,
-//! so that whoever writes for another database is not fenced; and once more afterwards, since that may have come in between.
-//! It is renewed while nothing is written, or the broker would forget it.
+//! The fence record also names the database of the documents. The writer reads it before it opens a producer, so that
+//! it does not fence the writer of another database, and again afterwards, because that writer may have arrived in
+//! between. It renews the record while there are no deliveries, because the broker drops it otherwise.
 //!
-//! A commit whose answer did not come is settled before anything else is written. What was in doubt is in the log before
-//! what comes next, or never: a later delete stays later.
+//! If a commit's outcome is unknown, the writer resolves it before it produces again. The batch is then either in the
+//! log ahead of the next one or not at all, so a later delete cannot be reordered before it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,129 +28,131 @@ use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryFuture, FutureRecord, Producer};
 
-use super::clients::{self, TransactionalProducer};
-use super::envelope::Record;
-use super::mark::{Found, Mark};
+use super::clients::{self, TransactionalProducer, is_fatal, is_fenced, requires_abort};
+use super::envelope::DocumentRecord;
+use super::fence::{FenceOwner, WriterFence};
 use super::options::KafkaOptions;
 use crate::kafka::client::Observer;
 use crate::kafka::errors::{Verdict, describe, verdict};
 
-/// librdkafka looks for records that waited too long once a second.
-const REPORT_BEYOND_ANSWER: Duration = Duration::from_secs(5);
+/// Wait for reports beyond the timeout of records, which librdkafka checks once a second.
+const REPORT_MARGIN: Duration = Duration::from_secs(5);
 
-/// How long a commit waits for librdkafka to let go of what it reported, at most, and between two looks.
-const HANDLED_WAIT_MAX: Duration = Duration::from_millis(100);
-const HANDLED_PAUSE: Duration = Duration::from_micros(50);
+/// Maximum wait, before a commit, for librdkafka to release reported records, and the pause between two checks.
+const RELEASE_WAIT_MAX: Duration = Duration::from_millis(100);
+const RELEASE_PAUSE: Duration = Duration::from_micros(50);
 
-/// A transaction takes about two milliseconds of a processor, most of them the broker's, whatever is in it. So few records
-/// wait until the last one began this long ago; the first after a rest go at once.
-const PACE: Duration = Duration::from_millis(10);
-/// So many records wait for nothing.
-const RECORDS_ENOUGH: usize = 500;
+/// Minimum time between the starts of two small transactions. A transaction takes about two milliseconds of CPU, most
+/// of them on the broker, independent of its size. The first batch after a pause does not wait.
+const TRANSACTION_INTERVAL: Duration = Duration::from_millis(10);
+/// Batch size from which a transaction starts without waiting.
+const UNPACED_RECORDS: usize = 500;
 
-/// The right to write to the topic, or what became of it. Its calls block.
-pub(super) struct Writer {
+/// The writer of the topic. Its calls block.
+pub(super) struct TopicWriter {
     topic: String,
     producer_configs: [ClientConfig; 2],
     observer: Observer,
     answer_timeout: Duration,
-    mark: Mark,
-    /// This writer has had the right, so it is only its own if the mark still says so.
-    had_it: bool,
-    /// When the last transaction began.
+    fence: WriterFence,
+    /// Whether this writer was open before. It may then reopen only if the fence record is still its own.
+    was_open: bool,
+    /// Start of the last transaction.
     began_at: Option<Instant>,
-    state: State,
+    state: WriterState,
 }
 
-enum State {
-    /// Why, for whoever wants to write.
+enum WriterState {
+    /// Not open, with the reason.
     Closed(String),
     Open {
         producers: [TransactionalProducer; 2],
-        /// Whose turn it is; what is unfinished is of this one.
+        /// Index of the current producer; `unresolved` is its transaction.
         turn: usize,
-        unfinished: Option<Unfinished>,
+        unresolved: Option<Unresolved>,
     },
-    /// For good.
+    /// Another writer took over; final.
     TakenOver,
 }
 
+/// The call whose outcome is unknown.
 #[derive(Debug, Clone, Copy)]
-enum Unfinished {
+enum Unresolved {
     Commit,
     Abort,
 }
 
-/// Why nothing can be written now.
+/// The reason why the writer cannot write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Closed {
-    /// The brokers do not answer, or not with what is needed: to be tried again.
+pub(super) enum WriterClosed {
+    /// The brokers do not respond or refuse. A retry may succeed.
     Unavailable(String),
-    /// Another writer has the topic now, or it is the topic of another database: somebody has to change that.
+    /// Another writer took over, or the topic belongs to another database: an operator has to act.
     NotOurs(String),
 }
 
-/// What became of one record.
-pub(super) type Report = Result<(), KafkaError>;
+/// The delivery report of one record.
+pub(super) type DeliveryReport = Result<(), KafkaError>;
 
-/// How a transaction ended.
-pub(super) enum End {
-    /// Everything that its report calls delivered is there for good.
-    Committed(Vec<Report>),
-    /// Nothing of it is there. The reports tell whose fault it was, if any record's.
-    RolledBack(Vec<Report>, String),
-    /// It is there or not; the next transaction settles it first.
+/// The end of a transaction.
+pub(super) enum TransactionEnd {
+    /// Committed: every record with a successful report is durable.
+    Committed(Vec<DeliveryReport>),
+    /// Rolled back as a whole. The reports show which records caused it, if any.
+    RolledBack(Vec<DeliveryReport>, String),
+    /// The outcome is unknown; the next transaction resolves it first.
     Unknown(String),
-    /// Nothing was tried, or nothing of it is there and the producer is gone.
-    Closed(Closed),
+    /// Nothing was tried, or nothing was written and the producer is unusable.
+    Closed(WriterClosed),
 }
 
-impl Writer {
+impl TopicWriter {
     pub(super) fn new(options: &KafkaOptions, observer: Observer) -> Self {
         Self {
             topic: options.topic.clone(),
             producer_configs: clients::producers(options),
-            mark: Mark::new(options, observer.clone()),
+            fence: WriterFence::new(options, observer.clone()),
             observer,
             answer_timeout: options.answer_timeout,
-            had_it: false,
+            was_open: false,
             began_at: None,
-            state: State::Closed("it was not prepared yet".to_owned()),
+            state: WriterState::Closed("the sink is not prepared yet".to_owned()),
         }
     }
 
-    /// Makes it the topic's writer, fencing the one before, unless it is that already. Settles what is unfinished.
-    pub(super) fn open(&mut self) -> Result<(), Closed> {
+    /// Opens the writer and fences the previous one. If it is open already, resolves an unknown outcome.
+    pub(super) fn open(&mut self) -> Result<(), WriterClosed> {
         match &self.state {
-            State::TakenOver => Err(self.taken_over()),
-            State::Open { .. } => self.settle(),
-            State::Closed(_) => {
+            WriterState::TakenOver => Err(self.taken_over()),
+            WriterState::Open { .. } => self.resolve(),
+            WriterState::Closed(_) => {
                 let producers = self.acquire()?;
-                self.state = State::Open { producers, turn: 0, unfinished: None };
+                self.state = WriterState::Open { producers, turn: 0, unresolved: None };
                 self.observer.answered();
                 Ok(())
             }
         }
     }
 
-    fn acquire(&mut self) -> Result<[TransactionalProducer; 2], Closed> {
-        if self.had_it {
-            self.check_mark()?;
+    fn acquire(&mut self) -> Result<[TransactionalProducer; 2], WriterClosed> {
+        if self.was_open {
+            self.check_fence()?;
         }
         let first = self.producer(0)?;
-        // Somebody may have opened it since it was looked at, and was fenced just now; it will open it again.
-        self.check_mark()?;
-        self.put_mark(&first).map_err(|error| self.unavailable(&error))?;
-        self.had_it = true;
-        self.mark.was_put();
+        // Another writer may have opened the topic after the first check. It was fenced just now and will reopen.
+        self.check_fence()?;
+        self.write_fence(&first).map_err(|error| self.unavailable(&error))?;
+        self.was_open = true;
+        self.fence.renewed();
         let second = self.producer(1)?;
-        // Who opened it since has fenced the first producer, and may think that it has fenced both.
-        self.check_mark()?;
+        // A writer that opened the topic since has fenced the first producer, and may assume that it fenced both.
+        self.check_fence()?;
         Ok([first, second])
     }
 
-    /// A producer that has ended what the last of its name left unfinished, and fenced it.
-    fn producer(&self, turn: usize) -> Result<TransactionalProducer, Closed> {
+    /// Opens a producer. This ends the unfinished transaction of the previous producer with its name, and fences that
+    /// producer.
+    fn producer(&self, turn: usize) -> Result<TransactionalProducer, WriterClosed> {
         let config = &self.producer_configs[turn];
         let producer = TransactionalProducer::from_config_and_context(config, self.observer.clone())
             .map_err(|error| self.unavailable(&error))?;
@@ -156,69 +160,73 @@ impl Writer {
         Ok(producer)
     }
 
-    /// How long so many records should wait before they are sent.
+    /// Returns how long a batch of this size should wait before it is sent.
     pub(super) fn pause(&self, records: usize) -> Duration {
-        let rest = |began_at: Instant| PACE.saturating_sub(began_at.elapsed());
-        self.began_at.filter(|_| records < RECORDS_ENOUGH).map(rest).unwrap_or_default()
+        let remaining = |began_at: Instant| TRANSACTION_INTERVAL.saturating_sub(began_at.elapsed());
+        self.began_at.filter(|_| records < UNPACED_RECORDS).map(remaining).unwrap_or_default()
     }
 
-    /// Sends records in one transaction and tells how it ended, with a report for each.
-    pub(super) fn send(&mut self, records: &[Arc<Record>]) -> End {
-        if let Err(closed) = self.settle() {
-            return End::Closed(closed);
+    /// Sends records in one transaction.
+    pub(super) fn send(&mut self, records: &[Arc<DocumentRecord>]) -> TransactionEnd {
+        if let Err(closed) = self.resolve() {
+            return TransactionEnd::Closed(closed);
         }
-        let State::Open { producers, turn, .. } = &self.state else { return End::Closed(self.why_closed()) };
+        let WriterState::Open { producers, turn, .. } = &self.state else {
+            return TransactionEnd::Closed(self.why_closed());
+        };
         let producer = producers[*turn].clone();
         self.began_at = Some(Instant::now());
         if let Err(error) = producer.begin_transaction() {
             return self.failed(&error);
         }
         let sent = records.iter().map(|record| self.enqueue(&producer, record)).collect();
-        let (reports, spoiled) = self.reports(sent);
-        if let Some(error) = spoiled {
+        let (reports, failure) = self.reports(sent);
+        if let Some(error) = failure {
             return self.roll_back(&error, reports);
         }
-        self.wait_handled(&producer);
-        let renews = self.must_renew_mark();
-        let marked = if renews { self.mark.put_by(&producer) } else { Ok(()) };
-        match marked.and_then(|()| producer.commit_transaction(self.answer_timeout)) {
+        self.wait_released(&producer);
+        let renews = self.must_renew_fence();
+        let fenced = if renews { self.fence.add_to_transaction(&producer) } else { Ok(()) };
+        match fenced.and_then(|()| producer.commit_transaction(self.answer_timeout)) {
             Ok(()) => {
                 if renews {
-                    self.mark.was_put();
+                    self.fence.renewed();
                 }
                 self.observer.answered();
-                self.pass_turn();
-                End::Committed(reports)
+                self.next_turn();
+                TransactionEnd::Committed(reports)
             }
-            Err(error) if must_roll_back(&error) => self.roll_back(&error, reports),
+            Err(error) if requires_abort(&error) => self.roll_back(&error, reports),
             Err(error) => self.failed(&error),
         }
     }
 
-    /// Renews the mark when it is time, though nothing is written.
-    pub(super) fn tend(&mut self) -> Result<(), Closed> {
-        if !self.mark.is_due() {
+    /// Renews the fence record if it is due and no deliveries renew it.
+    pub(super) fn tend(&mut self) -> Result<(), WriterClosed> {
+        if !self.fence.is_due() {
             return Ok(());
         }
         self.open()?;
-        if let State::Open { turn, .. } = &mut self.state {
+        if let WriterState::Open { turn, .. } = &mut self.state {
             *turn = 0;
         }
         match self.send(&[]) {
-            End::Committed(_) => Ok(()),
-            End::RolledBack(_, reason) | End::Unknown(reason) => Err(Closed::Unavailable(reason)),
-            End::Closed(closed) => Err(closed),
+            TransactionEnd::Committed(_) => Ok(()),
+            TransactionEnd::RolledBack(_, reason) | TransactionEnd::Unknown(reason) => {
+                Err(WriterClosed::Unavailable(reason))
+            }
+            TransactionEnd::Closed(closed) => Err(closed),
         }
     }
 
-    /// Waits for the reports, which librdkafka owes us within the answer timeout, and tells the error of one that was sent
-    /// and failed.
-    fn reports(&self, sent: Vec<Result<DeliveryFuture, KafkaError>>) -> (Vec<Report>, Option<KafkaError>) {
-        let until = tokio::time::Instant::now() + self.answer_timeout + REPORT_BEYOND_ANSWER;
+    /// Waits for the delivery reports, which arrive within the answer timeout. Also returns the error of the first
+    /// record that was sent and failed.
+    fn reports(&self, sent: Vec<Result<DeliveryFuture, KafkaError>>) -> (Vec<DeliveryReport>, Option<KafkaError>) {
+        let until = tokio::time::Instant::now() + self.answer_timeout + REPORT_MARGIN;
         let runtime = tokio::runtime::Handle::current();
-        let mut spoiled: Option<KafkaError> = None;
+        let mut failure: Option<KafkaError> = None;
         let mut report = |sent: Result<DeliveryFuture, KafkaError>| {
-            // What the queue did not take is no part of the transaction.
+            // A record that the producer's queue refused is not part of the transaction.
             let awaited = runtime
                 .block_on(async { tokio::time::timeout_at(until, sent?).await.map_err(|_| KafkaError::Canceled) });
             let report = match awaited {
@@ -228,23 +236,23 @@ impl Writer {
                 Err(error @ KafkaError::Canceled) => error,
                 Err(not_queued) => return Err(not_queued),
             };
-            spoiled.get_or_insert_with(|| report.clone());
+            failure.get_or_insert_with(|| report.clone());
             Err(report)
         };
         let reports = sent.into_iter().map(&mut report).collect();
-        (reports, spoiled)
+        (reports, failure)
     }
 
-    /// Waits until librdkafka has let go of what it reported, some microseconds later. A commit would wait for that too,
-    /// but its binding looks again only after 100 ms, which every second commit of a single document then took.
-    fn wait_handled(&self, producer: &TransactionalProducer) {
-        let until = Instant::now() + HANDLED_WAIT_MAX;
+    /// Waits until librdkafka has released the reported records, which takes microseconds. A commit waits for that too,
+    /// but its binding checks only every 100 ms; every second commit of a single document took that long.
+    fn wait_released(&self, producer: &TransactionalProducer) {
+        let until = Instant::now() + RELEASE_WAIT_MAX;
         while producer.in_flight_count() > 0 && Instant::now() < until {
-            std::thread::sleep(HANDLED_PAUSE);
+            std::thread::sleep(RELEASE_PAUSE);
         }
     }
 
-    fn enqueue(&self, producer: &TransactionalProducer, record: &Record) -> Result<DeliveryFuture, KafkaError> {
+    fn enqueue(&self, producer: &TransactionalProducer, record: &DocumentRecord) -> Result<DeliveryFuture, KafkaError> {
         let mut message = FutureRecord::to(&self.topic).key(&record.key).headers(record.headers());
         if let Some(value) = &record.value {
             message = message.payload(value);
@@ -252,141 +260,134 @@ impl Writer {
         producer.send_result(message).map_err(|(error, _)| error)
     }
 
-    fn roll_back(&mut self, cause: &KafkaError, reports: Vec<Report>) -> End {
-        let State::Open { producers, turn, unfinished } = &mut self.state else {
-            return End::Closed(self.why_closed());
+    fn roll_back(&mut self, cause: &KafkaError, reports: Vec<DeliveryReport>) -> TransactionEnd {
+        let WriterState::Open { producers, turn, unresolved } = &mut self.state else {
+            return TransactionEnd::Closed(self.why_closed());
         };
         let aborted = producers[*turn].abort_transaction(self.answer_timeout);
         let reason = describe(cause);
         match aborted {
             Err(error) if is_fatal(&error) => self.failed(&error),
-            // A new producer rolls back what the last one left.
+            // A new producer rolls back the old one's transaction.
             aborted if reports.iter().any(is_in_doubt) => {
-                self.state = State::Closed(reason.clone());
+                self.state = WriterState::Closed(reason.clone());
                 if aborted.is_ok() {
-                    // Whoever sends next is told why it did not open.
+                    // If opening fails, the next `send` returns the reason.
                     drop(self.open());
                 }
-                End::RolledBack(reports, reason)
+                TransactionEnd::RolledBack(reports, reason)
             }
-            Ok(()) => End::RolledBack(reports, reason),
-            // It was never asked to commit, and the broker rolls it back by itself when we never come back.
+            Ok(()) => TransactionEnd::RolledBack(reports, reason),
+            // No commit was requested, so the broker rolls it back at the latest when the transaction times out.
             Err(_) => {
-                *unfinished = Some(Unfinished::Abort);
-                End::RolledBack(reports, reason)
+                *unresolved = Some(Unresolved::Abort);
+                TransactionEnd::RolledBack(reports, reason)
             }
         }
     }
 
-    /// After an error that is no order to roll back: the producer is gone, or the answer to the commit is open.
-    fn failed(&mut self, error: &KafkaError) -> End {
+    /// Handles an error that does not require an abort: the producer is unusable, or the outcome of the commit is
+    /// unknown.
+    fn failed(&mut self, error: &KafkaError) -> TransactionEnd {
         let reason = self.observer.explain(&describe(error));
         if !is_fatal(error) {
-            if let State::Open { unfinished, .. } = &mut self.state {
-                *unfinished = Some(Unfinished::Commit);
+            if let WriterState::Open { unresolved, .. } = &mut self.state {
+                *unresolved = Some(Unresolved::Commit);
             }
-            return End::Unknown(reason);
+            return TransactionEnd::Unknown(reason);
         }
-        self.state = State::Closed(reason.clone());
-        // A commit that is refused to a fenced producer is not carried out.
-        if is_fenced(error) { End::Closed(Closed::Unavailable(reason)) } else { End::Unknown(reason) }
+        self.state = WriterState::Closed(reason.clone());
+        // The broker does not carry out a fenced producer's commit.
+        if is_fenced(error) {
+            TransactionEnd::Closed(WriterClosed::Unavailable(reason))
+        } else {
+            TransactionEnd::Unknown(reason)
+        }
     }
 
-    /// Ends what an earlier transaction left open.
-    fn settle(&mut self) -> Result<(), Closed> {
-        let State::Open { producers, turn, unfinished } = &mut self.state else { return Err(self.why_closed()) };
+    /// Resolves the unknown outcome of an earlier transaction.
+    fn resolve(&mut self) -> Result<(), WriterClosed> {
+        let WriterState::Open { producers, turn, unresolved } = &mut self.state else { return Err(self.why_closed()) };
         let producer = &producers[*turn];
-        let Some(open) = *unfinished else { return Ok(()) };
+        let Some(open) = *unresolved else { return Ok(()) };
         let mut ended = match open {
-            Unfinished::Commit => producer.commit_transaction(self.answer_timeout),
-            Unfinished::Abort => producer.abort_transaction(self.answer_timeout),
+            Unresolved::Commit => producer.commit_transaction(self.answer_timeout),
+            Unresolved::Abort => producer.abort_transaction(self.answer_timeout),
         };
-        if ended.as_ref().is_err_and(must_roll_back) {
-            *unfinished = Some(Unfinished::Abort);
+        if ended.as_ref().is_err_and(requires_abort) {
+            *unresolved = Some(Unresolved::Abort);
             ended = producer.abort_transaction(self.answer_timeout);
         }
         match ended {
             Ok(()) => {
-                *unfinished = None;
+                *unresolved = None;
                 Ok(())
             }
             Err(error) if is_fatal(&error) => {
                 let reason = describe(&error);
-                self.state = State::Closed(reason.clone());
-                Err(Closed::Unavailable(reason))
+                self.state = WriterState::Closed(reason.clone());
+                Err(WriterClosed::Unavailable(reason))
             }
             Err(error) => Err(self.unavailable(&error)),
         }
     }
 
-    fn pass_turn(&mut self) {
-        if let State::Open { producers, turn, .. } = &mut self.state {
+    fn next_turn(&mut self) {
+        if let WriterState::Open { producers, turn, .. } = &mut self.state {
             *turn = (*turn + 1) % producers.len();
         }
     }
 
-    /// Only by the first producer: who takes over fences it before putting a mark of its own, so that is never replaced.
-    fn must_renew_mark(&self) -> bool {
-        self.mark.is_due() && matches!(self.state, State::Open { turn: 0, .. })
+    /// Returns whether this transaction renews the fence record. Only the first producer does: a writer that takes over
+    /// fences it before it writes its own record, so that record is never overwritten.
+    fn must_renew_fence(&self) -> bool {
+        self.fence.is_due() && matches!(self.state, WriterState::Open { turn: 0, .. })
     }
 
-    fn put_mark(&self, producer: &TransactionalProducer) -> Result<(), KafkaError> {
+    fn write_fence(&self, producer: &TransactionalProducer) -> Result<(), KafkaError> {
         producer.begin_transaction()?;
-        self.mark.put_by(producer)?;
+        self.fence.add_to_transaction(producer)?;
         producer.commit_transaction(self.answer_timeout)
     }
 
-    /// Notices that another writer has come, and a topic that is another database's.
-    fn check_mark(&mut self) -> Result<(), Closed> {
-        match self.mark.find().map_err(|error| self.unavailable(&error))? {
-            Found::Own | Found::Nothing => Ok(()),
-            Found::Foreign(difference) => Err(Closed::NotOurs(difference)),
-            // The one that is to be taken over from.
-            Found::Another if !self.had_it => Ok(()),
-            Found::Another => {
-                self.state = State::TakenOver;
+    /// Detects another writer, and a topic of another database.
+    fn check_fence(&mut self) -> Result<(), WriterClosed> {
+        match self.fence.owner().map_err(|error| self.unavailable(&error))? {
+            FenceOwner::Own | FenceOwner::Absent => Ok(()),
+            FenceOwner::OtherDatabase(difference) => Err(WriterClosed::NotOurs(difference)),
+            // The previous writer, which this one takes over from.
+            FenceOwner::OtherWriter if !self.was_open => Ok(()),
+            FenceOwner::OtherWriter => {
+                self.state = WriterState::TakenOver;
                 Err(self.taken_over())
             }
         }
     }
 
-    fn unavailable(&self, error: &KafkaError) -> Closed {
-        Closed::Unavailable(self.observer.explain(&describe(error)))
+    fn unavailable(&self, error: &KafkaError) -> WriterClosed {
+        WriterClosed::Unavailable(self.observer.explain(&describe(error)))
     }
 
-    fn why_closed(&self) -> Closed {
+    fn why_closed(&self) -> WriterClosed {
         match &self.state {
-            State::Closed(reason) => Closed::Unavailable(reason.clone()),
-            State::TakenOver => self.taken_over(),
-            State::Open { .. } => Closed::Unavailable("it is open".to_owned()),
+            WriterState::Closed(reason) => WriterClosed::Unavailable(reason.clone()),
+            WriterState::TakenOver => self.taken_over(),
+            WriterState::Open { .. } => WriterClosed::Unavailable("the writer is open".to_owned()),
         }
     }
 
-    fn taken_over(&self) -> Closed {
+    fn taken_over(&self) -> WriterClosed {
         let topic = &self.topic;
-        Closed::NotOurs(format!(
-            "another process writes to {topic} now, so this one does not any more: stop one of them, then start this one again"
+        WriterClosed::NotOurs(format!(
+            "another process writes to {topic} now, so this one has stopped writing: stop one of them, then restart this one"
         ))
     }
 }
 
-/// Whether the brokers may have the record although its report says that it failed. librdkafka gives the next records of
-/// such a producer the numbers of these, in the same epoch: the broker takes them for what it has already, answers that it
-/// has them, and they stay in the transaction that was rolled back. Only a new producer begins a new epoch.
-fn is_in_doubt(report: &Report) -> bool {
+/// Returns whether the brokers may have the record although its report failed. librdkafka reuses the sequence numbers
+/// of such records for the producer's next records, in the same epoch. The broker takes those for duplicates, confirms
+/// them, and they stay in the transaction that was rolled back. Only a new producer starts a new epoch.
+fn is_in_doubt(report: &DeliveryReport) -> bool {
     let refused = |code| verdict(code) == Verdict::Rejected;
     report.as_ref().is_err_and(|error| !error.rdkafka_error_code().is_some_and(refused))
-}
-
-fn must_roll_back(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::Transaction(error) if error.txn_requires_abort())
-}
-
-fn is_fatal(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::Transaction(error) if error.is_fatal())
-}
-
-fn is_fenced(error: &KafkaError) -> bool {
-    use rdkafka::types::RDKafkaErrorCode as Code;
-    matches!(error.rdkafka_error_code(), Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch))
 }

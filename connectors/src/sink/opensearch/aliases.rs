@@ -1,7 +1,7 @@
-//! Which generations there are and which is live: read from the aliases, and moved with them.
+//! The existing generations and the live one, stored as aliases.
 //!
-//! The cluster applies the actions of one request together or not at all. A removal that `must_exist` is therefore a
-//! condition on all of them: what is removed and added again in the same request asks "is this still so?".
+//! The cluster applies the actions of one request atomically. A removal with `must_exist` is therefore a condition on
+//! the whole request: removing and adding the same alias checks that it still exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use millstream_pipeline::sink::SinkError;
 
 use super::cluster::Cluster;
+use super::errors;
 use super::names::DESCRIPTORS;
 use super::request::Request;
 
-/// The indexes under the prefix, with their aliases.
+/// The indexes under the prefix and their aliases.
 #[derive(Debug, Default)]
 pub(super) struct Aliases(BTreeMap<String, IndexAliases>);
 
@@ -25,34 +26,35 @@ struct IndexAliases {
 }
 
 impl Aliases {
-    /// As the cluster has them now.
-    pub(super) async fn get(cluster: &Cluster) -> Result<Self, SinkError> {
+    /// Fetches the present state.
+    pub(super) async fn fetch(cluster: &Cluster) -> Result<Self, SinkError> {
         let all = cluster.names.all_indexes();
-        let answer = cluster.ask(Request::get(&[&all, "_alias"])).await?;
-        if answer.status == 404 {
+        let response = cluster.send(Request::get(&[&all, "_alias"])).await?;
+        if response.status == 404 {
             return Ok(Self::default());
         }
-        cluster.read(answer, "the indexes could not be listed").map(Self)
+        cluster.parse(response, "cannot list the indexes").map(Self)
     }
 
-    /// Stems of the indexes of a generation.
+    /// Returns the stems of the indexes of a generation.
     pub(super) fn stems(&self, cluster: &Cluster, number: u32) -> Vec<String> {
         let parsed = self.0.keys().filter_map(|index| cluster.names.parse(index));
         parsed.filter(|(found, _)| *found == number).map(|(_, stem)| stem.to_owned()).collect()
     }
 
-    /// Numbers that any index has, those of generations that were only half removed included.
+    /// Returns the numbers of all indexes, including those of partly removed generations.
     pub(super) fn numbers(&self, cluster: &Cluster) -> BTreeSet<u32> {
         self.0.keys().filter_map(|index| cluster.names.parse(index)).map(|(number, _)| number).collect()
     }
 
-    /// The generations that are whole.
+    /// Returns the complete generations.
     pub(super) fn generations(&self, cluster: &Cluster) -> Vec<u32> {
         let numbers = self.numbers(cluster).into_iter();
         numbers.filter(|number| self.0.contains_key(&cluster.names.index(*number, DESCRIPTORS))).collect()
     }
 
-    /// The generations that have the alias of the live one, in order: several if two processes made the first at once.
+    /// Returns the generations with the live alias, ascending. There are several if two processes created the first one
+    /// at the same time.
     pub(super) fn all_live(&self, cluster: &Cluster) -> Vec<u32> {
         let live = cluster.names.live();
         let holders = self.0.iter().filter(|(_, index)| index.aliases.contains_key(&live));
@@ -61,7 +63,7 @@ impl Aliases {
         numbers.into_iter().collect()
     }
 
-    /// The live generation; `None` while there is nothing at all.
+    /// Returns the live generation; `None` if there are no generations.
     pub(super) fn live(&self, cluster: &Cluster) -> Result<Option<u32>, SinkError> {
         let live = cluster.names.live();
         match self.all_live(cluster)[..] {
@@ -77,8 +79,8 @@ impl Aliases {
         }
     }
 
-    /// Stems of a generation whose alias for readers is missing.
-    fn unread(&self, cluster: &Cluster, number: u32) -> Vec<String> {
+    /// Returns the stems of a generation that lack their alias for readers.
+    fn without_read_alias(&self, cluster: &Cluster, number: u32) -> Vec<String> {
         let mut stems = self.stems(cluster, number);
         stems.retain(|stem| {
             let index = self.0.get(&cluster.names.index(number, stem));
@@ -88,29 +90,28 @@ impl Aliases {
     }
 }
 
-/// What became of a request to move aliases.
+/// The result of an alias update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moved {
-    Yes,
-    /// A condition did not hold, and nothing was done.
-    No,
+pub(super) enum AliasUpdate {
+    Applied,
+    /// A condition did not hold; nothing was changed.
+    ConditionFailed,
 }
 
-/// Carries out all actions or none.
-pub(super) async fn apply(cluster: &Cluster, actions: Vec<Value>) -> Result<Moved, SinkError> {
-    let answer = cluster.ask(Request::post(&["_aliases"]).json(&json!({ "actions": actions }))).await?;
-    let unmet = ["aliases_not_found_exception", "index_not_found_exception"];
-    if answer.is_ok() {
-        Ok(Moved::Yes)
-    } else if unmet.iter().any(|kind| answer.is_error(kind)) {
-        Ok(Moved::No)
+/// Applies all actions or none.
+pub(super) async fn apply(cluster: &Cluster, actions: Vec<Value>) -> Result<AliasUpdate, SinkError> {
+    let response = cluster.send(Request::post(&["_aliases"]).json(&json!({ "actions": actions }))).await?;
+    if response.is_ok() {
+        Ok(AliasUpdate::Applied)
+    } else if errors::UNMET_CONDITION.iter().any(|kind| response.is_error(kind)) {
+        Ok(AliasUpdate::ConditionFailed)
     } else {
-        Err(cluster.refused(&answer, "the aliases could not be changed"))
+        Err(cluster.refused(&response, "cannot change the aliases"))
     }
 }
 
-/// Actions that do nothing, and only as long as this index has this alias.
-pub(super) fn only_while(index: &str, alias: &str) -> [Value; 2] {
+/// Returns actions that change nothing, and fail unless this index has this alias.
+pub(super) fn require(index: &str, alias: &str) -> [Value; 2] {
     [json!({ "remove": { "index": index, "alias": alias, "must_exist": true } }), add(index, alias)]
 }
 
@@ -118,12 +119,12 @@ pub(super) fn add(index: &str, alias: &str) -> Value {
     json!({ "add": { "index": index, "alias": alias } })
 }
 
-/// Makes a generation the live one: all of it at the same moment.
-pub(super) async fn make_live(cluster: &Cluster, number: u32) -> Result<Moved, SinkError> {
-    let (names, aliases) = (&cluster.names, Aliases::get(cluster).await?);
+/// Makes a generation live, with all its indexes in one atomic update.
+pub(super) async fn make_live(cluster: &Cluster, number: u32) -> Result<AliasUpdate, SinkError> {
+    let (names, aliases) = (&cluster.names, Aliases::fetch(cluster).await?);
     let (all, descriptors) = (names.all_indexes(), names.index(number, DESCRIPTORS));
-    let mut actions = only_while(&descriptors, &names.generation(number)).to_vec();
-    // A removal that finds nothing is an error of its own, and of these there may be none yet.
+    let mut actions = require(&descriptors, &names.generation(number)).to_vec();
+    // A removal without a match is an error, and there may be none of these aliases yet.
     if aliases.0.values().any(|index| index.aliases.contains_key(&names.live())) {
         actions.push(json!({ "remove": { "index": all, "alias": names.live() } }));
     }
@@ -136,19 +137,19 @@ pub(super) async fn make_live(cluster: &Cluster, number: u32) -> Result<Moved, S
     apply(cluster, actions).await
 }
 
-/// Gives readers the indexes that were made while the generation became live. Whoever makes an index of a generation that
-/// is live already does it himself.
-pub(super) async fn open_to_readers(cluster: &Cluster, number: u32) -> Result<(), SinkError> {
+/// Adds the read aliases of indexes that were created while the generation became live. Indexes of a live generation
+/// get theirs when they are created.
+pub(super) async fn add_read_aliases(cluster: &Cluster, number: u32) -> Result<(), SinkError> {
     let names = &cluster.names;
     loop {
-        let unread = Aliases::get(cluster).await?.unread(cluster, number);
-        if unread.is_empty() {
+        let missing = Aliases::fetch(cluster).await?.without_read_alias(cluster, number);
+        if missing.is_empty() {
             return Ok(());
         }
-        let mut actions = only_while(&names.index(number, DESCRIPTORS), &names.live()).to_vec();
-        actions.extend(unread.iter().map(|stem| add(&names.index(number, stem), &names.read(stem))));
-        if apply(cluster, actions).await? == Moved::No {
-            // Another one has become live meanwhile, and its readers are somebody else's care.
+        let mut actions = require(&names.index(number, DESCRIPTORS), &names.live()).to_vec();
+        actions.extend(missing.iter().map(|stem| add(&names.index(number, stem), &names.read(stem))));
+        if apply(cluster, actions).await? == AliasUpdate::ConditionFailed {
+            // Another generation became live meanwhile; the process that swapped it in adds its aliases.
             return Ok(());
         }
     }

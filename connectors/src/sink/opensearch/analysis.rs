@@ -1,11 +1,11 @@
-//! How texts become words, the same as `millstream_search::text` does it for every engine: split at everything that is
-//! neither a letter nor a digit, in lower case, without accents.
+//! Text analysis with the same rules as `millstream_search::text`: split at every character that is neither a letter
+//! nor a digit, lower case, without accents.
 
 use serde_json::{Value, json};
 
-/// Analyzer of texts.
+/// Analyzer of text fields.
 pub(super) const WORDS: &str = "millstream_words";
-/// Analyzer of what stands behind the first `#` of a descriptor's URI.
+/// Analyzer of the part after the first `#` of a descriptor's URI.
 pub(super) const CODE_WORDS: &str = "millstream_code_words";
 /// Normalizer of a descriptor's URI.
 pub(super) const URI: &str = "millstream_uri";

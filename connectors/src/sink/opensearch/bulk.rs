@@ -1,24 +1,24 @@
-//! A bulk request as bytes. The bytes of a document go in as they came: nobody parses them here.
+//! Encoding of a bulk request. The bytes of a document are copied unchanged and not parsed.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use millstream_pipeline::sink::{Content, Delivery};
 use uuid::fmt::Hyphenated;
 
-/// Bytes of a pair of lines beside the document.
+/// Size of a pair of lines without the document.
 const FRAME_BYTES: usize = 300;
 
-/// One delivery and where it goes.
+/// One delivery and its destination.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Line<'a> {
+pub(super) struct BulkLine<'a> {
     pub(super) delivery: &'a Delivery,
-    /// Alias that it is written through.
+    /// Write alias of its index.
     pub(super) alias: &'a str,
-    /// Name of its type, as JSON.
+    /// Name of its resource, as JSON.
     pub(super) resource_json: &'a str,
 }
 
-/// What a document in a bulk may not have in it: its lines end there. Between the tokens of a JSON text it can be, though
-/// what composes documents writes none.
+/// Returns whether the document contains a line break, which would end its line in a bulk. JSON allows one between
+/// tokens, but the composer of documents writes none.
 pub(super) fn has_line_break(delivery: &Delivery) -> bool {
     match &delivery.content {
         Content::Document(json) => json.contains(&b'\n'),
@@ -26,8 +26,8 @@ pub(super) fn has_line_break(delivery: &Delivery) -> bool {
     }
 }
 
-/// The lines of a bulk.
-pub(super) fn lines<'a>(all: impl Iterator<Item = Line<'a>> + Clone) -> Bytes {
+/// Encodes the lines of a bulk.
+pub(super) fn lines<'a>(all: impl Iterator<Item = BulkLine<'a>> + Clone) -> Bytes {
     let size = all.clone().map(|line| line.delivery.bytes() + FRAME_BYTES).sum();
     let mut bytes = BytesMut::with_capacity(size);
     for line in all {
@@ -36,15 +36,15 @@ pub(super) fn lines<'a>(all: impl Iterator<Item = Line<'a>> + Clone) -> Bytes {
     bytes.freeze()
 }
 
-fn put_line(bytes: &mut BytesMut, line: Line<'_>) {
-    let Line { delivery, alias, resource_json } = line;
+fn put_line(bytes: &mut BytesMut, line: BulkLine<'_>) {
+    let BulkLine { delivery, alias, resource_json } = line;
     let mut id = [0; Hyphenated::LENGTH];
     let id: &str = delivery.key.uuid.hyphenated().encode_lower(&mut id);
     let action = match delivery.content {
         Content::Document(_) => "index",
         Content::Deleted => "delete",
     };
-    // At this very version only what is damaged is written over.
+    // Only a repair may overwrite the same version.
     let version_type = if delivery.repair { "external_gte" } else { "external" };
     let version = delivery.version.to_string();
     let head = [
@@ -74,7 +74,7 @@ fn put_source(bytes: &mut BytesMut, id: &str, resource_json: &str, json: &[u8]) 
     bytes.put_slice(b"}");
 }
 
-/// What is sent of a document outside of a bulk.
+/// Encodes the body of a document outside a bulk.
 pub(super) fn source(id: &str, resource_json: &str, json: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(json.len() + FRAME_BYTES);
     put_source(&mut bytes, id, resource_json, json);
@@ -95,7 +95,7 @@ mod tests {
         let repair = Delivery { repair: true, ..put.clone() };
         let delete = Delivery { key, version: 8, content: Content::Deleted, repair: false };
         let all = [put, repair, delete];
-        let line = |delivery| Line { delivery, alias: "m.write.g1.x", resource_json: "\"ed-fi/x\"" };
+        let line = |delivery| BulkLine { delivery, alias: "m.write.g1.x", resource_json: "\"ed-fi/x\"" };
         let bytes = lines(all.iter().map(line));
         let id = "00000000-0000-0000-0000-0000000000ab";
         let document = format!("{{\"id\":\"{id}\",\"resource\":\"ed-fi/x\",\"document\":{{\"amount\":1.10}}}}\n");

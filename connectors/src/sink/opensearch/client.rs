@@ -1,8 +1,8 @@
-//! Sends requests and reads the answers.
+//! Sends HTTP requests and reads the responses.
 //!
-//! The HTTP client below, not the client library of OpenSearch: that one has no build without a second TLS provider (a C
-//! library, built with cmake), and discards an answer that breaks off. The part of a bulk's answer that did arrive says
-//! which documents are delivered.
+//! The sink uses the HTTP client directly instead of OpenSearch's client library. That library cannot be built without a
+//! second TLS provider (a C library, built with cmake). It also discards a response that breaks off, but the received
+//! part of a bulk response shows which documents are delivered.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -12,63 +12,63 @@ use bytes::{Bytes, BytesMut};
 use reqwest::{RequestBuilder, Url, header};
 use rustls::crypto::{CryptoProvider, ring};
 
-use super::options::{OpenSearchOptions, OptionsError};
+use super::options::{OpenSearchOptions, OpenSearchOptionsError};
 use super::request::Request;
 
-/// More than the answer to the largest bulk can have: 1,000 items, each with a long reason.
-const BULK_ANSWER_BYTES_MAX: usize = 64 << 20;
-/// How much of an answer goes into a message.
+/// Limit of a bulk response: above the largest possible one, 1,000 items with long reasons.
+const BULK_RESPONSE_BYTES_MAX: usize = 64 << 20;
+/// Length of excerpts from responses in messages.
 const EXCERPT_BYTES: usize = 400;
-/// What a bulk's answer says of each item; nothing else is needed of it.
+/// The fields of a bulk response that the sink reads.
 const BULK_FIELDS: &str = "items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason";
 
 /// A client of one cluster.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(super) struct ClusterClient {
     http: reqwest::Client,
     url: Url,
     bulk_url: Url,
     user: Option<(String, String)>,
 }
 
-/// A whole answer, whatever it says.
+/// A complete response, of any status.
 #[derive(Debug, Clone)]
-pub(super) struct Answer {
+pub(super) struct ApiResponse {
     pub(super) status: u16,
     pub(super) body: Bytes,
 }
 
-/// As much of an answer as came.
+/// The received part of a bulk response.
 #[derive(Debug, Clone)]
-pub(super) struct BulkAnswer {
+pub(super) struct BulkResponse {
     pub(super) status: u16,
     pub(super) body: Bytes,
-    /// Why it broke off, if it did.
-    pub(super) cut: Option<String>,
-    /// When to come back, as the server put it.
+    /// The reason if it broke off.
+    pub(super) truncated: Option<String>,
+    /// The server's `Retry-After` header.
     pub(super) retry_after: Option<String>,
 }
 
-/// Why there is no answer.
+/// A request without a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NoAnswer {
-    /// Nothing was sent.
+pub(super) enum RequestError {
+    /// The request was not sent.
     Unreachable(String),
-    /// It was sent, or may have been.
+    /// The request was sent, or may have been.
     Lost(String),
 }
 
-impl NoAnswer {
+impl RequestError {
     pub(super) fn reason(self) -> String {
         let (Self::Unreachable(reason) | Self::Lost(reason)) = self;
         reason
     }
 }
 
-impl Client {
-    pub(super) fn new(options: &OpenSearchOptions) -> Result<Self, OptionsError> {
+impl ClusterClient {
+    pub(super) fn new(options: &OpenSearchOptions) -> Result<Self, OpenSearchOptionsError> {
         let url = options.check()?;
-        let fault = |what: String| OptionsError { faults: vec![what] };
+        let fault = |what: String| OpenSearchOptionsError { faults: vec![what] };
         let is_plain = url.scheme() == "http";
         let mut bulk_url = url.clone();
         if let Ok(mut path) = bulk_url.path_segments_mut() {
@@ -81,72 +81,72 @@ impl Client {
             .append_pair("timeout", &format!("{timeout_ms}ms"))
             .append_pair("filter_path", BULK_FIELDS);
         let http = http_client(options, is_plain)
-            .map_err(|error| fault(format!("no client can be made: {}", innermost(error.as_ref()))))?;
+            .map_err(|error| fault(format!("the client cannot be created: {}", innermost(error.as_ref()))))?;
         Ok(Self { http, url, bulk_url, user: options.user.clone() })
     }
 
-    /// Sends a request and reads the whole answer.
-    pub(super) async fn send(&self, request: Request) -> Result<Answer, NoAnswer> {
+    /// Sends a request and reads the complete response.
+    pub(super) async fn send(&self, request: Request) -> Result<ApiResponse, RequestError> {
         let url = request.url(&self.url);
-        let mut sent = self.http.request(request.method, url).header(header::ACCEPT, "application/json");
+        let mut builder = self.http.request(request.method, url).header(header::ACCEPT, "application/json");
         if let Some(body) = request.body {
-            sent = sent.header(header::CONTENT_TYPE, "application/json").body(body);
+            builder = builder.header(header::CONTENT_TYPE, "application/json").body(body);
         }
-        let response = self.as_user(sent).send().await.map_err(|error| no_answer(&error))?;
+        let response = self.with_user(builder).send().await.map_err(|error| request_error(&error))?;
         let status = response.status().as_u16();
-        let body = response.bytes().await.map_err(|error| NoAnswer::Lost(words(&error)))?;
-        Ok(Answer { status, body })
+        let body = response.bytes().await.map_err(|error| RequestError::Lost(describe_error(&error)))?;
+        Ok(ApiResponse { status, body })
     }
 
-    fn as_user(&self, request: RequestBuilder) -> RequestBuilder {
+    fn with_user(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.user {
             Some((user, password)) => request.basic_auth(user, Some(password)),
             None => request,
         }
     }
 
-    /// Sends a bulk and reads as much of the answer as comes.
-    pub(super) async fn bulk(&self, lines: Bytes) -> Result<BulkAnswer, NoAnswer> {
+    /// Sends a bulk and reads the response as far as it arrives.
+    pub(super) async fn bulk(&self, lines: Bytes) -> Result<BulkResponse, RequestError> {
         let request = self.http.post(self.bulk_url.clone());
         let request = request.header(header::CONTENT_TYPE, "application/x-ndjson").body(lines);
-        let mut response = self.as_user(request).send().await.map_err(|error| no_answer(&error))?;
+        let mut response = self.with_user(request).send().await.map_err(|error| request_error(&error))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get("retry-after");
         let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let mut body = BytesMut::new();
-        let cut = loop {
+        let truncated = loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > BULK_ANSWER_BYTES_MAX => {
-                    break Some(format!("the answer has more than {BULK_ANSWER_BYTES_MAX} bytes"));
+                Ok(Some(chunk)) if body.len() + chunk.len() > BULK_RESPONSE_BYTES_MAX => {
+                    break Some(format!("the response has more than {BULK_RESPONSE_BYTES_MAX} bytes"));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break None,
-                Err(error) => break Some(words(&error)),
+                Err(error) => break Some(describe_error(&error)),
             }
         };
-        Ok(BulkAnswer { status, body: body.freeze(), cut, retry_after })
+        Ok(BulkResponse { status, body: body.freeze(), truncated, retry_after })
     }
 }
 
-/// `is_plain`: without TLS. No certificate is checked then, and the client loads none: loading fails on a machine that has
-/// none, even for plain HTTP.
+/// Builds the HTTP client. Without TLS (`is_plain`) it disables certificate checks, so that it does not load root
+/// certificates: on a machine without any, even plain HTTP would fail.
 fn http_client(options: &OpenSearchOptions, is_plain: bool) -> Result<reqwest::Client, Box<dyn Error>> {
-    // The HTTP client takes the provider of the process. A program that has chosen one keeps it.
+    // The HTTP client uses the TLS provider of the process. A provider that the program has installed stays.
     if CryptoProvider::get_default().is_none() {
         // An error means that another thread has installed one in the meantime.
         ring::default_provider().install_default().unwrap_or_else(|_: Arc<CryptoProvider>| ());
     }
-    // No compression is asked for: the network is short, and the node has better things to do.
+    // No compression: the network is close, and it costs CPU on the node.
     let mut builder = reqwest::Client::builder()
         .timeout(options.answer_timeout)
         .connect_timeout(options.answer_timeout.min(Duration::from_secs(10)))
-        // Documents and the password go to the configured address only.
+        // A redirected request would send documents and the password to another address.
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy();
     if let Some(pem) = &options.ca_certificates {
         let certificates = reqwest::Certificate::from_pem_bundle(pem)?;
         if certificates.is_empty() {
-            return Err("the certificate authorities hold no PEM certificate".into());
+            return Err("the file of certificate authorities contains no PEM certificate".into());
         }
         for certificate in certificates {
             builder = builder.add_root_certificate(certificate);
@@ -160,52 +160,63 @@ fn http_client(options: &OpenSearchOptions, is_plain: bool) -> Result<reqwest::C
     Ok(builder.build()?)
 }
 
-fn no_answer(error: &reqwest::Error) -> NoAnswer {
+fn request_error(error: &reqwest::Error) -> RequestError {
     if error.is_connect() || error.is_builder() {
-        NoAnswer::Unreachable(words(error))
+        RequestError::Unreachable(describe_error(error))
     } else {
-        NoAnswer::Lost(words(error))
+        RequestError::Lost(describe_error(error))
     }
 }
 
-/// What went wrong at the bottom of it.
+/// Returns the message of the innermost cause.
 fn innermost(error: &dyn Error) -> String {
-    let mut words = error.to_string();
+    let mut message = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        words = error.to_string();
+        message = error.to_string();
         source = error.source();
     }
-    words
+    message
 }
 
-/// The innermost causes. The outer ones repeat the address, and say only that a request failed.
-fn words(error: &(dyn Error + 'static)) -> String {
+/// Returns the two innermost causes. The outer ones only repeat the address and that a request failed.
+fn describe_error(error: &(dyn Error + 'static)) -> String {
     let chain: Vec<_> = std::iter::successors(Some(error), |&error| error.source()).collect();
     if chain.iter().any(|error| error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout)) {
-        return "no answer came in time".to_owned();
+        return "no response in time".to_owned();
     }
     let causes: Vec<String> = chain.iter().rev().take(2).rev().map(ToString::to_string).collect();
     causes.join(": ")
 }
 
-impl Answer {
+impl ApiResponse {
     pub(super) fn is_ok(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    /// What the server said went wrong.
-    pub(super) fn complaint(&self) -> String {
-        complaint(self.status, &self.body)
+    /// Returns the server's error message.
+    pub(super) fn error_summary(&self) -> String {
+        error_summary(self.status, &self.body)
     }
 
     pub(super) fn text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(&self.body)
     }
 
-    /// Whether this is the type of the error.
+    /// Returns whether the error has this type.
     pub(super) fn is_error(&self, kind: &str) -> bool {
         read_error(&self.body).is_some_and(|error| error.kind.as_deref() == Some(kind))
+    }
+}
+
+/// A response whose content cannot be interpreted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct InvalidResponse(pub(super) String);
+
+impl From<String> for InvalidResponse {
+    fn from(reason: String) -> Self {
+        Self(reason)
     }
 }
 
@@ -235,8 +246,8 @@ fn read_error(body: &[u8]) -> Option<ErrorDetail> {
     }
 }
 
-/// A status and its reason in words.
-pub(super) fn complaint(status: u16, body: &[u8]) -> String {
+/// Returns the status and the reason of an error response.
+pub(super) fn error_summary(status: u16, body: &[u8]) -> String {
     let reason = read_error(body).and_then(|error| match (error.kind, error.reason) {
         (Some(kind), Some(reason)) => Some(format!("{kind}: {reason}")),
         (kind, reason) => kind.or(reason),
@@ -245,7 +256,7 @@ pub(super) fn complaint(status: u16, body: &[u8]) -> String {
     format!("status {status}, {}", excerpt(&reason))
 }
 
-/// The beginning of a text that may be long.
+/// Returns the beginning of a long text.
 pub(super) fn excerpt(text: &str) -> &str {
     &text[..text.floor_char_boundary(EXCERPT_BYTES)]
 }

@@ -1,86 +1,96 @@
-//! What the sinks, the generations and the searches of one prefix share.
+//! The cluster: state shared by the sinks, the generations and the searches of one prefix.
 
-use std::sync::Mutex;
+use std::time::Instant;
 
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use millstream_pipeline::sink::SinkError;
 
-use super::client::{Answer, Client, NoAnswer, excerpt};
-use super::names::Names;
-use super::options::{OpenSearchOptions, OptionsError};
+use super::client::{ApiResponse, ClusterClient, excerpt};
+use super::document_types::DocumentTypes;
+use super::errors::{Refusal, classify_refusal};
+use super::names::IndexNames;
+use super::options::{OpenSearchOptions, OpenSearchOptionsError};
 use super::request::Request;
-use super::types::Types;
-use super::whose::Known;
 
-/// Point-in-time searches came with it.
+/// The first version with point-in-time searches.
 const VERSION_MIN: (u32, u32) = (2, 4);
 
-/// One cluster and the names under one prefix of it.
+/// One cluster and the indexes under one prefix.
 pub(super) struct Cluster {
-    pub(super) client: Client,
-    pub(super) names: Names,
-    pub(super) types: Types,
+    pub(super) client: ClusterClient,
+    pub(super) names: IndexNames,
+    pub(super) types: DocumentTypes,
     pub(super) options: OpenSearchOptions,
-    /// Whether the indexes are of this database.
-    pub(super) whose: Mutex<Known>,
+    /// Result of the last ownership check.
+    pub(super) ownership: Mutex<Ownership>,
+}
+
+/// Whether the indexes belong to this database.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum Ownership {
+    #[default]
+    Unknown,
+    Own,
+    /// The indexes name no database, or the user may not read it. Holds the time of the check.
+    Unstated(Instant),
 }
 
 #[derive(Deserialize)]
-struct About {
-    version: Version,
+struct ServerInfo {
+    version: ServerVersion,
 }
 
 #[derive(Deserialize)]
-struct Version {
+struct ServerVersion {
     #[serde(default)]
     distribution: String,
     number: String,
 }
 
 impl Cluster {
-    pub(super) fn new(options: OpenSearchOptions) -> Result<Self, OptionsError> {
-        let client = Client::new(&options)?;
-        let types = Types::of(&options.model)?;
-        let names = Names::new(&options.prefix);
-        Ok(Self { client, names, types, options, whose: Mutex::default() })
+    pub(super) fn new(options: OpenSearchOptions) -> Result<Self, OpenSearchOptionsError> {
+        let client = ClusterClient::new(&options)?;
+        let types = DocumentTypes::of(&options.model)?;
+        let names = IndexNames::new(&options.prefix);
+        Ok(Self { client, names, types, options, ownership: Mutex::default() })
     }
 
-    /// Without secrets: the options refuse an address that has one.
+    /// Contains no secrets: the options refuse an address with a password.
     pub(super) fn describe(&self) -> String {
         format!("OpenSearch {} at {}", self.options.prefix, self.options.url)
     }
 
-    /// Any answer at all.
-    pub(super) async fn ask(&self, request: Request) -> Result<Answer, SinkError> {
-        let unavailable = |no_answer: NoAnswer| self.unavailable(no_answer.reason());
-        self.client.send(request).await.map_err(unavailable)
+    /// Sends a request and returns the response, of any status.
+    pub(super) async fn send(&self, request: Request) -> Result<ApiResponse, SinkError> {
+        self.client.send(request).await.map_err(|error| self.unavailable(error.reason()))
     }
 
-    /// An answer that says yes.
-    pub(super) async fn expect(&self, request: Request, otherwise: &str) -> Result<Answer, SinkError> {
-        let answer = self.ask(request).await?;
-        if answer.is_ok() { Ok(answer) } else { Err(self.refused(&answer, otherwise)) }
+    /// Sends a request and returns the response if it succeeded. `action` names the failure.
+    pub(super) async fn expect(&self, request: Request, action: &str) -> Result<ApiResponse, SinkError> {
+        let response = self.send(request).await?;
+        if response.is_ok() { Ok(response) } else { Err(self.refused(&response, action)) }
     }
 
-    /// What an answer that says yes holds.
-    pub(super) fn read<T: DeserializeOwned>(&self, answer: Answer, otherwise: &str) -> Result<T, SinkError> {
-        if !answer.is_ok() {
-            return Err(self.refused(&answer, otherwise));
+    /// Parses a successful response.
+    pub(super) fn parse<T: DeserializeOwned>(&self, response: ApiResponse, action: &str) -> Result<T, SinkError> {
+        if !response.is_ok() {
+            return Err(self.refused(&response, action));
         }
-        serde_json::from_slice(&answer.body)
-            .map_err(|error| self.broken(format!("{otherwise}: {error} in {}", excerpt(&answer.text()))))
+        serde_json::from_slice(&response.body)
+            .map_err(|error| self.broken(format!("{action}: {error} in {}", excerpt(&response.text()))))
     }
 
-    /// What an answer that says no means for whoever has to do something about it.
-    pub(super) fn refused(&self, answer: &Answer, what: &str) -> SinkError {
-        let reason = format!("{what}: {}", answer.complaint());
-        match answer.status {
-            408 | 429 | 500..=599 => self.unavailable(reason),
-            401 => self.unfit(vec![format!("{reason}; check the user and the password")]),
-            403 => self.unfit(vec![format!("{reason}; the user needs the right to do that")]),
-            _ => self.unfit(vec![reason]),
+    /// Converts an unsuccessful response to an error, with the remedy.
+    pub(super) fn refused(&self, response: &ApiResponse, action: &str) -> SinkError {
+        let reason = format!("{action}: {}", response.error_summary());
+        match classify_refusal(response.status) {
+            Refusal::Transient => self.unavailable(reason),
+            Refusal::Unauthenticated => self.unfit(vec![format!("{reason}; check the user and the password")]),
+            Refusal::Forbidden => self.unfit(vec![format!("{reason}; grant the user this privilege")]),
+            Refusal::Permanent => self.unfit(vec![reason]),
         }
     }
 
@@ -96,19 +106,20 @@ impl Cluster {
         SinkError::Broken { sink: self.describe(), reason }
     }
 
-    /// Whether this is a server that we can work with.
+    /// Checks that the server is a supported OpenSearch version.
     pub(super) async fn check_version(&self) -> Result<(), SinkError> {
-        let about: About = self.read(self.ask(Request::get(&[])).await?, "the server did not say what it is")?;
-        let Version { distribution, number } = about.version;
+        let response = self.send(Request::get(&[])).await?;
+        let info: ServerInfo = self.parse(response, "cannot read the server version")?;
+        let ServerVersion { distribution, number } = info.version;
         let mut parts = number.split('.').map(str::parse::<u32>);
         let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
-            return Err(self.broken(format!("it says that its version is {:?}", excerpt(&number))));
+            return Err(self.broken(format!("it reports the invalid version {:?}", excerpt(&number))));
         };
         if distribution != "opensearch" || (major, minor) < VERSION_MIN {
             let (least_major, least_minor) = VERSION_MIN;
-            let is = if distribution.is_empty() { "no OpenSearch" } else { &distribution };
+            let is = if distribution.is_empty() { "not OpenSearch but" } else { &distribution };
             return Err(self.unfit(vec![format!(
-                "the server is {is} {number}: it has to be OpenSearch {least_major}.{least_minor} or newer"
+                "the server is {is} {number}: OpenSearch {least_major}.{least_minor} or newer is required"
             )]));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! What the indexes hold of some documents: read by id, and so as of now, not as of the last refresh.
+//! Reads documents by id. Reads by id see the present state, not that of the last refresh.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -8,33 +8,34 @@ use serde_json::value::RawValue;
 use millstream_pipeline::sink::{DocumentKey, SinkError};
 
 use super::cluster::Cluster;
+use super::errors::INDEX_NOT_FOUND;
 use super::request::Request;
 
-/// Documents of one request.
+/// Documents per request.
 const PAGE: usize = 200;
 
-/// What lies in an index for one document. Always asked for whole: where a part is asked for, the node parses it and writes
-/// it anew, with other digits in its numbers and its members in another order.
+/// The stored source of a document. Always requested whole: for a part, the node parses the source and writes it again,
+/// with other digits in its numbers and another order of members.
 #[derive(Deserialize)]
-pub(super) struct Source<'a> {
-    /// As it was delivered, byte for byte.
+pub(super) struct StoredSource<'a> {
+    /// The delivered bytes, unchanged.
     #[serde(borrow)]
     pub(super) document: &'a RawValue,
-    /// The name of its type, with the quotes.
+    /// The name of its resource, with the quotes.
     #[serde(borrow)]
     pub(super) resource: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Answer<'a> {
+struct MgetResponse<'a> {
     #[serde(borrow)]
-    docs: Vec<Found<'a>>,
+    docs: Vec<MgetDocument<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Found<'a> {
+struct MgetDocument<'a> {
     #[serde(borrow, rename = "_source")]
-    source: Option<Source<'a>>,
+    source: Option<StoredSource<'a>>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
@@ -52,28 +53,26 @@ pub(super) async fn fetch(
 }
 
 async fn fetch_page(cluster: &Cluster, number: u32, keys: &[DocumentKey]) -> Result<Vec<Option<Bytes>>, SinkError> {
-    let mut wanted = Vec::with_capacity(keys.len());
+    let mut docs = Vec::with_capacity(keys.len());
     for key in keys {
         let Some(ty) = cluster.types.get(key.resource_key) else {
-            return Err(
-                cluster.broken(format!("it is asked for a type {} that the schema does not have", key.resource_key))
-            );
+            return Err(cluster.broken(format!("the schema has no resource with the key {}", key.resource_key)));
         };
         let index = cluster.names.index(number, &ty.stem);
-        wanted.push(json!({ "_index": index, "_id": key.uuid }));
+        docs.push(json!({ "_index": index, "_id": key.uuid }));
     }
-    let request = Request::post(&["_mget"]).json(&json!({ "docs": wanted }));
-    let answer = cluster.expect(request, "documents could not be read").await?;
-    let read: Answer<'_> = serde_json::from_slice(&answer.body)
-        .map_err(|error| cluster.broken(format!("documents could not be read: {error}")))?;
+    let request = Request::post(&["_mget"]).json(&json!({ "docs": docs }));
+    let response = cluster.expect(request, "cannot read documents").await?;
+    let read: MgetResponse<'_> = serde_json::from_slice(&response.body)
+        .map_err(|error| cluster.broken(format!("cannot read documents: {error}")))?;
     if read.docs.len() != keys.len() {
-        return Err(cluster.broken(format!("asked for {} documents, it answered for {}", keys.len(), read.docs.len())));
+        return Err(cluster.broken(format!("it returned {} documents instead of {}", read.docs.len(), keys.len())));
     }
     let found = read.docs.into_iter().map(|found| match (found.source, found.error) {
         (Some(source), _) => Ok(Some(Bytes::copy_from_slice(source.document.get().as_bytes()))),
-        // A type of which there was no document yet has no index.
-        (None, Some(error)) if !error.get().contains("index_not_found_exception") => {
-            Err(cluster.unavailable(format!("a document could not be read: {}", error.get())))
+        // A resource without documents has no index.
+        (None, Some(error)) if !error.get().contains(INDEX_NOT_FOUND) => {
+            Err(cluster.unavailable(format!("cannot read a document: {}", error.get())))
         }
         (None, _) => Ok(None),
     });

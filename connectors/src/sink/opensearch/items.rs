@@ -1,20 +1,20 @@
-//! The answer to a bulk, item by item, as far as it goes.
+//! Decoder of a bulk response: reads the complete items of a response that may be truncated.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// What became of one item.
+/// The result of one item.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(super) struct Item {
-    /// As HTTP counts them.
+pub(super) struct BulkItem {
+    /// HTTP status.
     pub(super) status: u16,
-    /// What went wrong.
+    /// The error, if any.
     pub(super) error: Option<ItemError>,
 }
 
-/// What went wrong with one item.
+/// The error of one item.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct ItemError {
     #[serde(rename = "type")]
@@ -22,62 +22,62 @@ pub(super) struct ItemError {
     #[serde(default)]
     reason: Option<String>,
     #[serde(default)]
-    caused_by: Option<Cause>,
+    caused_by: Option<ItemErrorCause>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Cause {
+struct ItemErrorCause {
     reason: Option<String>,
 }
 
 impl ItemError {
-    /// In the node's own words.
-    pub(super) fn words(&self) -> String {
+    /// Returns the node's message.
+    pub(super) fn message(&self) -> String {
         let cause = self.caused_by.as_ref().and_then(|cause| cause.reason.as_deref());
         let parts = [Some(self.kind.as_str()), self.reason.as_deref(), cause];
         parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
     }
 }
 
-impl Item {
-    /// The answer to a request that was about one document only.
-    pub(super) fn of_answer(status: u16, body: &[u8]) -> Self {
+impl BulkItem {
+    /// Converts the response to a single-document request.
+    pub(super) fn of_response(status: u16, body: &[u8]) -> Self {
         #[derive(Deserialize)]
-        struct Refusal {
+        struct SingleError {
             error: ItemError,
         }
-        Self { status, error: serde_json::from_slice::<Refusal>(body).ok().map(|refusal| refusal.error) }
+        Self { status, error: serde_json::from_slice::<SingleError>(body).ok().map(|body| body.error) }
     }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Action {
-    Index(Item),
-    Delete(Item),
+enum ItemAction {
+    Index(BulkItem),
+    Delete(BulkItem),
 }
 
-/// The items that are whole, in their order, and what the text after them suffers from, if anything.
-pub(super) fn read(body: &[u8]) -> (Vec<Item>, Option<String>) {
+/// Decodes the complete items in order, and returns the error in the text after them, if any.
+pub(super) fn read(body: &[u8]) -> (Vec<BulkItem>, Option<String>) {
     let mut items = Vec::new();
     let mut json = serde_json::Deserializer::from_slice(body);
-    let read = json.deserialize_map(Answer(&mut items)).and_then(|()| json.end());
+    let read = json.deserialize_map(BulkVisitor(&mut items)).and_then(|()| json.end());
     (items, read.err().map(|error| error.to_string()))
 }
 
-struct Answer<'a>(&'a mut Vec<Item>);
+struct BulkVisitor<'a>(&'a mut Vec<BulkItem>);
 
-impl<'de> Visitor<'de> for Answer<'_> {
+impl<'de> Visitor<'de> for BulkVisitor<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the answer to a bulk")
+        f.write_str("a bulk response")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
             if name == "items" {
-                map.next_value_seed(Items(self.0))?;
+                map.next_value_seed(ItemsVisitor(self.0))?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -86,9 +86,9 @@ impl<'de> Visitor<'de> for Answer<'_> {
     }
 }
 
-struct Items<'a>(&'a mut Vec<Item>);
+struct ItemsVisitor<'a>(&'a mut Vec<BulkItem>);
 
-impl<'de> DeserializeSeed<'de> for Items<'_> {
+impl<'de> DeserializeSeed<'de> for ItemsVisitor<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
@@ -96,15 +96,15 @@ impl<'de> DeserializeSeed<'de> for Items<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Items<'_> {
+impl<'de> Visitor<'de> for ItemsVisitor<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("what became of each item")
+        f.write_str("the items of a bulk response")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(Action::Index(item) | Action::Delete(item)) = seq.next_element()? {
+        while let Some(ItemAction::Index(item) | ItemAction::Delete(item)) = seq.next_element()? {
             self.0.push(item);
         }
         Ok(())
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(trouble, None);
         assert_eq!(items.iter().map(|item| item.status).collect::<Vec<_>>(), [201, 404, 400]);
         let error = items[2].error.as_ref().expect("an error");
-        assert_eq!(error.words(), "mapper_parsing_exception: failed to parse field [birthDate]: no date");
+        assert_eq!(error.message(), "mapper_parsing_exception: failed to parse field [birthDate]: no date");
     }
 
     #[test]

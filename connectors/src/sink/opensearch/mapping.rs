@@ -1,22 +1,22 @@
-//! From the fields of a type to the mapping of its index.
+//! Derives the mapping of an index from the fields of a resource.
 //!
-//! A document lies under the member `document`, as it is; beside it stand `id`, `resource` (`ed-fi/students`) and, out of
-//! its values and not stored, the words of all of it: `text` those of its texts, `codes` those of its descriptors' codes.
+//! The member `document` holds the document unchanged. Next to it are `id`, `resource` (`ed-fi/students`), and two
+//! fields that are indexed but not stored: `text` with the words of all texts, and `codes` with the words of all
+//! descriptor codes.
 //!
 //! | kind | is |
 //! |---|---|
 //! | text | `keyword`, exact; below it `words`, analyzed |
-//! | descriptor | `keyword`, the URI as it is spelled; below it `uri`, in lower case, and `code`, what stands behind the `#`, in lower case |
+//! | descriptor | `keyword`, the URI as written; below it `uri`, in lower case, and `code`, the part after the `#`, in lower case |
 //! | integer, decimal, boolean | `long`, `double`, `boolean` |
 //! | date, date-time | `date` |
-//! | time | `keyword`: its spelling is in its order |
+//! | time | `keyword`: its text form sorts in its order |
 //! | collection | `nested`, so that one element has to meet all conditions |
 //!
-//! What the schema does not know is in the document and cannot be searched (`dynamic: false`).
+//! Fields that the schema does not know are stored in the document and not searchable (`dynamic: false`).
 //!
-//! A `double` tells numbers of up to 15 digits apart, whatever of them stands after the point. Ed-Fi has amounts of up to 19:
-//! from 900 billion on, with four digits after the point, neighbours are one number to searches. The document keeps its
-//! digits.
+//! A `double` distinguishes numbers of up to 15 significant digits. Ed-Fi has amounts of up to 19: from 900 billion on,
+//! with four decimal places, neighbouring numbers are equal to searches. The document keeps its digits.
 
 use millstream_search::{FieldKind, HELD_UNITS_MAX, Place, SearchResource, Shape};
 use serde_json::{Map, Value, json};
@@ -24,28 +24,29 @@ use sha2::{Digest, Sha256};
 
 use super::analysis;
 
-/// What the bodies of documents lie under.
+/// The member that holds the body of a document.
 pub(super) const DOCUMENT: &str = "document";
 
-/// Fields and collections that OpenSearch allows unless told otherwise, and some room above what is known.
+/// Minimum limits of fields and collections: OpenSearch's defaults.
 const FIELDS_MIN: usize = 1_000;
 const COLLECTIONS_MIN: usize = 50;
-/// Elements of all collections of one document. Its own limit of 10,000 would refuse a large document for good.
+/// Limit of collection elements per document. OpenSearch's default of 10,000 would reject a large document permanently.
 const ELEMENTS_MAX: usize = 1_000_000;
 
-/// How one index is made.
+/// The mapping and limits of one index.
 #[derive(Debug)]
 pub(super) struct IndexMapping {
     /// `properties` of the mapping.
     pub(super) properties: Value,
-    /// Lower-hex SHA-256 of the properties: kept in the index, so that a difference shows without comparing all of them.
+    /// Lower-case hexadecimal SHA-256 of the properties. The index stores it, so that a difference shows without a
+    /// comparison of all properties.
     pub(super) digest: String,
     fields: usize,
     collections: usize,
 }
 
 impl IndexMapping {
-    /// The mapping of an index that holds these types.
+    /// Returns the mapping of an index for these resources.
     pub(super) fn of(resources: &[&SearchResource]) -> Self {
         let mut document = Map::new();
         for resource in resources {
@@ -59,13 +60,13 @@ impl IndexMapping {
             DOCUMENT: { "properties": document },
         });
         let digest: String = Sha256::digest(properties.to_string()).iter().map(|byte| format!("{byte:02x}")).collect();
-        // Each field with its second form, and the objects around them.
+        // Each field with its subfields, and the objects around them.
         let count = |of: fn(&SearchResource) -> usize| resources.iter().map(|resource| of(resource)).sum::<usize>();
         let fields = 3 * count(|resource| resource.fields.len());
         Self { properties, digest, fields, collections: count(|resource| resource.collections.len()) }
     }
 
-    /// The body of the request that makes the index. `meta` says what it was made of.
+    /// Returns the body of the request that creates the index. `meta` describes its origin.
     pub(super) fn create(&self, meta: Value, aliases: Value) -> Value {
         json!({
             "settings": { "index.mapping": {
@@ -79,7 +80,7 @@ impl IndexMapping {
     }
 }
 
-/// Types that share an index share what they have in common.
+/// Merges the properties of resources that share an index.
 fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
     for (name, value) in from {
         match (into.get_mut(&name).and_then(|known| known.get_mut("properties")), value.get("properties")) {
@@ -90,17 +91,17 @@ fn merge(into: &mut Map<String, Value>, from: Map<String, Value>) {
 }
 
 fn properties(resource: &SearchResource, shape: &Shape) -> Map<String, Value> {
-    shape.iter().map(|(name, place)| (name.to_owned(), place_of(resource, place))).collect()
+    shape.iter().map(|(name, place)| (name.to_owned(), property(resource, place))).collect()
 }
 
-fn place_of(resource: &SearchResource, place: &Place) -> Value {
+fn property(resource: &SearchResource, place: &Place) -> Value {
     match place {
         Place::Field(ix) => field(resource.field(*ix).kind),
         Place::Object(shape) => json!({ "properties": properties(resource, shape) }),
         Place::Collection(_, element) => match element.as_ref() {
             Place::Object(shape) => json!({ "type": "nested", "properties": properties(resource, shape) }),
-            // Elements without members are just several values of one field.
-            other => place_of(resource, other),
+            // Elements without members are several values of one field.
+            other => property(resource, other),
         },
     }
 }

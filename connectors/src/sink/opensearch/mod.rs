@@ -1,41 +1,42 @@
-//! Indexes of all documents in OpenSearch: a sink, its generations, and the searches over them.
+//! Indexes of all documents in OpenSearch: a sink, its generations, and the search engine on them.
 //!
-//! * One index for each type of documents and generation, made with its first document, so that a small node is not asked
-//!   for hundreds of shards; all descriptor types share one ([`names`](self) says what they are called). Mappings come from
-//!   the fields of the schema, by [`mapping`](self); what the schema does not know is kept and not searched.
-//! * Every document is written with its own version (`external`), deletes too: the node refuses what is older. It remembers
-//!   the versions of deletes for a day, or until it is started again; then the ledger of tombstones has to answer.
-//! * A bulk is answered item by item, and so is each delivery ([`outcome`](self)). Of an answer that breaks off, the part
-//!   that came counts.
-//! * Writes go through an alias and demand one (`require_alias`): what comes late for a generation that was removed is
-//!   refused, instead of making an index that nobody knows of.
-//! * Which generation is live is one alias. It is moved by one request, and searches ask for it first: so they are
-//!   answered from one generation, for types too of which it has no document yet.
+//! * Each resource has one index per generation, created with its first document, so that a small node does not hold
+//!   hundreds of empty shards. All descriptor resources share one index. `names` defines the names. `mapping` derives
+//!   mappings from the fields of the schema; unknown fields are stored and not searched.
+//! * Every document is written with its own version (`external`), deletes included: the node refuses older versions. It
+//!   keeps the versions of deletes for a day, or until it restarts; after that the ledger of tombstones protects from
+//!   older versions.
+//! * The node reports the result of a bulk per item, and so does the sink per delivery (`errors`). If the response
+//!   breaks off, the received part counts.
+//! * Writes go through an alias and require one (`require_alias`): a late write to a removed generation is refused
+//!   instead of creating an unmanaged index.
+//! * One alias marks the live generation. One request moves it, and every search resolves it first. So a search uses
+//!   one generation only, also for resources of which that generation has no document yet.
 //!
-//! The body lies in the index under the member `document` as it came, byte for byte; reading it gives those bytes back.
+//! The index stores the body under the member `document`, byte for byte; reads return those bytes.
 
 mod aliases;
 mod analysis;
 mod bulk;
 mod client;
 mod cluster;
-mod difference;
+mod create_index;
+mod document_types;
+mod errors;
 mod fetch;
+mod generation;
 mod indexes;
 mod items;
-mod make;
 mod mapping;
+mod mapping_diff;
 mod names;
 mod options;
-mod outcome;
+mod ownership;
 mod request;
 mod scan;
 mod search;
-mod single;
 mod sink;
 mod template;
-mod types;
-mod whose;
 
 pub use indexes::OpenSearchIndexes;
-pub use options::{OpenSearchOptions, OptionsError};
+pub use options::{OpenSearchOptions, OpenSearchOptionsError};

@@ -1,43 +1,43 @@
-//! What indexes and aliases are called.
+//! The names of indexes and aliases.
 //!
 //! With the prefix `millstream`, for generation 2:
 //!
 //! | name | is |
 //! |---|---|
-//! | `millstream.g2.ed-fi.students` | the index of one type of documents; made with its first document |
-//! | `millstream.g2.descriptors` | the index of all descriptors; made with the generation, which lives as long as it does |
-//! | `millstream.write.g2.ed-fi.students` | alias that deliveries go to: a write to an index that was removed must not make one |
-//! | `millstream.generation.g2` | alias on `….g2.descriptors`: the generation is there |
-//! | `millstream.live` | alias on the descriptors of the live generation: this one says which it is |
-//! | `millstream.read.ed-fi.students` | alias on the index of the live generation, for whoever searches by himself |
+//! | `millstream.g2.ed-fi.students` | the index of one resource; created with its first document |
+//! | `millstream.g2.descriptors` | the index of all descriptors; created with the generation, which exists as long as this index |
+//! | `millstream.write.g2.ed-fi.students` | alias for deliveries: a write to a removed index must not create one |
+//! | `millstream.generation.g2` | alias on `….g2.descriptors`: the generation exists |
+//! | `millstream.live` | alias on the descriptors of the live generation; it defines which one is live |
+//! | `millstream.read.ed-fi.students` | alias on the index of the live generation, for clients that search OpenSearch directly |
 //!
-//! The prefix has no dot, so no other prefix's names begin with it and a dot.
+//! A prefix contains no dot, so the names of one prefix never begin with another prefix and a dot.
 
-/// Names under one prefix.
+/// The names under one prefix.
 #[derive(Debug, Clone)]
-pub(super) struct Names {
+pub(super) struct IndexNames {
     prefix: String,
 }
 
 /// Name of the index that all descriptor types share.
 pub(super) const DESCRIPTORS: &str = "descriptors";
 
-impl Names {
+impl IndexNames {
     pub(super) fn new(prefix: &str) -> Self {
         Self { prefix: prefix.to_owned() }
     }
 
-    /// The index template.
+    /// Returns the name of the index template.
     pub(super) fn template(&self) -> &str {
         &self.prefix
     }
 
-    /// What the indexes of all generations match, and nothing else.
+    /// Returns the pattern that matches exactly the indexes of all generations.
     pub(super) fn all_indexes(&self) -> String {
         format!("{}.g*", self.prefix)
     }
 
-    /// What the indexes of a generation match.
+    /// Returns the pattern of the indexes of a generation.
     pub(super) fn generation_indexes(&self, number: u32) -> String {
         format!("{}.g{number}.*", self.prefix)
     }
@@ -62,19 +62,19 @@ impl Names {
         format!("{}.read.{stem}", self.prefix)
     }
 
-    /// What all aliases for readers match.
+    /// Returns the pattern of all read aliases.
     pub(super) fn all_reads(&self) -> String {
         self.read("*")
     }
 
-    /// Generation and stem of an index; `None` for what is none of ours.
+    /// Parses the generation and stem of an index; `None` for a foreign index.
     pub(super) fn parse<'a>(&self, index: &'a str) -> Option<(u32, &'a str)> {
         let (number, stem) = index.strip_prefix(&self.prefix)?.strip_prefix(".g")?.split_once('.')?;
         Some((number.parse().ok()?, stem))
     }
 }
 
-/// What an index name may hold of a name.
+/// Returns the stem of a resource, with only characters that an index name allows.
 pub(super) fn stem(project_endpoint: &str, endpoint: &str) -> String {
     let plain = |name: &str| -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '_' };
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn an_index_is_known_again_by_its_name() {
-        let names = Names::new("millstream");
+        let names = IndexNames::new("millstream");
         let index = names.index(12, &stem("ed-fi", "students"));
         assert_eq!(index, "millstream.g12.ed-fi.students");
         assert_eq!(names.parse(&index), Some((12, "ed-fi.students")));

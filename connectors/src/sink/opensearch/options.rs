@@ -1,4 +1,4 @@
-//! Where the node is, who we are there, and what the indexes are like.
+//! Options of the OpenSearch sink: address, credentials, index settings.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,37 +11,37 @@ use reqwest::Url;
 const PREFIX_BYTES_MAX: usize = 100;
 const ANSWER_TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
 const REFRESH_INTERVAL: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3_600);
-/// Copies of an index beyond which a typing error is likelier than a cluster.
+/// Maximum number of replicas: a larger number is most likely a typing error.
 const REPLICAS_MAX: u32 = 20;
 
-/// Indexes of documents in OpenSearch, and the way to them.
+/// Indexes of documents in OpenSearch, and the connection.
 #[derive(Clone)]
 pub struct OpenSearchOptions {
-    /// `https://host:port`, perhaps with a path.
+    /// `https://host:port`, optionally with a path.
     pub url: String,
-    /// What the names of all indexes and aliases begin with: `millstream`. One host's instances have one each.
+    /// Prefix of all index and alias names: `millstream`. Each instance of a host needs its own.
     pub prefix: String,
     /// User and password.
     pub user: Option<(String, String)>,
-    /// Certificates, as PEM, that a server's may be signed by, beside those that the system trusts.
+    /// Additional certificate authorities, as PEM.
     pub ca_certificates: Option<Vec<u8>>,
-    /// A certificate and its key, as PEM, that we show.
+    /// Client certificate and key, as PEM.
     pub client_certificate: Option<Vec<u8>>,
-    /// Copies of each index beside the first. None, on the one node of a small installation; with a cluster, 1: then a
-    /// document that was delivered outlives the loss of a node.
+    /// Number of replicas. 0 for a single node; 1 for a cluster, so that a delivered document survives the loss of a
+    /// node.
     pub replicas: u32,
-    /// How soon what was delivered is found by searches.
+    /// Interval after which searches find delivered documents.
     pub refresh_interval: Duration,
-    /// For how long to wait for an answer, 1 s to 5 min.
+    /// Timeout of requests, 1 s to 5 min.
     pub answer_timeout: Duration,
-    /// The fields of all types of the schema.
+    /// The fields of all resources of the schema.
     pub model: Arc<SearchModel>,
-    /// The database that the indexes are a copy of; without one they are not asked whose copy they are.
+    /// The database that the indexes are a copy of. Without one, the indexes' database is not checked.
     pub binding: Option<Binding>,
 }
 
 impl OpenSearchOptions {
-    /// Options for one node without users.
+    /// Options for one node without authentication.
     pub fn new(url: impl Into<String>, prefix: impl Into<String>, model: Arc<SearchModel>) -> Self {
         Self {
             url: url.into(),
@@ -57,8 +57,8 @@ impl OpenSearchOptions {
         }
     }
 
-    /// The address, if nothing is wrong with any option; else everything that is.
-    pub(super) fn check(&self) -> Result<Url, OptionsError> {
+    /// Checks all options. Returns the address, or every fault.
+    pub(super) fn check(&self) -> Result<Url, OpenSearchOptionsError> {
         let mut faults = Vec::new();
         let url = match Url::parse(&self.url) {
             Ok(url) => {
@@ -66,43 +66,43 @@ impl OpenSearchOptions {
                 Some(url)
             }
             Err(_) => {
-                // Its display repeats nothing of the address, and neither do we: there may be a password in it.
-                faults.push("the address is none: set it to https://host:port".to_owned());
+                // The message must not contain the address, which may hold a password.
+                faults.push("the address is invalid: set it to https://host:port".to_owned());
                 None
             }
         };
         if !is_prefix(&self.prefix) {
             let prefix = &self.prefix;
             faults.push(format!(
-                "{prefix:?} cannot be what index names begin with: a letter, then at most {PREFIX_BYTES_MAX} of a-z, 0-9, '-', '_'"
+                "{prefix:?} is not a valid prefix: a letter, then at most {PREFIX_BYTES_MAX} of a-z, 0-9, '-', '_'"
             ));
         }
         if self.replicas > REPLICAS_MAX {
-            faults.push(format!("an index has at most {REPLICAS_MAX} replicas, not {}", self.replicas));
+            faults.push(format!("the number of replicas must be at most {REPLICAS_MAX}, not {}", self.replicas));
         }
         if !REFRESH_INTERVAL.contains(&self.refresh_interval) {
-            faults.push(format!("indexes are refreshed every 100 ms to 1 h, not {:?}", self.refresh_interval));
+            faults.push(format!("the refresh interval must be 100 ms to 1 h, not {:?}", self.refresh_interval));
         }
         if !ANSWER_TIMEOUT.contains(&self.answer_timeout) {
-            faults.push(format!("answers are waited for from 1 s to 5 min, not {:?}", self.answer_timeout));
+            faults.push(format!("the answer timeout must be 1 s to 5 min, not {:?}", self.answer_timeout));
         }
         match url {
             Some(url) if faults.is_empty() => Ok(url),
-            _ => Err(OptionsError { faults }),
+            _ => Err(OpenSearchOptionsError { faults }),
         }
     }
 
     fn address_faults(&self, url: &Url) -> Vec<String> {
         let mut faults = Vec::new();
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            faults.push("the address has to be http://host:port or https://host:port".to_owned());
+            faults.push("the address must be http://host:port or https://host:port".to_owned());
         }
         if !url.username().is_empty() || url.password().is_some() {
-            faults.push("the address carries a user or a password: set them by their own options".to_owned());
+            faults.push("the address contains a user or a password: set them with their own options".to_owned());
         }
         let secret = self.user.is_some() || self.client_certificate.is_some();
         if secret && url.scheme() == "http" && !is_loopback(url) {
-            faults.push("a password would travel in the clear: use https, or leave out the user".to_owned());
+            faults.push("a password would be sent in the clear: use https, or remove the user".to_owned());
         }
         faults
     }
@@ -114,7 +114,7 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// No dot: one is what ends the prefix, so that no prefix is the beginning of another's names.
+/// Allows no dot: a dot ends the prefix, so the names of one prefix never begin with another.
 fn is_prefix(prefix: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     prefix.len() <= PREFIX_BYTES_MAX
@@ -122,7 +122,7 @@ fn is_prefix(prefix: &str) -> bool {
         && prefix.chars().all(plain)
 }
 
-/// Without secrets.
+/// Prints no secrets.
 impl fmt::Debug for OpenSearchOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OpenSearchOptions")
@@ -134,11 +134,11 @@ impl fmt::Debug for OpenSearchOptions {
     }
 }
 
-/// The options cannot be.
+/// Invalid options of an OpenSearch sink.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the options of OpenSearch are not right: {}", faults.join("; "))]
-pub struct OptionsError {
-    /// All that is wrong, with what to do.
+#[error("invalid options of OpenSearch: {}", faults.join("; "))]
+pub struct OpenSearchOptionsError {
+    /// Every fault, with its remedy.
     pub faults: Vec<String>,
 }
 

@@ -1,4 +1,5 @@
-//! Reading a whole generation: index by index, each as it was when its turn came, in the order of the ids.
+//! A scan of a generation: index by index, in the order of ids. Each index is read as of the moment when its turn
+//! comes.
 
 use std::sync::Arc;
 
@@ -12,75 +13,75 @@ use millstream_pipeline::sink::{Content, Held, Scan, SinkError};
 
 use super::aliases::Aliases;
 use super::cluster::Cluster;
-use super::fetch::Source;
-use super::indexes::refresh;
+use super::fetch::StoredSource;
+use super::generation::refresh;
 use super::request::Request;
 
-/// How long the node keeps a view between two pages.
+/// Time that the node keeps a point in time between two pages.
 const KEEP_ALIVE: &str = "5m";
-/// Documents of the first page; the next ones are as large as the documents let them be.
+/// Documents of the first page. The next pages adapt to the size of the documents.
 const PAGE_FIRST: usize = 100;
 const PAGE_MAX: usize = 2_000;
 const PAGE_BYTES: usize = 2 << 20;
 
-/// A reading under way.
+/// A running scan.
 pub(super) struct GenerationScan {
     cluster: Arc<Cluster>,
-    /// Indexes that were not begun yet.
-    ahead: Vec<String>,
-    view: Option<View>,
+    /// Indexes not started yet.
+    remaining: Vec<String>,
+    view: Option<PointInTime>,
     page: usize,
 }
 
-/// An index as it was at one moment.
-struct View {
+/// An index at one moment.
+struct PointInTime {
     pit: String,
-    /// The id of the last document that was read.
+    /// Id of the last document read.
     after: Option<Value>,
 }
 
 #[derive(Deserialize)]
-struct Pit {
+struct CreatePitResponse {
     pit_id: String,
 }
 
 #[derive(Deserialize)]
-struct Answer<'a> {
+struct ScanResponse<'a> {
     #[serde(borrow)]
-    hits: Hits<'a>,
+    hits: ScanHits<'a>,
 }
 
 #[derive(Deserialize)]
-struct Hits<'a> {
+struct ScanHits<'a> {
     #[serde(borrow)]
-    hits: Vec<Hit<'a>>,
+    hits: Vec<ScanHit<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Hit<'a> {
+struct ScanHit<'a> {
     #[serde(rename = "_id")]
     id: Uuid,
     #[serde(rename = "_version")]
     version: i64,
     #[serde(borrow, rename = "_source")]
-    source: Source<'a>,
+    source: StoredSource<'a>,
 }
 
 impl GenerationScan {
-    /// Makes everything findable that was delivered before, and notes the indexes.
+    /// Refreshes the indexes, so that the scan sees every earlier delivery, and lists them.
     pub(super) async fn begin(cluster: Arc<Cluster>, number: u32) -> Result<Self, SinkError> {
         refresh(&cluster, number).await?;
-        let stems = Aliases::get(&cluster).await?.stems(&cluster, number);
-        let ahead = stems.iter().rev().map(|stem| cluster.names.index(number, stem)).collect();
-        Ok(Self { cluster, ahead, view: None, page: PAGE_FIRST })
+        let stems = Aliases::fetch(&cluster).await?.stems(&cluster, number);
+        let remaining = stems.iter().rev().map(|stem| cluster.names.index(number, stem)).collect();
+        Ok(Self { cluster, remaining, view: None, page: PAGE_FIRST })
     }
 
     async fn read(&mut self) -> Result<Vec<Held>, SinkError> {
         loop {
             let mut view = match self.view.take() {
                 Some(view) => view,
-                None => match self.ahead.pop() {
-                    Some(index) => View { pit: self.open(&index).await?, after: None },
+                None => match self.remaining.pop() {
+                    Some(index) => PointInTime { pit: self.open(&index).await?, after: None },
                     None => return Ok(Vec::new()),
                 },
             };
@@ -101,11 +102,12 @@ impl GenerationScan {
         let request = Request::post(&[index, "_search", "point_in_time"])
             .with("keep_alive", KEEP_ALIVE)
             .with("allow_partial_pit_creation", "false");
-        let pit: Pit = self.cluster.read(self.cluster.ask(request).await?, "a view of an index could not be had")?;
+        let response = self.cluster.send(request).await?;
+        let pit: CreatePitResponse = self.cluster.parse(response, "cannot open a point in time")?;
         Ok(pit.pit_id)
     }
 
-    async fn page_of(&self, view: &View) -> Result<(Vec<Held>, usize), SinkError> {
+    async fn page_of(&self, view: &PointInTime) -> Result<(Vec<Held>, usize), SinkError> {
         let mut body = json!({
             "size": self.page,
             "pit": { "id": view.pit, "keep_alive": KEEP_ALIVE },
@@ -117,24 +119,24 @@ impl GenerationScan {
             body["search_after"] = json!([after]);
         }
         let request = Request::post(&["_search"]).with("allow_partial_search_results", "false").json(&body);
-        let answer = self.cluster.expect(request, "a page could not be read").await?;
-        let read: Answer<'_> = serde_json::from_slice(&answer.body)
-            .map_err(|error| self.cluster.broken(format!("a page could not be read: {error}")))?;
+        let response = self.cluster.expect(request, "cannot read a page").await?;
+        let read: ScanResponse<'_> = serde_json::from_slice(&response.body)
+            .map_err(|error| self.cluster.broken(format!("cannot read a page: {error}")))?;
         let held = read.hits.hits.into_iter().map(|hit| Held {
             uuid: hit.id,
             version: Some(hit.version),
             resource_key: hit.source.resource.and_then(|resource| self.cluster.types.key(resource.get())),
             content: Content::Document(Bytes::copy_from_slice(hit.source.document.get().as_bytes())),
         });
-        Ok((held.collect(), answer.body.len()))
+        Ok((held.collect(), response.body.len()))
     }
 
-    /// Lets the node forget the view now and not later. It will anyway, so nothing is lost if this fails.
-    async fn close(&self, view: &View) {
+    /// Releases the point in time. If this fails, it expires.
+    async fn close(&self, view: &PointInTime) {
         let request = Request::delete(&["_search", "point_in_time"]).json(&json!({ "pit_id": [view.pit] }));
-        let closed = self.cluster.ask(request).await;
+        let closed = self.cluster.send(request).await;
         if let Err(error) = closed {
-            tracing::debug!(%error, "a view was left to expire");
+            tracing::debug!(%error, "failed to release a point in time; it expires by itself");
         }
     }
 }

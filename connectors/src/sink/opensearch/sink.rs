@@ -1,4 +1,4 @@
-//! One generation as a sink: deliveries into bulks, answers into outcomes.
+//! One generation as a sink: encodes deliveries into bulks and maps responses to outcomes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,52 +6,52 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use millstream_pipeline::sink::{Delivery, DocumentKey, Limits, Outcome, RetryCause, Scan, Sink, SinkError};
+use millstream_pipeline::sink::{Content, Delivery, DocumentKey, Limits, Outcome, RetryCause, Scan, Sink, SinkError};
 
 use super::aliases::Aliases;
-use super::bulk::{Line, has_line_break, lines};
-use super::client::{BulkAnswer, NoAnswer};
+use super::bulk::{BulkLine, has_line_break, lines, source};
+use super::client::{BulkResponse, RequestError};
 use super::cluster::Cluster;
+use super::create_index::{create_resource_index, no_generation};
+use super::document_types::DocumentType;
+use super::errors::{BulkStatus, ItemStatus, classify_bulk, classify_item};
 use super::fetch;
-use super::indexes::outdated;
-use super::items::{self, Item};
-use super::make::{index_of_type, no_generation};
-use super::outcome::{self, Verdict, Whole};
+use super::generation::outdated;
+use super::items::{self, BulkItem};
+use super::ownership;
+use super::request::Request;
 use super::scan::GenerationScan;
-use super::single;
 use super::template;
-use super::types::DocumentType;
-use super::whose;
 
 const BATCH_DOCUMENTS_MAX: usize = 1_000;
-/// The project's own advice is 5 to 15 MB; a document is parsed on the node for as long as it is large.
+/// OpenSearch recommends 5 to 15 MB.
 const BATCH_BYTES_MAX: usize = 5 << 20;
 const IN_FLIGHT_MAX: usize = 4;
-/// The indexes are set to a day, which covers all that can still be under way. But a node that is stopped writes to disk
-/// what it holds, and begins again without the versions of what it does not hold any more: so nothing may lean on it.
+/// Guaranteed retention of the versions of deletes. The indexes are set to a day, which covers every delivery in
+/// flight, but a node that restarts loses the versions of deleted documents, so callers must not depend on them.
 const DELETE_MEMORY: Duration = Duration::ZERO;
-/// A request that the node has taken waits at most half the time that we wait for its answer, and is then carried out.
-const CARRYING_OUT_MAX: Duration = Duration::from_secs(30);
+/// Maximum execution time of a request on the node after its wait, which is at most half of the answer timeout.
+const EXECUTION_MAX: Duration = Duration::from_secs(30);
 
 /// One generation of the indexes.
 pub(super) struct OpenSearchSink {
     cluster: Arc<Cluster>,
     number: u32,
-    /// What each index is written through, by its stem.
+    /// Write aliases of the indexes, by stem.
     aliases: BTreeMap<String, String>,
 }
 
-/// A delivery on its way, by its place.
+/// Deliveries of a `put`, by index.
 type Part = Vec<usize>;
 
-/// One `put` under way.
-struct Put<'a> {
+/// The state of one `put`.
+struct PutState<'a> {
     deliveries: &'a [Delivery],
     outcomes: Vec<Option<Outcome>>,
-    /// Sent again behind these: what the parts before turned out to need.
+    /// Parts still to be sent; the last one is next.
     parts: Vec<Part>,
-    /// Indexes that were made, so that none is made twice.
-    made: BTreeSet<String>,
+    /// Created indexes, so that none is created twice.
+    created: BTreeSet<String>,
 }
 
 impl OpenSearchSink {
@@ -64,26 +64,30 @@ impl OpenSearchSink {
         let cluster = &*self.cluster;
         cluster.check_version().await?;
         template::ensure(cluster).await?;
-        if !Aliases::get(cluster).await?.generations(cluster).contains(&self.number) {
+        if !Aliases::fetch(cluster).await?.generations(cluster).contains(&self.number) {
             return Err(no_generation(cluster, self.number));
         }
-        template::check_promises(cluster, self.number).await?;
+        template::check_settings(cluster, self.number).await?;
         let outdated = outdated(cluster, self.number).await?;
         if !outdated.is_empty() {
-            // It takes documents all the same, and finds them by what it knows.
+            // The indexes still take documents, and find them by the fields that they contain.
             tracing::warn!(
                 generation = self.number,
                 differences = outdated.join("; "),
-                "the schema gives these indexes other mappings now: searches miss what is new in them until a new generation is built (millstream index build)"
+                "the mappings of these indexes are out of date: searches do not find new fields; build a new generation (millstream index build)"
             );
         }
         Ok(())
     }
 
     async fn deliver(&self, deliveries: &[Delivery]) -> Vec<Outcome> {
-        let mut put =
-            Put { deliveries, outcomes: vec![None; deliveries.len()], parts: Vec::new(), made: BTreeSet::new() };
-        self.sort_out(&mut put);
+        let mut put = PutState {
+            deliveries,
+            outcomes: vec![None; deliveries.len()],
+            parts: Vec::new(),
+            created: BTreeSet::new(),
+        };
+        self.partition(&mut put);
         while let Some(part) = put.parts.pop() {
             if part.is_empty() {
                 continue;
@@ -94,22 +98,22 @@ impl OpenSearchSink {
             };
             match sent {
                 Ok(()) => {}
-                Err(NoAnswer::Unreachable(reason)) => {
-                    put.answer(&part, &Outcome::retry(RetryCause::Unavailable, reason));
+                Err(RequestError::Unreachable(reason)) => {
+                    put.set(&part, &Outcome::retry(RetryCause::Unavailable, reason));
                 }
-                Err(NoAnswer::Lost(reason)) => put.answer(&part, &Outcome::retry(RetryCause::Unanswered, reason)),
+                Err(RequestError::Lost(reason)) => put.set(&part, &Outcome::retry(RetryCause::Unanswered, reason)),
             }
         }
-        let unanswered = || Outcome::retry(RetryCause::Failed, "it was given no answer");
-        put.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unanswered)).collect()
+        let missing = || Outcome::retry(RetryCause::Failed, "the sink has no outcome for it");
+        put.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing)).collect()
     }
 
-    /// What goes into one bulk, what goes alone, and what cannot be sent at all.
-    fn sort_out(&self, put: &mut Put<'_>) {
+    /// Splits the deliveries into one bulk, single requests, and rejections.
+    fn partition(&self, put: &mut PutState<'_>) {
         let mut together = Vec::with_capacity(put.deliveries.len());
         for (at, delivery) in put.deliveries.iter().enumerate() {
             if self.type_of(delivery).is_none() {
-                let reason = format!("the schema has no type with the key {}", delivery.key.resource_key);
+                let reason = format!("the schema has no resource with the key {}", delivery.key.resource_key);
                 put.outcomes[at] = Some(Outcome::Rejected { reason });
             } else if has_line_break(delivery) {
                 put.parts.push(vec![at]);
@@ -120,17 +124,17 @@ impl OpenSearchSink {
         put.parts.push(together);
     }
 
-    async fn send(&self, put: &mut Put<'_>, part: &Part) -> Result<(), NoAnswer> {
+    async fn send(&self, put: &mut PutState<'_>, part: &Part) -> Result<(), RequestError> {
         let lines = lines(part.iter().filter_map(|at| self.line(&put.deliveries[*at])));
-        let answer = self.cluster.client.bulk(lines).await?;
-        self.judge(put, part, &answer).await;
+        let response = self.cluster.client.bulk(lines).await?;
+        self.classify(put, part, &response).await;
         Ok(())
     }
 
-    async fn send_alone(&self, put: &mut Put<'_>, at: usize) -> Result<(), NoAnswer> {
+    async fn send_alone(&self, put: &mut PutState<'_>, at: usize) -> Result<(), RequestError> {
         if let Some(line) = self.line(&put.deliveries[at]) {
-            let item = single::put(&self.cluster, line).await?;
-            self.judge_items(put, &[at], &[item]).await;
+            let item = put_alone(&self.cluster, line).await?;
+            self.classify_items(put, &[at], &[item]).await;
         }
         Ok(())
     }
@@ -139,47 +143,47 @@ impl OpenSearchSink {
         self.cluster.types.get(delivery.key.resource_key)
     }
 
-    /// Only what has a type gets here.
-    fn line<'a>(&'a self, delivery: &'a Delivery) -> Option<Line<'a>> {
+    /// Returns the line of a delivery; `None` only for an unknown resource, which `partition` rejects.
+    fn line<'a>(&'a self, delivery: &'a Delivery) -> Option<BulkLine<'a>> {
         let ty = self.type_of(delivery)?;
-        Some(Line { delivery, alias: self.aliases.get(&ty.stem)?, resource_json: &ty.resource_json })
+        Some(BulkLine { delivery, alias: self.aliases.get(&ty.stem)?, resource_json: &ty.resource_json })
     }
 
-    async fn judge(&self, put: &mut Put<'_>, part: &[usize], answer: &BulkAnswer) {
-        match outcome::whole(answer) {
-            Whole::ByItem => {
-                let (items, trouble) = items::read(&answer.body);
+    async fn classify(&self, put: &mut PutState<'_>, part: &[usize], response: &BulkResponse) {
+        match classify_bulk(response) {
+            BulkStatus::ByItem => {
+                let (items, error) = items::read(&response.body);
                 if let Some(rest) = part.get(items.len()..).filter(|rest| !rest.is_empty()) {
-                    let why = answer.cut.clone().or(trouble).unwrap_or_else(|| "it has too few items".to_owned());
-                    let reason = format!("the answer broke off after {} of {} items: {why}", items.len(), part.len());
-                    put.answer(rest, &Outcome::retry(RetryCause::Unanswered, reason));
+                    let why = response.truncated.clone().or(error).unwrap_or_else(|| "it has too few items".to_owned());
+                    let reason = format!("the response broke off after {} of {} items: {why}", items.len(), part.len());
+                    put.set(rest, &Outcome::retry(RetryCause::Unanswered, reason));
                 }
-                self.judge_items(put, part, &items).await;
+                self.classify_items(put, part, &items).await;
             }
-            Whole::All(outcome) => put.answer(part, &outcome),
-            Whole::Refused(reason) if part.len() == 1 => put.answer(part, &Outcome::Rejected { reason }),
-            Whole::Refused(_) => {
+            BulkStatus::All(outcome) => put.set(part, &outcome),
+            BulkStatus::Refused(reason) if part.len() == 1 => put.set(part, &Outcome::Rejected { reason }),
+            BulkStatus::Refused(_) => {
                 let (first, second) = part.split_at(part.len() / 2);
                 put.parts.extend([second.to_vec(), first.to_vec()]);
             }
         }
     }
 
-    /// Each by its own answer.
-    async fn judge_items(&self, put: &mut Put<'_>, part: &[usize], items: &[Item]) {
+    /// Sets the outcomes of items.
+    async fn classify_items(&self, put: &mut PutState<'_>, part: &[usize], items: &[BulkItem]) {
         let mut without_index = Part::new();
         for (at, item) in part.iter().zip(items) {
-            match outcome::item(item) {
-                Verdict::Answered(outcome) => put.outcomes[*at] = Some(outcome),
-                Verdict::NoIndex => without_index.push(*at),
+            match classify_item(item) {
+                ItemStatus::Final(outcome) => put.outcomes[*at] = Some(outcome),
+                ItemStatus::NoIndex => without_index.push(*at),
             }
         }
-        let again = self.make_indexes(put, without_index).await;
+        let again = self.create_indexes(put, without_index).await;
         put.parts.push(again);
     }
 
-    /// Makes the indexes that these need, each once in a put; those to be sent again.
-    async fn make_indexes(&self, put: &mut Put<'_>, part: Part) -> Part {
+    /// Creates the missing indexes, each at most once per put. Returns the deliveries to send again.
+    async fn create_indexes(&self, put: &mut PutState<'_>, part: Part) -> Part {
         let mut by_stem: BTreeMap<&str, Part> = BTreeMap::new();
         for at in part {
             if let Some(ty) = self.type_of(&put.deliveries[at]) {
@@ -188,26 +192,45 @@ impl OpenSearchSink {
         }
         let mut again = Part::new();
         for (stem, part) in by_stem {
-            let result = if put.made.insert(stem.to_owned()) {
-                index_of_type(&self.cluster, self.number, stem).await.map_err(|error| error.to_string())
+            let result = if put.created.insert(stem.to_owned()) {
+                create_resource_index(&self.cluster, self.number, stem).await.map_err(|error| error.to_string())
             } else {
-                Err("its index went away as soon as it was made".to_owned())
+                Err("its index disappeared after its creation".to_owned())
             };
             match result {
                 Ok(()) => again.extend(part),
-                Err(reason) => put.answer(&part, &Outcome::retry(RetryCause::Unavailable, reason)),
+                Err(reason) => put.set(&part, &Outcome::retry(RetryCause::Unavailable, reason)),
             }
         }
         again
     }
 }
 
-impl Put<'_> {
-    fn answer(&mut self, part: &[usize], outcome: &Outcome) {
+impl PutState<'_> {
+    fn set(&mut self, part: &[usize], outcome: &Outcome) {
         for at in part {
             self.outcomes[*at] = Some(outcome.clone());
         }
     }
+}
+
+/// Writes one document with its own request: a bulk cannot carry one with a line break. Never called for deletes.
+async fn put_alone(cluster: &Cluster, line: BulkLine<'_>) -> Result<BulkItem, RequestError> {
+    let BulkLine { delivery, alias, resource_json } = line;
+    let id = delivery.key.uuid.hyphenated().to_string();
+    let json: &[u8] = match &delivery.content {
+        Content::Document(json) => json,
+        Content::Deleted => &[],
+    };
+    let version_type = if delivery.repair { "external_gte" } else { "external" };
+    let version = delivery.version.to_string();
+    let request = Request::put(&[alias, "_doc", &id])
+        .with("require_alias", "true")
+        .with("version", version)
+        .with("version_type", version_type)
+        .bytes(source(&id, resource_json, json));
+    let response = cluster.client.send(request).await?;
+    Ok(BulkItem::of_response(response.status, &response.body))
 }
 
 impl Sink for OpenSearchSink {
@@ -224,7 +247,7 @@ impl Sink for OpenSearchSink {
             batch_documents_max: BATCH_DOCUMENTS_MAX,
             batch_bytes_max: BATCH_BYTES_MAX,
             in_flight_max: IN_FLIGHT_MAX,
-            request_life_max: self.cluster.options.answer_timeout + CARRYING_OUT_MAX,
+            request_life_max: self.cluster.options.answer_timeout + EXECUTION_MAX,
             delete_memory: DELETE_MEMORY,
             guards_versions: true,
         }
@@ -236,7 +259,7 @@ impl Sink for OpenSearchSink {
 
     fn fetch<'a>(&'a self, keys: &'a [DocumentKey]) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, SinkError>> {
         async move {
-            whose::check(&self.cluster).await?;
+            ownership::check(&self.cluster).await?;
             fetch::fetch(&self.cluster, self.number, keys).await
         }
         .boxed()
@@ -244,7 +267,7 @@ impl Sink for OpenSearchSink {
 
     fn scan(&self) -> BoxFuture<'_, Result<Box<dyn Scan>, SinkError>> {
         async move {
-            whose::check(&self.cluster).await?;
+            ownership::check(&self.cluster).await?;
             let scan = GenerationScan::begin(Arc::clone(&self.cluster), self.number).await?;
             Ok(Box::new(scan) as Box<dyn Scan>)
         }

@@ -1,4 +1,4 @@
-//! The index template: what all indexes have in common. Made, or compared with every difference named.
+//! The index template with the settings of all indexes: created, or compared with every difference listed.
 
 use std::collections::BTreeMap;
 
@@ -9,49 +9,49 @@ use millstream_pipeline::sink::SinkError;
 
 use super::analysis;
 use super::cluster::Cluster;
+use super::ownership;
 use super::request::Request;
-use super::whose;
 use millstream_pipeline::binding::Binding;
 
-/// Settings of an index that the sink's promises stand on: if one of those is different, nothing is delivered. For so long
-/// (`gc_deletes`) a node that runs remembers the version of a document that was deleted, so that nothing older brings it
-/// back; it costs the node memory for each document deleted in that time.
-const PROMISES: [(&str, &str, &str); 2] = [
-    ("index.gc_deletes", "24h", "deletes have to be remembered"),
-    ("index.translog.durability", "request", "what is answered has to be on disk"),
+/// Index settings that the sink's guarantees depend on: if one differs, the sink does not deliver. `gc_deletes` is the
+/// time that a running node keeps the version of a deleted document, so that an older version cannot bring it back; it
+/// costs the node memory for each document deleted in that time.
+const REQUIRED_SETTINGS: [(&str, &str, &str); 2] = [
+    ("index.gc_deletes", "24h", "the node has to keep the versions of deletes"),
+    ("index.translog.durability", "request", "a confirmed write has to be on disk"),
 ];
 
 #[derive(Deserialize)]
-struct Listing {
-    index_templates: Vec<Listed>,
+struct TemplateListing {
+    index_templates: Vec<ListedTemplate>,
 }
 
 #[derive(Deserialize)]
-struct Listed {
-    index_template: Template,
+struct ListedTemplate {
+    index_template: IndexTemplate,
 }
 
 #[derive(Deserialize)]
-struct Template {
+struct IndexTemplate {
     #[serde(default)]
     index_patterns: Vec<String>,
     #[serde(default)]
-    template: Content,
+    template: TemplateContent,
     #[serde(default, rename = "_meta")]
-    meta: Meta,
+    meta: TemplateMeta,
 }
 
 #[derive(Deserialize, Default)]
-struct Content {
+struct TemplateContent {
     #[serde(default)]
     settings: Value,
 }
 
 #[derive(Deserialize, Default)]
-struct Meta {
+struct TemplateMeta {
     #[serde(default)]
     generations: u32,
-    /// See [`whose`].
+    /// See [`ownership`].
     source: Option<String>,
 }
 
@@ -66,8 +66,8 @@ fn body(cluster: &Cluster, generations: u32) -> Value {
                 "number_of_shards": "1",
                 "number_of_replicas": options.replicas.to_string(),
                 "refresh_interval": format!("{}ms", options.refresh_interval.as_millis()),
-                "gc_deletes": PROMISES[0].1,
-                "translog": { "durability": PROMISES[1].1 },
+                "gc_deletes": REQUIRED_SETTINGS[0].1,
+                "translog": { "durability": REQUIRED_SETTINGS[1].1 },
                 "analysis": analysis::settings(),
             } },
             "mappings": { "dynamic": false },
@@ -75,30 +75,30 @@ fn body(cluster: &Cluster, generations: u32) -> Value {
     })
 }
 
-/// Makes the template if there is none, and names every difference if there is one.
+/// Creates the template if it is missing; otherwise compares it and lists every difference.
 pub(super) async fn ensure(cluster: &Cluster) -> Result<(), SinkError> {
-    whose::look(cluster).await?;
+    ownership::verify(cluster).await?;
     let Some(found) = get(cluster).await? else {
         put(cluster, 0).await?;
-        tracing::info!(template = cluster.names.template(), "made the index template");
-        // Another may have done the same just now.
-        return whose::look(cluster).await;
+        tracing::info!(template = cluster.names.template(), "created the index template");
+        // Another process may have created it at the same time.
+        return ownership::verify(cluster).await;
     };
-    // Another may have made it since.
-    whose::judge(cluster, found.meta.source.as_deref())?;
-    let wanted = body(cluster, 0);
+    // Another process may have created it since.
+    ownership::compare(cluster, found.meta.source.as_deref())?;
+    let expected = body(cluster, 0);
     let mut differences = Vec::new();
     let patterns = [cluster.names.all_indexes()];
     if found.index_patterns != patterns {
-        differences.push(format!("is for {:?}, it has to be for {patterns:?}", found.index_patterns));
+        differences.push(format!("is for {:?}, but must be for {patterns:?}", found.index_patterns));
     }
-    let has = flat(&found.template.settings);
-    for (name, wants) in flat(&wanted["template"]["settings"]) {
+    let has = flatten(&found.template.settings);
+    for (name, wants) in flatten(&expected["template"]["settings"]) {
         match has.get(&name) {
             Some(has) if *has == wants => {}
             has => {
                 let has = has.map_or("not set", String::as_str);
-                differences.push(format!("has {name} {has}, wanted is {wants}"));
+                differences.push(format!("has {name} {has}, but {wants} is configured"));
             }
         }
     }
@@ -110,49 +110,48 @@ pub(super) async fn ensure(cluster: &Cluster) -> Result<(), SinkError> {
     }
     let name = cluster.names.template();
     let advice = format!(
-        "either configure what it has, or delete it (DELETE /_index_template/{name}): Millstream makes it anew, for the indexes to come"
+        "either configure the values that it has, or delete it (DELETE /_index_template/{name}): Millstream creates it again, for future indexes"
     );
     let named = differences.into_iter().map(|difference| format!("the index template {name} {difference}"));
     Err(cluster.unfit(named.chain([advice]).collect()))
 }
 
-/// The number of generations ever made.
+/// Returns the number of generations ever created.
 pub(super) async fn generations(cluster: &Cluster) -> Result<u32, SinkError> {
     Ok(get(cluster).await?.map_or(0, |template| template.meta.generations))
 }
 
-/// Notes that so many generations were made: their numbers are not given again.
+/// Records the number of generations ever created, so that no number is used twice.
 pub(super) async fn put(cluster: &Cluster, generations: u32) -> Result<(), SinkError> {
     let name = cluster.names.template();
     let request = Request::put(&["_index_template", name]).json(&body(cluster, generations));
-    cluster.expect(request, "the index template could not be made").await.map(drop)
+    cluster.expect(request, "cannot write the index template").await.map(drop)
 }
 
-async fn get(cluster: &Cluster) -> Result<Option<Template>, SinkError> {
-    let request = Request::get(&["_index_template", cluster.names.template()]);
-    let answer = cluster.ask(request).await?;
-    if answer.status == 404 {
+async fn get(cluster: &Cluster) -> Result<Option<IndexTemplate>, SinkError> {
+    let response = cluster.send(Request::get(&["_index_template", cluster.names.template()])).await?;
+    if response.status == 404 {
         return Ok(None);
     }
-    let listing: Listing = cluster.read(answer, "the index template could not be read")?;
+    let listing: TemplateListing = cluster.parse(response, "cannot read the index template")?;
     Ok(listing.index_templates.into_iter().next().map(|listed| listed.index_template))
 }
 
-/// Names what the indexes of a generation do not keep of the sink's promises.
-pub(super) async fn check_promises(cluster: &Cluster, number: u32) -> Result<(), SinkError> {
+/// Checks the required settings of the indexes of a generation and lists every difference.
+pub(super) async fn check_settings(cluster: &Cluster, number: u32) -> Result<(), SinkError> {
     let indexes = cluster.names.generation_indexes(number);
-    let names = PROMISES.map(|(name, _, _)| name).join(",");
+    let names = REQUIRED_SETTINGS.map(|(name, _, _)| name).join(",");
     let request =
         Request::get(&[&indexes, "_settings", &names]).with("flat_settings", "true").with("include_defaults", "false");
     let found: BTreeMap<String, IndexSettings> =
-        cluster.read(cluster.ask(request).await?, "the settings of the indexes could not be read")?;
+        cluster.parse(cluster.send(request).await?, "cannot read the settings of the indexes")?;
     let mut differences = Vec::new();
     for (index, IndexSettings { settings }) in found {
-        for (name, wants, why) in PROMISES {
+        for (name, wants, why) in REQUIRED_SETTINGS {
             let has = settings.get(name).map(plain);
             if has.as_deref() != Some(wants) {
                 let has = has.as_deref().unwrap_or("not set");
-                differences.push(format!("{name} of {index} is {has}, it has to be {wants}, because {why}: set it"));
+                differences.push(format!("{name} of {index} is {has}, but must be {wants}, because {why}: set it"));
             }
         }
     }
@@ -165,13 +164,13 @@ struct IndexSettings {
     settings: BTreeMap<String, Value>,
 }
 
-/// Settings by their dotted names, all as texts: that is how the node gives them back.
-fn flat(settings: &Value) -> BTreeMap<String, String> {
+/// Returns settings by their dotted names, with text values, as the node reports them.
+fn flatten(settings: &Value) -> BTreeMap<String, String> {
     let mut flat = BTreeMap::new();
-    let mut open = vec![(String::new(), settings)];
-    while let Some((name, value)) = open.pop() {
+    let mut pending = vec![(String::new(), settings)];
+    while let Some((name, value)) = pending.pop() {
         match value {
-            Value::Object(members) => open.extend(members.iter().map(|(member, value)| {
+            Value::Object(members) => pending.extend(members.iter().map(|(member, value)| {
                 let name = if name.is_empty() { member.clone() } else { format!("{name}.{member}") };
                 (name, value)
             })),

@@ -1,4 +1,5 @@
-//! From messages to events: counts rows within their transactions, skips what was handed out before, and cuts batches.
+//! Assembles events from messages: counts rows within their transactions, skips rows below the stored position, and
+//! cuts batches.
 
 use std::collections::HashMap;
 
@@ -8,33 +9,34 @@ use pgwire_replication::ReplicationEvent;
 
 use super::pgoutput::{self, Insert, Message, OutboxColumns};
 
-/// Collects what arrives until it is handed out. Survives reconnects; relations and a half-read transaction do not.
+/// Collects received changes until the source returns them as an event. Survives reconnects, except for the relations
+/// and a partly received transaction.
 #[derive(Debug)]
 pub(super) struct Assembler {
     batch_max: usize,
-    /// The outbox's columns of each relation, `None` for a table that is none of ours.
+    /// The outbox's columns of each relation; `None` for a table that is not the outbox.
     relations: HashMap<u32, Option<OutboxColumns>>,
-    /// The transaction that is being read.
+    /// The transaction being received.
     open: Option<OpenTransaction>,
-    /// Everything up to here has been handed out or is in `batch`.
+    /// Position of the last change that is in `batch` or was returned in an event.
     accepted: Position,
     batch: ChangeBatch,
-    /// Something was accepted since the last event.
+    /// Whether `accepted` moved since the last event.
     moved: bool,
-    /// How far the server has come while nothing was in flight, not handed out yet.
+    /// Position that the server reported while no transaction was in flight, not yet returned.
     idle: Option<Position>,
 }
 
 #[derive(Debug)]
 struct OpenTransaction {
-    /// Where its commit record starts.
+    /// Start of its commit record.
     commit_lsn: u64,
-    /// How many of its changes were read.
+    /// Number of its changes received so far.
     changes: u64,
 }
 
 impl Assembler {
-    /// Skips everything up to `stored`.
+    /// Creates an assembler that skips everything up to `stored`.
     pub(super) fn new(stored: Position, batch_max: usize) -> Self {
         Self {
             batch_max,
@@ -47,14 +49,15 @@ impl Assembler {
         }
     }
 
-    /// A new connection begins: the server repeats relations, and transactions from their beginning.
+    /// Resets the state of the connection: on a new one the server repeats relations, and transactions from their
+    /// beginning.
     pub(super) fn reconnected(&mut self) {
         self.relations.clear();
         self.open = None;
         self.idle = None;
     }
 
-    /// Takes in one event of the connection.
+    /// Adds one event of the connection.
     pub(super) fn accept(&mut self, event: ReplicationEvent) -> Result<(), SourceError> {
         match event {
             ReplicationEvent::Begin { final_lsn, .. } => {
@@ -75,14 +78,14 @@ impl Assembler {
                     let columns = relation.is_outbox().then(|| relation.outbox_columns()).transpose()?;
                     if columns.is_none() {
                         tracing::warn!(schema = %relation.schema, table = %relation.name,
-                            "the publication holds a table that is no outbox; its rows are ignored");
+                            "the publication contains a table that is not the outbox; ignoring its rows");
                     }
                     self.relations.insert(relation.oid, columns);
                 }
                 Message::Insert(insert) => self.insert(&insert)?,
                 Message::Other => {}
             },
-            // A heartbeat has done its work by arriving.
+            // A heartbeat carries no data: its arrival is its purpose.
             ReplicationEvent::Message { .. } | ReplicationEvent::StoppedAt { .. } => {}
         }
         Ok(())
@@ -90,7 +93,7 @@ impl Assembler {
 
     fn insert(&mut self, insert: &Insert) -> Result<(), SourceError> {
         let unknown =
-            || SourceError::Unreadable(format!("a row of relation {}, which was not described", insert.relation));
+            || SourceError::Unreadable(format!("a row of relation {} before its description", insert.relation));
         let Some(columns) = self.relations.get(&insert.relation).ok_or_else(unknown)? else { return Ok(()) };
         let outside = || SourceError::Unreadable("a row outside a transaction".to_owned());
         let open = self.open.as_mut().ok_or_else(outside)?;
@@ -108,31 +111,31 @@ impl Assembler {
             self.accepted = position;
             self.moved = true;
         }
-        // Whatever the server said before is behind us now.
+        // An idle position below the accepted one is out of date.
         self.idle = self.idle.filter(|idle| *idle > self.accepted);
     }
 
-    /// Nothing more may be taken in before the batch is handed out.
+    /// Returns whether the batch has to be taken before more events are accepted.
     pub(super) fn is_full(&self) -> bool {
         self.batch.changes.len() >= self.batch_max
     }
 
-    /// Whether to hand out an event now: a full batch, or whole transactions.
+    /// Returns whether an event is ready: a full batch, or whole transactions.
     pub(super) fn has_event(&self) -> bool {
         self.is_full() || (self.moved && self.open.is_none())
     }
 
-    /// Whether the server has come further while there was nothing to hand out.
+    /// Returns whether the server has advanced without changes.
     pub(super) const fn has_idle(&self) -> bool {
         self.idle.is_some()
     }
 
-    /// How far events go once all are handed out.
+    /// Returns the position after everything accepted so far.
     pub(super) const fn accepted(&self) -> Position {
         self.accepted
     }
 
-    /// The event to hand out.
+    /// Takes the next event.
     pub(super) fn take_event(&mut self) -> SourceEvent {
         if let Some(idle) = self.idle.take() {
             self.accepted = idle;
@@ -179,7 +182,7 @@ mod tests {
         ReplicationEvent::KeepAlive { wal_end: Lsn(lsn), reply_requested: false, server_time_micros: 0 }
     }
 
-    /// Feeds events, taking what comes out after each as the pump does.
+    /// Feeds events and takes the resulting event after each, as the stream loop does.
     fn feed(assembler: &mut Assembler, events: Vec<ReplicationEvent>) -> Vec<(Vec<i64>, Position)> {
         let mut out = Vec::new();
         assembler.accept(data(relation_message(9, "Outbox", &COLUMNS))).expect("relation");

@@ -1,34 +1,37 @@
-//! A message in the log now and then, so that the slot moves on a server that has nothing else to say to us.
+//! Periodic WAL messages that keep the slot moving on a server whose log holds nothing else for it.
 
 use std::time::Duration;
 
 use pgwire_replication::ReplicationClient;
 
+use super::errors;
 use super::options::LogicalOptions;
-use super::policy;
 use super::session;
 
 /// Needs neither a table nor a publication.
 const SQL: &str = "SELECT pg_logical_emit_message(false, 'millstream.heartbeat', '')";
 
-/// Beats until it is dropped, or until the role turns out not to be allowed to.
-pub(super) async fn beat(options: LogicalOptions, interval: Duration) {
+/// SQLSTATE: insufficient privilege.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+/// Writes heartbeats until dropped, or until the server denies the role the privilege.
+pub(super) async fn run(options: LogicalOptions, interval: Duration) {
     let mut session = None;
     loop {
         tokio::time::sleep(interval).await;
-        match once(&options, session.take()).await {
+        match write_one(&options, session.take()).await {
             Ok(client) => session = Some(client),
-            Err(error) if error.is_server() && policy::sqlstate(&error.to_string()) == Some("42501") => {
-                tracing::warn!(%error, "no heartbeats: grant the role EXECUTE on pg_logical_emit_message, or turn them off");
+            Err(error) if error.is_server() && errors::sqlstate(&error.to_string()) == Some(INSUFFICIENT_PRIVILEGE) => {
+                tracing::warn!(%error, "stopped heartbeats: grant the role EXECUTE on pg_logical_emit_message, or turn them off");
                 return;
             }
-            // The stream's own connection tells what is wrong with the server; the next beat tries again.
-            Err(error) => tracing::debug!(%error, "a heartbeat failed"),
+            // The stream's own connection reports a broken server; the next heartbeat retries.
+            Err(error) => tracing::debug!(%error, "heartbeat failed"),
         }
     }
 }
 
-async fn once(
+async fn write_one(
     options: &LogicalOptions,
     session: Option<ReplicationClient>,
 ) -> Result<ReplicationClient, pgwire_replication::PgWireError> {

@@ -1,32 +1,32 @@
 //! Change records from a logical replication slot (pgoutput on the publication of `dms.Outbox`).
 //!
-//! A thread of its own runs the connection, so that composing and compressing elsewhere cannot starve the status
-//! messages that the server wants to see every `wal_sender_timeout`: a consumer may stay away for any time. What it
-//! received waits in two bounded buffers; when they are full the server is left waiting, and a transaction of any size
-//! streams through in bounded memory.
+//! The connection runs on its own thread. Composing and compressing elsewhere in the process cannot delay the status
+//! messages that the server expects every `wal_sender_timeout`, and a consumer may pause for any time. Received changes
+//! wait in two bounded buffers; when both are full the source stops reading from the server (backpressure). A
+//! transaction of any size streams through in bounded memory.
 //!
-//! * **Order**: commit order. A batch ends with a whole transaction unless that alone fills it.
-//! * **Positions**: see [`millstream_pipeline::Position`]. The slot moves only as far as was confirmed, and never into a
-//!   transaction. After a reconnect, or after a server crash that set the slot back, what was handed out before is
-//!   skipped.
-//! * **Idle**: what the server reports as the end of its log, when nothing is in flight, comes out as
-//!   [`millstream_pipeline::source::SourceEvent::Idle`]; storing and confirming it frees the log that other databases
-//!   write. A heartbeat (`pg_logical_emit_message`) keeps that going where the server has nothing to say.
-//! * **Errors**: the table in `crate::policy` says what is tried again (with growing pauses) and what somebody has to see to.
+//! * **Order**: commit order. A batch ends with a whole transaction unless that transaction alone fills it.
+//! * **Positions**: see [`millstream_pipeline::Position`]. The slot advances only to confirmed positions, and never
+//!   into a transaction. After a reconnect, or after a server crash that set the slot back, the source skips changes
+//!   that it has already returned.
+//! * **Idle**: when no transaction is in flight, the end of the log that the server reports becomes
+//!   [`millstream_pipeline::source::SourceEvent::Idle`]. Storing and confirming it releases WAL that other databases of
+//!   the server write. A heartbeat (`pg_logical_emit_message`) keeps this going on a server without other writes.
+//! * **Errors**: `errors` classifies them: retry with a growing pause, or stop until an operator acts.
 //!
-//! Protocol 1 is spoken: nothing of a transaction arrives before it has committed.
+//! The source uses protocol version 1: the server sends a transaction only after it has committed.
 
 mod assembler;
+mod errors;
 mod heartbeat;
+mod lifecycle;
 mod link;
 mod options;
 mod pgoutput;
-mod policy;
 mod session;
-mod slot;
 mod source;
 mod supervisor;
 
+pub use self::lifecycle::{EnsuredSlot, SlotStatus, drop_slot, ensure_slot, free_slot, slot_status};
 pub use self::options::LogicalOptions;
-pub use self::slot::{EnsuredSlot, SlotStatus, drop_slot, ensure_slot, free_slot, slot_status};
 pub use self::source::LogicalSource;

@@ -1,17 +1,17 @@
-//! How to connect, from which slot and publication to read, and how often to report.
+//! Options of the replication source: connection, slot, publication, intervals.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use millstream_pipeline::source::SourceError;
-use millstream_store::connect::SslMode;
+use millstream_store::connect::{ConnectOptions, SslMode};
 use pgwire_replication::{Lsn, ReplicationConfig};
 
-/// A logical replication source and the connection that it makes.
+/// A logical replication source and its connection.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LogicalOptions {
-    /// Host name or address, or the directory of the Unix socket. Loopback TCP is the faster one.
+    /// Host name or address, or the directory of the Unix socket. Loopback TCP is faster than the socket.
     pub host: String,
     /// Port.
     pub port: u16,
@@ -21,46 +21,40 @@ pub struct LogicalOptions {
     pub password: String,
     /// The database with `dms.Outbox`.
     pub database: String,
-    /// TLS of the replication link. Channel binding is not available on it.
+    /// TLS of the connection. Channel binding is not available on it.
     pub ssl_mode: SslMode,
-    /// Authorities that `verify-full` trusts, PEM; those of the system if not given.
+    /// PEM file of certificate authorities for [`SslMode::VerifyFull`]; those of the operating system if not given.
     pub ssl_root_cert: Option<PathBuf>,
     /// Name of the slot: lower-case letters, digits and underscores.
     pub slot: String,
     /// Name of the publication.
     pub publication: String,
-    /// How the connection shows in `pg_stat_activity`.
+    /// Name of the connection in `pg_stat_activity`.
     pub application_name: String,
-    /// How often at most the server is told what is safe, and at least that we are alive.
+    /// Interval of the status messages that carry the confirmed position and keep the connection alive.
     pub status_interval: Duration,
-    /// How often a heartbeat is written to the log; `None` for never.
+    /// Interval of heartbeats in the WAL; `None` for none.
     pub heartbeat_interval: Option<Duration>,
-    /// How often the server's progress is handed out while there are no changes.
+    /// Minimum time between idle events, which report the server's progress while there are no changes.
     pub idle_interval: Duration,
-    /// After how long without a word from the server the connection is given up.
+    /// Silence of the server after which the source reconnects.
     pub silence_max: Duration,
-    /// How many changes a batch holds at most.
+    /// Maximum number of changes in a batch.
     pub batch_max: usize,
 }
 
 impl LogicalOptions {
-    /// Options for a slot and publication, with the usual intervals and without TLS.
-    pub fn new(
-        host: impl Into<String>,
-        port: u16,
-        user: impl Into<String>,
-        password: impl Into<String>,
-        database: impl Into<String>,
-        slot: impl Into<String>,
-    ) -> Self {
+    /// Options for a slot of a database, with default intervals and the default publication.
+    pub fn new(database: &ConnectOptions, slot: impl Into<String>) -> Self {
+        let password = database.password().map(String::from_utf8_lossy).unwrap_or_default();
         Self {
-            host: host.into(),
-            port,
-            user: user.into(),
-            password: password.into(),
-            database: database.into(),
-            ssl_mode: SslMode::Disable,
-            ssl_root_cert: None,
+            host: database.host().to_string(),
+            port: database.port(),
+            user: database.user().to_owned(),
+            password: password.into_owned(),
+            database: database.dbname().to_owned(),
+            ssl_mode: database.ssl_mode(),
+            ssl_root_cert: database.ssl_root_cert().map(ToOwned::to_owned),
             slot: slot.into(),
             publication: "millstream_outbox".to_owned(),
             application_name: "millstream source".to_owned(),
@@ -72,7 +66,7 @@ impl LogicalOptions {
         }
     }
 
-    /// The names go into replication commands unquoted, so they are checked first.
+    /// Checks the names, which replication commands contain unquoted, and the batch size.
     pub(super) fn check(&self) -> Result<(), SourceError> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let slot_is_plain = !self.slot.is_empty() && self.slot.len() <= 63 && self.slot.chars().all(plain);
@@ -86,12 +80,12 @@ impl LogicalOptions {
             return refuse("the name of the publication is empty or needs quoting: choose another");
         }
         if self.batch_max == 0 {
-            return refuse("a batch has to hold at least one change");
+            return refuse("the batch size must be at least 1");
         }
         Ok(())
     }
 
-    /// The client's configuration for a link without TLS, to go on from `confirmed`.
+    /// Returns the client's configuration for a stream without TLS that continues after `confirmed`.
     pub(super) fn replication_config(&self, confirmed: u64) -> ReplicationConfig {
         let config = ReplicationConfig::new(
             self.host.as_str(),
@@ -130,11 +124,15 @@ impl fmt::Debug for LogicalOptions {
 mod tests {
     use super::*;
 
+    fn database() -> ConnectOptions {
+        ConnectOptions::new("h", 1, "u", "d").with_password("secret")
+    }
+
     #[test]
     fn names_that_need_quoting_are_refused() {
         let options = |slot: &str, publication: &str| LogicalOptions {
             publication: publication.to_owned(),
-            ..LogicalOptions::new("h", 1, "u", "secret", "d", slot)
+            ..LogicalOptions::new(&database(), slot)
         };
         assert!(options("millstream_1", "millstream_outbox").check().is_ok());
         for slot in ["", "Slot", "a-b", "a b", "a;drop", &"a".repeat(64)] {
@@ -145,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_password_is_not_printed() {
-        let options = LogicalOptions::new("h", 1, "u", "secret", "d", "s");
+        let options = LogicalOptions::new(&database(), "s");
         assert!(!format!("{options:?}").contains("secret"));
     }
 }

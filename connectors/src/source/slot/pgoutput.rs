@@ -1,4 +1,4 @@
-//! The messages of pgoutput, protocol 1, that carry rows: what a relation looks like, and an inserted row.
+//! Decoder of the pgoutput messages (protocol 1) that an outbox needs: relations and inserted rows.
 
 use std::str::FromStr;
 
@@ -6,14 +6,14 @@ use bytes::{Buf, Bytes};
 use millstream_pipeline::Change;
 use millstream_pipeline::source::SourceError;
 
-/// A message, as far as it matters here.
+/// A decoded message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Message {
-    /// The columns of a relation, before its first row and after each change.
+    /// The columns of a relation. Sent before its first row and after each change.
     Relation(Relation),
-    /// A row was inserted.
+    /// An inserted row.
     Insert(Insert),
-    /// Something that an outbox has no use for: a type, an origin, an update, a delete, a truncation.
+    /// A message that the outbox does not need: a type, an origin, an update, a delete, a truncation.
     Other,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Insert {
     pub(super) values: Vec<Option<Bytes>>,
 }
 
-/// Where the outbox's columns are in the rows of a relation.
+/// Indexes of the outbox's columns in the rows of a relation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OutboxColumns {
     outbox_id: usize,
@@ -45,18 +45,18 @@ pub(super) struct OutboxColumns {
     content_version: usize,
 }
 
-/// Reads one message.
+/// Decodes one message.
 pub(super) fn decode(data: Bytes) -> Result<Message, SourceError> {
-    let mut reader = Reader { data };
+    let mut reader = MessageReader { data };
     match reader.u8()? {
         b'R' => relation(&mut reader).map(Message::Relation),
         b'I' => insert(&mut reader).map(Message::Insert),
         b'Y' | b'O' | b'T' | b'U' | b'D' | b'M' => Ok(Message::Other),
-        tag => Err(unreadable(format!("pgoutput message of unknown type {:?}", tag as char))),
+        tag => Err(unreadable(format!("a pgoutput message of unknown type {:?}", tag as char))),
     }
 }
 
-fn relation(reader: &mut Reader) -> Result<Relation, SourceError> {
+fn relation(reader: &mut MessageReader) -> Result<Relation, SourceError> {
     let oid = reader.u32()?;
     let schema = reader.string()?;
     let name = reader.string()?;
@@ -72,7 +72,7 @@ fn relation(reader: &mut Reader) -> Result<Relation, SourceError> {
     Ok(Relation { oid, schema, name, columns })
 }
 
-fn insert(reader: &mut Reader) -> Result<Insert, SourceError> {
+fn insert(reader: &mut MessageReader) -> Result<Insert, SourceError> {
     let relation = reader.u32()?;
     if reader.u8()? != b'N' {
         return Err(unreadable("an inserted row without its new values".to_owned()));
@@ -93,12 +93,12 @@ fn insert(reader: &mut Reader) -> Result<Insert, SourceError> {
 }
 
 impl Relation {
-    /// Whether this is the outbox, or a partition of it.
+    /// Returns whether this is the outbox or a partition of it.
     pub(super) fn is_outbox(&self) -> bool {
         self.schema == "dms" && (self.name == "Outbox" || self.name.starts_with("Outbox_"))
     }
 
-    /// Finds the outbox's columns by their names, whatever their order and whatever came to be between them.
+    /// Finds the outbox's columns by name, in any order and among others.
     pub(super) fn outbox_columns(&self) -> Result<OutboxColumns, SourceError> {
         let find = |name: &str| {
             self.columns.iter().position(|column| column == name).ok_or_else(|| {
@@ -119,7 +119,7 @@ impl Relation {
 }
 
 impl OutboxColumns {
-    /// The change record in a row.
+    /// Decodes a row into its change record.
     pub(super) fn change(&self, values: &[Option<Bytes>]) -> Result<Change, SourceError> {
         Ok(Change {
             outbox_id: field(values, self.outbox_id, "OutboxId")?,
@@ -136,16 +136,16 @@ impl OutboxColumns {
 fn field<T: FromStr>(values: &[Option<Bytes>], column: usize, name: &str) -> Result<T, SourceError> {
     let text = values.get(column).and_then(Option::as_ref).and_then(|bytes| str::from_utf8(bytes).ok());
     text.and_then(|text| text.parse().ok()).ok_or_else(|| {
-        unreadable(format!("a row of the outbox whose {name:?} is {text:?}, which this version cannot read"))
+        unreadable(format!("a row of the outbox with {name:?} = {text:?}, which this version cannot read"))
     })
 }
 
-/// Takes from the front; what is too short is an error.
-struct Reader {
+/// Reads from the front of a message. A message that is too short is an error.
+struct MessageReader {
     data: Bytes,
 }
 
-impl Reader {
+impl MessageReader {
     fn bytes(&mut self, length: usize) -> Result<Bytes, SourceError> {
         if self.data.len() < length {
             return Err(unreadable("a pgoutput message that ends too early".to_owned()));
@@ -165,12 +165,12 @@ impl Reader {
         self.bytes(4).map(|mut bytes| bytes.get_u32())
     }
 
-    /// Text that ends with a zero.
+    /// Reads text that ends with a zero byte.
     fn string(&mut self) -> Result<String, SourceError> {
         let length = self.data.iter().position(|byte| *byte == 0).unwrap_or(self.data.len());
         let text = self.bytes(length)?;
         self.u8()?;
-        String::from_utf8(text.to_vec()).map_err(|_| unreadable("a name that is no UTF-8".to_owned()))
+        String::from_utf8(text.to_vec()).map_err(|_| unreadable("a name that is not UTF-8".to_owned()))
     }
 }
 
@@ -186,7 +186,7 @@ pub(super) mod tests {
     use uuid::Uuid;
 
     /// A relation message for a table with these columns.
-    pub(in super::super) fn relation_message(oid: u32, name: &str, columns: &[&str]) -> Bytes {
+    pub(in crate::source::slot) fn relation_message(oid: u32, name: &str, columns: &[&str]) -> Bytes {
         let mut data = BytesMut::new();
         data.put_u8(b'R');
         data.put_u32(oid);
@@ -203,7 +203,7 @@ pub(super) mod tests {
     }
 
     /// An insert message with these values.
-    pub(in super::super) fn insert_message(oid: u32, values: &[Option<&str>]) -> Bytes {
+    pub(in crate::source::slot) fn insert_message(oid: u32, values: &[Option<&str>]) -> Bytes {
         let mut data = BytesMut::new();
         data.put_u8(b'I');
         data.put_u32(oid);

@@ -1,5 +1,5 @@
-//! A replication connection that has not started to stream: it answers plain questions about the server, the slot and
-//! the publication, with the same credentials and protection as the stream itself.
+//! Queries on a replication connection that has not started to stream: server, slot and publication. They use the same
+//! credentials and protection as the stream itself.
 
 use bytes::Bytes;
 use millstream_pipeline::source::{SourceError, SourceIdentity};
@@ -8,7 +8,7 @@ use pgwire_replication::{Lsn, PgWireError, ReplicationClient};
 use super::link;
 use super::options::LogicalOptions;
 
-/// What can go wrong on it: the connection, or what it found.
+/// A failure of the connection, or of a check made over it.
 #[derive(Debug)]
 pub(super) enum SessionError {
     Client(PgWireError),
@@ -27,7 +27,7 @@ impl From<SourceError> for SessionError {
     }
 }
 
-/// The slot as the server describes it.
+/// The row of the slot in `pg_replication_slots`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SlotRow {
     pub(super) confirmed: u64,
@@ -40,21 +40,21 @@ pub(super) struct SlotRow {
     pub(super) retained_wal_bytes: i64,
 }
 
-/// Opens a connection; `confirmed` is what it will acknowledge when it starts to stream.
+/// Opens a connection. `confirmed` is the position that it acknowledges when it starts to stream.
 pub(super) async fn open(options: &LogicalOptions, confirmed: u64) -> Result<ReplicationClient, PgWireError> {
     let config = link::secure(options, options.replication_config(confirmed)).await?;
     ReplicationClient::connect_gated(config).await
 }
 
-/// Which server this is.
+/// Reads the server's identity.
 pub(super) async fn identity(client: &mut ReplicationClient) -> Result<SourceIdentity, PgWireError> {
     let system = client.identify_system().await?;
     let timeline = i32::try_from(system.timeline)
-        .map_err(|_| PgWireError::Protocol(format!("a timeline that is no number of one: {}", system.timeline)))?;
+        .map_err(|_| PgWireError::Protocol(format!("timeline {} is out of range", system.timeline)))?;
     Ok(SourceIdentity { system_identifier: system.system_id, timeline })
 }
 
-/// The slot, or `None` if there is no such slot.
+/// Reads the slot; `None` if it does not exist.
 pub(super) async fn slot(client: &mut ReplicationClient, name: &str) -> Result<Option<SlotRow>, PgWireError> {
     let sql = format!(
         "SELECT confirmed_flush_lsn, restart_lsn, plugin, database, active, wal_status, safe_wal_size, \
@@ -63,7 +63,7 @@ pub(super) async fn slot(client: &mut ReplicationClient, name: &str) -> Result<O
     );
     let Some(row) = client.simple_query(&sql).await?.into_iter().next() else { return Ok(None) };
     let field = |column: usize| text(&row, column).unwrap_or_default();
-    // A slot that never reserved anything, or whose log is gone, has no positions.
+    // A slot that never reserved WAL, or whose WAL is gone, has no positions.
     let lsn = |column: usize| Lsn::parse(field(column)).map_or(0, |lsn| lsn.0);
     Ok(Some(SlotRow {
         confirmed: lsn(0),
@@ -77,7 +77,7 @@ pub(super) async fn slot(client: &mut ReplicationClient, name: &str) -> Result<O
     }))
 }
 
-/// Refuses a publication that is missing or does not publish what we read.
+/// Checks that the publication exists and publishes inserts into the outbox.
 pub(super) async fn check_publication(client: &mut ReplicationClient, name: &str) -> Result<(), SessionError> {
     let sql = format!(
         "SELECT p.pubinsert, EXISTS (SELECT FROM pg_catalog.pg_publication_tables AS t \
@@ -97,7 +97,7 @@ pub(super) async fn check_publication(client: &mut ReplicationClient, name: &str
     }
 }
 
-/// A column of a row as text, `None` for NULL.
+/// Returns a column of a row as text; `None` for NULL.
 pub(super) fn text(row: &[Option<Bytes>], column: usize) -> Option<&str> {
     row.get(column)?.as_deref().and_then(|bytes| str::from_utf8(bytes).ok())
 }

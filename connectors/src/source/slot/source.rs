@@ -1,4 +1,4 @@
-//! The source as its consumer holds it.
+//! The consumer's handle of the source's thread.
 
 use std::thread::{self, JoinHandle};
 
@@ -8,30 +8,30 @@ use millstream_pipeline::source::{ChangeSource, SourceError, SourceEvent, Source
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::options::LogicalOptions;
-use super::supervisor::{SharedStatus, Supervisor, Wish};
+use super::supervisor::{SharedStatus, StopMode, Supervisor};
 
-/// How many events wait for the consumer.
+/// Capacity of the channel of events.
 const EVENTS_MAX: usize = 4;
 
-/// Change records from a replication slot. Dropping it ends its connection at once; [`ChangeSource::shutdown`] lets the
-/// last confirmation reach the server first.
+/// Change records from a replication slot. Dropping it closes the connection at once; [`ChangeSource::shutdown`] sends
+/// the last confirmation to the server first.
 #[derive(Debug)]
 pub struct LogicalSource {
     events: mpsc::Receiver<Result<SourceEvent, SourceError>>,
     confirmed: watch::Sender<Position>,
-    wish: watch::Sender<Wish>,
+    stop: watch::Sender<StopMode>,
     status: SharedStatus,
     finished: Option<oneshot::Receiver<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl LogicalSource {
-    /// Starts to follow the slot from `stored`, the position that is durable here, on the server that it belongs to (if
-    /// that is known). Connecting goes on in the background: what is wrong with it comes out of
-    /// [`ChangeSource::next`].
+    /// Starts to follow the slot after `stored`, the durable position of this process, on the server with `identity`.
+    /// Without an identity, the first server that responds is the right one. The source connects in the background;
+    /// [`ChangeSource::next`] returns its errors.
     ///
     /// # Errors
-    /// When a name cannot be used, or the system gives no thread.
+    /// A name is not usable, or the thread cannot be started.
     pub fn start(
         options: LogicalOptions,
         stored: Position,
@@ -40,7 +40,7 @@ impl LogicalSource {
         options.check()?;
         let (events_in, events) = mpsc::channel(EVENTS_MAX);
         let (confirmed, confirmed_out) = watch::channel(stored);
-        let (wish, wish_out) = watch::channel(Wish::Run);
+        let (stop, stop_out) = watch::channel(StopMode::None);
         let (finish, finished) = oneshot::channel::<()>();
         let status = SharedStatus::default();
         status.update(|status| (status.confirmed, status.delivered) = (stored, stored));
@@ -49,7 +49,7 @@ impl LogicalSource {
             identity,
             events: events_in,
             confirmed: confirmed_out,
-            wish: wish_out,
+            stop: stop_out,
             status: status.clone(),
         };
         let refused = |error: std::io::Error| SourceError::Refused {
@@ -62,15 +62,14 @@ impl LogicalSource {
             drop(finish);
         };
         let thread = thread::Builder::new().name("change-source".to_owned()).spawn(run).map_err(refused)?;
-        Ok(Self { events, confirmed, wish, status, finished: Some(finished), thread: Some(thread) })
+        Ok(Self { events, confirmed, stop, status, finished: Some(finished), thread: Some(thread) })
     }
 
     async fn finish(mut self) -> Result<(), SourceError> {
-        self.wish.send_replace(Wish::Finish);
-        // Whoever tries to hand out another event finds nobody.
+        self.stop.send_replace(StopMode::Graceful);
         self.events.close();
         if let Some(finished) = self.finished.take() {
-            // Nothing is ever sent: that the other end is gone is the message.
+            // The thread sends nothing; it drops its end when it is done.
             drop(finished.await);
         }
         match self.thread.take().map(JoinHandle::join) {
@@ -106,17 +105,17 @@ impl ChangeSource for LogicalSource {
 
 impl Drop for LogicalSource {
     fn drop(&mut self) {
-        self.wish.send_if_modified(|wish| {
-            let running = *wish == Wish::Run;
+        self.stop.send_if_modified(|stop| {
+            let running = *stop == StopMode::None;
             if running {
-                *wish = Wish::Quit;
+                *stop = StopMode::Immediate;
             }
             running
         });
         self.events.close();
-        // After a shutdown it has finished; else it notices the wish wherever it is.
+        // After a shutdown the thread has ended; else it sees the stop request at its next await.
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread of the change source panicked");
+            tracing::error!("the change source's thread panicked");
         }
     }
 }

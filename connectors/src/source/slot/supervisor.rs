@@ -1,89 +1,90 @@
-//! What runs on the source's thread: connects, streams, and connects again.
+//! The task on the source's thread: connects, streams and reconnects.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_pipeline::Position;
 use millstream_pipeline::source::{SourceError, SourceEvent, SourceIdentity, SourceStatus};
+use millstream_pipeline::{Backoff, Position};
+use parking_lot::Mutex;
 use pgwire_replication::{Lsn, ReplicationClient};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::assembler::Assembler;
 use super::options::LogicalOptions;
-use super::policy::{self, Verdict};
 use super::session::{self, SessionError};
-use super::{heartbeat, slot};
-use millstream_pipeline::Backoff;
+use super::{errors, heartbeat, lifecycle};
+use crate::source::failure::SourceFailure;
 
-/// How long a shutdown waits for the last confirmation to be sent, and then for the connection to end.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Maximum time that a shutdown waits for the last confirmation to be sent, and then for the connection to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long connecting may take before it counts as failed.
-const CONNECT: Duration = Duration::from_secs(30);
+/// Time after which an attempt to connect has failed.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the source's handle asks of the thread.
+/// A stop request of the source's handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
-    Run,
-    /// Stop when the last confirmation has been sent.
-    Finish,
+pub(super) enum StopMode {
+    /// Keep running.
+    None,
+    /// Stop after the last confirmation has been sent.
+    Graceful,
     /// Stop at once.
-    Quit,
+    Immediate,
 }
 
 /// Events, then at most one error.
 pub(super) type Events = mpsc::Sender<Result<SourceEvent, SourceError>>;
 
-/// The status that both threads see.
+/// The status, shared by both threads.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SharedStatus(Arc<Mutex<SourceStatus>>);
 
 impl SharedStatus {
     pub(super) fn read(&self) -> SourceStatus {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     pub(super) fn update(&self, change: impl FnOnce(&mut SourceStatus)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.0.lock());
     }
 }
 
-/// The source's thread.
+/// The state of the source's thread.
 pub(super) struct Supervisor {
     pub(super) options: LogicalOptions,
-    /// The server that the stored position belongs to, if it is known; else the first that answers.
+    /// The server of the stored position; if unknown, the first that responds.
     pub(super) identity: Option<SourceIdentity>,
     pub(super) events: Events,
     pub(super) confirmed: watch::Receiver<Position>,
-    pub(super) wish: watch::Receiver<Wish>,
+    pub(super) stop: watch::Receiver<StopMode>,
     pub(super) status: SharedStatus,
 }
 
-/// Why a connection ended.
-enum Ended {
-    /// As wished.
-    Wished,
-    /// The consumer is gone.
-    Deserted,
+/// The reason why a connection ended.
+enum ConnectionEnd {
+    /// A stop was requested.
+    Stopped,
+    /// The consumer dropped its handle.
+    ConsumerGone,
     Failed(SessionError),
-    /// The server said nothing for too long.
+    /// The server was silent for too long.
     Silent,
 }
 
 impl Supervisor {
-    /// Streams until it is told to stop, or something happens that needs somebody.
+    /// Streams until a stop is requested or an error needs an operator.
     pub(super) async fn run(mut self) {
-        let beats = self.options.heartbeat_interval;
-        let beating = beats.map(|interval| tokio::spawn(heartbeat::beat(self.options.clone(), interval)));
+        let interval = self.options.heartbeat_interval;
+        let heartbeat = interval.map(|interval| tokio::spawn(heartbeat::run(self.options.clone(), interval)));
         if let Err(error) = self.supervise().await {
             self.status.update(|status| status.last_error = Some(error.to_string()));
-            // The consumer learns of it with its next call, after the events before it, if it still wants to.
+            // The consumer receives it after the events before it, unless it has dropped its handle.
             drop(self.events.send(Err(error)).await);
         }
         self.status.update(|status| status.connected = false);
-        if let Some(beating) = beating {
-            beating.abort();
+        if let Some(heartbeat) = heartbeat {
+            heartbeat.abort();
         }
     }
 
@@ -93,62 +94,68 @@ impl Supervisor {
         let mut backoff = Backoff::RECONNECT.attempts();
         let mut silence_max = self.options.silence_max;
         loop {
-            let (mut wish, status) = (self.wish.clone(), self.status.clone());
+            let (mut stop, status) = (self.stop.clone(), self.status.clone());
             let mut heard = false;
             let ended = tokio::select! {
                 ended = self.connection(&mut assembler, silence_max, &mut heard) => ended,
-                // A wish to finish is heard where the stream runs; one to quit, or while there is none, here.
-                () = wished(&mut wish, &status) => Ended::Wished,
+                // While streaming, `stream` handles a graceful stop; every other stop request is handled here.
+                () = stop_now(&mut stop, &status) => ConnectionEnd::Stopped,
             };
             self.status.update(|status| status.connected = false);
             if heard {
                 backoff = Backoff::RECONNECT.attempts();
             }
             let reason = match ended {
-                Ended::Wished | Ended::Deserted => return Ok(()),
-                Ended::Failed(SessionError::Source(error)) => return Err(error),
-                Ended::Failed(SessionError::Client(error)) => {
-                    match policy::judge("following the outbox", &self.options.slot, &error) {
-                        Verdict::Stop(error) => return Err(error),
-                        Verdict::Retry(reason) => reason,
+                ConnectionEnd::Stopped | ConnectionEnd::ConsumerGone => return Ok(()),
+                ConnectionEnd::Failed(SessionError::Source(error)) => return Err(error),
+                ConnectionEnd::Failed(SessionError::Client(error)) => {
+                    match errors::classify("following the outbox", &self.options.slot, &error) {
+                        SourceFailure::Stop(error) => return Err(error),
+                        SourceFailure::Retry(reason) => reason,
                     }
                 }
-                Ended::Silent => {
-                    // It may be busy with a transaction larger than any before, and would begin again with it.
+                ConnectionEnd::Silent => {
+                    // The server may be decoding a transaction larger than any before; after a reconnect it starts
+                    // over, so it gets more time.
                     silence_max *= 2;
-                    "the server said nothing for too long".to_owned()
+                    "the server was silent for too long".to_owned()
                 }
             };
             let pause = backoff.fail();
-            tracing::warn!(slot = %self.options.slot, %reason, ?pause, "the change stream broke; connecting again");
+            tracing::warn!(slot = %self.options.slot, %reason, ?pause, "the change stream broke; reconnecting");
             self.status.update(|status| {
                 status.reconnects += 1;
                 status.last_error = Some(reason);
             });
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = wished(&mut wish, &status) => return Ok(()),
+                () = stop_now(&mut stop, &status) => return Ok(()),
             }
         }
     }
 
-    /// One connection from beginning to end.
-    async fn connection(&mut self, assembler: &mut Assembler, silence_max: Duration, heard: &mut bool) -> Ended {
+    /// Runs one connection.
+    async fn connection(
+        &mut self,
+        assembler: &mut Assembler,
+        silence_max: Duration,
+        heard: &mut bool,
+    ) -> ConnectionEnd {
         assembler.reconnected();
-        let mut client = match timeout(CONNECT, self.connect()).await {
+        let mut client = match timeout(CONNECT_TIMEOUT, self.connect()).await {
             Ok(Ok(client)) => client,
-            Ok(Err(error)) => return Ended::Failed(error),
-            Err(_) => return Ended::Silent,
+            Ok(Err(error)) => return ConnectionEnd::Failed(error),
+            Err(_) => return ConnectionEnd::Silent,
         };
         self.status.update(|status| status.connected = true);
         let ended = self.stream(&mut client, assembler, silence_max, heard).await;
-        if matches!(ended, Ended::Wished) {
-            self.last_words(&mut client).await;
+        if matches!(ended, ConnectionEnd::Stopped) {
+            self.close(&mut client).await;
         }
         ended
     }
 
-    /// Connects and starts to stream, after the server and the slot turned out to be those that the position belongs to.
+    /// Connects and starts to stream, after checks that server, slot and publication match the stored position.
     async fn connect(&mut self) -> Result<ReplicationClient, SessionError> {
         let stored = *self.confirmed.borrow();
         let mut client = session::open(&self.options, stored.lsn).await?;
@@ -162,7 +169,7 @@ impl Supervisor {
             let detail = "it does not exist on the server".to_owned();
             return Err(SourceError::Lost { what: format!("slot {name}"), detail }.into());
         };
-        slot::check(&self.options, &row)?;
+        lifecycle::check(&self.options, &row)?;
         if row.confirmed > stored.lsn {
             return Err(SourceError::Gap { stored, resumes: Position::before(row.confirmed) }.into());
         }
@@ -172,17 +179,18 @@ impl Supervisor {
         Ok(client)
     }
 
-    /// Moves events from the connection to the consumer, and confirmations back. In each round the first of these that
-    /// can happen does: a wish, a confirmation, an event to take in while there is room, a batch to hand out.
+    /// Moves events from the connection to the consumer, and confirmations back. Each round handles the first of these
+    /// that is ready: a stop request, a confirmation, an event from the server while the batch is not full, a batch for
+    /// the consumer.
     async fn stream(
         &self,
         client: &mut ReplicationClient,
         assembler: &mut Assembler,
         silence_max: Duration,
         heard: &mut bool,
-    ) -> Ended {
+    ) -> ConnectionEnd {
         let metrics = client.metrics();
-        let (mut wish, mut confirmed, events) = (self.wish.clone(), self.confirmed.clone(), self.events.clone());
+        let (mut stop, mut confirmed, events) = (self.stop.clone(), self.confirmed.clone(), self.events.clone());
         self.acknowledge(client, &mut confirmed);
         let mut next_idle = Instant::now();
         let mut silent_at = Instant::now() + silence_max;
@@ -190,40 +198,40 @@ impl Supervisor {
             let full = assembler.is_full();
             tokio::select! {
                 biased;
-                () = stopping(&mut wish) => return Ended::Wished,
+                () = stop_requested(&mut stop) => return ConnectionEnd::Stopped,
                 changed = confirmed.changed() => {
                     if changed.is_err() {
-                        return Ended::Deserted;
+                        return ConnectionEnd::ConsumerGone;
                     }
                     self.acknowledge(client, &mut confirmed);
                 }
                 event = client.recv(), if !full => {
                     let event = match event {
                         Ok(Some(event)) => event,
-                        Ok(None) => return Ended::Failed(disconnected()),
-                        Err(error) => return Ended::Failed(error.into()),
+                        Ok(None) => return ConnectionEnd::Failed(disconnected()),
+                        Err(error) => return ConnectionEnd::Failed(error.into()),
                     };
                     silent_at = Instant::now() + silence_max;
                     if !std::mem::replace(heard, true) {
                         self.status.update(|status| status.last_error = None);
                     }
                     if let Err(error) = assembler.accept(event) {
-                        return Ended::Failed(error.into());
+                        return ConnectionEnd::Failed(error.into());
                     }
                 }
                 permit = events.reserve(), if assembler.has_event() => {
-                    let Ok(permit) = permit else { return Ended::Deserted };
-                    self.hand_out(permit, assembler, metrics.last_wal_end());
+                    let Ok(permit) = permit else { return ConnectionEnd::ConsumerGone };
+                    self.send_event(permit, assembler, metrics.last_wal_end());
                     silent_at = Instant::now() + silence_max;
                 }
                 () = sleep_until(next_idle), if assembler.has_idle() && !assembler.has_event() => {
                     next_idle = Instant::now() + self.options.idle_interval;
-                    // A consumer that is busy has no use for it now.
+                    // A busy consumer does not need it now.
                     if let Ok(permit) = events.try_reserve() {
-                        self.hand_out(permit, assembler, metrics.last_wal_end());
+                        self.send_event(permit, assembler, metrics.last_wal_end());
                     }
                 }
-                () = sleep_until(silent_at), if !full => return Ended::Silent,
+                () = sleep_until(silent_at), if !full => return ConnectionEnd::Silent,
             }
         }
     }
@@ -234,8 +242,8 @@ impl Supervisor {
         self.status.update(|status| status.confirmed = position);
     }
 
-    /// The status first: whoever has the event finds it in the status too.
-    fn hand_out(
+    /// Sends the next event. Updates the status first, so that the consumer of an event sees it in the status too.
+    fn send_event(
         &self,
         permit: mpsc::Permit<'_, Result<SourceEvent, SourceError>>,
         assembler: &mut Assembler,
@@ -251,9 +259,10 @@ impl Supervisor {
         permit.send(Ok(event));
     }
 
-    /// Stopping the client throws away an acknowledgement that was not sent yet, so it is waited for.
-    async fn last_words(&self, client: &mut ReplicationClient) {
-        if *self.wish.borrow() == Wish::Finish {
+    /// Closes the connection. On a graceful stop it first waits until the last acknowledgement has been sent, which the
+    /// client would otherwise discard.
+    async fn close(&self, client: &mut ReplicationClient) {
+        if *self.stop.borrow() == StopMode::Graceful {
             self.acknowledge(client, &mut self.confirmed.clone());
             let confirmed = Lsn(self.confirmed.borrow().lsn);
             let metrics = client.metrics();
@@ -262,32 +271,32 @@ impl Supervisor {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             };
-            if timeout(LAST_WORDS, sent).await.is_err() {
+            if timeout(CLOSE_TIMEOUT, sent).await.is_err() {
                 tracing::warn!(
-                    "the server was not told what is safe before the end: it will be sent again and skipped"
+                    "failed to send the last confirmation: the server sends those changes again, and they are skipped"
                 );
             }
         }
-        if !matches!(timeout(LAST_WORDS, client.shutdown()).await, Ok(Ok(()))) {
-            tracing::debug!("the replication connection did not end in order");
+        if !matches!(timeout(CLOSE_TIMEOUT, client.shutdown()).await, Ok(Ok(()))) {
+            tracing::debug!("the replication connection did not close cleanly");
         }
     }
 }
 
-/// Completes when there is nothing to be finished and the wish is to stop, or when it is to stop at once.
-async fn wished(wish: &mut watch::Receiver<Wish>, status: &SharedStatus) {
-    let stop = |wish: &Wish| match wish {
-        Wish::Run => false,
-        Wish::Finish => !status.read().connected,
-        Wish::Quit => true,
+/// Completes on a request for an immediate stop, or for a graceful one while there is no connection.
+async fn stop_now(stop: &mut watch::Receiver<StopMode>, status: &SharedStatus) {
+    let is_now = |stop: &StopMode| match stop {
+        StopMode::None => false,
+        StopMode::Graceful => !status.read().connected,
+        StopMode::Immediate => true,
     };
-    // If the handle is gone, so is the wish for anything else.
-    drop(wish.wait_for(stop).await);
+    // An error means that the handle is gone, which is a stop request too.
+    drop(stop.wait_for(is_now).await);
 }
 
-/// Completes when the stream is to end.
-async fn stopping(wish: &mut watch::Receiver<Wish>) {
-    drop(wish.wait_for(|wish| *wish != Wish::Run).await);
+/// Completes on any stop request.
+async fn stop_requested(stop: &mut watch::Receiver<StopMode>) {
+    drop(stop.wait_for(|stop| *stop != StopMode::None).await);
 }
 
 fn disconnected() -> SessionError {

@@ -1,10 +1,11 @@
-//! The consumer of librdkafka as this source needs it, and what it tells by the way: the status.
+//! Configuration of the librdkafka clients of this source, and the callbacks that keep its status.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_pipeline::Position;
 use millstream_pipeline::source::SourceStatus;
+use parking_lot::{Mutex, MutexGuard};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{Consumer, ConsumerContext};
@@ -18,17 +19,16 @@ use super::ledger::{Ledger, Offsets};
 use super::options::KafkaSourceOptions;
 use crate::kafka::client::connection;
 
-/// What librdkafka holds in memory that nobody has asked for yet.
+/// Prefetched records that librdkafka holds in memory.
 const READ_AHEAD_KIB: usize = 4_096;
-/// With that much at hand, it looks this soon whether there is room again. The usual second would be what limits a reader
-/// that catches up.
-const LOOK_AGAIN_MS: u32 = 10;
-/// Added partitions are noticed within so many report intervals.
+/// Pause of the prefetch when the buffer is full. The default of one second would limit a reader that catches up.
+const FETCH_BACKOFF_MS: u32 = 10;
+/// Number of report intervals between two looks for added partitions.
 const REPORTS_PER_REFRESH: u32 = 10;
-/// Nothing is joined, so this is only how long a commit waits for the group's coordinator when none can be reached.
+/// The source does not join the group, so this only limits how long a commit waits for an unreachable coordinator.
 const COORDINATOR_WAIT_MS: u32 = 6_000;
 
-/// For questions about topics.
+/// Configuration for requests about topics.
 pub(super) fn admin(options: &KafkaSourceOptions) -> ClientConfig {
     let mut config = connection(&options.bootstrap_servers, &options.properties);
     for producers_only in ["compression.type", "compression.level", "linger.ms"] {
@@ -37,8 +37,8 @@ pub(super) fn admin(options: &KafkaSourceOptions) -> ClientConfig {
     config
 }
 
-/// For asking where a topic begins and ends. It reads nothing; the protocol wants a name for a group.
-pub(super) fn asker(options: &KafkaSourceOptions) -> ClientConfig {
+/// Configuration for reading a topic's watermarks. The client consumes nothing; the protocol requires a group name.
+pub(super) fn watermark_reader(options: &KafkaSourceOptions) -> ClientConfig {
     let mut config = admin(options);
     config
         .set("group.id", &options.group)
@@ -48,7 +48,8 @@ pub(super) fn asker(options: &KafkaSourceOptions) -> ClientConfig {
     config
 }
 
-/// For reading. What is committed is what was stored by hand, and never what was merely received.
+/// Configuration for consuming. Only offsets that were stored explicitly are committed, never those of received
+/// records.
 pub(super) fn reader(options: &KafkaSourceOptions) -> ClientConfig {
     let mut config = admin(options);
     let report_ms = options.report_interval.as_millis().max(1);
@@ -64,19 +65,19 @@ pub(super) fn reader(options: &KafkaSourceOptions) -> ClientConfig {
         .set("auto.offset.reset", "error")
         .set("allow.auto.create.topics", "false")
         .set("queued.max.messages.kbytes", READ_AHEAD_KIB.to_string())
-        .set("fetch.queue.backoff.ms", LOOK_AGAIN_MS.to_string());
+        .set("fetch.queue.backoff.ms", FETCH_BACKOFF_MS.to_string());
     config
 }
 
-/// Closes a consumer on a thread of its own, which nobody waits for: while the brokers are away, closing may never end.
-pub(super) fn close(consumer: impl Consumer<Observer> + Send + 'static) {
+/// Closes a consumer on a detached thread: while the brokers are unreachable, closing may never return.
+pub(super) fn close(consumer: impl Consumer<ReaderContext> + Send + 'static) {
     let closing = std::thread::Builder::new().name("kafka-close".to_owned()).spawn(move || drop(consumer));
     if let Err(error) = closing {
-        tracing::warn!(%error, "there was no thread to close a consumer on");
+        tracing::warn!(%error, "failed to start a thread that closes a consumer");
     }
 }
 
-/// The offsets as librdkafka takes them.
+/// Converts offsets to librdkafka's list.
 pub(super) fn list(topic: &str, offsets: &Offsets) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::with_capacity(offsets.len());
     for (partition, next) in offsets.iter() {
@@ -85,7 +86,7 @@ pub(super) fn list(topic: &str, offsets: &Offsets) -> KafkaResult<TopicPartition
     Ok(list)
 }
 
-/// The offsets in such a list, but for partitions that have none.
+/// Converts a list to offsets, without the partitions that have none.
 pub(super) fn offsets(list: &TopicPartitionList) -> Offsets {
     let known = list.elements().into_iter().filter_map(|element| match element.offset() {
         Offset::Offset(next) => Some((element.partition(), next)),
@@ -94,23 +95,23 @@ pub(super) fn offsets(list: &TopicPartitionList) -> Offsets {
     known.collect()
 }
 
-/// What the source and its consumer know together.
+/// State shared by the source and the callbacks of its consumer. No code path holds two of its locks.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct ReaderState {
     topic: String,
     status: Mutex<SourceStatus>,
     ledger: Mutex<Ledger>,
-    /// Where the partitions end, as of the last report.
+    /// Ends of the partitions in the last statistics.
     ends: Mutex<Offsets>,
-    /// A consumer reads; one that only asked, or is closing, says nothing about that.
+    /// Whether a consumer is assigned. Statistics of other clients do not set the status to connected.
     reading: AtomicBool,
-    /// What the client reported by itself last.
-    heard: Mutex<Option<String>>,
-    /// Told when the topic turns out to have more partitions than before.
+    /// The last error that the client reported by callback.
+    last_report: Mutex<Option<String>>,
+    /// Notified when the topic has more partitions than before.
     pub(super) grown: Notify,
 }
 
-impl Shared {
+impl ReaderState {
     pub(super) fn new(topic: &str, stored: Position) -> Self {
         let status = SourceStatus { delivered: stored, confirmed: stored, ..SourceStatus::default() };
         Self {
@@ -119,50 +120,49 @@ impl Shared {
             ledger: Mutex::new(Ledger::new(stored)),
             ends: Mutex::default(),
             reading: AtomicBool::new(false),
-            heard: Mutex::default(),
+            last_report: Mutex::default(),
             grown: Notify::new(),
         }
     }
 
-    // Nothing panics while it holds one of the locks, and nobody holds two of them.
     pub(super) fn status(&self) -> MutexGuard<'_, SourceStatus> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+        self.status.lock()
     }
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ledger.lock()
     }
 
     pub(super) fn ends(&self) -> MutexGuard<'_, Offsets> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ends.lock()
     }
 
-    /// What the client reported by itself since the last time that this was asked.
-    pub(super) fn take_heard(&self) -> Option<String> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Takes the last error that the client reported by callback since the previous call.
+    pub(super) fn take_last_report(&self) -> Option<String> {
+        self.last_report.lock().take()
     }
 
-    /// The topic is open.
+    /// Records that the consumer is assigned.
     pub(super) fn opened(&self) {
         self.reading.store(true, Ordering::Relaxed);
-        self.reached();
+        self.set_connected();
     }
 
-    /// Records can arrive.
-    fn reached(&self) {
+    /// Sets the status to connected.
+    fn set_connected(&self) {
         let mut status = self.status();
         (status.connected, status.last_error) = (true, None);
     }
 
-    /// Records cannot arrive, and why.
-    pub(super) fn unreachable(&self, reason: String) {
+    /// Sets the status to disconnected, with a reason.
+    pub(super) fn set_disconnected(&self, reason: String) {
         let mut status = self.status();
         status.reconnects += u64::from(std::mem::take(&mut status.connected));
         status.last_error = Some(reason);
     }
 
-    /// As far as the topic goes, seen by a reader who is at `next`. The mark that ends a transaction of the writer counts
-    /// as a record, and is passed only with the next one.
+    /// Returns the end of the topic, for a reader at `next`. The control record that ends a writer's transaction counts
+    /// as a record, and the reader passes it only with the next record.
     pub(super) fn server_position(&self, next: &Offsets) -> Position {
         let ends = self.ends().clone();
         let furthest: Offsets = next
@@ -173,28 +173,28 @@ impl Shared {
     }
 }
 
-/// Hears what librdkafka tells between calls.
+/// Callbacks of librdkafka, which keep the status.
 #[derive(Debug, Clone)]
-pub(super) struct Observer(pub(super) Arc<Shared>);
+pub(super) struct ReaderContext(pub(super) Arc<ReaderState>);
 
-impl ClientContext for Observer {
+impl ClientContext for ReaderContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(?level, facility, "{message}");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, "{reason}");
-        let mut heard = self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        // That all are down comes after the trouble with the last of them, which says more.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) || heard.is_none() {
-            *heard = Some(reason.to_owned());
+        let mut last_report = self.0.last_report.lock();
+        // "All brokers down" follows the error of the last broker, which says more.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) || last_report.is_none() {
+            *last_report = Some(reason.to_owned());
         }
-        let telling = heard.clone().unwrap_or_else(|| reason.to_owned());
-        drop(heard);
+        let message = last_report.clone().unwrap_or_else(|| reason.to_owned());
+        drop(last_report);
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.0.unreachable(telling);
+            self.0.set_disconnected(message);
         } else {
-            self.0.status().last_error = Some(telling);
+            self.0.status().last_error = Some(message);
         }
     }
 
@@ -207,16 +207,16 @@ impl ClientContext for Observer {
                 self.0.grown.notify_one();
             }
         }
-        // Brokers that are only an address to begin with have no number.
+        // Bootstrap entries have no broker id.
         if self.0.reading.load(Ordering::Relaxed)
             && statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP")
         {
-            self.0.reached();
+            self.0.set_connected();
         }
     }
 }
 
-impl ConsumerContext for Observer {
+impl ConsumerContext for ReaderContext {
     fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
         match result {
             Ok(()) => {
@@ -225,10 +225,10 @@ impl ConsumerContext for Observer {
                     self.0.status().confirmed = position;
                 }
             }
-            // There was nothing new to commit.
+            // Nothing new to commit.
             Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) => {}
             Err(error) => {
-                tracing::warn!(%error, "offsets could not be committed; trying again with the next ones");
+                tracing::warn!(%error, "failed to commit offsets; retrying with the next confirmation");
                 self.0.status().last_error = Some(format!("committing offsets: {error}"));
             }
         }

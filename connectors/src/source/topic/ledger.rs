@@ -1,13 +1,13 @@
-//! Which offsets a position stands for.
+//! The mapping between positions and offsets.
 //!
-//! A position has to fit into two numbers and to grow with every event, while the truth is an offset for each partition.
-//! So it is the sum of the next offsets, and the ledger remembers the offsets of the positions that were handed out until
-//! they are confirmed. After a restart they are read from what was committed for the group:
+//! A position has to fit into two numbers and to grow with every event, but the true state is one offset per partition.
+//! So the position is the sum of the next offsets, and the ledger keeps the offsets of every delivered position until
+//! it is confirmed. After a restart the source reads the offsets that were committed for the group:
 //!
-//! * committed sum = stored position: it goes on exactly there.
-//! * committed sum < stored position: the process ended between the two. Records come again, perhaps in another order of
-//!   the partitions, so that their sums mean nothing yet. Until the sum has passed the stored position, positions are
-//!   counted within it: `S:1`, `S:2`, and so on.
+//! * committed sum = stored position: the source continues exactly there.
+//! * committed sum < stored position: the process ended between the two writes. Records come again, possibly in another
+//!   order of the partitions, so their sums are not positions yet. Until the sum has passed the stored position `S`,
+//!   events get the positions `S:1`, `S:2`, and so on.
 //! * committed sum > stored position: the queue lost its end. That is a gap (`open`).
 
 use std::collections::{BTreeMap, VecDeque};
@@ -35,12 +35,12 @@ impl Offsets {
         self.0.len()
     }
 
-    /// How many records lie before them, counting from the first that the topic ever had. Offsets are never negative.
+    /// Returns the number of records before them since the topic was created. Offsets are never negative.
     pub(super) fn sum(&self) -> u64 {
         self.0.values().map(|next| next.cast_unsigned()).fold(0, u64::saturating_add)
     }
 
-    /// Whether every partition here is at least as far there.
+    /// Returns whether every partition here is at least as far in `other`.
     fn is_covered_by(&self, other: &Self) -> bool {
         self.0.iter().all(|(partition, next)| other.get(*partition).is_some_and(|other| other >= *next))
     }
@@ -56,31 +56,37 @@ impl FromIterator<(i32, i64)> for Offsets {
     }
 }
 
-/// How many positions are remembered with their offsets. A consumer that never confirms makes the memory coarser, not
-/// larger.
+/// Maximum number of unconfirmed positions. Beyond it the ledger drops every second entry: a consumer that never
+/// confirms makes confirmations coarser, not the ledger larger.
 const ENTRIES_MAX: usize = 4_096;
 
-/// The positions that were handed out, and what became of them.
+/// Delivered positions until they are confirmed and committed.
 #[derive(Debug)]
 pub(super) struct Ledger {
     stored: Position,
-    /// Events that were handed out while the sum had not passed the stored position.
+    /// Events delivered while the sum had not passed the stored position.
     repeated: u64,
-    /// Handed out, not confirmed: in order.
-    open: VecDeque<(Position, Offsets)>,
-    /// Confirmed, not known to be committed: in order.
-    told: VecDeque<(Position, Offsets)>,
+    /// Delivered and not confirmed, in order.
+    unconfirmed: VecDeque<(Position, Offsets)>,
+    /// Confirmed and not known to be committed, in order.
+    uncommitted: VecDeque<(Position, Offsets)>,
     committed: Offsets,
 }
 
 impl Ledger {
-    /// A ledger that begins at the stored position.
+    /// Creates a ledger that begins at the stored position.
     pub(super) fn new(stored: Position) -> Self {
-        Self { stored, repeated: 0, open: VecDeque::new(), told: VecDeque::new(), committed: Offsets::default() }
+        Self {
+            stored,
+            repeated: 0,
+            unconfirmed: VecDeque::new(),
+            uncommitted: VecDeque::new(),
+            committed: Offsets::default(),
+        }
     }
 
-    /// The position of an event that brings its consumer to these offsets.
-    pub(super) fn hand_out(&mut self, next: &Offsets) -> Position {
+    /// Returns the position of an event that brings its consumer to these offsets.
+    pub(super) fn deliver(&mut self, next: &Offsets) -> Position {
         let sum = Position::before(next.sum());
         let position = if sum > self.stored {
             sum
@@ -88,35 +94,35 @@ impl Ledger {
             self.repeated += 1;
             Position::within(self.stored.lsn, self.stored.ordinal.saturating_add(self.repeated))
         };
-        if self.open.len() >= ENTRIES_MAX {
+        if self.unconfirmed.len() >= ENTRIES_MAX {
             let mut keep = false;
-            self.open.retain(|_| {
+            self.unconfirmed.retain(|_| {
                 keep = !keep;
                 keep
             });
         }
-        self.open.push_back((position, next.clone()));
+        self.unconfirmed.push_back((position, next.clone()));
         position
     }
 
-    /// Everything up to `position` is safe: the offsets that may be committed for it, if it says anything new.
+    /// Confirms everything up to `position`. Returns the offsets that may be committed now, if they are new.
     pub(super) fn confirm(&mut self, position: Position) -> Option<Offsets> {
-        let safe = self.open.iter().take_while(|(handed_out, _)| *handed_out <= position).count();
-        let last = self.open.drain(..safe).next_back()?;
-        self.told.push_back(last.clone());
+        let safe = self.unconfirmed.iter().take_while(|(delivered, _)| *delivered <= position).count();
+        let last = self.unconfirmed.drain(..safe).next_back()?;
+        self.uncommitted.push_back(last.clone());
         Some(last.1)
     }
 
-    /// The offsets of the last confirmation.
+    /// Returns the offsets of the last confirmation that is not committed.
     pub(super) fn last_confirmed(&self) -> Option<&Offsets> {
-        self.told.back().map(|(_, offsets)| offsets)
+        self.uncommitted.back().map(|(_, offsets)| offsets)
     }
 
-    /// The brokers have stored these offsets: the position that they know to be safe, if that is a new one.
+    /// Records that the brokers have stored these offsets. Returns the position that is committed by now, if it is new.
     pub(super) fn committed(&mut self, offsets: &Offsets) -> Option<Position> {
         self.committed.merge(offsets);
-        let known = self.told.iter().take_while(|(_, told)| told.is_covered_by(&self.committed)).count();
-        self.told.drain(..known).next_back().map(|(position, _)| position)
+        let known = self.uncommitted.iter().take_while(|(_, offsets)| offsets.is_covered_by(&self.committed)).count();
+        self.uncommitted.drain(..known).next_back().map(|(position, _)| position)
     }
 }
 
@@ -132,8 +138,8 @@ mod tests {
     #[test]
     fn one_partition_is_its_own_position() {
         let mut ledger = Ledger::new(Position::before(5));
-        assert_eq!(ledger.hand_out(&offsets(&[6])), Position::before(6));
-        assert_eq!(ledger.hand_out(&offsets(&[9])), Position::before(9));
+        assert_eq!(ledger.deliver(&offsets(&[6])), Position::before(6));
+        assert_eq!(ledger.deliver(&offsets(&[9])), Position::before(9));
         assert_eq!(ledger.confirm(Position::before(5)), None);
         assert_eq!(ledger.confirm(Position::before(8)), Some(offsets(&[6])), "the last that is safe as a whole");
         assert_eq!(ledger.confirm(Position::before(8)), None, "it says nothing new");
@@ -148,21 +154,21 @@ mod tests {
         // Stored at 10, committed at 4: partition 1 comes first this time.
         let stored = Position::before(10);
         let mut ledger = Ledger::new(stored);
-        assert_eq!(ledger.hand_out(&offsets(&[4, 3])), Position::within(10, 1));
-        assert_eq!(ledger.hand_out(&offsets(&[4, 6])), Position::within(10, 2), "as far in sum, elsewhere in truth");
-        assert_eq!(ledger.hand_out(&offsets(&[5, 6])), Position::before(11));
+        assert_eq!(ledger.deliver(&offsets(&[4, 3])), Position::within(10, 1));
+        assert_eq!(ledger.deliver(&offsets(&[4, 6])), Position::within(10, 2), "as far in sum, elsewhere in truth");
+        assert_eq!(ledger.deliver(&offsets(&[5, 6])), Position::before(11));
         assert_eq!(ledger.confirm(Position::within(10, 1)), Some(offsets(&[4, 3])));
         let mut again = Ledger::new(Position::within(10, 1));
-        assert_eq!(again.hand_out(&offsets(&[4, 4])), Position::within(10, 2));
+        assert_eq!(again.deliver(&offsets(&[4, 4])), Position::within(10, 2));
     }
 
     #[test]
     fn a_consumer_that_never_confirms_costs_no_memory() {
         let mut ledger = Ledger::new(Position::ZERO);
         for next in 1..=100_000 {
-            ledger.hand_out(&offsets(&[next]));
+            ledger.deliver(&offsets(&[next]));
         }
-        assert!(ledger.open.len() <= ENTRIES_MAX);
+        assert!(ledger.unconfirmed.len() <= ENTRIES_MAX);
         let confirmed = ledger.confirm(Position::before(50_000)).expect("offsets");
         assert!(confirmed.sum() <= 50_000);
     }
@@ -178,16 +184,16 @@ mod tests {
             let stored = Position::before(next.sum() + ahead);
             let mut ledger = Ledger::new(stored);
             let mut last = stored;
-            let mut handed_out = Vec::new();
+            let mut delivered = Vec::new();
             for (partition, records, confirms) in steps {
                 let partition = (partition % start.len()) as i32;
                 next.set(partition, next.get(partition).unwrap_or(0) + records);
-                let position = ledger.hand_out(&next);
+                let position = ledger.deliver(&next);
                 prop_assert!(position > last);
                 last = position;
-                handed_out.push((position, next.clone()));
+                delivered.push((position, next.clone()));
                 if confirms {
-                    let middle = handed_out[handed_out.len() / 2].clone();
+                    let middle = delivered[delivered.len() / 2].clone();
                     if let Some(offsets) = ledger.confirm(middle.0) {
                         prop_assert_eq!(offsets, middle.1);
                     }

@@ -1,45 +1,48 @@
-//! Change records from a Kafka topic: our own, which a [`Publisher`] fills, or one that a Debezium connector fills.
+//! Change records from a Kafka topic: Millstream's own, which a `Publisher` fills, or one that a Debezium connector
+//! fills.
 //!
-//! `docs/explanation/sources.md` is the page for those who run it; this one is for those who work on it.
+//! `docs/explanation/sources.md` is the operators' page.
 //!
-//! * **Order**: that of each partition. A topic of one partition has the order of its writer, which is that of the commits.
-//!   With several there is no order of all changes; the records of a key keep theirs. The queue needs no more: the
-//!   largest version of a document wins, and obligations are added up.
-//! * **Positions**: `X:0` means that the next offsets of all partitions add up to `X`, so with one partition it *is* the
-//!   next offset, and the topic is read on from there whatever the group says. With several the offsets that were
-//!   committed for the consumer group say where the sum lies; see `ledger`.
-//! * **Group**: it only keeps offsets. Nothing is subscribed to and nothing rebalances: one source reads all partitions.
-//!   Offsets are committed as far as [`confirm`] allows, so what is committed is never ahead of the queue that is safe.
-//! * **Transactions of the writer**: only what was committed is read.
-//! * **Errors**: a broker that cannot be reached is tried again by librdkafka for as long as it takes, and shows in the
-//!   status. Records that the topic no longer has are [`Lost`]; offsets beyond the stored position are a [`Gap`]; a
-//!   record that cannot be read is [`Unreadable`] and is not passed over. `policy` is the table.
+//! * **Order**: that of each partition. A topic of one partition has the order of its writer, which is the order of
+//!   commits. With several partitions there is no total order; the records of one key keep theirs. The queue needs no
+//!   more: the largest version of a document wins, and pending work is merged.
+//! * **Positions**: `X:0` means that the next offsets of all partitions add up to `X`. With one partition it *is* the
+//!   next offset, and the source continues there, independent of the group. With several, the offsets that were
+//!   committed for the consumer group determine the partitions' shares of the sum; see `ledger`.
+//! * **Group**: only stores offsets. The source does not subscribe and never rebalances: one source reads all
+//!   partitions. It commits offsets as far as [`confirm`] allows, so committed offsets are never ahead of the durable
+//!   queue.
+//! * **Transactions of the writer**: the source reads committed records only.
+//! * **Errors**: librdkafka retries unreachable brokers without limit, and the status shows it. Records that the topic
+//!   no longer has are [`Lost`]; offsets beyond the stored position are a [`Gap`]; a record that cannot be decoded is
+//!   [`Unreadable`] and is not skipped. `errors` is the classification.
 //!
-//! What a record means is known in `form` alone.
+//! Only `form` knows the encodings of records.
 //!
 //! [`confirm`]: millstream_pipeline::source::ChangeSource::confirm
 //! [`Lost`]: millstream_pipeline::source::SourceError::Lost
 //! [`Gap`]: millstream_pipeline::source::SourceError::Gap
 //! [`Unreadable`]: millstream_pipeline::source::SourceError::Unreadable
 
-mod bookmark;
+mod change_topic;
 mod client;
+mod compaction;
 mod end;
+mod errors;
 mod form;
 mod ledger;
 mod open;
 mod options;
-mod policy;
+#[cfg(feature = "replication")]
 mod publisher;
 mod source;
-mod topic;
 mod writer;
 
-pub use bookmark::begin_anew;
-pub use end::TopicEnd;
+pub use change_topic::{ChangeTopicError, ChangeTopicOptions};
+pub use end::{TopicEnd, start_at_end};
 pub use form::{RecordForm, UnknownRecordForm};
 pub use options::KafkaSourceOptions;
+#[cfg(feature = "replication")]
 pub use publisher::{Publisher, PublisherStatus};
 pub use source::KafkaSource;
-pub use topic::ChangeTopicOptions;
-pub use writer::{ChangeTopicError, ChangeTopicWriter, relay};
+pub use writer::{ChangeTopicWriter, relay};

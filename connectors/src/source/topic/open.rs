@@ -1,4 +1,4 @@
-//! Where to begin: from the stored position and the group's committed offsets to an offset for each partition.
+//! Opening a topic: derives the offset of each partition from the stored position and the group's committed offsets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,108 +11,112 @@ use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{self, Observer, Shared};
+use super::client::{self, ReaderContext, ReaderState};
+use super::compaction;
+use super::errors::classify;
 use super::ledger::Offsets;
 use super::options::KafkaSourceOptions;
-use super::policy::{Verdict, judge};
-use super::topic;
 use crate::kafka::client::hear;
+use crate::source::failure::SourceFailure;
 
-/// A consumer that reads, and where it is.
-pub(super) struct Opened {
-    pub(super) consumer: StreamConsumer<Observer>,
+/// An assigned consumer, and its next offsets.
+pub(super) struct TopicReader {
+    pub(super) consumer: StreamConsumer<ReaderContext>,
     pub(super) next: Offsets,
 }
 
-/// What a topic has, by partition.
+/// First and end offsets of a topic, by partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(super) struct TopicExtent {
     pub(super) first: Offsets,
     pub(super) end: Offsets,
 }
 
-/// Opens the topic where `stored` says.
+/// Opens the topic at `stored`.
 pub(super) async fn open(
     options: Arc<KafkaSourceOptions>,
-    shared: Arc<Shared>,
+    state: Arc<ReaderState>,
     stored: Position,
-) -> Result<Opened, Verdict> {
-    let (asking, asked_for) = (Arc::clone(&options), Arc::clone(&shared));
-    let asked = tokio::task::spawn_blocking(move || {
-        let consumer = consumer(&asking, Arc::clone(&asked_for))?;
-        let found = find(&consumer, &asking, stored);
+) -> Result<TopicReader, SourceFailure> {
+    let (own_options, own_state) = (Arc::clone(&options), Arc::clone(&state));
+    let opening = tokio::task::spawn_blocking(move || {
+        let consumer = consumer(&own_options, Arc::clone(&own_state))?;
+        let found = find(&consumer, &own_options, stored);
         match found {
-            Ok(next) => Ok(Opened { consumer, next }),
-            Err(verdict) => {
+            Ok(next) => Ok(TopicReader { consumer, next }),
+            Err(failure) => {
                 client::close(consumer);
-                Err(explain(verdict, &asked_for))
+                Err(explain(failure, &own_state))
             }
         }
     });
-    let stopped = |error| Err(Verdict::Retry(format!("the questions to the brokers stopped: {error}")));
-    let opened = asked.await.unwrap_or_else(stopped)?;
-    let fit = match topic::refuse_compacted(&options).await {
+    let stopped = |error| Err(SourceFailure::Retry(format!("the requests to the brokers stopped: {error}")));
+    let opened = opening.await.unwrap_or_else(stopped)?;
+    let assigned = match compaction::check(&options).await {
         Ok(()) => assign(&opened.consumer, &options, &opened.next),
-        unfit => unfit,
+        refused => refused,
     };
-    if let Err(verdict) = fit {
+    if let Err(failure) = assigned {
         client::close(opened.consumer);
-        return Err(verdict);
+        return Err(failure);
     }
     Ok(opened)
 }
 
-/// The offsets to begin at. Blocks.
+/// Finds the offsets to begin at. Blocks.
 fn find(
-    consumer: &StreamConsumer<Observer>,
+    consumer: &StreamConsumer<ReaderContext>,
     options: &KafkaSourceOptions,
     stored: Position,
-) -> Result<Offsets, Verdict> {
+) -> Result<Offsets, SourceFailure> {
     let found = extent(consumer, options);
     if found.is_err() {
         hear(|| drop(consumer.recv().now_or_never()));
     }
     let Some(extent) = found? else {
-        return Err(Verdict::Retry(format!("topic {} does not exist yet", options.topic)));
+        return Err(SourceFailure::Retry(format!("topic {} does not exist yet", options.topic)));
     };
     let committed = committed(consumer, options, &extent.end)?;
-    begin(options, stored, &extent, &committed).map_err(Verdict::Stop)
+    begin(options, stored, &extent, &committed).map_err(SourceFailure::Stop)
 }
 
-/// A timeout says little; what the client reported by itself says why.
-pub(super) fn explain(verdict: Verdict, shared: &Shared) -> Verdict {
-    match (verdict, shared.take_heard()) {
-        (Verdict::Retry(reason), Some(heard)) => Verdict::Retry(format!("{reason} ({heard})")),
-        (verdict, _) => verdict,
+/// Adds the last error that the client reported by callback: a timeout alone does not name the cause.
+pub(super) fn explain(failure: SourceFailure, state: &ReaderState) -> SourceFailure {
+    match (failure, state.take_last_report()) {
+        (SourceFailure::Retry(reason), Some(report)) => SourceFailure::Retry(format!("{reason} ({report})")),
+        (failure, _) => failure,
     }
 }
 
-/// Reads on at these offsets.
+/// Assigns all partitions at these offsets.
 pub(super) fn assign(
-    consumer: &StreamConsumer<Observer>,
+    consumer: &StreamConsumer<ReaderContext>,
     options: &KafkaSourceOptions,
     next: &Offsets,
-) -> Result<(), Verdict> {
+) -> Result<(), SourceFailure> {
     let assigned = client::list(&options.topic, next).and_then(|list| consumer.assign(&list));
-    assigned.map_err(|error| judge(&reading(options), &error))
+    assigned.map_err(|error| classify(&reading(options), &error))
 }
 
-pub(super) fn consumer(options: &KafkaSourceOptions, shared: Arc<Shared>) -> Result<StreamConsumer<Observer>, Verdict> {
-    StreamConsumer::from_config_and_context(&client::reader(options), Observer(shared))
-        .map_err(|error| judge(&reading(options), &error))
-}
-
-/// What the topic has; `None` if it does not exist. Asks about all topics, as asking for one by its name makes it on
-/// brokers that do so. Blocks.
-pub(super) fn extent(
-    consumer: &impl Consumer<Observer>,
+pub(super) fn consumer(
     options: &KafkaSourceOptions,
-) -> Result<Option<Extent>, Verdict> {
+    state: Arc<ReaderState>,
+) -> Result<StreamConsumer<ReaderContext>, SourceFailure> {
+    StreamConsumer::from_config_and_context(&client::reader(options), ReaderContext(state))
+        .map_err(|error| classify(&reading(options), &error))
+}
+
+/// Fetches the topic's watermarks; `None` if it does not exist. Requests the metadata of all topics: a request for one
+/// name creates the topic on brokers with auto-creation. Blocks.
+pub(super) fn extent(
+    consumer: &impl Consumer<ReaderContext>,
+    options: &KafkaSourceOptions,
+) -> Result<Option<TopicExtent>, SourceFailure> {
     let (name, timeout) = (options.topic.as_str(), options.answer_timeout);
-    let failed = |error: KafkaError| judge(&reading(options), &error);
+    let failed = |error: KafkaError| classify(&reading(options), &error);
     let metadata = consumer.fetch_metadata(None, timeout).map_err(failed)?;
     let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else { return Ok(None) };
-    let mut extent = Extent { first: Offsets::default(), end: Offsets::default() };
+    let mut extent = TopicExtent { first: Offsets::default(), end: Offsets::default() };
     for partition in topic.partitions() {
         let (first, end) = consumer.fetch_watermarks(name, partition.id(), timeout).map_err(failed)?;
         extent.first.set(partition.id(), first);
@@ -121,20 +125,21 @@ pub(super) fn extent(
     Ok(if extent.end.len() == 0 { None } else { Some(extent) })
 }
 
-/// What was committed for the group. Blocks.
+/// Fetches the group's committed offsets. Blocks.
 fn committed(
-    consumer: &StreamConsumer<Observer>,
+    consumer: &StreamConsumer<ReaderContext>,
     options: &KafkaSourceOptions,
     partitions: &Offsets,
-) -> Result<Offsets, Verdict> {
+) -> Result<Offsets, SourceFailure> {
     let timeout: Duration = options.answer_timeout;
     let mut list = TopicPartitionList::with_capacity(partitions.len());
     for (partition, _) in partitions.iter() {
         let added = list.add_partition_offset(&options.topic, partition, Offset::Invalid);
-        added.map_err(|error| judge(&reading(options), &error))?;
+        added.map_err(|error| classify(&reading(options), &error))?;
     }
-    let asked = consumer.committed_offsets(list, timeout);
-    let list = asked.map_err(|error| judge(&format!("asking for the offsets of group {}", options.group), &error))?;
+    let fetched = consumer.committed_offsets(list, timeout);
+    let list =
+        fetched.map_err(|error| classify(&format!("fetching the offsets of group {}", options.group), &error))?;
     Ok(client::offsets(&list))
 }
 
@@ -142,11 +147,11 @@ pub(super) fn reading(options: &KafkaSourceOptions) -> String {
     format!("reading topic {}", options.topic)
 }
 
-/// The offsets that `stored` stands for; see `ledger` for what a position is.
+/// Returns the offsets of `stored`; `ledger` defines positions.
 fn begin(
     options: &KafkaSourceOptions,
     stored: Position,
-    extent: &Extent,
+    extent: &TopicExtent,
     committed: &Offsets,
 ) -> Result<Offsets, SourceError> {
     let next: Offsets = match extent.end.iter().next() {
@@ -154,14 +159,14 @@ fn begin(
         _ if stored == Position::ZERO => extent.end.iter().map(|(partition, _)| (partition, 0)).collect(),
         _ if committed.len() == 0 => {
             return Err(SourceError::Lost {
-                what: format!("the bookmark of group {} in topic {}", options.group, options.topic),
+                what: format!("the offsets of group {} in topic {}", options.group, options.topic),
                 detail: format!(
                     "changes are stored up to {stored}, but the brokers hold no offsets of the group: they expired, were \
-                     deleted, or the group is called otherwise now"
+                     deleted, or the group was renamed"
                 ),
             });
         }
-        // A partition without an offset was added since, or has brought nothing yet.
+        // A partition without an offset was added since, or nothing of it is confirmed yet.
         _ => extent.end.iter().map(|(partition, _)| (partition, committed.get(partition).unwrap_or(0))).collect(),
     };
     if extent.end.len() > 1 && next.sum() > stored.lsn {
@@ -171,11 +176,11 @@ fn begin(
         let (first, end) = (extent.first.get(partition).unwrap_or(0), extent.end.get(partition).unwrap_or(0));
         let detail = if next < first {
             format!(
-                "the next record would be {next}, but the first one left is {first}: retention has deleted what was never \
-                 stored here. Give the topic a longer retention"
+                "the next record is {next}, but the topic begins at {first}: its retention has deleted records that were \
+                 not read. Give the topic a longer retention"
             )
         } else if next > end || next < 0 {
-            format!("the next record would be {next}, but the partition ends at {end}: the topic was made anew")
+            format!("the next record is {next}, but the partition ends at {end}: the topic was recreated")
         } else {
             continue;
         };
@@ -195,7 +200,7 @@ mod tests {
 
     fn begin_at(stored: Position, first: &[i64], end: &[i64], committed: &Offsets) -> Result<Offsets, SourceError> {
         let options = KafkaSourceOptions::new("b:1", "t", "g", RecordForm::Millstream);
-        begin(&options, stored, &Extent { first: offsets(first), end: offsets(end) }, committed)
+        begin(&options, stored, &TopicExtent { first: offsets(first), end: offsets(end) }, committed)
     }
 
     #[test]
@@ -204,7 +209,7 @@ mod tests {
         let begins = |stored| begin_at(Position::before(stored), &[3], &[9], &nothing);
         assert_eq!(begins(5).expect("begins"), offsets(&[5]));
         assert_eq!(begins(9).expect("begins"), offsets(&[9]));
-        for (lost, word) in [(2, "retention"), (10, "anew"), (0, "retention")] {
+        for (lost, word) in [(2, "retention"), (10, "recreated"), (0, "retention")] {
             let error = begins(lost).expect_err("lost");
             assert!(matches!(&error, SourceError::Lost { .. }) && error.to_string().contains(word), "{error}");
         }
@@ -226,7 +231,7 @@ mod tests {
         let error = begin_at(stored, &[0, 5], &[9, 9], &offsets(&[6, 4])).expect_err("lost");
         assert!(matches!(&error, SourceError::Lost { what, .. } if what.contains("partition 1")), "{error}");
         let error = begin_at(stored, &[0, 0], &[9, 3], &offsets(&[6, 4])).expect_err("lost");
-        assert!(error.needs_recovery() && error.to_string().contains("anew"), "{error}");
+        assert!(error.needs_recovery() && error.to_string().contains("recreated"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which topic to read, as which group, in which form, and how to get to the brokers.
+//! Options of the topic source: brokers, topic, group, form of the records, intervals.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,37 +9,38 @@ use millstream_pipeline::source::SourceError;
 use super::form::RecordForm;
 use crate::kafka::properties::{is_topic_name, property_fault};
 
-/// How long brokers may take to answer a question.
+/// Allowed range of `answer_timeout`.
 const ANSWER_TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
-/// librdkafka looks for new partitions once an hour at least, which is a multiple of this.
+/// Allowed range of `report_interval`. librdkafka refreshes metadata at a multiple of it, which must stay within an
+/// hour.
 const REPORT_INTERVAL: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
 const GROUP_BYTES_MAX: usize = 255;
 
-/// A source that reads a topic, and the way to it.
+/// A source that reads a topic, and its connection.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KafkaSourceOptions {
     /// `host:port,host:port`.
     pub bootstrap_servers: String,
-    /// The topic with the change records, and with nothing else.
+    /// The topic of change records. It must contain nothing else.
     pub topic: String,
-    /// The consumer group that offsets are kept for: one for each queue, shared with nobody.
+    /// The consumer group that stores the offsets. Each queue needs its own.
     pub group: String,
-    /// Whose records they are.
+    /// Encoding of the records.
     pub form: RecordForm,
-    /// How many changes a batch holds at most.
+    /// Maximum number of changes in a batch.
     pub batch_max: usize,
-    /// How often progress is handed out while records come that are no changes.
+    /// Minimum time between idle events, which report progress while records carry no changes.
     pub idle_interval: Duration,
-    /// How often offsets are committed at most, and figures are taken: 1 ms to 1 min.
+    /// Interval of offset commits and of statistics, 1 ms to 1 min.
     pub report_interval: Duration,
-    /// For how long to wait for an answer of the brokers, 1 s to 5 min.
+    /// Timeout of requests to the brokers, 1 s to 5 min.
     pub answer_timeout: Duration,
-    /// More properties of librdkafka: SASL, TLS. Their values are never printed.
+    /// Further librdkafka properties: SASL, TLS. Their values are never printed.
     pub properties: BTreeMap<String, String>,
 }
 
 impl KafkaSourceOptions {
-    /// Options with the usual intervals.
+    /// Options with the default intervals.
     pub fn new(
         bootstrap_servers: impl Into<String>,
         topic: impl Into<String>,
@@ -59,26 +60,26 @@ impl KafkaSourceOptions {
         }
     }
 
-    /// Everything that is wrong with them, at once.
+    /// Checks all options and lists every fault.
     pub(super) fn check(&self) -> Result<(), SourceError> {
         let mut faults = Vec::new();
         if self.bootstrap_servers.trim().is_empty() {
             faults.push("no brokers are given: set the bootstrap servers to host:port".to_owned());
         }
         if !is_topic_name(&self.topic) {
-            faults.push(format!("{:?} is no topic's name", self.topic));
+            faults.push(format!("{:?} is not a valid topic name", self.topic));
         }
         if self.group.is_empty() || self.group.len() > GROUP_BYTES_MAX {
-            faults.push(format!("a consumer group has a name of 1 to {GROUP_BYTES_MAX} bytes"));
+            faults.push(format!("the name of a consumer group has 1 to {GROUP_BYTES_MAX} bytes"));
         }
         if self.batch_max == 0 {
-            faults.push("a batch has to hold at least one change".to_owned());
+            faults.push("the batch size must be at least 1".to_owned());
         }
         if !ANSWER_TIMEOUT.contains(&self.answer_timeout) {
-            faults.push(format!("answers are waited for from 1 s to 5 min, not {:?}", self.answer_timeout));
+            faults.push(format!("the answer timeout must be 1 s to 5 min, not {:?}", self.answer_timeout));
         }
         if !REPORT_INTERVAL.contains(&self.report_interval) {
-            faults.push(format!("offsets are committed every 1 ms to 1 min, not {:?}", self.report_interval));
+            faults.push(format!("the report interval must be 1 ms to 1 min, not {:?}", self.report_interval));
         }
         faults.extend(self.properties.keys().filter_map(|name| property_fault(name)));
         if faults.is_empty() {
@@ -88,7 +89,7 @@ impl KafkaSourceOptions {
     }
 }
 
-/// Names only: any value may be a secret.
+/// Prints the names of properties only: any value may be a secret.
 impl fmt::Debug for KafkaSourceOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaSourceOptions")
@@ -121,7 +122,7 @@ mod tests {
             ..good
         };
         let text = format!("{} {wrong:?}", wrong.check().expect_err("refused"));
-        for word in ["no brokers", "\"a b\"", "group", "at least one", "5 min", "not 0ns", "isolation.level is set"] {
+        for word in ["no brokers", "\"a b\"", "group", "at least 1", "5 min", "not 0ns", "isolation.level is set"] {
             assert!(text.contains(word), "{word} is not in {text}");
         }
         assert!(!text.contains("hunter2"), "{text}");

@@ -1,29 +1,28 @@
-//! Our own change topic, filled for as long as a process runs: the slot is followed, and after whatever passes followed
-//! again.
+//! The publisher: follows the slot into Millstream's own change topic for the lifetime of the process, and restarts
+//! after errors.
 //!
-//! The slot serves one reader. A second publisher on it stands by: it is refused until the first one is gone, and begins
-//! then where that one had come to. The slot is the only bookmark, and it moves only when all brokers that have to have a
-//! record have it.
+//! A slot serves one reader. A second publisher on it runs as standby: the server refuses it until the first one is
+//! gone, and it then continues where the first one stopped. The slot holds the only position, and it advances only when
+//! all required replicas have a record.
 //!
-//! A topic that lacks changes looks like one that has all of them. So a publisher whose slot is gone does not go on in a
-//! topic that has records already: it says so, and waits for another topic. For the same reason a topic gets a record when
-//! the slot is there: somebody may have begun to read it that brought nothing yet.
+//! A topic that lacks changes cannot be told from a complete one. So a publisher whose slot is gone does not continue
+//! in a topic that already has records: it reports the gap and waits for another topic. For the same reason the
+//! publisher writes a first record as soon as the slot exists: a reader may have started on a topic that has no changes
+//! yet.
 
-use std::sync::{Mutex, PoisonError};
-
-use millstream_pipeline::Position;
 use millstream_pipeline::source::{ChangeSource, SourceError, SourceStatus};
+use millstream_pipeline::{Backoff, Position};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::change_topic::{ChangeTopicError, ChangeTopicOptions};
 use super::end::TopicEnd;
 use super::form::RecordForm;
 use super::options::KafkaSourceOptions;
-use super::topic::ChangeTopicOptions;
-use super::writer::{ChangeTopicError, ChangeTopicWriter, relay};
+use super::writer::{ChangeTopicWriter, relay};
 use crate::source::slot::{LogicalOptions, LogicalSource, drop_slot, ensure_slot, slot_status};
-use millstream_pipeline::Backoff;
 
-/// A slot, and the topic that it is carried into.
+/// Publishes the changes of a slot into a topic.
 #[derive(Debug)]
 pub struct Publisher {
     slot: LogicalOptions,
@@ -31,35 +30,35 @@ pub struct Publisher {
     status: Mutex<PublisherStatus>,
 }
 
-/// How a publisher is doing.
+/// A publisher's status.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PublisherStatus {
-    /// Changes can arrive right now, and be written.
+    /// Whether the publisher receives and writes changes right now.
     pub connected: bool,
-    /// Changes written since the start.
+    /// Number of changes written since the start.
     pub changes: u64,
-    /// Times that it gave up and began again.
+    /// Number of restarts after an error.
     pub failures: u64,
-    /// What went wrong last, if anything did since the last success.
+    /// The last error since the last success, if any.
     pub last_error: Option<String>,
 }
 
-/// Why publishing ended.
+/// A failure of one publishing session.
 #[derive(Debug, thiserror::Error)]
-enum Ended {
+enum PublishError {
     #[error("{0}")]
     Source(#[from] SourceError),
-    #[error("{}", told(.0))]
+    #[error("{}", message_of(.0))]
     Topic(#[from] ChangeTopicError),
     #[error(
-        "slot {slot} {state}, so changes are missing that topic {topic} should have: choose another source.topic, whose \
-         readers then compare all documents"
+        "slot {slot} {state}, so topic {topic} lacks changes: choose another source.topic; its readers then compare all \
+         documents"
     )]
     Gap { slot: String, state: &'static str, topic: String },
 }
 
-/// With what the source says, which is the cause of it all.
-fn told(error: &ChangeTopicError) -> String {
+/// Returns the message of the root cause: the source's own error if there is one.
+fn message_of(error: &ChangeTopicError) -> String {
     match error {
         ChangeTopicError::Source(source) => source.to_string(),
         error => error.to_string(),
@@ -67,33 +66,33 @@ fn told(error: &ChangeTopicError) -> String {
 }
 
 impl Publisher {
-    /// A publisher from a slot into a topic. It does nothing yet.
+    /// Creates a publisher. It connects in [`Self::run`].
     #[must_use]
     pub fn new(slot: LogicalOptions, topic: ChangeTopicOptions) -> Self {
         Self { slot, topic, status: Mutex::default() }
     }
 
-    /// How it is doing.
+    /// Returns the status.
     pub fn status(&self) -> PublisherStatus {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.status.lock().clone()
     }
 
     fn update(&self, change: impl FnOnce(&mut PublisherStatus)) {
-        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.status.lock());
     }
 
-    /// Publishes until it is told to stop. What was written is confirmed to the server before it returns.
+    /// Publishes until `stop` is cancelled. Confirms everything written to the server before it returns.
     pub async fn run(&self, stop: &CancellationToken) {
         let mut backoff = Backoff::RECONNECT.attempts();
         while !stop.is_cancelled() {
             let written = self.status().changes;
-            let Err(ended) = self.publish(stop).await else { return };
-            // A session that brought something was a good one.
+            let Err(error) = self.publish(stop).await else { return };
+            // A session that wrote changes resets the backoff.
             if self.status().changes > written {
                 backoff = Backoff::RECONNECT.attempts();
             }
-            let (reason, pause) = (ended.to_string(), backoff.fail());
-            tracing::warn!(%reason, ?pause, slot = self.slot.slot, "publishing changes failed; trying again");
+            let (reason, pause) = (error.to_string(), backoff.fail());
+            tracing::warn!(%reason, ?pause, slot = self.slot.slot, "failed to publish changes; retrying");
             self.update(|status| {
                 (status.connected, status.last_error) = (false, Some(reason));
                 status.failures += 1;
@@ -104,7 +103,7 @@ impl Publisher {
         }
     }
 
-    async fn publish(&self, stop: &CancellationToken) -> Result<(), Ended> {
+    async fn publish(&self, stop: &CancellationToken) -> Result<(), PublishError> {
         let Some(opened) = stop.run_until_cancelled(self.open()).await else { return Ok(()) };
         let (writer, mut source) = opened?;
         let seen = |status: SourceStatus, changes: usize| {
@@ -122,8 +121,8 @@ impl Publisher {
         }
     }
 
-    /// The topic first: until its name is known to be right, no slot holds back the server's log.
-    async fn open(&self) -> Result<(ChangeTopicWriter, LogicalSource), Ended> {
+    /// Opens the topic before the slot: a slot retains WAL, so it is created only when the topic is usable.
+    async fn open(&self) -> Result<(ChangeTopicWriter, LogicalSource), PublishError> {
         let writer = ChangeTopicWriter::open(self.topic.clone()).await?;
         let is_empty = self.topic_end().await? == Position::ZERO;
         let confirmed = self.ensure_slot(is_empty).await?;
@@ -135,8 +134,8 @@ impl Publisher {
         Ok((writer, source))
     }
 
-    /// Where the slot is. One that is not there, or lost, is made, but only for an empty topic.
-    async fn ensure_slot(&self, is_empty: bool) -> Result<Position, Ended> {
+    /// Returns the position of the slot. Creates a missing or lost slot, but only for an empty topic.
+    async fn ensure_slot(&self, is_empty: bool) -> Result<Position, PublishError> {
         let state = match slot_status(&self.slot).await? {
             Some(slot) if slot.wal_status != "lost" => return Ok(slot.confirmed),
             Some(_) => "is lost (the server has removed the log behind it)",
@@ -144,7 +143,7 @@ impl Publisher {
         };
         if !is_empty {
             let (slot, topic) = (self.slot.slot.clone(), self.topic.topic.clone());
-            return Err(Ended::Gap { slot, state, topic });
+            return Err(PublishError::Gap { slot, state, topic });
         }
         drop_slot(&self.slot).await?;
         Ok(ensure_slot(&self.slot).await?.position)

@@ -1,4 +1,4 @@
-//! The source as its consumer holds it.
+//! The source: reads the topic and returns events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,72 +6,73 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use millstream_pipeline::source::{ChangeBatch, ChangeSource, SourceError, SourceEvent, SourceStatus};
-use millstream_pipeline::{Change, Position};
+use millstream_pipeline::{Attempts, Backoff, Change, Position};
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::client::{self, Shared};
-use super::form::Record;
-use super::open::{self, Opened};
+use super::client::{self, ReaderState};
+use super::errors::classify;
+use super::form::{TopicRecord, UndecodableRecord};
+use super::open::{self, TopicReader};
 use super::options::KafkaSourceOptions;
-use super::policy::{Verdict, judge};
-use millstream_pipeline::{Attempts, Backoff};
+use crate::source::failure::SourceFailure;
 
-/// How long a shutdown waits for the last confirmation to be committed.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-const LISTEN: Duration = Duration::from_millis(20);
+/// Maximum time that a shutdown waits for the last confirmation to be committed.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Duration of one poll for callbacks during a shutdown.
+const CALLBACK_POLL: Duration = Duration::from_millis(20);
 
 /// A source that reads a topic.
 pub struct KafkaSource {
     options: Arc<KafkaSourceOptions>,
-    shared: Arc<Shared>,
+    state: Arc<ReaderState>,
     stored: Position,
-    opening: Option<BoxFuture<'static, Result<Opened, Verdict>>>,
-    reader: Option<Opened>,
+    opening: Option<BoxFuture<'static, Result<TopicReader, SourceFailure>>>,
+    reader: Option<TopicReader>,
     backoff: Attempts,
     next_try: Instant,
     next_idle: Instant,
-    /// Received and not handed out.
-    gathered: Vec<Change>,
-    /// The reader is further than what was handed out.
+    /// Changes received and not yet returned.
+    pending: Vec<Change>,
+    /// Whether the reader is ahead of the last event.
     moved: bool,
-    /// What comes out once everything before it has.
+    /// The error to return after all pending changes.
     failed: Option<SourceError>,
     stopped: bool,
 }
 
-/// What came of one look at the consumer.
+/// The result of one poll of the consumer.
 enum Received {
     Record {
         partition: i32,
         offset: i64,
-        change: Result<Option<Change>, String>,
+        change: Result<Option<Change>, UndecodableRecord>,
     },
     Error(KafkaError),
-    /// It is time to say how far the topic was read.
+    /// An idle event is due.
     Idle,
-    /// There are more partitions.
+    /// The topic has more partitions.
     Grown,
-    /// Nothing more is there right now.
+    /// No record is available right now.
     Nothing,
 }
 
 impl KafkaSource {
-    /// A source that goes on from `stored`, the position that is durable here. It does nothing until
-    /// [`ChangeSource::next`] is called; what is wrong with the brokers or the topic comes out there.
+    /// Creates a source that continues after `stored`, the durable position of this process. It connects with the first
+    /// call of [`ChangeSource::next`], which returns errors of the brokers and the topic.
     ///
-    /// Whether the records are of the database that the position belongs to, it cannot tell: a topic has to be of one
+    /// The source cannot check that the records belong to the database of the position: a topic must contain one
     /// history of one database.
     ///
     /// # Errors
-    /// When an option cannot be used; the message names all that cannot.
+    /// An option is invalid; the message lists all that are.
     pub fn start(options: KafkaSourceOptions, stored: Position) -> Result<Self, SourceError> {
         options.check()?;
         let now = Instant::now();
         Ok(Self {
-            shared: Arc::new(Shared::new(&options.topic, stored)),
+            state: Arc::new(ReaderState::new(&options.topic, stored)),
             options: Arc::new(options),
             stored,
             opening: None,
@@ -79,22 +80,22 @@ impl KafkaSource {
             backoff: Backoff::RECONNECT.attempts(),
             next_try: now,
             next_idle: now,
-            gathered: Vec::new(),
+            pending: Vec::new(),
             moved: false,
             failed: None,
             stopped: false,
         })
     }
 
-    /// Only state that survives being dropped at an await is changed before the event is complete.
+    /// Reads until there is an event. Cancel safe: received changes and offsets are kept in `self` across awaits.
     async fn read_until_event(&mut self) -> Result<SourceEvent, SourceError> {
         loop {
-            if self.gathered.len() >= self.options.batch_max || (self.failed.is_some() && !self.gathered.is_empty()) {
+            if self.pending.len() >= self.options.batch_max || (self.failed.is_some() && !self.pending.is_empty()) {
                 return self.event();
             }
             if let Some(error) = self.failed.take() {
                 self.stopped = true;
-                self.shared.unreachable(error.to_string());
+                self.state.set_disconnected(error.to_string());
                 return Err(error);
             }
             if self.stopped {
@@ -106,12 +107,12 @@ impl KafkaSource {
             }
             match self.receive().await {
                 Received::Record { partition, offset, change } => self.take(partition, offset, change),
-                Received::Error(error) => match judge(&open::reading(&self.options), &error) {
-                    // librdkafka goes on by itself.
-                    Verdict::Retry(reason) => self.shared.status().last_error = Some(reason),
-                    Verdict::Stop(error) => self.failed = Some(error),
+                Received::Error(error) => match classify(&open::reading(&self.options), &error) {
+                    // librdkafka retries by itself.
+                    SourceFailure::Retry(reason) => self.state.status().last_error = Some(reason),
+                    SourceFailure::Stop(error) => self.failed = Some(error),
                 },
-                Received::Grown => self.take_in_new_partitions(),
+                Received::Grown => self.add_partitions(),
                 Received::Idle | Received::Nothing => return self.event(),
             }
         }
@@ -120,7 +121,7 @@ impl KafkaSource {
     async fn open(&mut self) {
         if self.opening.is_none() {
             sleep_until(self.next_try).await;
-            let opening = open::open(Arc::clone(&self.options), Arc::clone(&self.shared), self.stored);
+            let opening = open::open(Arc::clone(&self.options), Arc::clone(&self.state), self.stored);
             self.opening = Some(opening.boxed());
         }
         let Some(opening) = &mut self.opening else { return };
@@ -131,24 +132,24 @@ impl KafkaSource {
                 tracing::info!(topic = self.options.topic, next = ?opened.next, "reading change records");
                 self.reader = Some(opened);
                 self.backoff = Backoff::RECONNECT.attempts();
-                self.shared.opened();
+                self.state.opened();
             }
-            Err(Verdict::Stop(error)) => self.failed = Some(error),
-            Err(Verdict::Retry(reason)) => {
+            Err(SourceFailure::Stop(error)) => self.failed = Some(error),
+            Err(SourceFailure::Retry(reason)) => {
                 let pause = self.backoff.fail();
                 self.next_try = Instant::now() + pause;
-                tracing::warn!(%reason, ?pause, "change records cannot be read yet; trying again");
-                let mut status = self.shared.status();
+                tracing::warn!(%reason, ?pause, "failed to open the topic of change records; retrying");
+                let mut status = self.state.status();
                 (status.connected, status.last_error) = (false, Some(reason));
                 status.reconnects += 1;
             }
         }
     }
 
-    /// With changes at hand only what is there already is taken; without, it is waited for.
+    /// Polls the consumer. With pending changes it takes only records that are already available; otherwise it waits.
     async fn receive(&mut self) -> Received {
-        let Some(Opened { consumer, .. }) = &self.reader else { return Received::Nothing };
-        let received = if !self.gathered.is_empty() {
+        let Some(TopicReader { consumer, .. }) = &self.reader else { return Received::Nothing };
+        let received = if !self.pending.is_empty() {
             match consumer.recv().now_or_never() {
                 Some(received) => received,
                 None => return Received::Nothing,
@@ -156,7 +157,7 @@ impl KafkaSource {
         } else {
             tokio::select! {
                 biased;
-                () = self.shared.grown.notified() => return Received::Grown,
+                () = self.state.grown.notified() => return Received::Grown,
                 received = consumer.recv() => received,
                 () = sleep_until(self.next_idle), if self.moved => return Received::Idle,
             }
@@ -171,15 +172,15 @@ impl KafkaSource {
         }
     }
 
-    fn take(&mut self, partition: i32, offset: i64, change: Result<Option<Change>, String>) {
-        let Some(Opened { next, .. }) = &mut self.reader else { return };
-        // From before partitions were taken in.
+    fn take(&mut self, partition: i32, offset: i64, change: Result<Option<Change>, UndecodableRecord>) {
+        let Some(TopicReader { next, .. }) = &mut self.reader else { return };
+        // A record received before the reassignment.
         if next.get(partition).is_some_and(|next| offset < next) {
             return;
         }
         match change {
             Ok(change) => {
-                self.gathered.extend(change);
+                self.pending.extend(change);
                 next.set(partition, offset + 1);
                 self.moved = true;
             }
@@ -192,11 +193,11 @@ impl KafkaSource {
         }
     }
 
-    /// A partition that was added has nothing but new records.
-    fn take_in_new_partitions(&mut self) {
-        let Some(Opened { consumer, next }) = &mut self.reader else { return };
+    /// Adds new partitions from their first record.
+    fn add_partitions(&mut self) {
+        let Some(TopicReader { consumer, next }) = &mut self.reader else { return };
         let known = next.len();
-        for (partition, _) in self.shared.ends().iter() {
+        for (partition, _) in self.state.ends().iter() {
             if next.get(partition).is_none() {
                 next.set(partition, 0);
             }
@@ -204,50 +205,47 @@ impl KafkaSource {
         if next.len() == known {
             return;
         }
-        tracing::info!(topic = self.options.topic, partitions = next.len(), "the topic has more partitions now");
+        tracing::info!(topic = self.options.topic, partitions = next.len(), "the topic has new partitions");
         match open::assign(consumer, &self.options, next) {
             Ok(()) => {}
-            Err(Verdict::Stop(error)) => self.failed = Some(error),
-            Err(Verdict::Retry(reason)) => {
-                self.failed = Some(SourceError::Refused { what: open::reading(&self.options), detail: reason })
-            }
+            Err(failure) => self.failed = Some(failure.into_error(&open::reading(&self.options))),
         }
     }
 
-    /// Everything that was read, as one event.
+    /// Returns everything received as one event.
     fn event(&mut self) -> Result<SourceEvent, SourceError> {
-        let Some(Opened { next, .. }) = &self.reader else { return Err(SourceError::Stopped) };
-        let position = self.shared.ledger().hand_out(next);
-        let server_position = self.shared.server_position(next).max(position);
+        let Some(TopicReader { next, .. }) = &self.reader else { return Err(SourceError::Stopped) };
+        let position = self.state.ledger().deliver(next);
+        let server_position = self.state.server_position(next).max(position);
         {
-            let mut status = self.shared.status();
+            let mut status = self.state.status();
             (status.connected, status.last_error) = (true, None);
             (status.delivered, status.server_position) = (position, server_position);
         }
         self.moved = false;
         self.next_idle = Instant::now() + self.options.idle_interval;
-        let changes = std::mem::take(&mut self.gathered);
+        let changes = std::mem::take(&mut self.pending);
         if changes.is_empty() {
             return Ok(SourceEvent::Idle { position });
         }
         Ok(SourceEvent::Changes(ChangeBatch { changes, position }))
     }
 
-    /// Commits what was confirmed and is not known to be committed.
+    /// Commits the confirmed offsets that are not known to be committed, and closes the consumer.
     async fn finish(mut self) -> Result<(), SourceError> {
-        let Some(Opened { consumer, .. }) = self.reader.take() else { return Ok(()) };
-        let last = self.shared.ledger().last_confirmed().cloned();
+        let Some(TopicReader { consumer, .. }) = self.reader.take() else { return Ok(()) };
+        let last = self.state.ledger().last_confirmed().cloned();
         if let Some(offsets) = last {
             let list = client::list(&self.options.topic, &offsets);
             let sent = list.and_then(|list| consumer.commit(&list, CommitMode::Async));
-            let heard = async {
-                while self.shared.ledger().last_confirmed().is_some() {
-                    // Reports are heard by the way. Records that come are not counted as read.
-                    drop(timeout(LISTEN, consumer.recv()).await);
+            let committed = async {
+                while self.state.ledger().last_confirmed().is_some() {
+                    // Polling runs the commit callback. Received records do not count as read.
+                    drop(timeout(CALLBACK_POLL, consumer.recv()).await);
                 }
             };
-            if sent.is_err() || timeout(LAST_WORDS, heard).await.is_err() {
-                tracing::warn!("the last offsets could not be committed: what follows those before comes again");
+            if sent.is_err() || timeout(COMMIT_TIMEOUT, committed).await.is_err() {
+                tracing::warn!("failed to commit the last offsets: records after the previous commit are read again");
             }
         }
         client::close(consumer);
@@ -257,15 +255,15 @@ impl KafkaSource {
 
 impl Drop for KafkaSource {
     fn drop(&mut self) {
-        if let Some(Opened { consumer, .. }) = self.reader.take() {
+        if let Some(TopicReader { consumer, .. }) = self.reader.take() {
             client::close(consumer);
         }
     }
 }
 
-fn record<'a>(message: &'a BorrowedMessage<'_>) -> Record<'a> {
+fn record<'a>(message: &'a BorrowedMessage<'_>) -> TopicRecord<'a> {
     let headers = message.headers().into_iter().flat_map(Headers::iter).map(|header| (header.key, header.value));
-    Record { value: message.payload(), headers: headers.collect() }
+    TopicRecord { value: message.payload(), headers: headers.collect() }
 }
 
 impl ChangeSource for KafkaSource {
@@ -274,16 +272,16 @@ impl ChangeSource for KafkaSource {
     }
 
     fn confirm(&self, position: Position) {
-        let confirmed = self.shared.ledger().confirm(position);
-        let (Some(offsets), Some(Opened { consumer, .. })) = (confirmed, &self.reader) else { return };
+        let confirmed = self.state.ledger().confirm(position);
+        let (Some(offsets), Some(TopicReader { consumer, .. })) = (confirmed, &self.reader) else { return };
         let stored = client::list(&self.options.topic, &offsets).and_then(|list| consumer.store_offsets(&list));
         if let Err(error) = stored {
-            tracing::warn!(%error, "offsets could not be noted; they are with the next confirmation");
+            tracing::warn!(%error, "failed to store offsets; retrying with the next confirmation");
         }
     }
 
     fn status(&self) -> SourceStatus {
-        self.shared.status().clone()
+        self.state.status().clone()
     }
 
     fn shutdown(self: Box<Self>) -> BoxFuture<'static, Result<(), SourceError>> {

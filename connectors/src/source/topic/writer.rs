@@ -1,10 +1,10 @@
-//! The other side of our own change topic: a source of changes written into it, by whoever holds the replication slot.
+//! The writing side of Millstream's own change topic, for the process that reads the replication slot.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use millstream_pipeline::Change;
-use millstream_pipeline::source::{ChangeSource, SourceError, SourceEvent, SourceStatus};
+use millstream_pipeline::source::{ChangeSource, SourceEvent, SourceStatus};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig;
 use rdkafka::error::KafkaError;
@@ -12,66 +12,32 @@ use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
+use super::change_topic::{self, ChangeTopicError, ChangeTopicOptions};
 use super::form;
-use super::topic::{self, ChangeTopicOptions};
 use crate::kafka::client::connection;
 use crate::kafka::errors::describe;
 
-/// How long to wait for room in the producer's buffer when nothing of ours is in it.
-const ROOM: Duration = Duration::from_millis(10);
+/// Pause before a retry when the producer's buffer is full and contains none of the writer's own records.
+const BUFFER_FULL_PAUSE: Duration = Duration::from_millis(10);
 
-/// How often a relay that has nothing to do says how its source is.
-const LOOK: Duration = Duration::from_secs(1);
+/// Interval at which an idle relay reports the status of its source.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Why changes could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeTopicError {
-    /// Nothing was tried.
-    #[error("the options of the change topic are not right: {}", faults.join("; "))]
-    Options {
-        /// All that is wrong, with what to do.
-        faults: Vec<String>,
-    },
-    /// The brokers did not answer, or refused. Trying again may help.
-    #[error("the change topic {topic} cannot be written to: {reason}")]
-    Unavailable {
-        /// The topic.
-        topic: String,
-        /// What came back.
-        reason: String,
-    },
-    /// Some of the changes may not be in the topic. Write all of them again: twice does no harm.
-    #[error("{failed} of {count} changes were not written to topic {topic}: {reason}")]
-    Undelivered {
-        /// The topic.
-        topic: String,
-        /// How many there were.
-        count: usize,
-        /// How many were not reported as written.
-        failed: usize,
-        /// The first reason.
-        reason: String,
-    },
-    /// The source that was relayed cannot go on.
-    #[error("the source of the relay failed")]
-    Source(#[source] SourceError),
-}
-
-/// Writes changes to our own change topic: at least once, those of a document in their order.
+/// Writes changes to Millstream's own change topic, at least once. The changes of one document stay in order.
 pub struct ChangeTopicWriter {
     producer: FutureProducer<DefaultClientContext>,
     options: ChangeTopicOptions,
 }
 
 impl ChangeTopicWriter {
-    /// A writer to a topic, which is made if it is not there.
+    /// Opens a writer. Creates the topic if it does not exist.
     ///
     /// # Errors
-    /// When the options are not right, or the brokers cannot be reached or refuse.
+    /// The options are invalid, or the brokers refuse or cannot be reached.
     pub async fn open(options: ChangeTopicOptions) -> Result<Self, ChangeTopicError> {
         options.check()?;
         let mut config = connection(&options.bootstrap_servers, &options.properties);
-        topic::ensure(&options, &config).await?;
+        change_topic::ensure(&options, &config).await?;
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -84,15 +50,15 @@ impl ChangeTopicWriter {
         Ok(Self { producer, options })
     }
 
-    /// Writes the record that a topic begins with: it carries no change, but the topic is not empty from then on.
+    /// Writes the first record of a topic. It carries no change; its purpose is that the topic is not empty.
     ///
     /// # Errors
-    /// When it is not known that every broker that has to has it.
+    /// The record is not known to be on all required replicas.
     pub async fn begin(&self) -> Result<(), ChangeTopicError> {
         let topic = self.options.topic.clone();
         let record: FutureRecord<'_, str, [u8]> = FutureRecord::to(&topic).payload(&form::BEGINNING);
         let failure = match self.producer.send_result(record) {
-            Ok(report) => outcome(report).await,
+            Ok(report) => delivery_error(report).await,
             Err((error, _)) => Some(describe(&error)),
         };
         match failure {
@@ -101,10 +67,10 @@ impl ChangeTopicWriter {
         }
     }
 
-    /// Writes these changes, and returns when every broker that has to has them.
+    /// Writes these changes and returns when all required replicas have them.
     ///
     /// # Errors
-    /// When that is not known of one of them: write all of them again.
+    /// That is not known of at least one change: write all of them again.
     pub async fn write(&self, changes: &[Change]) -> Result<(), ChangeTopicError> {
         let mut reports: VecDeque<DeliveryFuture> = VecDeque::with_capacity(changes.len());
         let mut failures = Vec::new();
@@ -120,8 +86,8 @@ impl ChangeTopicWriter {
                     Err((KafkaError::MessageProduction(Code::QueueFull), refused)) => {
                         record = refused;
                         match reports.pop_front() {
-                            Some(report) => failures.extend(outcome(report).await),
-                            None => tokio::time::sleep(ROOM).await,
+                            Some(report) => failures.extend(delivery_error(report).await),
+                            None => tokio::time::sleep(BUFFER_FULL_PAUSE).await,
                         }
                     }
                     Err((error, _)) => {
@@ -132,7 +98,7 @@ impl ChangeTopicWriter {
             }
         }
         for report in reports {
-            failures.extend(outcome(report).await);
+            failures.extend(delivery_error(report).await);
         }
         let (count, failed) = (changes.len(), failures.len());
         match failures.into_iter().next() {
@@ -144,8 +110,8 @@ impl ChangeTopicWriter {
     }
 }
 
-/// Why a record was not written, by its own report.
-async fn outcome(report: DeliveryFuture) -> Option<String> {
+/// Waits for a record's delivery report and returns its error, if any.
+async fn delivery_error(report: DeliveryFuture) -> Option<String> {
     match report.await {
         Ok(Ok(_)) => None,
         Ok(Err((error, _))) => Some(describe(&error)),
@@ -162,22 +128,22 @@ impl std::fmt::Debug for ChangeTopicWriter {
     }
 }
 
-/// Copies a source into the topic until one of them fails. What was written is confirmed to the source, so the source's
-/// own bookmark is all that has to be kept: begin again from there. `seen` hears, with each step and once a second, how the
-/// source is and how many changes were written.
+/// Copies a source into the topic until one of them fails. Confirms every written position to the source, so the
+/// source's own position is the only state to keep. Calls `seen` after each step, and at least once a second, with the
+/// source's status and the number of changes written.
 ///
-/// Dropping the future in the middle loses nothing either: what was not confirmed is written again.
+/// Dropping the future loses nothing: the next relay writes unconfirmed changes again.
 ///
 /// # Errors
-/// What the source or the topic says; it never ends otherwise.
+/// The error of the source or of the topic. The relay never returns otherwise.
 pub async fn relay(
     source: &mut dyn ChangeSource,
     writer: &ChangeTopicWriter,
     mut seen: impl FnMut(SourceStatus, usize) + Send,
 ) -> Result<std::convert::Infallible, ChangeTopicError> {
     loop {
-        // An event that is not handed out in time comes next time.
-        let Ok(event) = tokio::time::timeout(LOOK, source.next()).await else {
+        // `next` is cancel safe: a later call returns the event.
+        let Ok(event) = tokio::time::timeout(STATUS_INTERVAL, source.next()).await else {
             seen(source.status(), 0);
             continue;
         };

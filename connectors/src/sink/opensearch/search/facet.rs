@@ -1,4 +1,4 @@
-//! Counts over all documents that match: how many, and how many have which value.
+//! Counts over all matching documents: the total, and the documents per value.
 
 use std::collections::BTreeMap;
 
@@ -6,44 +6,45 @@ use millstream_search::{Facet, FacetCount, FacetValues, FieldKind, SearchPage, S
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
+use super::super::client::InvalidResponse;
+use super::comparison::field_name;
 use super::condition::is_bare;
-use super::field_name;
 
 const TOTAL: &str = "total";
 const ELEMENTS: &str = "values";
 const DOCUMENTS: &str = "documents";
 
-/// One count of the answer.
+/// One aggregation of the response.
 #[derive(Debug, Deserialize)]
-pub(super) struct Counted {
+pub(super) struct AggregationResult {
     #[serde(default)]
     doc_count: u64,
     #[serde(default)]
-    buckets: Vec<Bucket>,
-    /// Of a field in a collection.
-    values: Option<Buckets>,
+    buckets: Vec<AggregationBucket>,
+    /// Buckets of a field in a collection.
+    values: Option<AggregationBuckets>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Buckets {
-    buckets: Vec<Bucket>,
+struct AggregationBuckets {
+    buckets: Vec<AggregationBucket>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Bucket {
+struct AggregationBucket {
     key: Json,
     key_as_string: Option<String>,
     doc_count: u64,
-    /// Where it counts elements: the documents that these are in.
-    documents: Option<Documents>,
+    /// Number of documents, if the bucket counts elements.
+    documents: Option<DocumentCount>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Documents {
+struct DocumentCount {
     doc_count: u64,
 }
 
-/// What is to be counted.
+/// Returns the aggregations of a query.
 pub(super) fn aggregations(query: &SearchQuery) -> Map<String, Json> {
     let facets = query.facets.iter().enumerate();
     let mut counts: Map<String, Json> = facets.map(|(at, facet)| (name(at), aggregation(query, facet))).collect();
@@ -80,13 +81,13 @@ fn aggregation(query: &SearchQuery, facet: &Facet) -> Json {
     }
 }
 
-/// Reads the counts of an answer into a page.
+/// Reads the counts of a response into a page.
 pub(super) fn read(
     query: &SearchQuery,
-    counts: &BTreeMap<String, Counted>,
+    counts: &BTreeMap<String, AggregationResult>,
     page: &mut SearchPage,
-) -> Result<(), String> {
-    let get = |name: &str| counts.get(name).ok_or_else(|| format!("it did not count {name}"));
+) -> Result<(), InvalidResponse> {
+    let get = |name: &str| counts.get(name).ok_or_else(|| InvalidResponse(format!("it has no count {name}")));
     if query.total_count {
         page.total = Some(get(TOTAL)?.doc_count);
     }
@@ -94,23 +95,25 @@ pub(super) fn read(
         let counted = get(&name(at))?;
         let kind = query.resource.field(facet.field).kind;
         let buckets = counted.values.as_ref().map_or(&counted.buckets, |values| &values.buckets);
-        let values: Result<Vec<FacetCount>, String> = buckets.iter().map(|bucket| count(kind, bucket)).collect();
+        let values: Result<Vec<FacetCount>, InvalidResponse> =
+            buckets.iter().map(|bucket| count(kind, bucket)).collect();
         page.facets.push(FacetValues { name: facet.name.clone(), values: values? });
     }
     Ok(())
 }
 
-fn count(kind: FieldKind, bucket: &Bucket) -> Result<FacetCount, String> {
+fn count(kind: FieldKind, bucket: &AggregationBucket) -> Result<FacetCount, InvalidResponse> {
     let value = match &bucket.key_as_string {
         Some(text) => Value::from_text(kind, text),
         None => Value::from_json(kind, &bucket.key),
     };
-    let value = value.ok_or_else(|| format!("it counted {}, which its field cannot hold", bucket.key))?;
+    let invalid = || InvalidResponse(format!("it counts {}, which its field cannot hold", bucket.key));
+    let value = value.ok_or_else(invalid)?;
     let documents = bucket.documents.as_ref().map_or(bucket.doc_count, |documents| documents.doc_count);
     Ok(FacetCount { value, documents })
 }
 
-/// The answer for a type of which there is nothing.
+/// Returns the page of a resource without documents.
 pub(super) fn empty_page(query: &SearchQuery) -> SearchPage {
     let facets = query.facets.iter().map(|facet| FacetValues { name: facet.name.clone(), values: Vec::new() });
     SearchPage { total: query.total_count.then_some(0), facets: facets.collect(), ..SearchPage::default() }

@@ -1,14 +1,15 @@
-//! Searches, answered from the live generation.
+//! The search engine on the live generation.
 //!
-//! Each begins by asking which generation is live, and then asks that one's index by its own name: a swap is seen by the
-//! next search, and a type of which the live generation has no document yet has no documents, whatever the other
-//! generations hold of it.
+//! Each search first resolves the live generation and then searches that generation's index by name. So the next search
+//! sees a swap, and a resource without documents in the live generation has no matches, whatever other generations
+//! contain.
 
-mod answer;
+mod comparison;
 mod condition;
 mod facet;
-mod one;
 mod order;
+mod response;
+mod single_value;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,25 +21,23 @@ use serde_json::{Value, json};
 use millstream_pipeline::sink::SinkError;
 use millstream_search::{SearchEngine, SearchError, SearchPage, SearchQuery};
 
+use super::client::InvalidResponse;
 use super::cluster::Cluster;
-use super::indexes::{OpenSearchIndexes, refresh};
+use super::document_types::{resource_name, stem};
+use super::errors::SEARCH_FAILED;
+use super::generation::refresh;
+use super::indexes::OpenSearchIndexes;
 use super::names::DESCRIPTORS;
+use super::ownership;
 use super::request::Request;
-use super::types::{resource_name, stem};
-use super::whose;
-use answer::Answer;
+use response::SearchResponse;
 
-/// Looks at which generation is live while it is being swapped and removed, or at an index that is just being made.
-const TRIES: usize = 20;
-/// Between two looks at an index whose shard does not answer yet.
+/// Maximum attempts of a search while generations are swapped or an index is being created.
+const SEARCH_ATTEMPTS: usize = 20;
+/// Pause before a retry on an index whose shard is not available yet.
 const SHARD_PAUSE: Duration = Duration::from_millis(50);
 
-/// The field of a path of the body.
-fn field_name(path: &str) -> String {
-    format!("{}.{path}", super::mapping::DOCUMENT)
-}
-
-/// The body of a search request.
+/// Returns the body of a search request.
 fn request(query: &SearchQuery) -> Value {
     let resource = &query.resource;
     let mut must = condition::of_terms(&query.terms);
@@ -58,12 +57,12 @@ fn request(query: &SearchQuery) -> Value {
     });
     let counts = facet::aggregations(query);
     if let Some(after) = &query.after {
-        let behind = order::behind(query, after);
+        let continuation = order::after_key(query, after);
         if counts.is_empty() {
-            filter.push(behind);
+            filter.push(continuation);
         } else {
-            // Counts are of all that match, not of those on the pages to come.
-            body["post_filter"] = behind;
+            // Counts cover all matches, not only those on later pages.
+            body["post_filter"] = continuation;
         }
     }
     body["query"] = json!({ "bool": { "must": must, "filter": filter } });
@@ -74,33 +73,33 @@ fn request(query: &SearchQuery) -> Value {
 }
 
 impl OpenSearchIndexes {
-    async fn answer(&self, query: &SearchQuery) -> Result<SearchPage, SearchError> {
+    async fn run_search(&self, query: &SearchQuery) -> Result<SearchPage, SearchError> {
         let cluster = &*self.cluster;
-        whose::check(cluster).await.map_err(|error| failed(cluster, error))?;
+        ownership::check(cluster).await.map_err(|error| failed(cluster, error))?;
         let body = request(query);
         let mut live = live(cluster).await?;
-        let mut reason = "generations came and went while it was asked".to_owned();
-        for _ in 0..TRIES {
+        let mut reason = "generations were swapped and removed during the search".to_owned();
+        for _ in 0..SEARCH_ATTEMPTS {
             let index = cluster.names.index(live, &stem(&query.resource));
             let request = Request::post(&[&index, "_search"])
                 .with("allow_partial_search_results", "false")
                 .with("ignore_unavailable", "true")
                 .json(&body);
-            let answer = cluster.ask(request).await.map_err(|error| failed(cluster, error))?;
-            if answer.is_error("search_phase_execution_exception") && answer.status == 503 {
-                // It has an index and no shard: for a moment after it was made, or for as long as a node is missing.
-                reason = answer.complaint();
+            let response = cluster.send(request).await.map_err(|error| failed(cluster, error))?;
+            if response.is_error(SEARCH_FAILED) && response.status == 503 {
+                // The index has no available shard: briefly after its creation, or while a node is down.
+                reason = response.error_summary();
                 tokio::time::sleep(SHARD_PAUSE).await;
                 continue;
             }
-            if !answer.is_ok() {
-                return Err(failed(cluster, cluster.refused(&answer, "the search failed")));
+            if !response.is_ok() {
+                return Err(failed(cluster, cluster.refused(&response, "the search failed")));
             }
-            let answer = Answer::read(&answer.body).map_err(|reason| broken(cluster, reason))?;
-            if answer.has_index() {
-                return answer.page(query).map_err(|reason| broken(cluster, reason));
+            let response = SearchResponse::read(&response.body).map_err(|error| invalid(cluster, &error))?;
+            if response.has_index() {
+                return response.page(query).map_err(|error| invalid(cluster, &error));
             }
-            // There is no such index in this generation, unless the generation itself is gone.
+            // The generation has no such index, unless the generation itself was removed.
             let now = self::live(cluster).await?;
             if now == live {
                 return Ok(facet::empty_page(query));
@@ -111,21 +110,21 @@ impl OpenSearchIndexes {
     }
 }
 
-/// The live generation, at this moment.
+/// Resolves the live generation.
 async fn live(cluster: &Cluster) -> Result<u32, SearchError> {
     let name = cluster.names.live();
-    // As the node that is asked knows it: a swap is confirmed when all nodes do, and no other node has to be there.
-    let answer = cluster.ask(Request::get(&["_alias", &name]).with("local", "true")).await;
-    let answer = answer.map_err(|error| failed(cluster, error))?;
+    // From the node's local state, which needs no other node: a swap is confirmed when all nodes know it.
+    let response = cluster.send(Request::get(&["_alias", &name]).with("local", "true")).await;
+    let response = response.map_err(|error| failed(cluster, error))?;
     let none = || SearchError::Unavailable {
         engine: cluster.describe(),
-        reason: "it has no indexes yet: they are made when Millstream first delivers to it".to_owned(),
+        reason: "it has no indexes yet: Millstream creates them with the first delivery".to_owned(),
     };
-    if answer.status == 404 {
+    if response.status == 404 {
         return Err(none());
     }
     let found: BTreeMap<String, IgnoredAny> =
-        cluster.read(answer, "the live generation could not be read").map_err(|error| failed(cluster, error))?;
+        cluster.parse(response, "cannot read the live generation").map_err(|error| failed(cluster, error))?;
     let parsed = found.keys().filter_map(|index| cluster.names.parse(index));
     parsed.filter(|(_, stem)| *stem == DESCRIPTORS).map(|(number, _)| number).next().ok_or_else(none)
 }
@@ -139,8 +138,8 @@ fn failed(cluster: &Cluster, error: SinkError) -> SearchError {
     }
 }
 
-fn broken(cluster: &Cluster, reason: String) -> SearchError {
-    SearchError::Failed { engine: cluster.describe(), reason }
+fn invalid(cluster: &Cluster, error: &InvalidResponse) -> SearchError {
+    SearchError::Failed { engine: cluster.describe(), reason: error.to_string() }
 }
 
 impl SearchEngine for OpenSearchIndexes {
@@ -149,7 +148,7 @@ impl SearchEngine for OpenSearchIndexes {
     }
 
     fn search<'a>(&'a self, query: &'a SearchQuery) -> BoxFuture<'a, Result<SearchPage, SearchError>> {
-        self.answer(query).boxed()
+        self.run_search(query).boxed()
     }
 
     fn refresh(&self) -> BoxFuture<'_, Result<(), SearchError>> {

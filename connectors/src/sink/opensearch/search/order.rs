@@ -1,15 +1,15 @@
-//! The order of an answer, and where it goes on.
+//! The sort order, and the continuation after a key.
 //!
-//! Behind a key means a query of its own, not `search_after`: its bounds are of the same kind as those of conditions, and a
-//! document without the field is behind all others in both directions.
+//! The continuation is a query, not `search_after`: its bounds are of the same kind as those of conditions, and a
+//! document without the field comes last in both directions.
 
 use millstream_search::{Comparison, FieldKind, SearchQuery, Sort, SortKey, Test, Value};
 use serde_json::{Value as Json, json};
 
+use super::comparison::field_name;
 use super::condition::of_test;
-use super::field_name;
 
-/// The order: by the fields of the sort, or by relevance, and ties by id.
+/// Returns the sort: by the sort fields or by relevance, with ties by id.
 pub(super) fn sort(query: &SearchQuery) -> Vec<Json> {
     let by_id = json!({ "id": { "order": "asc" } });
     if query.is_by_relevance() {
@@ -18,7 +18,7 @@ pub(super) fn sort(query: &SearchQuery) -> Vec<Json> {
     let fields = query.sort.iter().map(|sort| {
         let field = query.resource.field(sort.field);
         let order = if sort.descending { "desc" } else { "asc" };
-        // An older generation may not know the field: then it is missing everywhere.
+        // An older generation may lack the field; it is then missing in every document.
         json!({ field_name(&field.path): {
             "order": order, "missing": "_last", "unmapped_type": type_name(field.kind),
         } })
@@ -36,18 +36,18 @@ fn type_name(kind: FieldKind) -> &'static str {
     }
 }
 
-/// What comes behind a key in the order: for some field, the same before it and greater in it.
-pub(super) fn behind(query: &SearchQuery, key: &SortKey) -> Json {
+/// Returns the query for documents after a key: equal in the first sort fields and greater in the next one.
+pub(super) fn after_key(query: &SearchQuery, key: &SortKey) -> Json {
     let mut same: Vec<Json> = Vec::new();
-    let mut ways: Vec<Json> = Vec::new();
+    let mut alternatives: Vec<Json> = Vec::new();
     for (sort, value) in query.sort.iter().zip(&key.values) {
         if let Some(value) = value {
-            ways.push(all(&same, greater(query, *sort, value)));
+            alternatives.push(all(&same, greater(query, *sort, value)));
         }
         same.push(equal(query, *sort, value.as_ref()));
     }
-    ways.push(all(&same, json!({ "range": { "id": { "gt": key.uuid } } })));
-    json!({ "bool": { "should": ways, "minimum_should_match": 1 } })
+    alternatives.push(all(&same, json!({ "range": { "id": { "gt": key.uuid } } })));
+    json!({ "bool": { "should": alternatives, "minimum_should_match": 1 } })
 }
 
 fn all(same: &[Json], last: Json) -> Json {

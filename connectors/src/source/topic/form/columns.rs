@@ -1,13 +1,13 @@
-//! From the columns of a `dms.Outbox` row, as Debezium spells them in JSON, to a change.
+//! Decodes the columns of a `dms.Outbox` row, in the JSON that Debezium writes, into a change.
 //!
-//! * `bigint` and `smallint` are numbers with all their digits; in a header they are text.
+//! * `bigint` and `smallint` are JSON numbers with all digits; in a header they are text.
 //! * `uuid` and `varchar` are text.
-//! * `"TransactionId"` is of a type that Debezium does not know (`xid8`). It leaves such columns out unless it is told
-//!   `include.unknown.datatypes=true`, and then sends the bytes of their text: in JSON the base64 of the digits.
-//! * `"CreatedAt"` is not needed. No column is decimal, so `decimal.handling.mode` and `time.precision.mode` change
-//!   nothing here.
+//! * `"TransactionId"` has a type that Debezium does not know (`xid8`). Debezium omits such columns unless
+//!   `include.unknown.datatypes=true` is set, and then sends the bytes of their text: in JSON the base64 of the digits.
+//! * `"CreatedAt"` is not needed. No column is decimal, so `decimal.handling.mode` and `time.precision.mode` have no
+//!   effect.
 //!
-//! Columns that are not asked for are not looked at.
+//! Other columns are ignored.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,15 +15,16 @@ use millstream_pipeline::Change;
 use serde_json::Value;
 
 use super::json::kind_of;
+use super::record::UndecodableRecord;
 
-/// The row whose columns `column` looks up by their names in the table.
+/// Decodes a row. `column` returns a column by its name in the table.
 ///
 /// # Errors
-/// Which column is missing or cannot be read.
-pub(super) fn change(column: impl Fn(&str) -> Option<Value>) -> Result<Change, String> {
+/// A column is missing or cannot be decoded; the message names it.
+pub(super) fn change(column: impl Fn(&str) -> Option<Value>) -> Result<Change, UndecodableRecord> {
     let get = |name: &str| match column(name) {
         Some(value) if !value.is_null() => Ok(value),
-        _ => Err(missing(name)),
+        _ => Err(UndecodableRecord(missing(name))),
     };
     let kind = text(&get("Kind")?, "Kind")?;
     let document_uuid = text(&get("DocumentUuid")?, "DocumentUuid")?;
@@ -33,7 +34,7 @@ pub(super) fn change(column: impl Fn(&str) -> Option<Value>) -> Result<Change, S
         document_id: integer(&get("DocumentId")?, "DocumentId")?,
         document_uuid: document_uuid
             .parse()
-            .map_err(|_| format!("the column DocumentUuid holds {document_uuid:?}, which is no uuid"))?,
+            .map_err(|_| format!("the column DocumentUuid holds {document_uuid:?}, which is not a uuid"))?,
         resource_key: integer(&get("ResourceKeyId")?, "ResourceKeyId")?,
         kind: kind.parse().map_err(|error: millstream_pipeline::UnknownChangeKind| error.to_string())?,
         content_version: integer(&get("ContentVersion")?, "ContentVersion")?,
@@ -43,37 +44,40 @@ pub(super) fn change(column: impl Fn(&str) -> Option<Value>) -> Result<Change, S
 fn missing(name: &str) -> String {
     let cause = match name {
         "TransactionId" => {
-            ": set include.unknown.datatypes=true in the connector, for Debezium leaves xid8 out otherwise"
+            ": set include.unknown.datatypes=true in the connector; without it Debezium omits xid8 columns"
         }
-        _ => ": the connector has to send every column of dms.Outbox but CreatedAt",
+        _ => ": the connector has to send every column of dms.Outbox except CreatedAt",
     };
     format!("it has no column {name}{cause}")
 }
 
-fn text(value: &Value, name: &str) -> Result<String, String> {
-    value.as_str().map(str::to_owned).ok_or_else(|| format!("the column {name} is {}, not a text", kind_of(value)))
+fn text(value: &Value, name: &str) -> Result<String, UndecodableRecord> {
+    let wrong = || format!("the column {name} is {}, not a string", kind_of(value)).into();
+    value.as_str().map(str::to_owned).ok_or_else(wrong)
 }
 
-fn integer<T: std::str::FromStr>(value: &Value, name: &str) -> Result<T, String> {
+fn integer<T: std::str::FromStr>(value: &Value, name: &str) -> Result<T, UndecodableRecord> {
     let digits = match value {
         Value::Number(number) => number.to_string(),
         Value::String(text) => text.clone(),
-        other => return Err(format!("the column {name} is {}, not a number", kind_of(other))),
+        other => return Err(format!("the column {name} is {}, not a number", kind_of(other)).into()),
     };
-    digits.parse().map_err(|_| format!("the column {name} holds {digits:?}, which is no integer of its type"))
+    let wrong = |_| format!("the column {name} holds {digits:?}, which is not an integer of its type").into();
+    digits.parse().map_err(wrong)
 }
 
-/// A number, or the base64 of its digits. Plain digits in a text are refused: they could as well be the hexadecimal
-/// spelling of the digits (`binary.handling.mode=hex`), and a wrong transaction is waited for in vain.
-fn transaction_id(value: &Value) -> Result<u64, String> {
+/// Decodes a number, or the base64 of its digits. Plain digits in a string are refused: they could also be the
+/// hexadecimal form of the digits (`binary.handling.mode=hex`), and a wait for the wrong transaction would never end.
+fn transaction_id(value: &Value) -> Result<u64, UndecodableRecord> {
     let Value::String(text) = value else { return integer(value, "TransactionId") };
     let digits = STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let number = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     number.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
         format!(
-            "the column TransactionId holds {text:?}, which is not the base64 of a number: leave binary.handling.mode of \
-             the connector at bytes, and the column as it is"
+            "the column TransactionId holds {text:?}, which is not the base64 of a number: keep the connector's \
+             binary.handling.mode at bytes, and do not transform the column"
         )
+        .into()
     })
 }
 
@@ -97,7 +101,7 @@ mod tests {
         row.as_object().cloned().expect("an object")
     }
 
-    fn read(name: &str, value: Option<Value>) -> Result<Change, String> {
+    fn read(name: &str, value: Option<Value>) -> Result<Change, UndecodableRecord> {
         let mut row = row();
         match value {
             Some(value) => drop(row.insert(name.to_owned(), value)),
@@ -138,11 +142,11 @@ mod tests {
             ("TransactionId", None, "include.unknown.datatypes"),
             ("Kind", None, "every column"),
             ("Kind", Some(json!("merge")), "upgrade"),
-            ("Kind", Some(json!(1)), "not a text"),
+            ("Kind", Some(json!(1)), "not a string"),
             ("ResourceKeyId", Some(json!(40_000)), "of its type"),
             ("ContentVersion", Some(json!(1.0)), "of its type"),
             ("ContentVersion", Some(Value::Null), "no column ContentVersion"),
-            ("DocumentUuid", Some(json!("x")), "no uuid"),
+            ("DocumentUuid", Some(json!("x")), "not a uuid"),
         ] {
             let error = read(name, value).expect_err("refused");
             assert!(error.contains(name) || name == "Kind", "{error} does not name {name}");

@@ -1,14 +1,15 @@
-//! Debezium's own envelope: the row before and after, where it comes from, and what was done to it.
+//! Debezium's envelope: the row before and after, its source, and the operation.
 
 use millstream_pipeline::Change;
 use serde_json::Value;
 
-use super::{Record, columns, json};
+use super::record::{TopicRecord, UndecodableRecord};
+use super::{columns, json};
 
-/// The change of a record. Rows that were there already when the connector began (`r`) are changes like new ones (`c`):
-/// that each comes at least once is all that is promised. Rows of the outbox are deleted (`d`) or truncated (`t`) when
-/// they are old, and a message (`m`) is no row.
-pub(super) fn decode(record: &Record<'_>) -> Result<Option<Change>, String> {
+/// Decodes a record. Rows of the initial snapshot (`r`) are changes like new ones (`c`): the source promises
+/// at-least-once delivery only. Deletes (`d`) and truncations (`t`) remove old outbox rows, and a message (`m`) is not
+/// a row.
+pub(super) fn decode(record: &TopicRecord<'_>) -> Result<Option<Change>, UndecodableRecord> {
     let Some(value) = json::payload(record.value)? else { return Ok(None) };
     let members = json::object(value)?;
     if json::is_heartbeat(&members) {
@@ -17,15 +18,14 @@ pub(super) fn decode(record: &Record<'_>) -> Result<Option<Change>, String> {
     match members.get("op").and_then(Value::as_str) {
         Some("c" | "r" | "u") => {}
         Some("d" | "t" | "m") => return Ok(None),
-        Some(other) => return Err(format!("its op is {other:?}, which this version does not know")),
+        Some(other) => return Err(format!("its op {other:?} is unknown to this version").into()),
         None => {
-            let flattened =
-                if members.contains_key("OutboxId") { ": it is of the form debezium-flattened" } else { "" };
-            return Err(format!("it has no op, which an envelope of Debezium has{flattened}"));
+            let flattened = if members.contains_key("OutboxId") { ": it has the form debezium-flattened" } else { "" };
+            return Err(format!("it has no op, so it is not an envelope of Debezium{flattened}").into());
         }
     }
     let Some(Value::Object(after)) = members.get("after") else {
-        return Err("it has no row after the change (after)".to_owned());
+        return Err("it has no row after the change (after)".into());
     };
     columns::change(|name| after.get(name).cloned()).map(Some)
 }
@@ -34,8 +34,8 @@ pub(super) fn decode(record: &Record<'_>) -> Result<Option<Change>, String> {
 mod tests {
     use super::*;
 
-    fn read(value: &str) -> Result<Option<Change>, String> {
-        decode(&Record { value: Some(value.as_bytes()), headers: Vec::new() })
+    fn read(value: &str) -> Result<Option<Change>, UndecodableRecord> {
+        decode(&TopicRecord { value: Some(value.as_bytes()), headers: Vec::new() })
     }
 
     #[test]
@@ -50,7 +50,7 @@ mod tests {
         ] {
             assert_eq!(read(value), Ok(None), "{value}");
         }
-        assert_eq!(decode(&Record::default()), Ok(None), "a tombstone");
+        assert_eq!(decode(&TopicRecord::default()), Ok(None), "a tombstone");
     }
 
     #[test]

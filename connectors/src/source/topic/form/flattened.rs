@@ -1,20 +1,20 @@
-//! The row alone, as the transform `ExtractNewRecordState` leaves it. Members that it adds begin with two underscores.
+//! The output of the transform `ExtractNewRecordState`: the row alone. Members that it adds begin with two underscores.
 
 use millstream_pipeline::Change;
 use serde_json::{Map, Value};
 
-use super::{Record, columns, json};
+use super::record::{TopicRecord, UndecodableRecord};
+use super::{columns, json};
 
-/// The change of a record. A deleted row of the outbox comes as a tombstone or, if the transform was told to rewrite
-/// deletes, as a row that says so.
-pub(super) fn decode(record: &Record<'_>) -> Result<Option<Change>, String> {
+/// Decodes a record. A deleted outbox row is a tombstone or, if the transform rewrites deletes, a row with `__deleted`.
+pub(super) fn decode(record: &TopicRecord<'_>) -> Result<Option<Change>, UndecodableRecord> {
     let Some(value) = json::payload(record.value)? else { return Ok(None) };
     let row = json::object(value)?;
     if json::is_heartbeat(&row) || is_deleted(&row) {
         return Ok(None);
     }
     if row.contains_key("op") && row.contains_key("after") {
-        return Err("it is a whole envelope: it is of the form debezium-envelope".to_owned());
+        return Err("it is a whole envelope: it has the form debezium-envelope".into());
     }
     columns::change(|name| row.get(name).cloned()).map(Some)
 }
@@ -28,8 +28,8 @@ fn is_deleted(row: &Map<String, Value>) -> bool {
 mod tests {
     use super::*;
 
-    fn read(value: &str) -> Result<Option<Change>, String> {
-        decode(&Record { value: Some(value.as_bytes()), headers: Vec::new() })
+    fn read(value: &str) -> Result<Option<Change>, UndecodableRecord> {
+        decode(&TopicRecord { value: Some(value.as_bytes()), headers: Vec::new() })
     }
 
     #[test]
@@ -37,7 +37,7 @@ mod tests {
         for value in [r#"{"OutboxId":1,"__deleted":"true"}"#, r#"{"OutboxId":1,"__op":"d"}"#, r#"{"ts_ms":1}"#] {
             assert_eq!(read(value), Ok(None), "{value}");
         }
-        assert_eq!(decode(&Record::default()), Ok(None), "a tombstone");
+        assert_eq!(decode(&TopicRecord::default()), Ok(None), "a tombstone");
     }
 
     #[test]

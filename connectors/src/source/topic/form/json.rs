@@ -1,16 +1,18 @@
-//! What Kafka Connect's JSON converter makes of a value: the value alone, or beside its schema.
+//! The output of Kafka Connect's JSON converter: the value alone, or together with its schema.
 
 use serde_json::{Map, Value};
 
-/// The members that a value with its schema has, and no others.
+use super::record::UndecodableRecord;
+
+/// The only members of a value with its schema.
 const SCHEMA: &str = "schema";
 const PAYLOAD: &str = "payload";
 
-/// The value without its schema; `None` if it is a tombstone, in either spelling. Numbers keep all their digits.
-pub(super) fn payload(bytes: Option<&[u8]>) -> Result<Option<Value>, String> {
+/// Decodes the value without its schema; `None` for a tombstone, in either representation. Numbers keep all digits.
+pub(super) fn payload(bytes: Option<&[u8]>) -> Result<Option<Value>, UndecodableRecord> {
     let Some(bytes) = bytes else { return Ok(None) };
     let value: Value = serde_json::from_slice(bytes).map_err(|error| {
-        format!("it is no JSON ({error}): the connector's value.converter has to be the JsonConverter")
+        format!("it is not JSON ({error}): the connector's value.converter has to be the JsonConverter")
     })?;
     let value = match value {
         Value::Object(mut members) if is_wrapped(&members) => members.remove(PAYLOAD).unwrap_or_default(),
@@ -25,27 +27,27 @@ fn is_wrapped(members: &Map<String, Value>) -> bool {
         && members.contains_key(PAYLOAD)
 }
 
-/// The value's members.
-pub(super) fn object(value: Value) -> Result<Map<String, Value>, String> {
+/// Returns the members of an object.
+pub(super) fn object(value: Value) -> Result<Map<String, Value>, UndecodableRecord> {
     match value {
         Value::Object(members) => Ok(members),
-        other => Err(format!("it is {} where an object is expected", kind_of(&other))),
+        other => Err(format!("it is {}, not an object", kind_of(&other)).into()),
     }
 }
 
-/// What a value is, for messages that must not repeat it.
+/// Returns the kind of a value, for messages that must not contain it.
 pub(super) const fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
         Value::Number(_) => "a number",
-        Value::String(_) => "a text",
+        Value::String(_) => "a string",
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     }
 }
 
-/// Whether a value is what a heartbeat of the connector carries, should a transform have routed it to this topic.
+/// Returns whether the members are those of a connector's heartbeat, which a transform may have routed to this topic.
 pub(super) fn is_heartbeat(members: &Map<String, Value>) -> bool {
     members.len() == 1 && members.contains_key("ts_ms")
 }

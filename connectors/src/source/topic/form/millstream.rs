@@ -1,4 +1,4 @@
-//! Our own form: a fixed record of 52 bytes, big-endian, whose first byte says which version of the form it is.
+//! Millstream's own form: a fixed record of 52 bytes, big-endian, whose first byte is the version of the form.
 //!
 //! | bytes | hold |
 //! |---|---|
@@ -13,27 +13,28 @@
 //!
 //! The key is the document's uuid as text, so that all changes of a document are in one partition, in order.
 //!
-//! The version alone is no change: a publisher begins a topic with it, so that a topic that was begun is never empty.
+//! A record of the version byte alone carries no change. A publisher writes it first, so that a topic in use is never
+//! empty.
 
 use bytes::{Buf, BufMut};
 use millstream_pipeline::{Change, ChangeKind};
 use uuid::Uuid;
 
-use super::Record;
+use super::record::{TopicRecord, UndecodableRecord};
 
 const VERSION: u8 = 1;
 const LENGTH_BYTES: usize = 52;
 
-/// The value of the record that a topic begins with.
-pub(in super::super) const BEGINNING: [u8; 1] = [VERSION];
+/// The value of the first record of a topic.
+pub(in crate::source::topic) const BEGINNING: [u8; 1] = [VERSION];
 
-/// The key of a change's record.
-pub(in super::super) fn key(change: &Change) -> String {
+/// Returns the key of a change's record.
+pub(in crate::source::topic) fn key(change: &Change) -> String {
     change.document_uuid.hyphenated().to_string()
 }
 
-/// The value of a change's record.
-pub(in super::super) fn encode(change: &Change) -> [u8; LENGTH_BYTES] {
+/// Encodes a change.
+pub(in crate::source::topic) fn encode(change: &Change) -> [u8; LENGTH_BYTES] {
     let mut value = [0; LENGTH_BYTES];
     let mut rest = value.as_mut_slice();
     rest.put_u8(VERSION);
@@ -52,23 +53,23 @@ pub(in super::super) fn encode(change: &Change) -> [u8; LENGTH_BYTES] {
     value
 }
 
-/// The change of a record. Every record but the first is one: nobody else may write to the topic.
-pub(super) fn decode(record: &Record<'_>) -> Result<Option<Change>, String> {
-    let mut value = record.value.ok_or("it has no value, and no record of a change topic is a tombstone")?;
+/// Decodes a record. Every record except the first is a change: the publisher is the only writer.
+pub(super) fn decode(record: &TopicRecord<'_>) -> Result<Option<Change>, UndecodableRecord> {
+    let mut value = record.value.ok_or("it has no value, but a change topic has no tombstones")?;
     match value.first() {
         Some(_) if value == BEGINNING => return Ok(None),
         Some(&VERSION) if value.len() == LENGTH_BYTES => value.advance(1),
-        Some(&VERSION) => return Err(format!("it has {} bytes instead of {LENGTH_BYTES}", value.len())),
-        Some(b'{') => return Err("it is JSON: is this the topic of a Debezium connector?".to_owned()),
-        Some(other) => return Err(format!("its version is {other}, this process knows {VERSION}: upgrade it")),
-        None => return Err("it is empty".to_owned()),
+        Some(&VERSION) => return Err(format!("it has {} bytes instead of {LENGTH_BYTES}", value.len()).into()),
+        Some(b'{') => return Err("it is JSON: is this the topic of a Debezium connector?".into()),
+        Some(other) => return Err(format!("its version is {other}, this process knows {VERSION}: upgrade it").into()),
+        None => return Err("it is empty".into()),
     }
     let kind = match value.get_u8() {
         0 => ChangeKind::Upsert,
         1 => ChangeKind::Identity,
         2 => ChangeKind::Delete,
         3 => ChangeKind::Touch,
-        other => return Err(format!("{other} is no kind of change")),
+        other => return Err(format!("{other} is not a kind of change").into()),
     };
     let resource_key = value.get_i16();
     let outbox_id = value.get_i64();
@@ -83,8 +84,8 @@ pub(super) fn decode(record: &Record<'_>) -> Result<Option<Change>, String> {
 mod tests {
     use super::*;
 
-    fn read(value: &[u8]) -> Result<Option<Change>, String> {
-        decode(&Record { value: Some(value), headers: Vec::new() })
+    fn read(value: &[u8]) -> Result<Option<Change>, UndecodableRecord> {
+        decode(&TopicRecord { value: Some(value), headers: Vec::new() })
     }
 
     fn change(kind: ChangeKind) -> Change {
@@ -127,7 +128,7 @@ mod tests {
         let cases: [(&[u8], &str); 6] = [
             (&good[..51], "51 bytes"),
             (&newer, "version is 2"),
-            (&unknown, "4 is no kind"),
+            (&unknown, "4 is not a kind"),
             (b"{\"after\":{}}", "Debezium"),
             (b"", "empty"),
             (&[good.as_slice(), b"x"].concat(), "53 bytes"),
@@ -136,6 +137,6 @@ mod tests {
             let error = read(value).expect_err("refused");
             assert!(error.contains(word), "{error} does not speak of {word}");
         }
-        assert!(decode(&Record::default()).is_err());
+        assert!(decode(&TopicRecord::default()).is_err());
     }
 }

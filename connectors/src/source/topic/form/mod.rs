@@ -1,13 +1,14 @@
-//! The forms in which a topic can carry change records, and what a record of one means.
+//! The encodings of change records in a topic.
 //!
-//! Each form is a file that knows how its writer spells a record. What they have in common is here: the record as it was
-//! received, the JSON converter's envelope ([`json`]), and the columns of `dms.Outbox` ([`columns`]).
+//! Each form has a file that decodes the records of its writer. They share the received record ([`record`]), the JSON
+//! converter's envelope ([`json`]), and the columns of `dms.Outbox` ([`columns`]).
 
 mod columns;
 mod envelope;
 mod flattened;
 mod json;
 mod millstream;
+mod record;
 mod routed;
 
 use std::fmt;
@@ -16,17 +17,18 @@ use std::str::FromStr;
 use millstream_pipeline::Change;
 
 pub(super) use millstream::{BEGINNING, encode, key};
+pub(super) use record::{TopicRecord, UndecodableRecord};
 
-/// Which writer's records a topic holds.
+/// The encoding of the records of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RecordForm {
-    /// Our own, as [`super::ChangeTopicWriter`] writes them.
+    /// Millstream's own, as [`super::ChangeTopicWriter`] writes it.
     Millstream,
     /// A Debezium connector's envelope: `before`, `after`, `source`, `op`.
     DebeziumEnvelope,
-    /// The same after the transform `ExtractNewRecordState`: the row alone.
+    /// The envelope after the transform `ExtractNewRecordState`: the row alone.
     DebeziumFlattened,
-    /// The same after the transform `EventRouter`: columns in the value, in headers, or in both.
+    /// The envelope after the transform `EventRouter`: columns in the value, in headers, or in both.
     DebeziumRouter,
 }
 
@@ -35,7 +37,7 @@ impl RecordForm {
     pub const ALL: [Self; 4] =
         [Self::Millstream, Self::DebeziumEnvelope, Self::DebeziumFlattened, Self::DebeziumRouter];
 
-    /// The form as a configuration names it.
+    /// Returns the name of the form in the configuration.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -46,11 +48,12 @@ impl RecordForm {
         }
     }
 
-    /// The change that a record carries; `None` for a record that is none: a heartbeat, a pruned outbox row, a tombstone.
+    /// Decodes a record into its change; `None` for a record without one: a heartbeat, a pruned outbox row, a
+    /// tombstone.
     ///
     /// # Errors
-    /// What is wrong with the record, and what to do where that is known.
-    pub(super) fn decode(self, record: &Record<'_>) -> Result<Option<Change>, String> {
+    /// The record does not have this form.
+    pub(super) fn decode(self, record: &TopicRecord<'_>) -> Result<Option<Change>, UndecodableRecord> {
         match self {
             Self::Millstream => millstream::decode(record),
             Self::DebeziumEnvelope => envelope::decode(record),
@@ -66,10 +69,10 @@ impl fmt::Display for RecordForm {
     }
 }
 
-/// A name of no form.
+/// A name that is not a form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no form of change records: there are millstream, debezium-envelope, debezium-flattened, debezium-router"
+    "unknown form of change records {0:?}: expected millstream, debezium-envelope, debezium-flattened or debezium-router"
 )]
 pub struct UnknownRecordForm(pub String);
 
@@ -79,13 +82,6 @@ impl FromStr for RecordForm {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|form| form.as_str() == text).ok_or_else(|| UnknownRecordForm(text.to_owned()))
     }
-}
-
-/// A record as it was received.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Record<'a> {
-    pub(super) value: Option<&'a [u8]>,
-    pub(super) headers: Vec<(&'a str, Option<&'a [u8]>)>,
 }
 
 #[cfg(test)]
@@ -118,13 +114,13 @@ mod tests {
         ];
         for form in RecordForm::ALL {
             for value in hostile {
-                let decoded = form.decode(&Record { value: Some(value), headers: Vec::new() });
+                let decoded = form.decode(&TopicRecord { value: Some(value), headers: Vec::new() });
                 assert!(!matches!(decoded, Ok(Some(_))), "{form} read a change out of {value:?}");
             }
         }
     }
 
-    /// What a real connector wrote; connectors/tests/debezium/README.md says how it was recorded.
+    /// Records of a real connector; connectors/tests/debezium/README.md says how they were recorded.
     #[test]
     fn recorded_values_are_read_as_their_rows() {
         let lines = |text: &str| -> Vec<serde_json::Value> {
@@ -140,7 +136,7 @@ mod tests {
         ] {
             let read = lines(text).into_iter().filter_map(|line| {
                 let value = line["value"].as_str().map(str::as_bytes);
-                let change = form.decode(&Record { value, headers: Vec::new() }).expect("readable")?;
+                let change = form.decode(&TopicRecord { value, headers: Vec::new() }).expect("readable")?;
                 Some(serde_json::json!({
                     "outbox_id": change.outbox_id,
                     "xid": change.xid,

@@ -1,18 +1,19 @@
-//! What the transform `EventRouter` makes of an outbox row: columns where `table.fields.additional.placement` put them, in
-//! the value or in headers, and one column as the payload.
+//! The output of the transform `EventRouter`: columns where `table.fields.additional.placement` puts them, in the value
+//! or in headers, and one column as the payload.
 //!
-//! The payload is taken for `"Kind"` if that is nowhere else. A row without other columns in its value is the payload
+//! The payload is `"Kind"` if no other place has it. Without other columns in the value, the value is the payload
 //! alone.
 
 use millstream_pipeline::Change;
 use serde_json::{Map, Value};
 
-use super::{Record, columns, json};
+use super::record::{TopicRecord, UndecodableRecord};
+use super::{columns, json};
 
 const PAYLOAD: &str = "payload";
 
-/// The change of a record. The router drops deletes itself; a tombstone is none of its records, but may be in the topic.
-pub(super) fn decode(record: &Record<'_>) -> Result<Option<Change>, String> {
+/// Decodes a record. The router drops deletes itself. It writes no tombstones, but the topic may contain some.
+pub(super) fn decode(record: &TopicRecord<'_>) -> Result<Option<Change>, UndecodableRecord> {
     let Some(value) = json::payload(record.value)? else { return Ok(None) };
     let members = match value {
         Value::Object(members) => members,
@@ -22,7 +23,7 @@ pub(super) fn decode(record: &Record<'_>) -> Result<Option<Change>, String> {
         return Ok(None);
     }
     if members.contains_key("op") && members.contains_key("after") {
-        return Err("it is a whole envelope: it is of the form debezium-envelope".to_owned());
+        return Err("it is a whole envelope: it has the form debezium-envelope".into());
     }
     let header = |name: &str| {
         let (_, value) = record.headers.iter().find(|(header, _)| *header == name)?;
@@ -42,9 +43,9 @@ mod tests {
 
     const UUID: &str = "84d99962-00a7-49de-a50e-8cd7641739b4";
 
-    fn read(value: &str, headers: &[(&'static str, &'static str)]) -> Result<Option<Change>, String> {
+    fn read(value: &str, headers: &[(&'static str, &'static str)]) -> Result<Option<Change>, UndecodableRecord> {
         let headers = headers.iter().map(|(name, value)| (*name, Some(value.as_bytes()))).collect();
-        decode(&Record { value: Some(value.as_bytes()), headers })
+        decode(&TopicRecord { value: Some(value.as_bytes()), headers })
     }
 
     #[test]

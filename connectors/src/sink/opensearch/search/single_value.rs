@@ -1,26 +1,27 @@
-//! Several conditions on one value of a field that has several.
+//! Several conditions on one value of a multi-valued field.
 //!
-//! Two queries on such a field may be met by two of its values. So they are made one: an equality that the others accept,
-//! or one range with the narrowest bounds.
+//! Separate queries on such a field could match different values. So they are combined into one: an equality that the
+//! others accept, or one range with the narrowest bounds.
 
 use millstream_schema::referential::lower_uri;
 use millstream_search::{Comparison, Condition, Value, code_of};
 use serde_json::{Map, Value as Json, json};
 
-use super::condition::compare;
+use super::comparison::compare;
 
-/// What one value of the field has to meet. In such a collection there is one field, and so one test in a condition.
-pub(super) fn value(field: &str, conditions: &[Condition]) -> Vec<Json> {
+/// Returns the query that one value of the field matches all conditions. Such a collection has one field, so each
+/// condition has one test.
+pub(super) fn queries(field: &str, conditions: &[Condition]) -> Vec<Json> {
     let tests = conditions.iter().map(|condition| condition.any_of.first().map(|test| &test.comparison));
     match tests.collect::<Option<Vec<&Comparison>>>().as_deref() {
         None => vec![json!({ "match_none": {} })],
         Some([]) => Vec::new(),
-        Some(comparisons) => vec![together(field, comparisons)],
+        Some(comparisons) => vec![combine(field, comparisons)],
     }
 }
 
-fn together(field: &str, all: &[&Comparison]) -> Json {
-    // A whole URI says more than its code value.
+fn combine(field: &str, all: &[&Comparison]) -> Json {
+    // A whole URI is narrower than its code value.
     let rank = |comparison: &&&Comparison| match comparison {
         Comparison::Equal(_) | Comparison::Uri(_) => 0,
         Comparison::Code(_) => 1,
@@ -39,9 +40,9 @@ fn together(field: &str, all: &[&Comparison]) -> Json {
     if is_met { compare(field, narrowest) } else { json!({ "match_none": {} }) }
 }
 
-/// One range for all of them.
+/// Returns one range for all comparisons.
 fn range(field: &str, all: &[&Comparison]) -> Json {
-    let (mut lower, mut upper): (Option<Bound<'_>>, Option<Bound<'_>>) = (None, None);
+    let (mut lower, mut upper): (Option<RangeBound<'_>>, Option<RangeBound<'_>>) = (None, None);
     for comparison in all {
         match comparison {
             Comparison::Above(value) => narrow(&mut lower, ("gt", value), |new, held| new > held),
@@ -55,10 +56,10 @@ fn range(field: &str, all: &[&Comparison]) -> Json {
     json!({ "range": { field: bounds.collect::<Map<String, Json>>() } })
 }
 
-type Bound<'a> = (&'static str, &'a Value);
+type RangeBound<'a> = (&'static str, &'a Value);
 
-fn narrow<'a>(held: &mut Option<Bound<'a>>, new: Bound<'a>, is_narrower: fn(&Value, &Value) -> bool) {
-    // Of two at the same value the one that leaves it out is the narrower.
+fn narrow<'a>(held: &mut Option<RangeBound<'a>>, new: RangeBound<'a>, is_narrower: fn(&Value, &Value) -> bool) {
+    // Of two bounds at the same value, the exclusive one is narrower.
     let replaces = held.is_none_or(|(name, value)| {
         is_narrower(new.1, value) || (new.1 == value && name.ends_with('e') && !new.0.ends_with('e'))
     });
@@ -71,8 +72,8 @@ fn narrow<'a>(held: &mut Option<Bound<'a>>, new: Bound<'a>, is_narrower: fn(&Val
 mod tests {
     use super::*;
 
-    fn asked(all: &[Comparison]) -> Json {
-        together("n", &all.iter().collect::<Vec<_>>())
+    fn combined(all: &[Comparison]) -> Json {
+        combine("n", &all.iter().collect::<Vec<_>>())
     }
 
     fn nothing() -> Json {
@@ -84,20 +85,23 @@ mod tests {
         use Comparison::{Above, AtLeast, AtMost, Below};
         let n = Value::Integer;
         let of = |bounds: Json| json!({ "range": { "n": bounds } });
-        assert_eq!(asked(&[AtLeast(n(3)), Above(n(3)), AtLeast(n(2))]), of(json!({ "gt": 3 })));
-        assert_eq!(asked(&[Above(n(3)), AtLeast(n(4)), Below(n(9)), AtMost(n(8))]), of(json!({ "gte": 4, "lte": 8 })));
+        assert_eq!(combined(&[AtLeast(n(3)), Above(n(3)), AtLeast(n(2))]), of(json!({ "gt": 3 })));
+        assert_eq!(
+            combined(&[Above(n(3)), AtLeast(n(4)), Below(n(9)), AtMost(n(8))]),
+            of(json!({ "gte": 4, "lte": 8 }))
+        );
     }
 
     #[test]
     fn an_equality_stands_if_the_others_accept_it() {
         use Comparison::{Below, Code, Equal, Uri};
         let n = Value::Integer;
-        assert_eq!(asked(&[Below(n(9)), Equal(n(3))]), compare("n", &Equal(n(3))));
-        assert_eq!(asked(&[Below(n(3)), Equal(n(3))]), nothing());
-        assert_eq!(asked(&[Equal(n(4)), Equal(n(3))]), nothing());
+        assert_eq!(combined(&[Below(n(9)), Equal(n(3))]), compare("n", &Equal(n(3))));
+        assert_eq!(combined(&[Below(n(3)), Equal(n(3))]), nothing());
+        assert_eq!(combined(&[Equal(n(4)), Equal(n(3))]), nothing());
         let (uri, code) = (|text: &str| Uri(text.to_owned()), |text: &str| Code(text.to_owned()));
-        assert_eq!(asked(&[code("tenth"), uri("uri://a#tenth")]), compare("n", &uri("uri://a#tenth")));
-        assert_eq!(asked(&[code("ninth"), uri("uri://a#tenth")]), nothing());
-        assert_eq!(asked(&[code("ninth"), code("tenth")]), nothing());
+        assert_eq!(combined(&[code("tenth"), uri("uri://a#tenth")]), compare("n", &uri("uri://a#tenth")));
+        assert_eq!(combined(&[code("ninth"), uri("uri://a#tenth")]), nothing());
+        assert_eq!(combined(&[code("ninth"), code("tenth")]), nothing());
     }
 }

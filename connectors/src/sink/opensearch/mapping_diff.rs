@@ -1,4 +1,4 @@
-//! What is different between the mapping of an index and the one that the schema gives, in words.
+//! Describes the difference between an index's mapping and the mapping of the schema.
 
 use std::collections::BTreeMap;
 
@@ -11,34 +11,33 @@ use super::cluster::Cluster;
 use super::mapping::IndexMapping;
 use super::request::Request;
 
-/// Fields of one index that are named; how many more there are is said.
+/// Maximum number of fields listed per index; the rest is counted.
 const NAMED_MAX: usize = 5;
 
 #[derive(Deserialize)]
-struct IndexMappings {
-    mappings: Mappings,
+struct MappingBody {
+    mappings: MappingProperties,
 }
 
 #[derive(Deserialize)]
-struct Mappings {
+struct MappingProperties {
     #[serde(default)]
     properties: Value,
 }
 
-/// Names the fields of an index that are missing, that the schema does not have any more, and that are of another type.
-pub(super) async fn name(cluster: &Cluster, index: &str, wanted: &IndexMapping) -> Result<String, SinkError> {
-    let request = Request::get(&[index, "_mapping"]);
-    let mut found: BTreeMap<String, IndexMappings> =
-        cluster.read(cluster.ask(request).await?, "a mapping could not be read")?;
+/// Lists the fields of an index that are missing, that the schema no longer has, or that have another type.
+pub(super) async fn describe(cluster: &Cluster, index: &str, expected: &IndexMapping) -> Result<String, SinkError> {
+    let response = cluster.send(Request::get(&[index, "_mapping"])).await?;
+    let mut found: BTreeMap<String, MappingBody> = cluster.parse(response, "cannot read a mapping")?;
     let properties = found.remove(index).map(|found| found.mappings.properties).unwrap_or_default();
-    Ok(format!("{index} {}", words(&wanted.properties, &properties)))
+    Ok(format!("{index} {}", differences(&expected.properties, &properties)))
 }
 
-fn words(wanted: &Value, found: &Value) -> String {
-    let (wanted, found) = (types(wanted), types(found));
-    let missing = wanted.keys().filter(|path| !found.contains_key(*path)).map(|path| format!("misses {path}"));
-    let gone = found.keys().filter(|path| !wanted.contains_key(*path)).map(|path| format!("still has {path}"));
-    let changed = wanted.iter().filter_map(|(path, wants)| {
+fn differences(expected: &Value, found: &Value) -> String {
+    let (expected, found) = (types(expected), types(found));
+    let missing = expected.keys().filter(|path| !found.contains_key(*path)).map(|path| format!("misses {path}"));
+    let gone = found.keys().filter(|path| !expected.contains_key(*path)).map(|path| format!("still has {path}"));
+    let changed = expected.iter().filter_map(|(path, wants)| {
         let has = found.get(path).filter(|has| *has != wants)?;
         Some(format!("has {path} as {has} instead of {wants}"))
     });
@@ -50,14 +49,15 @@ fn words(wanted: &Value, found: &Value) -> String {
     }
 }
 
-/// Types of all fields by their paths. What else a field is set to, the node gives back in its own words.
+/// Returns the types of all fields by path. The node reports other settings in a form of its own, so they are not
+/// compared.
 fn types(properties: &Value) -> BTreeMap<String, String> {
     let mut types = BTreeMap::new();
-    let mut open = vec![(String::new(), properties)];
-    while let Some((around, properties)) = open.pop() {
+    let mut pending = vec![(String::new(), properties)];
+    while let Some((parent, properties)) = pending.pop() {
         for (name, field) in properties.as_object().into_iter().flatten() {
-            let path = if around.is_empty() { name.clone() } else { format!("{around}.{name}") };
-            open.extend(["properties", "fields"].iter().filter_map(|inner| Some((path.clone(), field.get(inner)?))));
+            let path = if parent.is_empty() { name.clone() } else { format!("{parent}.{name}") };
+            pending.extend(["properties", "fields"].iter().filter_map(|inner| Some((path.clone(), field.get(inner)?))));
             if let Some(kind) = field.get("type").and_then(Value::as_str) {
                 types.insert(path, kind.to_owned());
             }
@@ -86,9 +86,9 @@ mod tests {
         } } });
         let expected =
             "misses document.city.words, has document.born as keyword instead of date, still has document.old";
-        assert_eq!(words(&wanted, &found), expected);
-        assert_eq!(words(&wanted, &wanted), "has fields with other settings");
-        let text = words(&wanted, &json!({}));
+        assert_eq!(differences(&wanted, &found), expected);
+        assert_eq!(differences(&wanted, &wanted), "has fields with other settings");
+        let text = differences(&wanted, &json!({}));
         assert!(text.starts_with("misses document.born, ") && !text.contains("more"), "{text}");
     }
 }

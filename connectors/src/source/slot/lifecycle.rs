@@ -1,56 +1,57 @@
-//! Making, describing and removing the slot. The order of a first start is: publication, slot, then the backfill from a
-//! snapshot that is not older than the slot; a publication that is younger than the slot poisons it.
+//! Creates, describes and drops the slot. The order of a first start is: publication, slot, then the backfill from a
+//! snapshot that is not older than the slot. A publication that is younger than the slot makes the slot unusable:
+//! decoding fails at records before the publication existed.
 
 use millstream_pipeline::Position;
 use millstream_pipeline::source::{SourceError, SourceIdentity};
 use pgwire_replication::Lsn;
 
+use super::errors;
 use super::options::LogicalOptions;
-use super::policy::{self, Verdict};
 use super::session::{self, SessionError, SlotRow, text};
 
-/// A slot that is there now.
+/// The result of [`ensure_slot`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnsuredSlot {
-    /// It was made just now: nothing that committed before is in it.
+    /// Whether this call created the slot. It then contains no earlier commit.
     pub created: bool,
-    /// Where its stream begins.
+    /// Start of its stream.
     pub position: Position,
-    /// The server that it is on.
+    /// The server of the slot.
     pub identity: SourceIdentity,
 }
 
-/// A slot's health.
+/// The health of a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotStatus {
-    /// How far its consumer has confirmed.
+    /// The position that its consumer has confirmed.
     pub confirmed: Position,
-    /// From where on the server keeps its log for it.
+    /// Start of the WAL that the server retains for it.
     pub restart_lsn: u64,
-    /// Whether somebody reads from it.
+    /// Whether a session reads from it.
     pub active: bool,
     /// `reserved`, `extended`, `unreserved` or `lost`.
     pub wal_status: String,
-    /// How much more log may be written before the slot is in danger, if there is a limit.
+    /// Bytes of WAL until the slot may be lost; `None` without a limit.
     pub safe_wal_bytes: Option<i64>,
-    /// How much log the server keeps for it.
+    /// Bytes of WAL that the server retains for it.
     pub retained_wal_bytes: i64,
 }
 
-/// Makes the slot if it is not there. The publication is checked first. Waits for transactions that are running.
+/// Creates the slot if it does not exist, after a check of the publication. Waits for running transactions.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses, when the publication is missing, or when the slot is of another plugin
-/// or database, or lost.
+/// The server is unreachable or refuses, the publication is missing, the slot belongs to another plugin or database, or
+/// the slot is lost.
 pub async fn ensure_slot(options: &LogicalOptions) -> Result<EnsuredSlot, SourceError> {
     options.check()?;
-    ensure(options).await.map_err(|error| explain(options, "making the slot", error))
+    ensure(options).await.map_err(|error| explain(options, "creating the slot", error))
 }
 
-/// Describes the slot, `None` if it does not exist.
+/// Reads the status of the slot; `None` if it does not exist.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses, or the slot is of another database.
+/// The server is unreachable or refuses, or the slot belongs to another database.
 pub async fn slot_status(options: &LogicalOptions) -> Result<Option<SlotStatus>, SourceError> {
     options.check()?;
     let status = async {
@@ -71,12 +72,12 @@ pub async fn slot_status(options: &LogicalOptions) -> Result<Option<SlotStatus>,
     }))
 }
 
-/// Ends the session that reads from the slot, if there is one: for who has the right to it and finds that a process that
-/// sleeps, or is gone, still holds it. Slots are the server's: one of another database, which may have the same name, is
-/// left alone. Answers whether there was one.
+/// Terminates the session that reads from the slot, if any, and returns whether there was one. For the holder of the
+/// relay lease, when a process that hangs or has died still occupies the slot. Slot names are global to the server, so
+/// a slot of another database with the same name is left alone.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses.
+/// The server is unreachable or refuses.
 pub async fn free_slot(options: &LogicalOptions) -> Result<bool, SourceError> {
     options.check()?;
     let free = async {
@@ -92,10 +93,10 @@ pub async fn free_slot(options: &LogicalOptions) -> Result<bool, SourceError> {
     Ok(!rows.is_empty())
 }
 
-/// Removes the slot if it exists and is this database's. Answers whether it did.
+/// Drops the slot if it exists and belongs to this database. Returns whether it did.
 ///
 /// # Errors
-/// When the server cannot be reached or refuses, because the slot is in use.
+/// The server is unreachable or refuses, for example because the slot is in use.
 pub async fn drop_slot(options: &LogicalOptions) -> Result<bool, SourceError> {
     options.check()?;
     let drop = async {
@@ -122,13 +123,14 @@ async fn ensure(options: &LogicalOptions) -> Result<EnsuredSlot, SessionError> {
     let sql = format!("SELECT lsn FROM pg_create_logical_replication_slot('{}', 'pgoutput')", options.slot);
     let rows = client.simple_query(&sql).await?;
     let lsn = rows.first().and_then(|row| text(row, 0)).and_then(|text| Lsn::parse(text).ok());
-    let lsn = lsn.ok_or_else(|| SourceError::Unreadable("the server made a slot and did not say where".to_owned()))?;
+    let lsn =
+        lsn.ok_or_else(|| SourceError::Unreadable("the server created a slot and returned no position".to_owned()))?;
     Ok(EnsuredSlot { created: true, position: Position::before(lsn.0), identity })
 }
 
-/// Refuses a slot that cannot be streamed from.
+/// Checks that the slot can be streamed from.
 pub(super) fn check(options: &LogicalOptions, row: &SlotRow) -> Result<(), SourceError> {
-    // First: a lost slot is made anew, and another's is not ours to touch.
+    // Checked first: callers recreate a lost slot, and must not touch one of another database.
     if row.plugin != "pgoutput" || row.database != options.database {
         return Err(unusable(options, row));
     }
@@ -148,14 +150,11 @@ fn unusable(options: &LogicalOptions, row: &SlotRow) -> SourceError {
     SourceError::Refused { what: format!("using slot {}", options.slot), detail }
 }
 
-/// For a single attempt: what would be worth another one is the caller's to decide.
+/// Returns the error of a single attempt; retries are left to the caller.
 fn explain(options: &LogicalOptions, what: &str, error: SessionError) -> SourceError {
     let what = format!("{what} {}", options.slot);
     match error {
         SessionError::Source(error) => error,
-        SessionError::Client(error) => match policy::judge(&what, &options.slot, &error) {
-            Verdict::Stop(error) => error,
-            Verdict::Retry(detail) => SourceError::Refused { what, detail },
-        },
+        SessionError::Client(error) => errors::classify(&what, &options.slot, &error).into_error(&what),
     }
 }

@@ -1,4 +1,4 @@
-//! From the node's answer to a page.
+//! Conversion of a search response to a page.
 
 use std::collections::BTreeMap;
 
@@ -7,56 +7,57 @@ use millstream_search::{Hit, SearchPage, SearchQuery};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::super::fetch::Source;
-use super::facet::{self, Counted};
+use super::super::client::InvalidResponse;
+use super::super::fetch::StoredSource;
+use super::facet::{self, AggregationResult};
 
-/// An answer that was read.
+/// A parsed search response.
 #[derive(Deserialize)]
-pub(super) struct Answer<'a> {
+pub(super) struct SearchResponse<'a> {
     #[serde(rename = "_shards")]
-    shards: Shards,
+    shards: ShardCounts,
     #[serde(borrow)]
-    hits: Hits<'a>,
+    hits: ResponseHits<'a>,
     #[serde(default)]
-    aggregations: BTreeMap<String, Counted>,
+    aggregations: BTreeMap<String, AggregationResult>,
 }
 
 #[derive(Deserialize)]
-struct Shards {
+struct ShardCounts {
     total: u64,
     #[serde(default)]
     failed: u64,
 }
 
 #[derive(Deserialize)]
-struct Hits<'a> {
+struct ResponseHits<'a> {
     #[serde(borrow)]
-    hits: Vec<Found<'a>>,
+    hits: Vec<ResponseHit<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Found<'a> {
+struct ResponseHit<'a> {
     #[serde(rename = "_id")]
     id: Uuid,
     #[serde(rename = "_version")]
     version: i64,
     #[serde(borrow, rename = "_source")]
-    source: Source<'a>,
+    source: StoredSource<'a>,
 }
 
-impl<'a> Answer<'a> {
-    pub(super) fn read(body: &'a [u8]) -> Result<Self, String> {
-        serde_json::from_slice(body).map_err(|error| format!("its answer cannot be read: {error}"))
+impl<'a> SearchResponse<'a> {
+    pub(super) fn read(body: &'a [u8]) -> Result<Self, InvalidResponse> {
+        serde_json::from_slice(body).map_err(|error| InvalidResponse(format!("its response cannot be parsed: {error}")))
     }
 
-    /// Whether there was an index to ask.
+    /// Returns whether the index exists.
     pub(super) fn has_index(&self) -> bool {
         self.shards.total > 0
     }
 
-    pub(super) fn page(self, query: &SearchQuery) -> Result<SearchPage, String> {
+    pub(super) fn page(self, query: &SearchQuery) -> Result<SearchPage, InvalidResponse> {
         if self.shards.failed > 0 {
-            return Err(format!("{} of {} shards failed", self.shards.failed, self.shards.total));
+            return Err(format!("{} of {} shards failed", self.shards.failed, self.shards.total).into());
         }
         let mut page = SearchPage::default();
         let limit = query.limit as usize;
@@ -69,8 +70,7 @@ impl<'a> Answer<'a> {
         page.documents = hits.collect();
         if let Some(last) = page.documents.last().filter(|_| has_more) {
             let cursor = query.cursor_after(last);
-            page.next =
-                cursor.map_err(|error| format!("it holds a document {} that is no JSON: {error}", last.uuid))?;
+            page.next = cursor.map_err(|error| format!("its document {} is not JSON: {error}", last.uuid))?;
         }
         facet::read(query, &self.aggregations, &mut page)?;
         Ok(page)

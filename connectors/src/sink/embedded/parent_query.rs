@@ -1,80 +1,80 @@
-//! From the elements of a collection to what they lie in.
+//! The query from the elements of a collection to their parents.
 //!
-//! The entries of a block stand in such an order that an element is followed by what it lies in, before anything else of
-//! that kind: so the next entry of the level around it is the one that it belongs to.
+//! In a block every element comes before its parent, with no other entry of the parent's kind in between. So the next
+//! entry of the parent level is the parent.
 
 use std::fmt;
 use tantivy::query::{ConstScorer, EnableScoring, Explanation, Query, Scorer, Weight};
 use tantivy::{DocId, DocSet, Score, SegmentReader, TERMINATED};
 
-/// Entries of a level that have an element within which a query holds.
-pub(super) struct Around {
-    /// Holds for elements.
+/// Matches entries of a level that contain an element matching a query.
+pub(super) struct ParentQuery {
+    /// Matches elements.
     inner: Box<dyn Query>,
-    /// All entries of the level around.
+    /// Matches all entries of the parent level.
     level: Box<dyn Query>,
 }
 
-impl Around {
+impl ParentQuery {
     pub(super) fn new(inner: Box<dyn Query>, level: Box<dyn Query>) -> Self {
         Self { inner, level }
     }
 }
 
-impl Clone for Around {
+impl Clone for ParentQuery {
     fn clone(&self) -> Self {
         Self { inner: self.inner.box_clone(), level: self.level.box_clone() }
     }
 }
 
-impl fmt::Debug for Around {
+impl fmt::Debug for ParentQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Around(inner={:?}, level={:?})", self.inner, self.level)
+        write!(f, "ParentQuery(inner={:?}, level={:?})", self.inner, self.level)
     }
 }
 
-impl Query for Around {
+impl Query for ParentQuery {
     fn weight(&self, scoring: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
         let unscored = || match scoring.searcher() {
             Some(searcher) => EnableScoring::disabled_from_searcher(searcher),
             None => EnableScoring::disabled_from_schema(scoring.schema()),
         };
         let (inner, level) = (self.inner.weight(unscored())?, self.level.weight(unscored())?);
-        Ok(Box::new(AroundWeight { inner, level }))
+        Ok(Box::new(ParentWeight { inner, level }))
     }
 }
 
-struct AroundWeight {
+struct ParentWeight {
     inner: Box<dyn Weight>,
     level: Box<dyn Weight>,
 }
 
-impl Weight for AroundWeight {
+impl Weight for ParentWeight {
     fn scorer(&self, reader: &SegmentReader, _: Score) -> tantivy::Result<Box<dyn Scorer>> {
-        let docs = AroundDocs::new(self.inner.scorer(reader, 1.0)?, self.level.scorer(reader, 1.0)?);
+        let docs = ParentDocs::new(self.inner.scorer(reader, 1.0)?, self.level.scorer(reader, 1.0)?);
         Ok(Box::new(ConstScorer::new(docs, 1.0)))
     }
 
     fn explain(&self, _: &SegmentReader, _: DocId) -> tantivy::Result<Explanation> {
-        Ok(Explanation::new("an element within meets the query", 1.0))
+        Ok(Explanation::new("an inner element matches the query", 1.0))
     }
 }
 
-struct AroundDocs<I, L> {
+struct ParentDocs<I, L> {
     inner: I,
     level: L,
     doc: DocId,
 }
 
-impl<I: DocSet, L: DocSet> AroundDocs<I, L> {
+impl<I: DocSet, L: DocSet> ParentDocs<I, L> {
     fn new(inner: I, level: L) -> Self {
         let mut docs = Self { inner, level, doc: TERMINATED };
-        docs.settle();
+        docs.seek_parent();
         docs
     }
 
-    /// Moves to what the current element lies in.
-    fn settle(&mut self) -> DocId {
+    /// Moves to the parent of the current element.
+    fn seek_parent(&mut self) -> DocId {
         let element = self.inner.doc();
         self.doc = match self.level.doc() {
             _ if element == TERMINATED => TERMINATED,
@@ -85,16 +85,16 @@ impl<I: DocSet, L: DocSet> AroundDocs<I, L> {
     }
 }
 
-impl<I: DocSet, L: DocSet> DocSet for AroundDocs<I, L> {
+impl<I: DocSet, L: DocSet> DocSet for ParentDocs<I, L> {
     fn advance(&mut self) -> DocId {
         if self.doc == TERMINATED {
             return TERMINATED;
         }
-        // The other elements of the same block are passed over.
+        // Skips the other elements of the same parent.
         if self.inner.doc() < self.doc {
             self.inner.seek(self.doc);
         }
-        self.settle()
+        self.seek_parent()
     }
 
     fn doc(&self) -> DocId {
