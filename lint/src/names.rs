@@ -61,7 +61,10 @@ impl Types {
 
 impl<'ast> Visit<'ast> for Types {
     fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
-        if !is_test_only(&item.attrs) {
+        // Tests, and the alternative of a feature, may repeat a name.
+        let is_alternative =
+            item.content.is_some() && item.attrs.iter().any(|attribute| attribute.path().is_ident("cfg"));
+        if !is_test_only(&item.attrs) && !is_alternative {
             visit::visit_item_mod(self, item);
         }
     }

@@ -19,7 +19,7 @@ java_17() {
   local java
   [ -n "${JAVA:-}" ] && { echo "$JAVA"; return; }
   for java in /usr/lib/jvm/java-17-openjdk-*/bin/java; do [ -x "$java" ] && { echo "$java"; return; }; done
-  command -v java || die 'there is no Java; scripts/services install adds it'
+  command -v java || die 'Java is missing; scripts/services install adds it'
 }
 
 as_root() {
@@ -47,7 +47,7 @@ install_packages() {
   python_reader || packages+=(python3-confluent-kafka)
   [ ${#packages[@]} -eq 0 ] && return 0
 
-  command -v apt-get >/dev/null 2>&1 || die "this is no Debian; please install yourself: ${packages[*]}"
+  command -v apt-get >/dev/null 2>&1 || die "this system is not Debian; please install yourself: ${packages[*]}"
   say "installing ${packages[*]}"
   as_root apt-get update -qq
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null

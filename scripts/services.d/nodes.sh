@@ -180,7 +180,7 @@ start_one() {
 
 send() { kill "-$3" "$(cat "$1/node$2.pid")" 2>/dev/null || true; }
 
-# exited PID: wholly, sockets and all. A dying process loses its name first, and one that nobody waits for stays a zombie.
+# exited PID: wholly, sockets and all. A dying process loses its name first, and one that is not waited for stays a zombie.
 exited() {
   local tasks=("/proc/$1/task"/*)
   [ -d "/proc/$1" ] || return 0

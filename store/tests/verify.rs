@@ -207,7 +207,7 @@ async fn rows_of_no_document_are_found() {
         r#"INSERT INTO "dms"."IdentityLock" VALUES (999999)"#,
         r#"INSERT INTO "dms"."DocumentCache" SELECT 999999, gen_random_uuid(), "ResourceKeyId", "ContentVersion", "LastModifiedAt", "Body", "BodyHash", "ComputedAt" FROM "dms"."DocumentCache" WHERE "DocumentId" = {id}"#,
         r#"INSERT INTO "brook"."Bus" ("DocumentId", "BusId", "Seats") VALUES (999999, 'BUS-X', 1)"#,
-        r#"INSERT INTO "meadow"."StudentOtherName" VALUES (999999, 0, 'Nobody')"#,
+        r#"INSERT INTO "meadow"."StudentOtherName" VALUES (999999, 0, 'Nemo')"#,
         r#"INSERT INTO "meadow"."StudentOtherNameLanguage" VALUES (999999, 0, 0, 'en'), (999999, 0, 1, 'fr')"#,
     ];
     for damage in damages {

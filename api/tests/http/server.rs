@@ -79,10 +79,7 @@ async fn beyond_the_limit_of_connections_clients_wait() {
     first.receive("live\"}").await;
     let mut second = server.connect().await;
     second.send(b"GET /health HTTP/1.1\r\nhost: h\r\n\r\n").await;
-    assert!(
-        timeout(Duration::from_millis(50), second.receive("live\"}")).await.is_err(),
-        "every permit is taken"
-    );
+    assert!(timeout(Duration::from_millis(50), second.receive("live\"}")).await.is_err(), "every permit is taken");
     first.hang_up();
     assert!(second.receive("live\"}").await.starts_with("HTTP/1.1 200"));
 }

@@ -46,7 +46,10 @@ pub(super) struct SearchClient {
 
 impl SearchClient {
     pub(super) fn new(installation: &Installation) -> Self {
-        Self { client: millstream_testkit::http_client().build().expect("an HTTP client"), url: installation.opensearch.url() }
+        Self {
+            client: millstream_testkit::http_client().build().expect("an HTTP client"),
+            url: installation.opensearch.url(),
+        }
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {

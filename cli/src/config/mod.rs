@@ -21,6 +21,6 @@ pub use setting::{DEFAULT_FILE, Environment, FILE_VARIABLE, Flags, Origin, Setti
 pub use settings::Settings;
 pub use show::{reference, show};
 pub use values::{
-    Api, Config, Database, Embedded, Kafka, Log, OpenSearch, Projector, Queue, Renames, Sinks, Source, SourceKind,
-    Telemetry, Topic,
+    Api, Config, Database, Embedded, Kafka, Log, OpenSearch, Projector, QueueSettings, Renames, SinkSettings, Source,
+    SourceKind, Telemetry, Topic,
 };

@@ -4,7 +4,7 @@ use super::{
     check::Check,
     error::ConfigErrors,
     settings::Settings,
-    values::{Api, Config, Database, Embedded, Log, Projector, Queue, Renames, Sinks, Telemetry},
+    values::{Api, Config, Database, Embedded, Log, Projector, QueueSettings, Renames, SinkSettings, Telemetry},
 };
 use std::{path::PathBuf, time::Duration};
 
@@ -25,7 +25,7 @@ impl Config {
                 managed_port: check.number("database.managed_port"),
             },
             source: check.source(),
-            sinks: Sinks {
+            sinks: SinkSettings {
                 wanted: check.sinks("sinks"),
                 kafka: check.kafka(),
                 embedded: Embedded {
@@ -37,7 +37,7 @@ impl Config {
             },
             outbox_keep: Duration::from_secs(check.number::<u64>("outbox.keep_hours") * 3_600),
             tombstones_keep: Duration::from_secs(check.number::<u64>("retention.tombstone_days") * 24 * 3_600),
-            queue: Queue {
+            queue: QueueSettings {
                 in_kafka: check.choice("queue.kind") == "kafka",
                 topic_prefix: check.plain_text("queue.topic_prefix"),
                 partitions: check.number("queue.partitions"),

@@ -20,9 +20,9 @@ pub struct Config {
     /// The source of changes.
     pub source: Source,
     /// The durable queue.
-    pub queue: Queue,
+    pub queue: QueueSettings,
     /// The sinks.
-    pub sinks: Sinks,
+    pub sinks: SinkSettings,
     /// Least age of change records that are removed.
     pub outbox_keep: Duration,
     /// Least age of tombstones that are removed.
@@ -87,7 +87,7 @@ pub struct Topic {
 
 /// The durable queue.
 #[derive(Debug, Clone)]
-pub struct Queue {
+pub struct QueueSettings {
     /// Whether it is in Kafka, shared by several processes.
     pub in_kafka: bool,
     /// Prefix of the names of its topics.
@@ -106,7 +106,7 @@ pub struct Queue {
 
 /// The sinks.
 #[derive(Debug, Clone)]
-pub struct Sinks {
+pub struct SinkSettings {
     /// The sinks to add at the start.
     pub wanted: Vec<SinkKind>,
     /// Kafka, if brokers are configured.

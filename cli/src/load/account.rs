@@ -15,7 +15,7 @@ const DETAIL_MAX_CHARS: usize = 240;
 
 /// Refusals of one kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RefusedLines {
     /// Number of lines.
     pub count: u64,
     /// The first of them: position, resource and detail.
@@ -34,7 +34,7 @@ pub struct Account {
     /// Lines that were postponed once because an earlier one was still in flight.
     pub postponed: u64,
     /// Refused lines by status and problem type; status 0 for lines that could not be posted.
-    pub refusals: BTreeMap<(u16, String), Refusal>,
+    pub refusals: BTreeMap<(u16, String), RefusedLines>,
 }
 
 impl Default for Account {

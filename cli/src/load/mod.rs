@@ -17,7 +17,7 @@ mod progress;
 mod refused;
 mod source;
 
-pub use account::{Account, Refusal};
+pub use account::{Account, RefusedLines};
 pub use error::LoadError;
 pub use post::RetryLimit;
 pub use progress::Progress;

@@ -66,6 +66,6 @@ impl ProcessMetrics {
 async fn read_server(process: &RunningProcess) -> Option<(i64, String)> {
     let newest = newest_version(&process.database).await.ok()?;
     let client = process.database.get().await.ok()?;
-    let row = client.query_one("SELECT pg_current_wal_flush_lsn()::text", &[]).await.ok()?;
-    Some((newest, row.try_get(0).ok()?))
+    let row = client.query_one("SELECT pg_current_wal_flush_lsn()::text AS flushed", &[]).await.ok()?;
+    Some((newest, row.try_get("flushed").ok()?))
 }

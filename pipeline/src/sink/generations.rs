@@ -1,6 +1,6 @@
 //! Generations: full builds of a sink's content, one of which is live.
 //!
-//! An index over documents is built again when its mappings change or its content is no longer trusted. A new
+//! An index over documents is built again when its mappings change or its content cannot be trusted. A new
 //! generation is created empty, filled from its own lane, compared, and swapped in. The previous one stays until it is
 //! removed, so a rollback is another swap.
 //!

@@ -44,6 +44,6 @@ pub enum QueryKind {
 pub struct QueryFilter {
     /// The condition, with `{}` where the parameter's placeholder goes (`$3`), exactly once. The parameter is bound
     /// as the column's type: text, int4, int8, text cast to numeric in the SQL, bool, date, time, timestamptz; for
-    /// [`QueryKind::Descriptor`] as the descriptor's DocumentId (int8); for [`QueryKind::Uuid`] as uuid.
+    /// [`QueryKind::Descriptor`] as the descriptor's DocumentId and for [`QueryKind::Uuid`] as the document's (int8).
     pub sql: String,
 }

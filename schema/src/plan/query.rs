@@ -23,8 +23,7 @@ impl QueryCompiler<'_> {
     fn path(&self, resource: &ResourceModel, path: &str) -> Option<QueryPath> {
         let query_path = |kind, sql| Some(QueryPath { path: path.to_owned(), kind, filter: QueryFilter { sql } });
         if path == "$.id" {
-            let sql = r#"r."DocumentId" = (SELECT x."DocumentId" FROM "dms"."Document" x WHERE x."DocumentUuid" = {})"#;
-            return query_path(QueryKind::Uuid, sql.to_owned());
+            return query_path(QueryKind::Uuid, r#"r."DocumentId" = {}"#.to_owned());
         }
         if let Some(site) = resource.references.iter().find(|site| path.starts_with(&format!("{}.", site.path))) {
             let name = &path[site.path.len() + 1..];

@@ -5,7 +5,7 @@
 //! 3. Fold letters and digits to ASCII where the table of Lucene's filter has a form.
 //! 4. Drop terms longer than [`TERM_UNITS_MAX`].
 //!
-//! There is no stemming and there are no stop words: documents are in many languages, and mostly names. In OpenSearch
+//! Stemming and stop words are not used: documents are in many languages, and mostly names. In OpenSearch
 //! this is a `pattern` tokenizer `[^\p{IsAlphabetic}\p{N}]+` with the filters `lowercase`, `asciifolding`, and `length`
 //! with `max` 255.
 

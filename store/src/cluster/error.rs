@@ -27,7 +27,7 @@ pub enum ClusterError {
         /// The version that created it.
         major: u32,
     },
-    /// Running as root, and there is no account to run the server under.
+    /// Running as root without an account to run the server under.
     #[error(
         "PostgreSQL does not run as root, and neither account 'postgres' nor 'nobody' exists: create one, or run as another user"
     )]

@@ -38,7 +38,10 @@ pub fn tls_config(mode: SslMode, root_cert: Option<&Path>) -> Result<ClientConfi
         };
         builder.with_root_certificates(roots).with_no_client_auth()
     } else {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate { provider })).with_no_client_auth()
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate { provider }))
+            .with_no_client_auth()
     })
 }
 

@@ -4,7 +4,8 @@ use super::error::QueryError;
 use super::request::QueryRequest;
 use super::value::{Parameter, Reading, read_value};
 use crate::table::descriptor::id_by_uri;
-use millstream_schema::plan::{QueryField, QueryPath, ResourcePlan};
+use crate::table::document::id_by_uuid;
+use millstream_schema::plan::{QueryField, QueryKind, QueryPath, ResourcePlan};
 use tokio_postgres::types::{ToSql, Type};
 
 /// The documents that a request selects.
@@ -92,7 +93,10 @@ impl Condition {
 
     fn compare(&mut self, path: &QueryPath, parameter: Parameter) -> String {
         let placeholder = self.bind(parameter);
-        path.filter.sql.replacen("{}", &placeholder, 1)
+        match path.kind {
+            QueryKind::Uuid => path.filter.sql.replacen("{}", &id_by_uuid(&placeholder), 1),
+            _ => path.filter.sql.replacen("{}", &placeholder, 1),
+        }
     }
 
     fn bind(&mut self, parameter: Parameter) -> String {

@@ -191,3 +191,8 @@ row_struct! {
 pub fn lock_for_rename(pipeline: &mut Pipeline<'_>, ids: Vec<i64>) -> StatementRef<LockedDocument> {
     pipeline.add(LOCK_FOR_RENAME, params![ids])
 }
+
+/// SQL subquery for the DocumentId of the document with a uuid, given as a placeholder.
+pub(crate) fn id_by_uuid(uuid: &str) -> String {
+    format!(r#"(SELECT x."DocumentId" FROM "dms"."Document" x WHERE x."DocumentUuid" = {uuid})"#)
+}

@@ -105,7 +105,7 @@ row_struct! {
         pub child: i64 = "ChildDocumentId",
         /// Whether the parent's identity contains the child's.
         pub is_identity_component: bool = "IsIdentityComponent",
-        /// The child's resource type; `None` if there is no such document.
+        /// The child's resource type; `None` if the document does not exist.
         pub child_key: Option<ResourceKeyId> = "ResourceKeyId",
     }
 }

@@ -44,7 +44,7 @@ async fn check_tables<C: GenericClient>(
 ) -> Result<(), StoreError> {
     for group in rows_without_document(client, tables, ORPHANS_MAX).await? {
         let example = Difference {
-            // There is no document, so no public id.
+            // The document does not exist, so it has no public id.
             uuid: Uuid::nil(),
             resource: resource.to_owned(),
             expected: format!("document {}, or no row of it", group.document_id),

@@ -13,7 +13,9 @@ pub(super) fn check(entry: &Entry<'_>, registry: &Registry<'_>, findings: &mut F
         let name = &entry.resource.resource_name;
         findings.refuse(
             &entry.location().member("resourceName"),
-            format!("there is no single resource {name} in the other projects to extend: load its project, or correct the name"),
+            format!(
+                "the other projects have no single resource {name} to extend: load its project, or correct the name"
+            ),
         );
         return;
     };
