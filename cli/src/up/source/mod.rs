@@ -3,6 +3,7 @@
 //! Every process of an installation has a factory, whether or not it follows the changes: the factory also knows the
 //! position that a copy has to reach to show everything committed.
 
+mod error;
 mod poll;
 mod slot;
 mod topic;
@@ -12,13 +13,12 @@ use crate::{
     failure::Failure,
 };
 use millstream_connectors::source::topic::KafkaSourceOptions;
-use millstream_pipeline::source::SourceError;
 use millstream_projector::SourceFactory;
 use millstream_store::connect::Database;
 use poll::PollFactory;
 use slot::SlotFactory;
 pub(super) use slot::options as slot_options;
-use std::{error::Error, sync::Arc};
+use std::sync::Arc;
 use topic::TopicFactory;
 
 /// Returns the factory of the configured source of this database.
@@ -46,9 +46,4 @@ fn topic_options(topic: &Topic, kafka: &Kafka) -> KafkaSourceOptions {
         properties: kafka.exposed_properties(),
         ..KafkaSourceOptions::new(&kafka.bootstrap_servers, &topic.name, &topic.group, topic.form)
     }
-}
-
-/// For `map_err`: a failure of `what`, which the caller retries after a pause.
-fn refused<E: Into<Box<dyn Error + Send + Sync>>>(what: &'static str) -> impl FnOnce(E) -> SourceError {
-    move |error| SourceError::Refused { what: what.to_owned(), detail: Failure::failed(error).to_string() }
 }

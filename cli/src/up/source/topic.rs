@@ -3,7 +3,7 @@
 //! Another process follows the slot and fills the topic. Only the slot knows how far the topic is filled: everything
 //! below the position that the slot's reader has confirmed is in the topic.
 
-use super::refused;
+use super::error::refused;
 use futures::future::BoxFuture;
 use millstream_connectors::source::topic::{KafkaSource, KafkaSourceOptions, RecordForm, TopicEnd, start_at_end};
 use millstream_pipeline::{
@@ -38,13 +38,15 @@ impl TopicFactory {
         Ok(Self { database, slot: slot.to_owned(), options, end })
     }
 
-    /// Returns the position confirmed by the slot's reader, below which the topic is complete; `None` if there is no
-    /// such slot.
+    /// Returns the position confirmed by the slot's reader, below which the topic is complete; `None` if the slot
+    /// does not exist.
     async fn confirmed(&self) -> Result<Option<u64>, SourceError> {
         const ACTION: &str = "reading how far a topic of changes is filled";
         let client = self.database.get().await.map_err(refused(ACTION))?;
         let row = client.query_opt(CONFIRMED_SQL, &[&self.slot]).await.map_err(refused(ACTION))?;
-        row.map(|row| row.try_get(0).map(|lsn: PgLsn| lsn.into())).transpose().map_err(refused(ACTION))
+        row.map(|row| row.try_get("confirmed_flush_lsn").map(|lsn: PgLsn| lsn.into()))
+            .transpose()
+            .map_err(refused(ACTION))
     }
 
     fn no_slot(&self) -> SourceError {

@@ -175,7 +175,7 @@ fn apply(consumer: &MemberConsumer, action: GroupAction) {
     callbacks.log_failure(result);
 }
 
-/// What librdkafka calls during a poll, on the thread.
+/// Callbacks that librdkafka runs during a poll, on the thread of the poll.
 struct Callbacks {
     topic: String,
     observer: Observer,
