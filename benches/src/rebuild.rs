@@ -4,10 +4,10 @@ use crate::failure::Failure;
 use crate::setup::Setup;
 use crate::{copy, table};
 use millstream_schema::plan::Mapping;
-use millstream_store::table::cache::{self, CacheRow, SameVersion};
 use millstream_store::compose::compose_documents;
 use millstream_store::connect::{Database, Session};
 use millstream_store::load::{Caches, heads_after};
+use millstream_store::table::cache::{self, CacheRow, SameVersion};
 use std::time::{Duration, Instant};
 use tokio_postgres::IsolationLevel;
 

@@ -50,7 +50,7 @@ async fn requests_are_counted_by_route_method_and_class_of_status() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let rendered = recorder.handle();
     // This runtime has one thread, so all that happens here is recorded here.
-    let _recording = names::set_default_local_recorder(&recorder);
+    let _recording = metrics::set_default_local_recorder(&recorder);
     names::describe();
     let (fake, _gate, _) = gated(ApiOptions { requests_max: 1, ..ApiOptions::default() });
     let api = fake.start();

@@ -1,9 +1,9 @@
 //! Responses from the cache and responses composed from the tables are the same bytes, and always current (FRESH).
 
 use crate::site::Site;
-use millstream_store::table::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
 use millstream_store::compose::compose_documents;
 use millstream_store::load::{Caches, heads_after};
+use millstream_store::table::cache::{CacheOutcome, CacheRow, SameVersion, upsert};
 use tokio_postgres::IsolationLevel;
 
 /// Stores every document in the cache, as the projector would.

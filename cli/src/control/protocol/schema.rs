@@ -26,7 +26,7 @@ enum Protocol {
 /// Returns the schema of every reply and of `verify --json`. Clients must accept members that it does not name: a later
 /// version may add some.
 pub fn schema() -> Value {
-    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Protocol>().to_value()
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<Protocol>().to_value()
 }
 
 #[cfg(test)]

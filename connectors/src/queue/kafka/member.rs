@@ -175,7 +175,7 @@ fn apply(consumer: &MemberConsumer, action: GroupAction) {
     callbacks.log_failure(result);
 }
 
-/// Callbacks that librdkafka runs during a poll, on the thread of the poll.
+/// The callbacks that librdkafka runs on the thread, during a poll.
 struct Callbacks {
     topic: String,
     observer: Observer,

@@ -197,10 +197,10 @@ async fn a_member_that_slept_past_its_session_does_no_harm() {
 
     kill(pid, Signal::SIGCONT).expect("woken");
     let mut input = sleeper.stdin.take().expect("its input");
-    input.write_all(b"settle\n").await.expect("output");
+    input.write_all(b"settle\n").await.expect("written");
     println!("the sleeper {}", line(&mut output, "settled").await);
     put_all(&relay, DOCUMENTS, 3).await;
-    input.write_all(b"end\n").await.expect("output");
+    input.write_all(b"end\n").await.expect("written");
     log.all_done(DOCUMENTS, 3, WITHIN).await;
     all_committed(&relay).await;
     successor.close().await;

@@ -3,10 +3,10 @@
 use super::fixture::Fixture;
 use bytes::Bytes;
 use jiff::Timestamp;
-use millstream_store::table::cache::{self, CacheOutcome, CacheRow, SameVersion};
 use millstream_store::compose::{Composed, compose_documents};
 use millstream_store::error::ErrorKind;
 use millstream_store::load::heads_by_uuid;
+use millstream_store::table::cache::{self, CacheOutcome, CacheRow, SameVersion};
 use std::collections::{HashMap, VecDeque};
 use tokio_postgres::IsolationLevel;
 use uuid::Uuid;

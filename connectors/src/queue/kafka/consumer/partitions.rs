@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use millstream_pipeline::Backoff;
-use millstream_pipeline::queue::QueueError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -17,22 +16,24 @@ impl Consumer {
             return;
         }
         self.assignments.extend(assigned.iter().map(|assignment| (assignment.partition, assignment.number)));
-        let topic = Arc::clone(&self.topic);
-        self.writes.push(Box::pin(async move {
+        let (topic, stop) = (Arc::clone(&self.topic), self.topic.stop.clone());
+        let beginnings = async move {
             let partitions: Vec<i32> = assigned.iter().map(|assignment| assignment.partition).collect();
             let mut backoff = Backoff::RECONNECT.attempts();
             loop {
                 match topic.beginnings(&partitions).await {
                     Ok(beginnings) => return WriteOutcome::Opened(assigned, beginnings),
-                    Err(QueueError::Closed) => return WriteOutcome::Ended,
                     Err(error) => {
                         tracing::warn!(topic = %topic.name, %error, "failed to open partitions of the queue; retrying");
                     }
                 }
-                tokio::select! {
-                    () = topic.stop.cancelled() => return WriteOutcome::Ended,
-                    () = tokio::time::sleep(backoff.fail()) => {}
-                }
+                tokio::time::sleep(backoff.fail()).await;
+            }
+        };
+        self.writes.push(Box::pin(async move {
+            tokio::select! {
+                () = stop.cancelled() => WriteOutcome::Ended,
+                opened = beginnings => opened,
             }
         }));
     }
@@ -52,7 +53,8 @@ impl Consumer {
         if present.is_empty() {
             return;
         }
-        tracing::info!(topic = %self.topic.name, partitions = ?self.assignments.keys(), "reading partitions of the queue");
+        let partitions: Vec<i32> = present.iter().map(|assignment| assignment.partition).collect();
+        tracing::info!(topic = %self.topic.name, ?partitions, "reading partitions of the queue");
         if !self.is_full {
             self.act(GroupAction::Resume(present));
         }

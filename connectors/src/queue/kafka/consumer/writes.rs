@@ -252,7 +252,15 @@ impl Consumer {
         let topic = Arc::clone(&self.topic);
         let assigned = self.window.reads().map(|(partition, _)| partition).collect();
         let truncated = self.maintenance.truncated.clone();
-        self.writes.push(Box::pin(async move { WriteOutcome::Truncated(topic.truncate(assigned, truncated).await) }));
+        // A task of its own: creating and dropping an admin client blocks.
+        let task = self.topic.context.tasks.spawn(async move {
+            tokio::select! {
+                () = topic.stop.cancelled() => Err(QueueError::Closed),
+                truncated = topic.truncate(assigned, truncated) => truncated,
+            }
+        });
+        self.writes
+            .push(Box::pin(async move { WriteOutcome::Truncated(task.await.unwrap_or(Err(QueueError::Closed))) }));
     }
 
     /// Logs the failure of a background write. The record stays held, so that it is read again after the next start.
