@@ -22,7 +22,7 @@ async fn a_publisher_confirms_what_it_wrote_and_does_not_hide_a_gap() {
     let mut session = database.session().await;
     let (slot, topic) = (logical_options(&database), new_topic());
     let end = TopicEnd::new(source_options(&servers, &topic, RecordForm::Millstream)).expect("valid options");
-    assert_eq!(end.now().await.expect("a response"), Position::ZERO, "there is no such topic");
+    assert_eq!(end.now().await.expect("a response"), Position::ZERO, "the topic does not exist yet");
 
     let publisher = Arc::new(Publisher::new(slot.clone(), ChangeTopicOptions::new(&servers, &topic)));
     let run = || {

@@ -1,7 +1,7 @@
-//! The replication connection under TLS: encrypted where it has to be, and refused where the server is not proven.
+//! The replication connection under TLS: encrypted where the mode asks for it, and refused if the server is not verified.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, ensure_slot, slot_status};
@@ -42,11 +42,9 @@ async fn cluster(folder: &Path) -> (TestCluster, PathBuf) {
     let key = write(folder, "server.key", &key.serialize_pem());
     fs::set_permissions(folder, Permissions::from_mode(0o711)).expect("opened up");
     fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("closed");
-    if nix::unistd::geteuid().is_root() {
-        let account = ["postgres", "nobody"].iter().find_map(|name| nix::unistd::User::from_name(name).ok().flatten());
-        let account = account.expect("an account for the server");
-        chown(&key, Some(account.uid.as_raw()), Some(account.gid.as_raw())).expect("given");
-    }
+    // The server's account has to own the key, as it owns the data of every cluster.
+    let data = fs::metadata(TestCluster::shared().await.directory().join("data")).expect("data of a server");
+    chown(&key, Some(data.uid()), Some(data.gid())).expect("given");
     let mut options = TestCluster::fast_options();
     options.settings.extend([
         ("ssl".to_owned(), "on".to_owned()),

@@ -1,7 +1,9 @@
 //! Generates a schema set: first all types with their identities, then their bodies, which may refer to any type.
 
 use crate::names::Names;
-use crate::shape::{Content, Field, IdentityPath, Kind, Leaf, Project, Reference, Scalar, Set, Shape, Subclass, Type};
+use crate::shape::{
+    Content, Field, IdentityPath, Kind, Leaf, Project, Reference, Scalar, Set, Shape, Subclass, Type, field,
+};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -395,8 +397,4 @@ impl Generator {
             }
         }
     }
-}
-
-fn field(name: &str, required: bool, content: Content) -> Field {
-    Field { name: name.to_owned(), required, content }
 }

@@ -119,3 +119,8 @@ impl Set {
         (0..self.types.len()).filter(subtype).collect()
     }
 }
+
+/// Creates a field.
+pub(crate) fn field(name: &str, required: bool, content: Content) -> Field {
+    Field { name: name.to_owned(), required, content }
+}

@@ -37,7 +37,7 @@ const fn scenario(name: &'static str, references: References, acts: &'static [Ac
     Scenario { name, references, acts }
 }
 
-/// Numbered as in docs/design/schedules.md; the named ones at the end are beyond its model.
+/// Numbered as in docs/design/schedules.md#explored; the named ones at the end are beyond its model.
 const SCENARIOS: [Scenario; 37] = [
     scenario("1", References::H, &[Rename(H), Edit(R)]),
     scenario("2", References::H, &[Rename(H), Point(R, G)]),

@@ -3,8 +3,8 @@
 //! Every process of an installation has a factory, whether or not it follows the changes: the factory also knows the
 //! position that a copy has to reach to show everything committed.
 
+mod error;
 mod poll;
-mod refused;
 mod slot;
 mod topic;
 

@@ -1,6 +1,6 @@
 //! Polling of the outbox table, for servers that do not grant replication.
 
-use super::refused::refused;
+use super::error::refused;
 use futures::future::BoxFuture;
 use millstream_connectors::source::poll::{PollOptions, PollSource};
 use millstream_outbox::{read, retention::ensure_polling_index};

@@ -3,7 +3,7 @@
 //! Another process follows the slot and fills the topic. Only the slot knows how far the topic is filled: everything
 //! below the position that the slot's reader has confirmed is in the topic.
 
-use super::refused::refused;
+use super::error::refused;
 use futures::future::BoxFuture;
 use millstream_connectors::source::topic::{KafkaSource, KafkaSourceOptions, RecordForm, TopicEnd, start_at_end};
 use millstream_pipeline::{
@@ -18,7 +18,7 @@ use tokio_postgres::types::PgLsn;
 /// Timeout of requests for the end of the topic.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-const CONFIRMED_SQL: &str = "SELECT confirmed_flush_lsn AS confirmed FROM pg_replication_slots
+const CONFIRMED_SQL: &str = "SELECT confirmed_flush_lsn FROM pg_replication_slots
     WHERE slot_name = $1::text AND database = current_database() AND confirmed_flush_lsn IS NOT NULL
       AND wal_status IS DISTINCT FROM 'lost'";
 
@@ -44,7 +44,9 @@ impl TopicFactory {
         const ACTION: &str = "reading how far a topic of changes is filled";
         let client = self.database.get().await.map_err(refused(ACTION))?;
         let row = client.query_opt(CONFIRMED_SQL, &[&self.slot]).await.map_err(refused(ACTION))?;
-        row.map(|row| row.try_get("confirmed").map(|lsn: PgLsn| lsn.into())).transpose().map_err(refused(ACTION))
+        row.map(|row| row.try_get("confirmed_flush_lsn").map(|lsn: PgLsn| lsn.into()))
+            .transpose()
+            .map_err(refused(ACTION))
     }
 
     fn no_slot(&self) -> SourceError {

@@ -155,7 +155,7 @@ fn describe(folder: &Path) -> String {
 }
 
 pub(super) fn missing(folder: &Path, number: u32) -> SinkError {
-    let differences = vec![format!("there is no generation {number}: build one (millstream index build)")];
+    let differences = vec![format!("generation {number} does not exist: build one (millstream index build)")];
     SinkError::Unfit { sink: describe(folder), differences }
 }
 

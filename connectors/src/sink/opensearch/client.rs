@@ -5,7 +5,6 @@
 //! part of a bulk response shows which documents are delivered.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -134,7 +133,7 @@ fn http_client(options: &OpenSearchOptions, is_plain: bool) -> Result<reqwest::C
     // The HTTP client uses the TLS provider of the process. A provider that the program has installed stays.
     if CryptoProvider::get_default().is_none() {
         // An error means that another thread has installed one in the meantime.
-        ring::default_provider().install_default().unwrap_or_else(|_: Arc<CryptoProvider>| ());
+        drop(ring::default_provider().install_default());
     }
     // No compression: the network is close, and it costs CPU on the node.
     let mut builder = reqwest::Client::builder()

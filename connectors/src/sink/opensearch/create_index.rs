@@ -104,5 +104,5 @@ pub(super) async fn remove(cluster: &Cluster, indexes: &[&str]) -> Result<(), Si
 }
 
 pub(super) fn no_generation(cluster: &Cluster, number: u32) -> SinkError {
-    cluster.unfit(vec![format!("there is no generation {number}: list the generations with millstream index list")])
+    cluster.unfit(vec![format!("generation {number} does not exist: list the generations with millstream index list")])
 }

@@ -35,22 +35,24 @@ impl Request {
         Self { method, segments, parameters: Vec::new(), body: None }
     }
 
+    /// Adds a query parameter.
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.parameters.push((name, value.into()));
         self
     }
 
+    /// Sets the body.
     pub(super) fn json(self, body: &Value) -> Self {
         self.bytes(body.to_string().into())
     }
 
-    /// The body as it is sent.
+    /// Sets an encoded JSON body.
     pub(super) fn bytes(mut self, body: Bytes) -> Self {
         self.body = Some(body);
         self
     }
 
-    /// The address of the request on the cluster at `base`, which may have a path of its own.
+    /// Returns the URL of the request on the cluster at `base`, which may have a path of its own.
     pub(super) fn url(&self, base: &Url) -> Url {
         let mut url = base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -73,8 +75,8 @@ mod tests {
             Request::get(&["a*,b/c", "_mapping"]).with("filter_path", "*.mappings._meta").with("local", "true");
         for base in ["https://search.example:9200/at", "https://search.example:9200/at/"] {
             let url = request.url(&Url::parse(base).expect("an address"));
-            let wanted = "https://search.example:9200/at/a*,b%2Fc/_mapping?filter_path=*.mappings._meta&local=true";
-            assert_eq!(url.as_str(), wanted);
+            let expected = "https://search.example:9200/at/a*,b%2Fc/_mapping?filter_path=*.mappings._meta&local=true";
+            assert_eq!(url.as_str(), expected);
         }
         let root = Request::get(&[]).url(&Url::parse("http://localhost:9200").expect("an address"));
         assert_eq!(root.as_str(), "http://localhost:9200/");

@@ -1,8 +1,9 @@
 //! TLS for the replication connection.
 //!
-//! The replication client is built without TLS, since its TLS feature compiles a second crypto provider (a C library, with
-//! cmake). A task opens the connection here, with the TLS settings of all other connections to the database, and the
-//! client reaches it through a Unix socket: in a directory that only this user may enter, for one connection.
+//! The replication client is built without TLS, because its TLS feature compiles a second crypto provider (a C library,
+//! with cmake). This module opens the connection to the server, with the TLS settings of all other connections to the
+//! database. The client reaches it through a Unix socket in a directory that only this user may enter. The socket accepts
+//! one connection.
 
 use std::fs::Permissions;
 use std::io;
@@ -21,15 +22,15 @@ use tokio_rustls::client::TlsStream;
 
 use super::options::LogicalOptions;
 
-/// `SSLRequest`: its length, then the code that stands in the place of a protocol version.
+/// The `SSLRequest` message: its length, then a code in place of the protocol version.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
-/// How long the client may take to reach the socket.
-const REACHED_WITHIN: Duration = Duration::from_secs(10);
-/// Bytes copied at once, in either direction.
+/// Time that the client has to connect to the socket.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Size of the copy buffer per direction.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Returns the configuration for a connection with the TLS that the options ask for: the given one, or one that goes
-/// through a secured connection.
+/// Applies the TLS mode of the options. Returns `config` unchanged for a connection without TLS; otherwise connects to the
+/// server and returns a configuration that leads through the encrypted connection.
 pub(super) async fn secure(
     options: &LogicalOptions,
     mut config: ReplicationConfig,
@@ -45,13 +46,13 @@ pub(super) async fn secure(
     let Some(server) = connect(options).await? else { return Ok(config) };
     let directory =
         tempfile::Builder::new().prefix("millstream-").permissions(Permissions::from_mode(0o700)).tempdir()?;
-    config.host = utf8(&directory)?;
+    config.host = socket_directory(&directory)?;
     let listener = UnixListener::bind(config.unix_socket_path())?;
     tokio::spawn(relay(directory, listener, server));
     Ok(config)
 }
 
-fn utf8(directory: &TempDir) -> Result<String, PgWireError> {
+fn socket_directory(directory: &TempDir) -> Result<String, PgWireError> {
     let path = directory.path();
     let text = path.to_str().filter(|path| path.starts_with('/'));
     text.map(str::to_owned).ok_or_else(|| {
@@ -59,18 +60,18 @@ fn utf8(directory: &TempDir) -> Result<String, PgWireError> {
     })
 }
 
-/// Connects and secures the connection; `None` if the server offers no TLS and none is required.
+/// Opens an encrypted connection. Returns `None` if the server does not offer TLS and the options do not require it.
 async fn connect(options: &LogicalOptions) -> Result<Option<TlsStream<TcpStream>>, PgWireError> {
     let host = options.host.as_str();
     let mut tcp = TcpStream::connect((host, options.port)).await?;
     tcp.set_nodelay(true)?;
     tcp.write_all(&SSL_REQUEST).await?;
-    // One byte and no more: the handshake follows.
+    // Reads exactly one byte: the handshake follows.
     if tcp.read_u8().await? != b'S' {
         return match options.ssl_mode {
             SslMode::Prefer => Ok(None),
             _ => Err(PgWireError::Tls(
-                "the server does not offer TLS: set ssl = on there, or another sslmode".to_owned(),
+                "the server does not offer TLS: set ssl = on in its configuration, or another sslmode".to_owned(),
             )),
         };
     }
@@ -82,7 +83,7 @@ async fn connect(options: &LogicalOptions) -> Result<Option<TlsStream<TcpStream>
     secured.map(Some).map_err(|error| handshake_error(error, host))
 }
 
-/// Trying again helps against a broken connection, not against a refused certificate.
+/// Distinguishes a broken connection, which is retried, from a refused certificate, which is not.
 fn handshake_error(error: io::Error, host: &str) -> PgWireError {
     if error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) {
         PgWireError::Tls(format!("the TLS handshake with {host} failed: {error}"))
@@ -91,16 +92,16 @@ fn handshake_error(error: io::Error, host: &str) -> PgWireError {
     }
 }
 
-/// Passes bytes on between the client, which is about to connect, and the server. Ends with the connection of either.
+/// Accepts the client's connection and copies bytes in both directions until either side closes.
 async fn relay(directory: TempDir, listener: UnixListener, mut server: TlsStream<TcpStream>) {
-    let accepted = tokio::time::timeout(REACHED_WITHIN, listener.accept()).await;
+    let accepted = tokio::time::timeout(CONNECT_WITHIN, listener.accept()).await;
     drop((listener, directory));
     let Ok(Ok((mut client, _))) = accepted else {
-        tracing::debug!("the replication client did not take its secured connection");
+        tracing::debug!("the replication client did not connect to its socket in time");
         return;
     };
     // The client sees the end of its stream and reports it.
     if let Err(error) = copy_bidirectional_with_sizes(&mut client, &mut server, BUFFER_BYTES, BUFFER_BYTES).await {
-        tracing::debug!(%error, "the secured replication connection ended");
+        tracing::debug!(%error, "the encrypted replication connection ended");
     }
 }

@@ -283,7 +283,7 @@ impl Supervisor {
     }
 }
 
-/// Completes on a request for an immediate stop, or for a graceful one while there is no connection.
+/// Completes on a request for an immediate stop, or for a graceful one while the source is not connected.
 async fn stop_now(stop: &mut watch::Receiver<StopMode>, status: &SharedStatus) {
     let is_now = |stop: &StopMode| match stop {
         StopMode::None => false,

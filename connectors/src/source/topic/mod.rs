@@ -4,7 +4,7 @@
 //! `docs/explanation/sources.md` is the operators' page.
 //!
 //! * **Order**: that of each partition. A topic of one partition has the order of its writer, which is the order of
-//!   commits. With several partitions there is no total order; the records of one key keep theirs. The queue needs no
+//!   commits. With several partitions changes have no total order; the records of one key keep theirs. The queue needs no
 //!   more: the largest version of a document wins, and pending work is merged.
 //! * **Positions**: `X:0` means that the next offsets of all partitions add up to `X`. With one partition it *is* the
 //!   next offset, and the source continues there, independent of the group. With several, the offsets that were

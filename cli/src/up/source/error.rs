@@ -1,4 +1,4 @@
-//! Failures of the database while a source is opened, as errors of the source.
+//! Conversion of failures into errors of a change source.
 
 use crate::failure::Failure;
 use millstream_pipeline::source::SourceError;
