@@ -1,4 +1,4 @@
-//! Options of the HTTP surface.
+//! Options of the HTTP API and its server.
 
 use axum::http::uri::{Authority, Scheme, Uri};
 use std::fmt;
@@ -8,26 +8,27 @@ use std::time::Duration;
 /// Limits of requests and responses.
 #[derive(Debug, Clone)]
 pub struct ApiOptions {
-    /// Base of links, if clients reach this server by another URL than their `Host` header names.
+    /// Base URL of links. Set it if clients reach this server by another URL than their `Host` header names.
     pub public_url: Option<PublicUrl>,
-    /// Largest request body; a larger one is refused with 413.
+    /// Maximum size of a request body; a larger one is refused with 413.
     pub body_max_bytes: usize,
-    /// Time within which a body must arrive; the client gets 408 after it.
+    /// Maximum time for the arrival of a request body; after it the client gets 408.
     pub body_timeout: Duration,
-    /// Time within which a request must be answered; the client gets 503 after it. A write continues.
+    /// Maximum duration of a request; after it the client gets 503, and a write continues.
     pub request_timeout: Duration,
-    /// Concurrent requests for documents; the client gets 503 with `Retry-After` beyond it.
+    /// Maximum number of concurrent requests for documents; a client beyond it gets 503 with `Retry-After`.
     pub requests_max: usize,
-    /// Documents of a page if the client does not set `limit`.
+    /// Documents per page if the client does not set `limit`.
     pub limit_default: u32,
-    /// Largest page, in documents.
+    /// Maximum number of documents per page.
     pub limit_max: u32,
-    /// How long a search waits for the version in `X-Millstream-Min-Version`; the client gets 503 after it.
+    /// Maximum wait of a search for the version in `X-Millstream-Min-Version`; after it the client gets 503.
     pub min_version_wait: Duration,
 }
 
 impl Default for ApiOptions {
-    /// 4 MiB bodies in 30 s, answers in 60 s, 256 concurrent requests, pages of 25 and at most 500 documents, 10 s for a version.
+    /// Bodies of 4 MiB in 30 s, responses in 60 s, 256 concurrent requests, pages of 25 documents (at most 500), 10 s
+    /// for a version.
     fn default() -> Self {
         Self {
             public_url: None,
@@ -45,14 +46,14 @@ impl Default for ApiOptions {
 /// Limits of connections.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    /// Open connections; further ones wait in the kernel's queue.
+    /// Maximum number of open connections; further ones wait in the kernel's queue.
     pub connections_max: usize,
-    /// Time within which the head of a request must arrive, counted from when the connection is ready for it. An idle
-    /// keep-alive connection is closed after it.
+    /// Maximum time for the arrival of a request's head, counted from when the connection is ready for it. It also
+    /// closes idle keep-alive connections.
     pub head_timeout: Duration,
-    /// Largest head of a request; a larger one is refused with 431. At least 8 KiB.
+    /// Maximum size of a request's head; a larger one is refused with 431. At least 8 KiB.
     pub head_max_bytes: usize,
-    /// How long a shutdown waits for requests in progress.
+    /// Maximum wait of a shutdown for requests in progress.
     pub drain_deadline: Duration,
 }
 
@@ -72,23 +73,24 @@ impl Default for ServerOptions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl(String);
 
-/// The text is not a [`PublicUrl`].
+/// The error for a text that is not a [`PublicUrl`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "'{text}' is not a base URL: expected http:// or https://, a host and optionally a path, without query or fragment"
+    "'{text}' is not a base URL: expected http:// or https://, a host and optionally a path, \
+     without user, query or fragment"
 )]
 pub struct PublicUrlError {
     text: String,
 }
 
 impl PublicUrl {
-    /// Returns the URL that a client with this `Host` header reached; `None` if it is not a host.
+    /// Returns the URL that a client with this `Host` header used; `None` if the header is not a host.
     pub(crate) fn of_host(host: &str) -> Option<Self> {
         let authority = Authority::from_str(host).ok()?;
         (!authority.host().is_empty() && !host.contains('@')).then(|| Self(format!("http://{authority}")))
     }
 
-    /// The URL as text.
+    /// Returns the URL as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

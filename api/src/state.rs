@@ -12,10 +12,10 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-/// Runs the readiness checks: database reachable, schema as loaded, source alive.
+/// Runs the readiness checks: the database is reachable, its schema is the loaded one, the source is alive.
 pub type Probe = Arc<dyn Fn() -> BoxFuture<'static, Vec<Check>> + Send + Sync>;
 
-/// Renders the metrics in Prometheus' text format.
+/// Renders the metrics in the Prometheus text format.
 pub type MetricsText = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// The result of one readiness check.
@@ -25,7 +25,7 @@ pub struct Check {
     pub name: &'static str,
     /// Whether it passed.
     pub ok: bool,
-    /// The fault and the remedy, for the operator. Every client of the API can read it.
+    /// The fault and the remedy, for the operator. Every client of the API can read it, so it contains no secrets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -34,9 +34,9 @@ pub struct Check {
 pub struct ApiParts {
     /// The compiled schema.
     pub mapping: Arc<Mapping>,
-    /// Answers reads.
+    /// Reads documents.
     pub reader: Arc<dyn DocumentReader>,
-    /// Carries out writes.
+    /// Writes documents.
     pub writer: Arc<dyn DocumentWriter>,
     /// Readiness checks (`/health/ready`).
     pub probe: Probe,
@@ -47,9 +47,9 @@ pub struct ApiParts {
 /// Optional parts of an [`Api`].
 #[derive(Default)]
 pub struct Extras {
-    /// Search. Without it `/search` answers 404.
+    /// The search engine; without it `/search` returns 404.
     pub search: Option<SearchParts>,
-    /// Serves health and metrics only; `/data` and `/search` have no routes.
+    /// Whether to serve health and metrics only, without the routes `/data` and `/search`.
     pub status_only: bool,
     /// Waits for the version that a request names in `X-Millstream-Min-Version`.
     pub copies: Option<Arc<dyn CopyWait>>,
@@ -78,7 +78,7 @@ impl FromRef<Arc<ApiState>> for StatusParts {
     }
 }
 
-/// The HTTP surface. Clones share their state.
+/// The HTTP API. Clones share their state.
 #[derive(Clone)]
 pub struct Api(pub(crate) Arc<ApiState>);
 
@@ -97,12 +97,12 @@ pub(crate) struct ApiState {
 }
 
 impl Api {
-    /// Creates the surface from its parts.
+    /// Creates the API from its parts.
     pub fn new(parts: ApiParts, options: ApiOptions) -> Self {
         Self::with(parts, Extras::default(), options)
     }
 
-    /// Creates the surface from its parts and optional parts.
+    /// Creates the API from its parts and optional parts.
     pub fn with(parts: ApiParts, extras: Extras, options: ApiOptions) -> Self {
         let admissions = Arc::new(Semaphore::new(options.requests_max.min(Semaphore::MAX_PERMITS)));
         let ApiParts { mapping, reader, writer, probe, metrics } = parts;
@@ -119,8 +119,8 @@ impl Api {
     }
 }
 
-/// A permit for one request in progress. The guard puts it into the request's extensions; a write keeps it until the
-/// write has ended, even after the client has disconnected.
+/// A permit for one request in progress. The guard puts it into the request's extensions. A write keeps it until the
+/// write has ended, even if the client disconnects.
 pub(crate) struct Admission {
     pub(crate) _permit: OwnedSemaphorePermit,
 }

@@ -1,4 +1,5 @@
-//! Measures documents per second rebuilt from their rows, compared with binary COPY out of the same tables.
+//! Measures how many documents per second are rebuilt from their rows, compared with binary COPY out of the same
+//! tables.
 
 use crate::failure::Failure;
 use crate::setup::Setup;
@@ -11,7 +12,7 @@ use millstream_store::table::cache::{self, CacheRow, SameVersion};
 use std::time::{Duration, Instant};
 use tokio_postgres::IsolationLevel;
 
-/// Documents per snapshot, the default of the projector.
+/// Documents per snapshot: the projector's default.
 const BATCH: u32 = 200;
 
 pub(crate) async fn measure(setup: &Setup, rounds: usize) -> Result<(), Failure> {
@@ -49,6 +50,7 @@ pub(crate) async fn measure(setup: &Setup, rounds: usize) -> Result<(), Failure>
     setup.remove("rebuild").await
 }
 
+/// Rebuilds all documents once, and stores them in the cache if `store` is set. Returns the duration.
 async fn rebuild(database: &Database, mapping: &Mapping, store: bool) -> Result<Duration, Failure> {
     let caches = Caches::default();
     let mut client = database.get().await?;

@@ -3,23 +3,23 @@
 /// The result of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// The command did its work and the result is good.
+    /// The command succeeded and found no fault.
     Done,
-    /// The command failed, or its result is bad: differences found, documents refused, a server that cannot be reached.
+    /// The command failed or found a fault: differences, refused documents, a server that cannot be reached.
     Failed,
     /// The command line or the configuration is wrong. Nothing was done.
     Usage,
     /// No difference was found, but a copy has not caught up or could not be compared.
     Behind,
-    /// The command needs a running Millstream, and none answers.
+    /// The command needs a running Millstream process, and none responds.
     NotRunning,
 }
 
 impl Exit {
-    /// All of them, in the order of their codes.
+    /// All results, in the order of their codes.
     pub const ALL: [Self; 5] = [Self::Done, Self::Failed, Self::Usage, Self::Behind, Self::NotRunning];
 
-    /// The exit code of the process.
+    /// Returns the exit code of the process.
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,

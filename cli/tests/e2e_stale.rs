@@ -1,7 +1,8 @@
-//! Edits at full speed while the projector runs: once idle, every cached body is that of its document's rows.
+//! Edits documents at full speed while the projector runs. Once the projector is idle, every cached body must match the
+//! rows of its document.
 //!
 //! A commit reaches the replication slot before other sessions can see it. A rebuild that starts at once may read the
-//! old rows, and no later change would correct the cache. These tests detect that race.
+//! old rows, and without a later change the cache would stay wrong. These tests detect that race.
 
 mod support;
 
@@ -19,22 +20,22 @@ use support::report;
 use support::running::Running;
 use uuid::Uuid;
 
-/// Connections that edit at the same time.
+/// Number of concurrent editors.
 const CONNECTIONS: usize = 8;
-/// Documents; every connection edits all of them.
+/// Number of documents; every editor edits all of them.
 const STUDENTS: usize = 400;
-/// Edits and wall-clock budget of the short form.
+/// Edits and time limit of the short test.
 const EDITS: usize = 5_000;
 const BUDGET: Duration = Duration::from_secs(60);
-/// Edits, budget and runs of the long form.
+/// Edits, time limit and runs of the long test.
 const EDITS_LONG: usize = 50_000;
 const BUDGET_LONG: Duration = Duration::from_secs(900);
 const RUNS_LONG: usize = 5;
 
-/// Version and mark of the last accepted edit of each document.
+/// Version and number of the last accepted edit of each document.
 type LastAccepted = HashMap<Uuid, (i64, u64)>;
 
-/// Concurrent editors of the same documents.
+/// State that the editors share.
 struct Editors {
     writer: Writer,
     resource: ResourceIx,
@@ -46,32 +47,33 @@ struct Editors {
     deadline: Instant,
 }
 
-/// Builds a body with rows in three tables, so that a rebuild outside one snapshot would mix versions.
-fn student(number: usize, mark: u64) -> Value {
+/// Builds a body that contains the number of the edit. Its rows are in three tables, so a rebuild that does not read
+/// one snapshot mixes versions.
+fn student(number: usize, edit: u64) -> Value {
     json!({
-        "studentUniqueId": format!("STALE-{number}"), "firstName": format!("mark {mark}"), "lastSurname": "Abara",
+        "studentUniqueId": format!("STALE-{number}"), "firstName": format!("edit {edit}"), "lastSurname": "Abara",
         "birthData": {"birthDate": "2014-01-01"},
-        "otherNames": [{"otherName": format!("mark {mark}"), "languages": [{"languageCode": format!("{}", mark % 9)}]}],
+        "otherNames": [{"otherName": format!("edit {edit}"), "languages": [{"languageCode": format!("{}", edit % 9)}]}],
     })
 }
 
 impl Editors {
     async fn edit(&self, mut random: Random, connection: usize) {
-        for turn in 0.. {
+        for round in 0.. {
             if self.edits.fetch_add(1, Ordering::Relaxed) >= self.target || Instant::now() > self.deadline {
                 self.edits.fetch_sub(1, Ordering::Relaxed);
                 return;
             }
             let (uuid, number) = *random.pick(&self.students);
-            let mark = (turn * CONNECTIONS + connection) as u64 + 1;
-            let mut body = student(number, mark);
+            let edit = (round * CONNECTIONS + connection) as u64 + 1;
+            let mut body = student(number, edit);
             body["id"] = json!(uuid);
             let body = body.to_string();
             let written = self.writer.put(self.resource, uuid, body.as_bytes(), &Preconditions::default()).await;
             let written = written.unwrap_or_else(|error| panic!("an edit was refused: {error:?}"));
             let mut last = self.last.lock().expect("not poisoned");
             let known = last.entry(uuid).or_insert((0, 0));
-            *known = (*known).max((written.version, mark));
+            *known = (*known).max((written.version, edit));
         }
     }
 }
@@ -84,15 +86,15 @@ async fn cached(running: &Running) -> HashMap<Uuid, (i64, Value)> {
 
 /// Returns the documents whose cached body is not the last accepted one: id, accepted version, cached version.
 fn stale(last: &LastAccepted, cached: &HashMap<Uuid, (i64, Value)>) -> Vec<(Uuid, i64, i64)> {
-    let differing = last.iter().filter_map(|(uuid, (version, mark))| {
+    let differing = last.iter().filter_map(|(uuid, (version, edit))| {
         let (cached, body) = &cached[uuid];
-        let is_stale = cached != version || body["firstName"] != format!("mark {mark}");
+        let is_stale = cached != version || body["firstName"] != format!("edit {edit}");
         is_stale.then_some((*uuid, *version, *cached))
     });
     differing.collect()
 }
 
-/// Edits, waits until idle, compares. Returns the number of edits.
+/// Edits, waits until the projector is idle, compares. Returns the number of edits.
 async fn run(running: &Running, target: usize, budget: Duration, random: &mut Random) -> usize {
     let world = running.world;
     let writer = Writer::new(running.database().clone(), Arc::clone(&world.mapping), WriterOptions::default());
@@ -129,7 +131,8 @@ async fn run(running: &Running, target: usize, budget: Duration, random: &mut Ra
     let stale = stale(&last, &cached(running).await);
     report!("{edits} edits in {duration:.1?}, idle {settled:.1?} later, {} stale of {}", stale.len(), last.len());
     if !stale.is_empty() {
-        // A body that is only late is a fault of `settle`; a body that stays stale is the race that this test detects.
+        // If the body is current after another wait, `settle` returned too early. If it is still stale, this is the
+        // race.
         running.settle().await;
         let permanently = self::stale(&last, &cached(running).await);
         panic!("cached bodies that are not the last accepted ones: {stale:?}; after another wait: {permanently:?}");
@@ -138,12 +141,12 @@ async fn run(running: &Running, target: usize, budget: Duration, random: &mut Ra
     edits
 }
 
-async fn edit_and_compare(what: &str, runs: usize, target: usize, budget: Duration) {
+async fn edit_and_compare(seed: &str, runs: usize, target: usize, budget: Duration) {
     let world = World::fixtures();
     let database = world.database().await;
     let mut running = Running::on(world, database.database().clone());
     running.follow().await;
-    let mut random = Random::seeded(what);
+    let mut random = Random::seeded(seed);
     for _ in 0..runs {
         let edits = run(&running, target, budget, &mut random).await;
         assert!(edits >= target, "only {edits} of {target} edits within {budget:?}: too few for the test");

@@ -1,8 +1,8 @@
-//! Fuzzes the flattening of bodies: any bytes, as the body of any resource of the small schema, are refused or
-//! flattened without a panic.
+//! Fuzzes the flattening of bodies: any bytes, as the body of any resource of the fixture schema, are refused or
+//! flattened without a panic, with the same result each time.
 //!
-//! The first byte chooses the resource. Run with `make fuzz`. The documents of the fixtures are the seeds: with
-//! `MILLSTREAM_FUZZ_SEEDS` the program writes them to that folder before it starts.
+//! The first byte selects the resource. Run with `make fuzz`. The fixture documents are the seeds: the program first
+//! writes them to the folder `MILLSTREAM_FUZZ_SEEDS`, if it is set.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,14 +1,14 @@
-//! Parsing of dates, times and date-times, the same for bodies and queries (docs/design/rules.md#rule-26).
+//! Parsers of dates, times and date-times, shared by bodies and queries (docs/design/rules.md#rule-26).
 //!
-//! Date-times are not [`jiff::Timestamp`]s: those end a day before the end of the year 9999, and clients write its last
-//! second for "without end".
+//! A [`jiff::Timestamp`] cannot hold the last day of the year 9999, and clients write its last second for "without
+//! end". Date-times are therefore [`DateTime`]s in UTC.
 
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, Time};
 
-/// Parses a date-time into a second of UTC within the years 0001 to 9999. Accepts a date (also with slashes) and a time
-/// separated by `T` or a blank, any fraction of a second (truncated), and an optional offset (default UTC). Leap
-/// seconds are refused.
+/// Parses a date-time as a second of UTC within the years 0001 to 9999. Accepts a date (also with slashes), `T` or a
+/// blank, a time, an optional fraction of a second (truncated), and an optional offset (default UTC). Refuses leap
+/// seconds.
 pub fn read_utc_second(text: &str) -> Option<DateTime> {
     let split = text.find(['T', 't', ' '])?;
     let (day, rest) = (&text[..split], &text[split + 1..]);
@@ -24,25 +24,25 @@ pub fn read_utc_second(text: &str) -> Option<DateTime> {
     (1..=9999).contains(&utc.year()).then_some(utc)
 }
 
-/// Writes `yyyy-MM-ddTHH:mm:ssZ`, the form in stored bodies.
+/// Formats a date-time as `yyyy-MM-ddTHH:mm:ssZ`, the form in stored bodies.
 pub fn write_utc_second(utc: DateTime) -> String {
     utc.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Parses `yyyy-MM-dd`, years 0001 to 9999.
+/// Parses a date in the form `yyyy-MM-dd`, with a year from 0001 to 9999.
 pub fn read_date(text: &str) -> Option<Date> {
     let [year, month, day] = parts(text, '-')?;
     date_of(digits(year, 4)?, digits(month, 2)?, digits(day, 2)?)
 }
 
-/// Parses `M/d/yyyy`, the only form with slashes.
+/// Parses a date in the form `M/d/yyyy`, the only accepted form with slashes.
 pub fn read_slashed_date(text: &str) -> Option<Date> {
     let [month, day, year] = parts(text, '/')?;
     let short = |part: &str| (1..=2).contains(&part.len()).then(|| digits(part, part.len()))?;
     date_of(digits(year, 4)?, short(month)?, short(day)?)
 }
 
-/// Parses exactly `HH:mm:ss`.
+/// Parses a time in the form `HH:mm:ss`; no other form is accepted.
 pub fn read_time(text: &str) -> Option<Time> {
     let [hour, minute, second] = parts(text, ':')?;
     let two = |part| digits(part, 2).and_then(|number| i8::try_from(number).ok());
@@ -54,7 +54,7 @@ fn date_of(year: i16, month: i16, day: i16) -> Option<Date> {
     (year >= 1).then_some(date)
 }
 
-/// Parses an empty offset, `Z`, or `+HH:mm` and `-HH:mm` up to 14 hours.
+/// Parses an offset: empty (UTC), `Z`, or `+HH:mm` or `-HH:mm` with at most 14 hours.
 fn read_offset(text: &str) -> Option<SignedDuration> {
     if matches!(text, "" | "Z" | "z") {
         return Some(SignedDuration::ZERO);

@@ -1,5 +1,6 @@
-//! POST and PUT: two phases (docs/design/rules.md#rule-9). A read-only snapshot answers requests that change nothing,
-//! without a lock and without WAL; otherwise a transaction locks, reads everything again, and writes.
+//! POST and PUT, in two phases (docs/design/rules.md#rule-9). Phase 1 reads one snapshot; if the request changes
+//! nothing, it ends there, without a lock and without WAL. Phase 2 is a transaction that locks, reads everything again,
+//! and writes.
 
 use crate::attempt::{AttemptError, abandon};
 use crate::error::WriteError;
@@ -21,7 +22,7 @@ use uuid::Uuid;
 /// One POST or PUT.
 pub(crate) struct Upsert<'a>(pub(crate) UpsertRequest<'a>);
 
-/// The document as the second phase read it under its locks.
+/// The document as phase 2 read it under its locks.
 struct LockedCurrent {
     current: CurrentRow,
     edges: BTreeMap<i64, bool>,
@@ -29,7 +30,7 @@ struct LockedCurrent {
 }
 
 impl Upsert<'_> {
-    /// One attempt at the whole write.
+    /// Makes one attempt at the whole write.
     pub(crate) async fn attempt(&self) -> Result<Written, AttemptError> {
         let request = &self.0;
         let transaction = WriteTransaction::open(request.database).await?;
@@ -53,8 +54,8 @@ impl Upsert<'_> {
     async fn insert(&self, mut transaction: WriteTransaction, first: &Binding) -> Result<Written, AttemptError> {
         let UpsertRequest { resource, flat, .. } = self.0;
         let mut pipeline = transaction.begin()?;
-        let shares = self.0.shares_locks();
-        let share = shares.then(|| share_locks(&mut pipeline, first.changeable(flat), None, false));
+        let needs_locks = self.0.shares_locks();
+        let locks = needs_locks.then(|| share_locks(&mut pipeline, first.changeable(flat), None, false));
         let resolution = self.0.add_resolution(&mut pipeline);
         let draw = sequence::draw_document(&mut pipeline);
         let answers = match pipeline.run().await {
@@ -62,7 +63,7 @@ impl Upsert<'_> {
             Err(error) => return abandon(transaction, error).await,
         };
         let resolved = Resolved::new(answers.rows(resolution)?)?;
-        let locked = locked_ids(&answers, share)?;
+        let locked = locked_ids(&answers, locks)?;
         let binding = match self.recheck_insert(&resolved, &locked) {
             Ok(binding) => binding,
             Err(error) => return abandon(transaction, error).await,
@@ -87,6 +88,7 @@ impl Upsert<'_> {
         self.finish(transaction, result, Written { outcome: Outcome::Created, uuid, version }).await
     }
 
+    /// Repeats the checks of phase 1 for an insert on the rows that phase 2 read under its locks.
     fn recheck_insert(&self, resolved: &Resolved, locked: &BTreeSet<i64>) -> Result<Binding, AttemptError> {
         if resolved.current.is_some() {
             return Err(AttemptError::StartOver("the document was created meanwhile"));
@@ -107,8 +109,8 @@ impl Upsert<'_> {
     ) -> Result<Written, AttemptError> {
         let UpsertRequest { resource, flat, .. } = self.0;
         let mut pipeline = transaction.begin()?;
-        let shares = self.0.shares_locks();
-        let share = shares.then(|| share_locks(&mut pipeline, first.changeable(flat), Some(document_id), false));
+        let needs_locks = self.0.shares_locks();
+        let locks = needs_locks.then(|| share_locks(&mut pipeline, first.changeable(flat), Some(document_id), false));
         let row = document::lock_for_edit(&mut pipeline, document_id);
         let edges = edge::children(&mut pipeline, document_id);
         let resolution = self.0.add_resolution(&mut pipeline);
@@ -118,7 +120,7 @@ impl Upsert<'_> {
             Err(error) => return abandon(transaction, error).await,
         };
         let resolved = Resolved::new(answers.rows(resolution)?)?;
-        let locked = locked_ids(&answers, share)?;
+        let locked = locked_ids(&answers, locks)?;
         let gone = answers.count(row) == 0;
         let version = answers.one(draw)?.version;
         let references = References::of(&answers.rows(edges)?);
@@ -143,7 +145,7 @@ impl Upsert<'_> {
         self.finish(transaction, result, Written { outcome: Outcome::Updated, uuid, version }).await
     }
 
-    /// Everything that phase 1 read, read again under the locks.
+    /// Repeats the checks of phase 1 on the rows that phase 2 read under its locks.
     fn recheck_update(
         &self,
         document_id: i64,
@@ -174,7 +176,7 @@ impl Upsert<'_> {
         }
     }
 
-    /// The result once the last statements, `COMMIT` among them, were sent.
+    /// Ends the attempt after the last statements, including `COMMIT`, were sent.
     async fn finish(
         &self,
         transaction: WriteTransaction,

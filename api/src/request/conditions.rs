@@ -1,14 +1,14 @@
 //! Entity tags: `If-Match`, `If-None-Match` and the `ETag` of a response.
 //!
-//! A tag is a version in quotes. Weak tags count as strong ones, because a version identifies one body exactly, and the
-//! quotes may be missing (docs/design/edfi-api.md#edfi-6.6).
+//! A tag is a version in quotes. Weak tags are treated as strong ones, because a version identifies exactly one body.
+//! Clients may omit the quotes (docs/design/edfi-api.md#edfi-6.6).
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use millstream_writer::{EtagMatch, Preconditions};
 
 /// Returns the `ETag` header of a version.
 pub(crate) fn etag(version: i64) -> HeaderValue {
-    // Digits in quotes are always a valid header value.
+    // Digits in quotes are always a valid header value; the fallback is never used.
     HeaderValue::try_from(format!("\"{version}\"")).unwrap_or_else(|_| HeaderValue::from(version))
 }
 
@@ -20,8 +20,8 @@ pub(crate) fn preconditions(headers: &HeaderMap) -> Preconditions {
     }
 }
 
-/// Reads the tags of all headers of one name; `None` without such a header. Tags that cannot be a version match nothing
-/// and are dropped.
+/// Reads the tags of all headers of one name; `None` without such a header. A tag that is not a version matches no
+/// document and is dropped.
 fn entity_tags(headers: &HeaderMap, name: &HeaderName) -> Option<EtagMatch> {
     let mut versions = Vec::new();
     let mut is_present = false;
@@ -37,7 +37,7 @@ fn entity_tags(headers: &HeaderMap, name: &HeaderName) -> Option<EtagMatch> {
     is_present.then_some(EtagMatch::Versions(versions))
 }
 
-/// Parses a tag. Tags compare as text, so `007` is not a version.
+/// Parses a tag as a version. Tags compare as text, so `007` is not version 7.
 fn version_of(tag: &[u8]) -> Option<i64> {
     let is_canonical =
         tag.first().is_some_and(|first| (b'1'..=b'9').contains(first)) && tag.iter().all(u8::is_ascii_digit);
@@ -47,7 +47,7 @@ fn version_of(tag: &[u8]) -> Option<i64> {
     std::str::from_utf8(tag).ok()?.parse().ok()
 }
 
-/// The tags of a list, without `W/` and quotes. A comma inside quotes belongs to the tag.
+/// Iterator over the tags of a list, without `W/` and quotes. A comma inside quotes belongs to the tag.
 struct Tags<'a>(&'a [u8]);
 
 impl<'a> Iterator for Tags<'a> {
@@ -66,7 +66,7 @@ impl<'a> Iterator for Tags<'a> {
     }
 }
 
-/// Splits at the first occurrence of `byte`, which is dropped.
+/// Splits at the first occurrence of `byte`, which is in neither part.
 fn split_at(text: &[u8], byte: u8) -> (&[u8], &[u8]) {
     match text.iter().position(|other| *other == byte) {
         Some(at) => (&text[..at], &text[at + 1..]),

@@ -1,50 +1,50 @@
-//! `docs/reference/search.md`: every example of the page is executed and returns the documented response.
+//! Executes every example of `docs/reference/search.md` and compares the response with the documented one.
 
 use crate::search::loaded;
 use serde_json::Value;
 use std::path::Path;
 
-/// The placeholder of values that mean nothing to a reader of the page.
+/// The placeholder in the page for values that differ between two loads.
 const ANY: &str = "…";
 
-/// A request of the page and the response below it.
+/// A request of the page, and the documented response below it.
 struct Example {
     path: String,
-    answer: Value,
+    response: Value,
 }
 
 fn examples(page: &str) -> Vec<Example> {
     let mut examples = Vec::new();
     let mut path = None;
-    // Every second part is inside a fence.
+    // Every second part is the content of a code block.
     for block in page.split("```").skip(1).step_by(2) {
         let (language, text) = block.split_once('\n').expect("a fence ends its line");
         match language {
             "http" => path = text.trim().strip_prefix("GET ").map(str::to_owned),
             "json" => {
                 let path = path.take().unwrap_or_else(|| panic!("no request above {text}"));
-                let answer = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
-                examples.push(Example { path, answer });
+                let response = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+                examples.push(Example { path, response });
             }
-            other => panic!("a block of '{other}': requests are 'http', answers 'json'"),
+            other => panic!("a block of '{other}': requests are 'http', responses 'json'"),
         }
     }
     examples
 }
 
-/// Removes the values that differ between two loads of the same documents.
-fn neutral(value: &mut Value) {
+/// Replaces the values that differ between two loads of the same documents by [`ANY`].
+fn mask(value: &mut Value) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
                 if ["id", "next", "correlationId"].contains(&name.as_str()) {
                     *value = ANY.into();
                 } else {
-                    neutral(value);
+                    mask(value);
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(neutral),
+        Value::Array(items) => items.iter_mut().for_each(mask),
         _ => {}
     }
 }
@@ -56,9 +56,9 @@ async fn every_example_answers_as_the_page_says() {
     let examples = examples(&page);
     assert!(examples.len() >= 9, "{} examples", examples.len());
     let api = loaded();
-    for Example { path, answer } in examples {
+    for Example { path, response } in examples {
         let mut found = api.ask("GET", &path).await.json();
-        neutral(&mut found);
-        assert_eq!(found, answer, "{path}\n{found}");
+        mask(&mut found);
+        assert_eq!(found, response, "{path}\n{found}");
     }
 }

@@ -1,5 +1,5 @@
-//! Probes that check whether an edit has arrived: in the topic, in OpenSearch by id and by search, in the embedded index
-//! by search.
+//! Probes that check whether an edit has arrived: in the topic, in OpenSearch (by id and by search), and in the
+//! embedded index (by search).
 
 use super::installation::Installation;
 use super::topic::TopicReader;
@@ -13,28 +13,28 @@ use uuid::Uuid;
 /// Prefix of the text of an edit; its number follows.
 pub(super) const MARK: &str = "Bench";
 
-/// An expected edit: a document at a version or a later one.
+/// An expected edit: a document with this version or a later one.
 #[derive(Debug, Clone)]
 pub(super) struct Edit {
     pub(super) uuid: Uuid,
     pub(super) version: i64,
     /// Alias of the index in OpenSearch.
     pub(super) alias: String,
-    /// Number of the edit, with which its text ends.
+    /// Number of the edit; its text ends with the number.
     pub(super) number: usize,
-    /// Time of the response to the writer.
+    /// Time at which the writer got the response.
     pub(super) answered: Instant,
 }
 
 /// One way to check for edits.
 pub(super) enum Probe {
-    /// The records that a consumer received.
+    /// Checks the records that a consumer received.
     Topic(TopicReader),
-    /// Reads by id, which are realtime.
+    /// Reads documents by id, which is realtime in OpenSearch.
     ById(SearchClient),
-    /// Searches, which show the state of the last refresh.
+    /// Searches in OpenSearch, which shows the state of the last refresh.
     BySearch(SearchClient),
-    /// `/search` of the process, by the text of the edit, with the path of the search and the member.
+    /// Searches through `/search` of the process and checks the text of the edit: connection, path, member of the text.
     Embedded(Box<Connection>, String, &'static str),
 }
 
@@ -75,6 +75,7 @@ impl SearchClient {
     }
 }
 
+/// Returns the versions in a list of hits, by id.
 fn versions(found: &Value) -> Result<HashMap<Uuid, i64>, Failure> {
     let each = found.as_array().map_or(&[] as &[Value], Vec::as_slice).iter();
     let known = each.filter_map(|one| Some((one["_id"].as_str()?, one["_version"].as_i64()?)));
@@ -82,7 +83,7 @@ fn versions(found: &Value) -> Result<HashMap<Uuid, i64>, Failure> {
 }
 
 impl Probe {
-    /// Returns the pause between two polls: polling costs the measured system time.
+    /// Returns the pause between two polls. Polling takes processor time from the measured system.
     pub(super) fn pause(&self) -> Duration {
         match self {
             Self::Topic(_) | Self::Embedded(..) => Duration::from_millis(1),
@@ -91,7 +92,7 @@ impl Probe {
         }
     }
 
-    /// Polls once; returns when each pending edit was first visible, if it is.
+    /// Polls once. Returns for each pending edit the time at which it was first seen; `None` if it is not visible.
     pub(super) async fn poll(&mut self, pending: &[Edit]) -> Result<Vec<Option<Instant>>, Failure> {
         let found = match self {
             Self::Topic(reader) => {
@@ -107,7 +108,7 @@ impl Probe {
     }
 }
 
-/// Polls by the text of the edit. A later edit of the same document counts as well.
+/// Checks the text of each document. A later edit of the same document counts as well.
 async fn by_text(
     connection: &mut Connection,
     path: &str,

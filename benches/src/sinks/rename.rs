@@ -1,4 +1,4 @@
-//! Measures the time from a rename until every copy shows the new name in all documents that embed it.
+//! Measures the time from a rename until each copy shows the new name in all documents that embed it.
 
 use super::hub::{Affected, CountSearch, Hub, count_searches};
 use super::installation::{Installation, PREFIX, TOPIC, index_stem, wait_delivered};
@@ -15,14 +15,16 @@ use uuid::Uuid;
 
 /// Number of renames of the document.
 const RENAMES: usize = 3;
-/// Characters of the old name that are kept: names have at most 60 characters in Ed-Fi.
+/// Characters of the old name that the new name keeps. Names have at most 60 characters in Ed-Fi.
 const KEPT_CHARS: usize = 40;
-/// Documents per poll.
+/// Maximum number of documents per poll.
 const PAGE: usize = 500;
 /// Minimum pause between two polls of a copy.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// Pause as a multiple of the duration of the poll: client, server and all copies share the processors.
+/// Pause as a multiple of the duration of the poll. Client, server and all copies share the processors, so polling
+/// slows the copies down.
 const PAUSE_FACTOR: u32 = 4;
+/// Maximum time for a rename to reach every copy.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 const CACHED_SQL: &str = r#"SELECT count(*) FROM unnest($1::uuid[], $2::int8[]) AS u(id, version)
@@ -60,14 +62,14 @@ pub(super) async fn measure(
         let answered = Instant::now();
         answered_s.push((answered - sent).as_secs_f64());
         let edits = edits(model, &hub.affected, answered)?;
-        let open_search = async {
+        let opensearch = async {
             let by_id = all_seen(Probe::ById(SearchClient::new(installation)), &edits).await?;
             Ok::<_, Failure>((by_id, all_seen(Probe::BySearch(SearchClient::new(installation)), &edits).await?))
         };
         let (cache, kafka, (by_id, by_search), embedded) = tokio::try_join!(
             all_cached(installation, &edits),
             all_seen(Probe::Topic(reader), &edits),
-            open_search,
+            opensearch,
             all_counted(up, &searches, &name)
         )?;
         for (times, seen) in times.iter_mut().zip([cache, kafka, by_id, embedded, by_search]) {
@@ -97,7 +99,7 @@ fn print(hub: &Hub, answered_s: &[f64], times: &[Vec<f64>]) {
     );
 }
 
-/// Returns the edits to wait for. There are no other writers, so any later version of a document has the new name.
+/// Returns the edits to wait for. There are no other writers, so the next version of each document has the new name.
 fn edits(model: &SearchModel, affected: &[Affected], answered: Instant) -> Result<Vec<Edit>, Failure> {
     let edit = |one: &Affected| {
         let resource = model.by_key(one.resource_key).ok_or("a document of an unknown type")?;
@@ -107,7 +109,7 @@ fn edits(model: &SearchModel, affected: &[Affected], answered: Instant) -> Resul
     affected.iter().map(edit).collect()
 }
 
-/// Returns when the last edit became visible.
+/// Polls until all edits are visible. Returns the time at which the last one became visible.
 async fn all_seen(mut probe: Probe, edits: &[Edit]) -> Result<Instant, Failure> {
     let mut pending = edits.to_vec();
     let mut last = None;
@@ -129,6 +131,7 @@ async fn all_seen(mut probe: Probe, edits: &[Edit]) -> Result<Instant, Failure> 
     last.ok_or_else(|| "nothing was renamed".into())
 }
 
+/// Polls the cache until it contains all edits. Returns the time of the last poll.
 async fn all_cached(installation: &Installation, edits: &[Edit]) -> Result<Instant, Failure> {
     let session: Session = installation.session().await?;
     let (ids, versions): (Vec<Uuid>, Vec<i64>) = edits.iter().map(|edit| (edit.uuid, edit.version)).unzip();
@@ -145,11 +148,12 @@ async fn all_cached(installation: &Installation, edits: &[Edit]) -> Result<Insta
     }
 }
 
-/// Pauses between polls. A long pause delays the observation of a copy; without a pause, polling delays all copies.
+/// Pauses between polls. A long pause delays the observation of a copy; a short one slows all copies down.
 async fn pause_after(started: Instant) {
     tokio::time::sleep((started.elapsed() * PAUSE_FACTOR).max(PAUSE_MIN)).await;
 }
 
+/// Repeats the searches until each one counts all documents with the new name. Returns the time of the last poll.
 async fn all_counted(up: &Process, searches: &[CountSearch], name: &str) -> Result<Instant, Failure> {
     let started = Instant::now();
     let mut connection = Connection::open(up.address).await?;

@@ -16,7 +16,7 @@ use crate::{
 };
 use std::{fmt::Write as _, io::Write, time::Duration};
 
-/// Longest wait for a reply: a comparison reads the whole index.
+/// Maximum wait for a reply: a comparison reads the whole index.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 
 /// Performs one action and prints its result.
@@ -24,7 +24,7 @@ pub async fn run(command: IndexCommand, config: &Config, out: &mut (dyn Write + 
     let (text, exit) = match command {
         IndexCommand::List { sink } => {
             let list: GenerationList = call(config, &sink, IndexAction::List).await?;
-            (list.generations.iter().map(line).collect(), Exit::Done)
+            (list.generations.iter().map(format_generation).collect(), Exit::Done)
         }
         IndexCommand::Build { sink, per_s } => {
             let build: IndexBuildStarted = call(config, &sink, IndexAction::Build { per_s }).await?;
@@ -35,12 +35,12 @@ pub async fn run(command: IndexCommand, config: &Config, out: &mut (dyn Write + 
             (text, Exit::Done)
         }
         IndexCommand::Compare { sink, generation } => {
-            compared(&call(config, &sink, IndexAction::Compare { generation }).await?)
+            format_comparison(&call(config, &sink, IndexAction::Compare { generation }).await?)
         }
         IndexCommand::Swap { sink, generation, unchecked } => {
-            swapped(&sink, &call(config, &sink, IndexAction::Swap { generation, unchecked }).await?)
+            format_live(&sink, &call(config, &sink, IndexAction::Swap { generation, unchecked }).await?)
         }
-        IndexCommand::Rollback { sink } => swapped(&sink, &call(config, &sink, IndexAction::Rollback).await?),
+        IndexCommand::Rollback { sink } => format_live(&sink, &call(config, &sink, IndexAction::Rollback).await?),
         IndexCommand::Drop { sink, generation } => {
             let dropped: IndexDropped = call(config, &sink, IndexAction::Drop { generation }).await?;
             (format!("generation {} of {sink} is gone\n", dropped.dropped), Exit::Done)
@@ -55,11 +55,13 @@ async fn call<T: control::protocol::Reply>(config: &Config, sink: &str, action: 
     Ok(control::call(&config.data_dir, &request, REPLY_TIMEOUT).await?)
 }
 
-fn swapped(sink: &str, index: &IndexLive) -> (String, Exit) {
+/// Reports which generation is live after a swap or a rollback.
+fn format_live(sink: &str, index: &IndexLive) -> (String, Exit) {
     (format!("searches are answered from generation {} of {sink} now\n", index.live), Exit::Done)
 }
 
-fn line(entry: &GenerationEntry) -> String {
+/// Formats one line of `index list`.
+fn format_generation(entry: &GenerationEntry) -> String {
     let mut line = format!(
         "generation {:<4} {:<5} {:>12} documents {:>14} bytes, made {}",
         entry.generation,
@@ -69,16 +71,17 @@ fn line(entry: &GenerationEntry) -> String {
         moment(entry.created_at_ms),
     );
     if !entry.kept_current {
-        line.push_str(", not delivered to");
+        line.push_str(", receives no deliveries");
     }
     if !entry.mapping_current {
-        line.push_str(", its fields are those of another schema: build a new one");
+        line.push_str(", has the mapping of another schema: build a new generation");
     }
     line.push('\n');
     line
 }
 
-fn compared(report: &ProofReport) -> (String, Exit) {
+/// Formats a comparison; the exit code follows from its differences.
+fn format_comparison(report: &ProofReport) -> (String, Exit) {
     let comparison = match report.sinks.first() {
         Some(SinkProof::Compared(comparison)) => comparison,
         Some(SinkProof::Failed { error: reason, .. } | SinkProof::NotCompared { not_compared: reason, .. }) => {

@@ -18,7 +18,7 @@ use similar::TextDiff;
 use std::{fmt::Write as _, io::Write, time::Duration};
 use uuid::Uuid;
 
-/// Longest wait for a reply: a sink may have to be read.
+/// Maximum wait for a reply: the process may have to read a sink.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Performs one action and prints its result.
@@ -27,7 +27,7 @@ pub async fn run(action: QuarantineAction, config: &Config, out: &mut (dyn Write
     let text = match action {
         QuarantineAction::List { at, json } => {
             let report = report(config, Request::QuarantineList { place: place(at) }).await?;
-            if json { as_json(&report)? } else { listed(&report) }
+            if json { to_json(&report)? } else { format_list(&report) }
         }
         QuarantineAction::Show { what, at, json } => {
             let place = place(at);
@@ -36,10 +36,10 @@ pub async fn run(action: QuarantineAction, config: &Config, out: &mut (dyn Write
                 QuarantinedId::Record(record) => Request::UnreadableShow { record, place },
             };
             let report = report(config, request).await?;
-            if json { as_json(&report)? } else { shown(&report) }
+            if json { to_json(&report)? } else { format_entries(&report) }
         }
         QuarantineAction::Diff { document, at } => {
-            compared(&report(config, Request::QuarantineShow { document, place: place(at) }).await?)
+            format_diffs(&report(config, Request::QuarantineShow { document, place: place(at) }).await?)
         }
         QuarantineAction::Retry { what, at, all: _ } => retry(config, what, place(at)).await?,
         QuarantineAction::Skip { what, at } => return skip(config, what, place(at), out).await,
@@ -56,8 +56,8 @@ async fn retry(config: &Config, what: Vec<QuarantinedId>, place: Option<Target>)
     let (documents, records) = partition(what);
     if let Some(record) = records.first() {
         return Err(Failure::usage(format!(
-            "{record} cannot be tried again: it cannot be parsed. `millstream verify --repair` finds the documents that are \
-             missing because of it and enqueues them; `millstream quarantine skip` discards the record"
+            "{record} cannot be tried again: it cannot be parsed. `millstream verify --repair` finds the documents \
+             that are missing because of it and enqueues them; `millstream quarantine skip` discards the record"
         )));
     }
     let request = Request::QuarantineRetry { documents: (!documents.is_empty()).then_some(documents), place };
@@ -65,7 +65,7 @@ async fn retry(config: &Config, what: Vec<QuarantinedId>, place: Option<Target>)
     Ok(format!("released: {}\n", released.released))
 }
 
-/// Discards documents, then records. The result of the first is printed even if the second fails.
+/// Discards documents, then records. Prints the number of documents even if the request for the records then fails.
 async fn skip(
     config: &Config,
     what: Vec<QuarantinedId>,
@@ -94,7 +94,7 @@ fn partition(what: Vec<QuarantinedId>) -> (Vec<Uuid>, Vec<String>) {
     (documents, records)
 }
 
-fn as_json(report: &QuarantineReport) -> Result<String, Failure> {
+fn to_json(report: &QuarantineReport) -> Result<String, Failure> {
     Ok(serde_json::to_string_pretty(report).map_err(Failure::failed)? + "\n")
 }
 
@@ -118,8 +118,8 @@ fn entry_line(entry: &QuarantineEntry) -> String {
     )
 }
 
-/// One entry per line, then the counts.
-fn listed(report: &QuarantineReport) -> String {
+/// Formats all entries and unreadable records, then their counts.
+fn format_list(report: &QuarantineReport) -> String {
     let entries = report.quarantined.iter().map(entry_line);
     let mut text: String = entries.chain(report.unreadable().iter().map(record_line)).collect();
     // Writing to a string cannot fail.
@@ -130,8 +130,8 @@ fn listed(report: &QuarantineReport) -> String {
     text
 }
 
-/// Formats a body with one member per line, or returns it unchanged if it is not JSON.
-fn pretty(body: Option<&str>) -> String {
+/// Formats a body with one member per line; returns it unchanged if it is not JSON, and `nothing` without a body.
+fn pretty_body(body: Option<&str>) -> String {
     let Some(body) = body else { return "nothing\n".to_owned() };
     match serde_json::from_str::<Value>(body) {
         Ok(parsed) => format!("{parsed:#}\n"),
@@ -139,7 +139,8 @@ fn pretty(body: Option<&str>) -> String {
     }
 }
 
-fn shown(report: &QuarantineReport) -> String {
+/// Formats entries with the body that is sent to the sink, and unreadable records with their content.
+fn format_entries(report: &QuarantineReport) -> String {
     let mut text = String::new();
     for record in report.unreadable() {
         _ = writeln!(text, "{}holds:\n{}", record_line(record), record.content.as_deref().unwrap_or("-"));
@@ -148,14 +149,14 @@ fn shown(report: &QuarantineReport) -> String {
         text.push_str(&entry_line(entry));
         if let Some(view) = &entry.view {
             let bytes = view.bytes.map_or_else(|| "null".to_owned(), |bytes| bytes.to_string());
-            _ = write!(text, "sent to {} ({bytes} bytes):\n{}", view.sink, pretty(view.sent.as_deref()));
+            _ = write!(text, "sent to {} ({bytes} bytes):\n{}", view.sink, pretty_body(view.sent.as_deref()));
         }
     }
     text
 }
 
-/// Compares the copy in the sink with the body to deliver, line by line.
-fn compared(report: &QuarantineReport) -> String {
+/// Formats the difference between the copy in the sink and the body to deliver, line by line.
+fn format_diffs(report: &QuarantineReport) -> String {
     let mut text = String::new();
     for entry in &report.quarantined {
         let (held, sent) = match &entry.view {
@@ -171,7 +172,7 @@ fn compared(report: &QuarantineReport) -> String {
             }
             None => (None, None),
         };
-        let (held, sent) = (pretty(held), pretty(sent));
+        let (held, sent) = (pretty_body(held), pretty_body(sent));
         let diff = TextDiff::from_lines(&held, &sent);
         let unified = diff.unified_diff().header(&format!("{} has", entry.place), "the source says").to_string();
         text.push_str(if unified.is_empty() { "both are the same\n" } else { &unified });
@@ -212,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_list_ends_with_the_count() {
-        let text = listed(&entry(SinkCopy::Body(None)));
+        let text = format_list(&entry(SinkCopy::Body(None)));
         assert!(text.contains("version 7, 10 attempts from 1970-01-01T00:00:00Z to 1970-01-01T00:00:01Z"), "{text}");
         assert!(text.ends_with("in quarantine: 1\n"), "{text}");
     }
@@ -226,17 +227,17 @@ mod tests {
             bytes: 3,
             content: None,
         };
-        let text = listed(&QuarantineReport { quarantined: Vec::new(), unreadable: Some(vec![record]) });
+        let text = format_list(&QuarantineReport { quarantined: Vec::new(), unreadable: Some(vec![record]) });
         assert!(text.starts_with("cache  millstream.work/0/7  UNREADABLE, 3 bytes\n    its format is 9"), "{text}");
         assert!(text.ends_with("unreadable: 1\nin quarantine: 0\n"), "{text}");
     }
 
     #[test]
     fn a_difference_is_shown_by_lines() {
-        let text = compared(&entry(body(r#"{"a":1,"b":1}"#)));
+        let text = format_diffs(&entry(body(r#"{"a":1,"b":1}"#)));
         assert!(text.contains("-  \"b\": 1") && text.contains("+  \"b\": 2"), "{text}");
-        assert_eq!(compared(&entry(body(r#"{"a":1,"b":2}"#))), "both are the same\n");
-        assert!(compared(&entry(SinkCopy::Body(None))).contains("-nothing"));
-        assert!(compared(&entry(SinkCopy::Failed { error: "away".to_owned() })).contains("cannot be read: away"));
+        assert_eq!(format_diffs(&entry(body(r#"{"a":1,"b":2}"#))), "both are the same\n");
+        assert!(format_diffs(&entry(SinkCopy::Body(None))).contains("-nothing"));
+        assert!(format_diffs(&entry(SinkCopy::Failed { error: "away".to_owned() })).contains("cannot be read: away"));
     }
 }

@@ -1,4 +1,4 @@
-//! Posting the same files again writes nothing.
+//! Loads the same documents twice: the second load writes no row.
 
 use crate::exclusive;
 use crate::support::running::Running;
@@ -27,7 +27,7 @@ async fn reload(name: &'static str, world: &'static World) {
         assert_eq!(second.status, 200, "{}", first.path());
     }
     assert_eq!(first.len(), second.len());
-    // No row was inserted, deleted, changed or locked.
+    // A fingerprint changes if a row is inserted, deleted, changed or locked.
     let after = tables::fingerprints(&running).await;
     let touched: Vec<_> = tables.iter().filter(|(name, before)| after.get(*name) != Some(before)).collect();
     assert!(touched.is_empty(), "tables were written to: {touched:?}");

@@ -13,14 +13,15 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Duration of a suspension: longer than a session and than the server waits for feedback of a relay.
+/// Duration of a suspension. Longer than the session timeout of the consumer group and than the server's wait for a
+/// relay's feedback.
 const SUSPENSION: Duration = Duration::from_millis(SESSION_TIMEOUT_MS + 6_000);
-/// Duration of the writes before and after the fault.
+/// Pause before and after a fault, during which documents are written.
 const AROUND: Duration = Duration::from_millis(1_200);
 /// Limit for a standby to take over.
 const TAKE_OVER: Duration = Duration::from_secs(60);
 
-/// A fault.
+/// A fault that a trial injects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     ProjectorKilled,
@@ -32,7 +33,7 @@ pub(crate) enum Fault {
     SinkKilled,
 }
 
-/// All faults; trials cycle through them. The first three are the quickest.
+/// All faults, in the order of the trials. The quickest three come first, for short runs.
 pub(crate) const FAULTS: [Fault; 7] = [
     Fault::ProjectorKilled,
     Fault::RelayKilled,
@@ -52,6 +53,7 @@ CREATE FUNCTION public.regress() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     END IF; RETURN NEW; END $$;
 CREATE TRIGGER regress BEFORE UPDATE ON "dms"."DocumentCache" FOR EACH ROW EXECUTE FUNCTION public.regress();"#;
 
+/// Runs the trials and verifies after each one that no document is lost, stale or back at an earlier version.
 pub(crate) async fn torture(trials: usize) {
     let (started, mut random) = (Instant::now(), Random::seeded("rebalance"));
     let mut processes = Processes::new().await;
@@ -86,8 +88,8 @@ pub(crate) async fn torture(trials: usize) {
     let (records, went_back) = versions_in_topic(&processes).await;
     let (writes, renames) = (load.writes.load(Ordering::Relaxed), load.renames.load(Ordering::Relaxed));
     report!(
-        "{trials} trials in {:.0?} {counts:?}: {writes} writes, {renames} renames, {records} records in the topic; lost: 0, \
-         regressed: {}, differences: 0",
+        "{trials} trials in {:.0?} {counts:?}: {writes} writes, {renames} renames, {records} records in the topic; \
+         lost: 0, regressed: {}, differences: 0",
         started.elapsed(),
         regressed + went_back
     );

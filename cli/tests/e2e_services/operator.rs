@@ -1,4 +1,4 @@
-//! The tasks of an operator at run time, with the commands that `docs/` shows.
+//! The tasks of an operator on a running installation, with the commands that `docs/` shows.
 
 use crate::installation::Installation;
 use crate::support::http::Http;
@@ -61,7 +61,7 @@ impl Operator {
         (reply.id.expect("an id").to_string(), reply.etag.expect("a version"))
     }
 
-    /// Posts a descriptor with this description; returns its id.
+    /// Posts the descriptor `Poison` with this description; returns its id.
     async fn describe(&self, description: &str) -> String {
         let body = json!({"namespace": "uri://operator.example/TermDescriptor", "codeValue": "Poison",
                           "shortDescription": "Poison", "description": description});
@@ -121,8 +121,8 @@ impl Operator {
     }
 
     async fn replays(&mut self) {
-        let (one, _) = self.post(4, "Replayed").await;
-        let dry = self.command(0, &["replay", "--document", &one, "--dry-run"]).await;
+        let (id, _) = self.post(4, "Replayed").await;
+        let dry = self.command(0, &["replay", "--document", &id, "--dry-run"]).await;
         assert!(dry.ends_with("would be replayed: 1\n"), "{dry}");
         let replayed = self.command(0, &["replay", "--resource", &self.students, "--to=opensearch"]).await;
         assert!(replayed.contains("entries enqueued"), "{replayed}");
@@ -134,14 +134,14 @@ impl Operator {
         self.installation.verify().await;
     }
 
-    /// A document removed from an index by another client is found and restored.
+    /// Verify finds and restores a document that another client removed from the index.
     async fn repairs_a_damaged_index(&mut self) {
-        let (one, version) = self.post(5, "Lost").await;
+        let (id, version) = self.post(5, "Lost").await;
         self.installation.wait_delivered().await;
-        self.installation.lose(&one, version).await;
+        self.installation.lose(&id, version).await;
 
         let text = self.command(1, &["verify", "--repair"]).await;
-        assert!(text.contains("missing: 1") && text.contains(&one), "{text}");
+        assert!(text.contains("missing: 1") && text.contains(&id), "{text}");
         self.installation.wait_delivered().await;
         self.installation.verify().await;
     }
@@ -167,7 +167,7 @@ impl Operator {
         let swapping = async {
             self.build().await;
             let compared = run(&self.installation.setup, &["index", "compare", "opensearch"]).await;
-            // While documents are edited the last edits may still be in flight: exit code 3.
+            // Exit code 3: the last edits may still be in flight.
             assert!(matches!(compared.0, Some(0 | 3)) && compared.1.contains("differences: 0\n"), "{compared:?}");
             self.command(0, &["index", "swap", "opensearch"]).await;
             self.sees_its_own_writes().await;

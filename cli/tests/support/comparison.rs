@@ -1,6 +1,6 @@
 //! Compares a posted document with the document as read. Permitted differences (docs/design/rules.md#rule-27): server
-//! members, member order, the spelling of numbers, the case of descriptor URIs, and members that are empty or unknown to
-//! the schema.
+//! members, member order, the spelling of numbers, the case of descriptor URIs, and the absence of members that are
+//! empty or unknown to the schema.
 
 use millstream_schema::referential::canonical_number;
 use serde_json::{Map, Value};
@@ -16,13 +16,13 @@ pub(crate) struct Tolerated {
     pub(crate) pruned: usize,
 }
 
-/// The comparison of one document.
+/// The state of one comparison.
 struct Comparison {
     tolerated: Tolerated,
     differences: Vec<String>,
 }
 
-/// Compares two documents; returns the differences that are not permitted.
+/// Compares two documents. Counts the permitted differences in `tolerated` and returns the others.
 pub(crate) fn compare(schema: &Value, posted: &Value, read: &Value, tolerated: &mut Tolerated) -> Vec<String> {
     let mut comparison = Comparison { tolerated: Tolerated::default(), differences: Vec::new() };
     let read = without_server_members(read);

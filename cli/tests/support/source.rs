@@ -1,4 +1,4 @@
-//! Replication slot source for the projector of a test.
+//! The source of a test's projector: a replication slot.
 
 use futures::future::BoxFuture;
 use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, ensure_slot};
@@ -6,11 +6,11 @@ use millstream_pipeline::source::{SourceError, Stream};
 use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
 use millstream_store::connect::ConnectOptions;
 
-/// Opens one replication slot.
+/// A source factory for one replication slot.
 pub(crate) struct Slot(LogicalOptions);
 
 impl Slot {
-    /// Selects the slot with this name in a test cluster.
+    /// Creates the factory for the slot with this name; the slot is created when the source is opened.
     pub(crate) fn named(name: &str, database: &ConnectOptions) -> Self {
         Self(LogicalOptions::new(database, name))
     }

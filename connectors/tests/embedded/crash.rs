@@ -1,4 +1,4 @@
-//! A process killed while it writes: every delivery reported as done is in the index, and the index opens.
+//! Kills a process while it writes: afterwards the index opens and contains every delivery that was reported as done.
 
 use crate::support::{key, live, open};
 use futures::future::join_all;
@@ -10,16 +10,16 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Passes the folder to the killed process.
-const FOLDER: &str = "MILLSTREAM_TEST_EMBEDDED_FOLDER";
+/// Environment variable with the folder of the index, for the process to be killed.
+const FOLDER_VARIABLE: &str = "MILLSTREAM_TEST_EMBEDDED_FOLDER";
 
-/// Passes the version that it writes.
-const VERSION: &str = "MILLSTREAM_TEST_EMBEDDED_VERSION";
+/// Environment variable with the version that the process writes.
+const VERSION_VARIABLE: &str = "MILLSTREAM_TEST_EMBEDDED_VERSION";
 
-/// Number of killed processes, each after more puts than the previous one.
+/// Number of processes to kill. Each one is killed after more puts than the previous one.
 const KILLS: i64 = 5;
 
-/// Documents of a put.
+/// Documents per put.
 const BATCH: u64 = 20;
 
 fn upsert(number: u64, version: i64) -> Delivery {
@@ -31,18 +31,19 @@ fn upsert(number: u64, version: i64) -> Delivery {
     Delivery { key, version, content: Content::Document(body.into()), repair: false }
 }
 
-/// Run by [`what_was_done_outlives_kill_9`] in a separate process; otherwise it does nothing.
+/// The process to be killed, started by [`deliveries_reported_as_done_survive_kill_9`]. In a normal test run it does
+/// nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writer_that_is_killed() {
-    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let Some(folder) = std::env::var_os(FOLDER_VARIABLE) else { return };
     let store =
         EmbeddedStore::open(&EmbeddedOptions::new(folder), Arc::clone(&crate::support::MODEL)).expect("it opens");
     let sink = live(&store).await;
-    let version = std::env::var(VERSION).ok().and_then(|text| text.parse().ok()).expect("a version");
+    let version = std::env::var(VERSION_VARIABLE).ok().and_then(|text| text.parse().ok()).expect("a version");
     write_forever(&sink, version).await;
 }
 
-/// Puts two batches at a time and prints the finished ones.
+/// Puts two batches at a time; after each round, prints the number of documents that are done.
 async fn write_forever(sink: &Arc<dyn Sink>, version: i64) {
     let mut stdout = std::io::stdout();
     for round in 0.. {
@@ -55,14 +56,14 @@ async fn write_forever(sink: &Arc<dyn Sink>, version: i64) {
 }
 
 #[tokio::test]
-async fn what_was_done_outlives_kill_9() {
+async fn deliveries_reported_as_done_survive_kill_9() {
     let folder = crate::support::folder();
     let index = folder.path().join("index");
     for kill in 1..=KILLS {
         let mut child = Command::new(std::env::current_exe().expect("this test"))
             .args(["crash::writer_that_is_killed", "--exact", "--nocapture"])
-            .env(FOLDER, &index)
-            .env(VERSION, kill.to_string())
+            .env(FOLDER_VARIABLE, &index)
+            .env(VERSION_VARIABLE, kill.to_string())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

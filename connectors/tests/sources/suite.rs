@@ -1,4 +1,4 @@
-//! The suite of all sources, on the sources that read the database directly.
+//! Runs the test suite of all sources on the sources that read the database directly.
 
 mod logical {
     crate::source_suite::suite_of!(crate::support::Bed::new(crate::support::Kind::Logical));

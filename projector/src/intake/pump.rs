@@ -1,4 +1,5 @@
-//! Pumping changes from the source into the queue: gather a batch, make it durable, then confirm it to the source.
+//! The intake pump: reads a batch of changes from the source, makes it durable in the queue, then confirms it to the
+//! source.
 
 use super::lease::LeaderLease;
 use crate::context::Context;
@@ -24,13 +25,13 @@ pub(super) enum PumpError {
     Lease(ProjectorError),
 }
 
-/// Pumps until `stop`.
+/// Moves changes from the source to the queue until `stop` is cancelled.
 ///
-/// A batch is what the source has ready, up to `intake_batch_max` records. While one batch is being made durable the
-/// next one gathers, so a single change does not wait and a burst arrives in large batches. Memory is bounded by one
-/// batch and the source's buffer.
+/// A batch contains the events that the source has ready; it is closed once it has `intake_batch_max` records. While
+/// one batch is being made durable, the source buffers the next one. A single change therefore does not wait, and a
+/// burst arrives in large batches. Memory is bounded by one batch and the source's buffer.
 ///
-/// NO-LOSS rests on this order: a position is confirmed only after `put` has returned for all work up to it.
+/// NO-LOSS depends on this order: a position is confirmed only after `put` has returned for all work up to it.
 pub(super) async fn pump(
     context: &Context,
     source: &mut dyn ChangeSource,
@@ -51,7 +52,7 @@ pub(super) async fn pump(
             let mut batch = IntakeBatch::default();
             batch.add(first.map_err(PumpError::Source)?, context.now_ms());
             let failed = batch.gather(source, max, context);
-            // Changes received before the failure are valid.
+            // Changes that arrived before the failure are valid.
             put(context, source, batch).await?;
             if let Some(error) = failed {
                 return Err(PumpError::Source(error));
@@ -61,6 +62,7 @@ pub(super) async fn pump(
     }
 }
 
+/// Makes a batch durable, confirms its position to the source, and publishes the position.
 async fn put(context: &Context, source: &mut dyn ChangeSource, batch: IntakeBatch) -> Result<(), PumpError> {
     let records = batch.records;
     let position = batch.position;
@@ -100,7 +102,7 @@ impl IntakeBatch {
         }
     }
 
-    /// Adds the events that the source has ready, without waiting for more.
+    /// Adds the events that the source has ready, without waiting. Returns the source's error, if any.
     fn gather(&mut self, source: &mut dyn ChangeSource, max: usize, context: &Context) -> Option<SourceError> {
         while self.records < max {
             match source.next().now_or_never()? {

@@ -1,4 +1,4 @@
-//! Name rules: PascalCase, singular table segments, SQL schemas, and shortening
+//! The rules for names: PascalCase, singular table segments, SQL schemas, and shortening
 //! (docs/design/edfi-model.md#edfi-4.2, docs/design/edfi-model.md#edfi-4.3, docs/design/edfi-model.md#edfi-4.8).
 
 use sha2::{Digest, Sha256};
@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 /// Maximum length of a PostgreSQL identifier, in bytes.
 pub const POSTGRES_NAME_BYTES_MAX: usize = 63;
 
-/// Converts one JSON segment to PascalCase. Non-alphanumerics separate pieces and are dropped; each piece starts in
-/// upper case. Letters of every alphabet stay.
+/// Converts one segment of a JSON path to PascalCase. Splits it at characters that are not alphanumeric (in any
+/// alphabet), drops those, and starts each piece in upper case.
 pub fn pascal(segment: &str) -> String {
     let mut out = String::with_capacity(segment.len());
     for piece in segment.split(|c: char| !c.is_alphanumeric()) {
@@ -20,8 +20,8 @@ pub fn pascal(segment: &str) -> String {
     out
 }
 
-/// Returns the singular of a collection's name: `ies` → `y`; `ches`, `shes`, `xes`, `zes`, `ses` lose `es`; a final `s`
-/// is dropped unless it ends `ss`; anything else stays. Irregular plurals have an override in the schema.
+/// Returns the singular of a collection's name. `ies` becomes `y`; `ches`, `shes`, `xes`, `zes` and `ses` lose `es`;
+/// any other final `s` is dropped, except in `ss`. Other names stay. The schema overrides irregular plurals.
 pub fn singular(plural: &str) -> String {
     if let Some(stem) = plural.strip_suffix("ies") {
         return format!("{stem}y");
@@ -35,22 +35,22 @@ pub fn singular(plural: &str) -> String {
     }
 }
 
-/// Returns the SQL schema of a project: its endpoint in lower case, ASCII letters and digits only, prefixed with `p` if
-/// it does not start with a letter.
+/// Returns the SQL schema of a project: the ASCII letters and digits of its endpoint in lower case, with the prefix `p`
+/// if they do not start with a letter.
 pub fn sql_schema(project_endpoint: &str) -> String {
     let name: String =
         project_endpoint.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("p{name}") }
 }
 
-/// Drops a final `suffix` (`Reference` or `Descriptor`), unless nothing would be left
+/// Removes a final `suffix` (`Reference` or `Descriptor`), unless the name consists of it
 /// (docs/design/rules.md#rule-20).
 pub fn without_suffix<'a>(base: &'a str, suffix: &str) -> &'a str {
     base.strip_suffix(suffix).filter(|rest| !rest.is_empty()).unwrap_or(base)
 }
 
-/// Shortens a name to an engine's limit in bytes. A name that fits is unchanged; a longer one becomes its first
-/// `limit - 11` bytes, without splitting a character, then `_` and ten hex digits of the full name's SHA-256.
+/// Shortens a name to an engine's limit in bytes. A name that fits is unchanged. Of a longer one the first `limit - 11`
+/// bytes remain, without splitting a character, followed by `_` and ten hex digits of the full name's SHA-256.
 pub fn shorten(name: &str, limit: usize) -> String {
     if name.len() <= limit {
         return name.to_owned();

@@ -1,4 +1,4 @@
-//! Flattening: one walk of the body tree produces the rows of every table, with unresolved references.
+//! Flattening: one walk over the body produces the rows of every table, with unresolved references.
 
 use super::findings::{Findings, ProblemMessage};
 use super::scalar::{self, Scalar};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub(crate) enum Cell {
     Null,
     Value(Scalar),
-    /// A document or descriptor that is not resolved yet: index into [`FlatDocument::targets`].
+    /// The id of a document or descriptor, not resolved yet: an index into [`FlatDocument::targets`].
     Target(usize),
 }
 
@@ -31,35 +31,36 @@ pub(crate) struct Row {
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) referential_id: Uuid,
-    /// The identity that the body names, as hashed; empty for descriptors.
+    /// The identity values in the reference, in the form in which they are hashed; empty for descriptors.
     pub(crate) identity: Vec<String>,
-    /// Concrete paths in the body: `$.benches[2].toolReference`.
+    /// Paths of all references to it in the body, such as `$.benches[2].toolReference`.
     pub(crate) paths: Vec<String>,
-    /// The type, for messages; `uri` is that of a descriptor.
+    /// Name of its type, for messages.
     pub(crate) type_name: String,
+    /// The URI of a descriptor.
     pub(crate) uri: Option<String>,
-    /// Whether some reference to it belongs to the identity of this document.
+    /// Whether any reference to it is part of this document's identity.
     pub(crate) is_identity_component: bool,
-    /// Whether its type's identity can change.
+    /// Whether its type is changeable: identities of the type can change.
     pub(crate) is_changeable: bool,
 }
 
-/// A body as rows.
+/// A body in the form of rows.
 #[derive(Debug)]
 pub(crate) struct FlatDocument {
     /// Rows by table, in the order of `ResourcePlan::tables`; within a table in key order.
     pub(crate) tables: Vec<Vec<Row>>,
-    /// Everything referred to, each once.
+    /// The documents and descriptors that the body refers to, each once.
     pub(crate) targets: Vec<Target>,
     /// The document's own ReferentialId.
     pub(crate) referential_id: Uuid,
-    /// Canonical identity values as the body gives them, in hash order.
+    /// The document's canonical identity values in the casing of the body, in the order in which they are hashed.
     pub(crate) identity_values: Vec<String>,
 }
 
 impl FlatDocument {
-    /// Whether this body names exactly the identity that a document has. Equal ReferentialIds do not prove it: the
-    /// hashed name joins the values with characters that values may contain.
+    /// Returns whether the identity of this body equals the `stored` identity of a document. Equal ReferentialIds do
+    /// not prove it: the hashed name separates the values with characters that values may contain.
     pub(crate) fn has_identity(&self, resource: &ResourcePlan, stored: &[String]) -> bool {
         let elements = &resource.identity.elements;
         let same = |(element, (given, stored)): (&IdentityElement, (&String, &String))| match element.lower_case {
@@ -71,15 +72,15 @@ impl FlatDocument {
 }
 
 impl Target {
-    /// Whether a document with these `IdentityValues` is the one that the body names, its ReferentialId being equal.
-    /// Descriptors among the values are named in lower case.
+    /// Returns whether the target is the document with these stored `IdentityValues`, if their ReferentialIds are
+    /// equal. The target has descriptors among its values in lower case.
     pub(crate) fn is_named_by(&self, stored: &[String]) -> bool {
         let same = |(named, stored): (&String, &String)| named == stored || *named == lower_uri(stored);
         self.uri.is_some() || (self.identity.len() == stored.len() && self.identity.iter().zip(stored).all(same))
     }
 }
 
-/// Flattens a shaped, schema-valid body. Findings are scalars out of range and incomplete references.
+/// Flattens a pruned, schema-valid body. Adds scalars out of range and incomplete references to `findings`.
 pub(super) fn flatten(resource: &ResourcePlan, body: &Value, findings: &mut Findings) -> FlatDocument {
     let mut walk = Walk {
         resource,
@@ -111,7 +112,7 @@ struct Walk<'p, 'f> {
     tables: Vec<Vec<Row>>,
     targets: Vec<Target>,
     by_id: HashMap<Uuid, usize>,
-    /// Canonical values of root-level references, in the order of their elements; empty where absent.
+    /// Canonical values of the references outside collections: by site, then by member; empty for an absent reference.
     reference_values: Vec<Vec<String>>,
     findings: &'f mut Findings,
 }
@@ -237,7 +238,8 @@ impl Walk<'_, '_> {
         self.set(plan.table, plan.column, Cell::Target(target));
     }
 
-    /// Adds each target once: a body with a thousand references to one school resolves it once.
+    /// Adds a target unless it is known, and returns its index. A body with a thousand references to one school
+    /// resolves the school once.
     fn target(&mut self, target: Target) -> usize {
         let known = self.by_id.get(&target.referential_id).copied();
         if let Some(at) = known.filter(|at| self.targets[*at].identity == target.identity) {
@@ -251,7 +253,8 @@ impl Walk<'_, '_> {
         self.targets.len() - 1
     }
 
-    /// Fills in `Uri`, `UriLower` and `ResourceKeyId`, which no body has (see [`DescriptorColumn`]).
+    /// Sets the columns of a descriptor that its body does not contain: `Uri`, `UriLower` and `ResourceKeyId` (see
+    /// [`DescriptorColumn`]).
     fn descriptor_columns(&mut self) {
         let text = |cell: Option<&Cell>| match cell {
             Some(Cell::Value(Scalar::Text(text))) => text.clone(),
@@ -261,7 +264,7 @@ impl Walk<'_, '_> {
         let cell = |column: DescriptorColumn| text(row.cells.get(column.index()));
         let (namespace, code_value) = (cell(DescriptorColumn::Namespace), cell(DescriptorColumn::CodeValue));
         if namespace.contains('#') {
-            // Two descriptors would have one URI: `a#b` with `c`, and `a` with `b#c`.
+            // Otherwise two descriptors could have the same URI: namespace `a#b` with code `c`, and `a` with `b#c`.
             self.findings
                 .add("$.namespace", "namespace cannot contain '#', which stands between it and the codeValue.");
         }

@@ -1,4 +1,5 @@
-//! Documents outside a closure that embed a member: stamped here while they are few, else left to a cascade
+//! The referrers of a closure: documents outside it that embed the identity of a member. A rename stamps up to
+//! `strict_max` of them in its own transaction; if there are more, it leaves all of them to a cascade
 //! (docs/design/rules.md#rule-1, docs/design/rules.md#rule-2, docs/design/rules.md#rule-12).
 
 use crate::attempt::AttemptError;
@@ -10,16 +11,17 @@ use std::collections::BTreeSet;
 /// The way in which the referrers of a closure are brought up to date.
 #[derive(Debug)]
 pub(crate) enum Referrers {
-    /// Few: all of them, stamped in this transaction.
+    /// All referrers; the rename's transaction stamps them.
     Strict(Vec<i64>),
-    /// Many: a cascade row for each of these members.
+    /// The closure members that have referrers; the rename's transaction opens a cascade for each of them.
     Cascade(Vec<i64>),
 }
 
 impl Referrers {
-    /// Counts up to the bound, and decides. The set is stable: a referrer comes or goes only under a share lock on the
-    /// member that it refers to, and this transaction holds those exclusively. It takes no share lock for the referrers
-    /// themselves, which would deadlock two renamers (docs/design/schedules.md#counterexamples).
+    /// Reads the referrers, and selects a cascade if there are more than `strict_max`. The set is stable: adding or
+    /// removing a referrer requires a share lock on the member that it refers to, and this transaction has locked the
+    /// members exclusively. It takes no share locks on behalf of the referrers, because two renamers would deadlock
+    /// (docs/design/schedules.md#counterexamples).
     pub(crate) async fn find(
         transaction: &WriteTransaction,
         closure: &BTreeSet<i64>,
@@ -39,7 +41,7 @@ impl Referrers {
         Ok(Self::Cascade(referred.into_iter().map(|row| row.child).collect()))
     }
 
-    /// The referrers whose rows have to be locked.
+    /// Returns the referrers to stamp, whose rows must be locked.
     pub(crate) fn to_stamp(&self) -> &[i64] {
         match self {
             Self::Strict(referrers) => referrers,
@@ -47,7 +49,7 @@ impl Referrers {
         }
     }
 
-    /// Adds the stamps, or the cascade rows with each member's own version.
+    /// Adds the statement that stamps the referrers, or that opens the cascades with each member's own version.
     pub(crate) fn add(&self, pipeline: &mut Pipeline<'_>, stamps: &[NewChange], members: &[NewChange]) {
         match self {
             Self::Strict(_) if stamps.is_empty() => {}

@@ -1,9 +1,10 @@
 //! Group membership: the thread that polls librdkafka and turns its callbacks into events.
 //!
-//! The thread takes no decisions and waits for nothing but a rebalance, so that the group hears from it in time whatever
-//! the work costs. Events go over one bounded channel, in the order in which they happened; actions come back over
-//! another one and are applied between two polls. An action names the assignment that it was decided for: if the
-//! partition was revoked meanwhile, even if it was assigned again, the thread drops the action.
+//! The thread makes no decisions, so it keeps polling in time however long the work takes. It waits only for space in
+//! the event channel and, in a rebalance, for the offsets to commit. Events go over one bounded channel, in the order
+//! in which they happened; actions come back over another one and are applied between two polls. An action names the
+//! assignment that it was decided for. If that assignment has ended, the thread drops the action, even if the partition
+//! was assigned again.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,14 +24,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::kafka::client::Observer;
 
-/// Limit of one poll. Actions wait for so long at most while no records arrive.
+/// Maximum duration of one poll. While no records arrive, an action waits at most this long.
 const POLL: Duration = Duration::from_millis(20);
 /// Limits of one [`QueueEvent::Records`].
 const BATCH_RECORDS_MAX: usize = 128;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
-/// Events that may wait for the consumer before the thread does. With the limits of a batch this bounds what is read
-/// beyond a full window.
+/// Capacity of the event channel; when it is full, the thread waits. With the limits of a batch it bounds the records
+/// that are read beyond a full window.
 pub(super) const EVENTS_MAX: usize = 4;
 
 /// One assignment of a partition to this member. The number distinguishes it from earlier and later ones.
@@ -40,7 +41,7 @@ pub(super) struct Assignment {
     pub(super) number: u64,
 }
 
-/// A record as it was read.
+/// A record of the topic, not decoded.
 #[derive(Debug)]
 pub(super) struct ConsumedRecord {
     pub(super) partition: i32,
@@ -49,28 +50,28 @@ pub(super) struct ConsumedRecord {
     pub(super) value: Option<Vec<u8>>,
 }
 
-/// Everything that the thread reports.
+/// An event that the thread reports.
 #[derive(Debug)]
 pub(super) enum QueueEvent {
     /// Records were read, in order per partition.
     Records(Vec<ConsumedRecord>),
     /// Partitions were assigned. They are paused until [`GroupAction::Resume`].
     Assigned(Vec<Assignment>),
-    /// Partitions are being revoked. The group waits for the reply: the offsets to commit first. A lost partition
-    /// belongs to another member already; nothing of it can be committed.
+    /// Partitions are being revoked. The group waits for the reply: the offsets to commit before the revocation. A lost
+    /// partition already belongs to another member, so its offsets cannot be committed.
     Revoked { partitions: Vec<i32>, is_lost: bool, reply: oneshot::Sender<Vec<(i32, i64)>> },
     /// The group accepted a commit.
     Committed(Vec<(i32, i64)>),
-    /// The group refused a commit, or a part of it.
+    /// The group refused a commit, for some or all partitions.
     CommitFailed(KafkaError),
 }
 
-/// Everything that the thread can be asked to do.
+/// An action that the thread applies.
 #[derive(Debug)]
 pub(super) enum GroupAction {
     Pause(Vec<Assignment>),
     Resume(Vec<Assignment>),
-    /// Commits offsets; the outcome comes as an event.
+    /// Commits offsets; the outcome is reported as an event.
     Commit(Vec<(Assignment, i64)>),
 }
 
@@ -81,7 +82,7 @@ pub(super) struct GroupMember {
 }
 
 impl GroupMember {
-    /// Starts the thread. `events` is dropped when it has ended.
+    /// Starts the thread. The thread drops `events` when it ends.
     pub(super) fn start(
         config: ClientConfig,
         topic: String,
@@ -105,12 +106,12 @@ impl GroupMember {
         Ok(Self { thread, actions })
     }
 
-    /// Sends an action. A thread that has ended does not need it.
+    /// Sends an action; it is dropped if the thread has ended.
     pub(super) fn act(&self, action: GroupAction) {
         drop(self.actions.send(action));
     }
 
-    /// Waits for the end of the thread. Blocks. Returns whether it ended in order.
+    /// Blocks until the thread has ended. Returns `false` if it panicked.
     pub(super) fn join(self) -> bool {
         self.thread.join().is_ok()
     }
@@ -118,7 +119,7 @@ impl GroupMember {
 
 type MemberConsumer = BaseConsumer<Callbacks>;
 
-/// Joins the group; retries until `stop`.
+/// Creates the consumer and joins the group; retries until `stop` is cancelled.
 fn subscribe(
     config: &ClientConfig,
     topic: &str,
@@ -138,7 +139,8 @@ fn subscribe(
     None
 }
 
-/// Polls until `stop`. Dropping the consumer afterwards revokes its partitions, by the callback, and leaves the group.
+/// Polls until `stop` is cancelled. The caller then drops the consumer, which revokes its partitions through the
+/// callback and leaves the group.
 fn run(consumer: &MemberConsumer, mut actions: mpsc::UnboundedReceiver<GroupAction>, stop: &CancellationToken) {
     let callbacks = consumer.context();
     while !stop.is_cancelled() {
@@ -148,7 +150,7 @@ fn run(consumer: &MemberConsumer, mut actions: mpsc::UnboundedReceiver<GroupActi
                 Some(Ok(message)) if callbacks.collect(&message) => {}
                 Some(Ok(_)) | None => break,
                 Some(Err(error)) => {
-                    tracing::debug!(topic = callbacks.topic, %error, "error while reading the queue");
+                    tracing::debug!(topic = callbacks.topic, %error, "failed to poll the queue's topic; polling again");
                     break;
                 }
             }
@@ -164,11 +166,11 @@ fn run(consumer: &MemberConsumer, mut actions: mpsc::UnboundedReceiver<GroupActi
 fn apply(consumer: &MemberConsumer, action: GroupAction) {
     let callbacks = consumer.context();
     let result = match action {
-        GroupAction::Pause(assignments) => consumer.pause(&callbacks.present(&assignments)),
-        GroupAction::Resume(assignments) => consumer.resume(&callbacks.present(&assignments)),
+        GroupAction::Pause(assignments) => consumer.pause(&callbacks.current_partitions(&assignments)),
+        GroupAction::Resume(assignments) => consumer.resume(&callbacks.current_partitions(&assignments)),
         GroupAction::Commit(offsets) => {
-            let present = offsets.into_iter().filter(|(assignment, _)| callbacks.is_present(*assignment));
-            let offsets: Vec<(i32, i64)> = present.map(|(assignment, offset)| (assignment.partition, offset)).collect();
+            let current = offsets.into_iter().filter(|(assignment, _)| callbacks.is_current(*assignment));
+            let offsets: Vec<(i32, i64)> = current.map(|(assignment, offset)| (assignment.partition, offset)).collect();
             callbacks.commit(consumer, &offsets, CommitMode::Async)
         }
     };
@@ -184,18 +186,18 @@ struct Callbacks {
     assignments: Mutex<Assignments>,
 }
 
-/// Records that were read and not sent yet.
+/// Records that were read but not sent yet.
 #[derive(Default)]
 struct Batch {
     records: Vec<ConsumedRecord>,
     bytes: usize,
 }
 
-/// The present assignments, with the number of the last one.
+/// The current assignments, and the number of the last one.
 #[derive(Default)]
 struct Assignments {
     last: u64,
-    present: BTreeMap<i32, u64>,
+    current: BTreeMap<i32, u64>,
 }
 
 impl Callbacks {
@@ -212,7 +214,7 @@ impl Callbacks {
         batch.records.len() < BATCH_RECORDS_MAX && batch.bytes < BATCH_BYTES_MAX
     }
 
-    /// Sends the batch. Waits while the consumer is behind.
+    /// Sends the batch. Waits while the event channel is full.
     fn flush(&self) {
         let batch = std::mem::take(&mut *self.batch.lock());
         if !batch.records.is_empty() {
@@ -220,18 +222,19 @@ impl Callbacks {
         }
     }
 
-    /// Sends an event. After the end of the consumer's task nothing is left to be done with it.
+    /// Sends an event; it is dropped if the consumer's task has ended.
     fn send(&self, event: QueueEvent) {
         drop(self.events.blocking_send(event));
     }
 
-    fn is_present(&self, assignment: Assignment) -> bool {
-        self.assignments.lock().present.get(&assignment.partition) == Some(&assignment.number)
+    fn is_current(&self, assignment: Assignment) -> bool {
+        self.assignments.lock().current.get(&assignment.partition) == Some(&assignment.number)
     }
 
-    fn present(&self, assignments: &[Assignment]) -> TopicPartitionList {
+    /// Returns the partitions of those assignments that are still current.
+    fn current_partitions(&self, assignments: &[Assignment]) -> TopicPartitionList {
         let mut list = TopicPartitionList::with_capacity(assignments.len());
-        for assignment in assignments.iter().filter(|assignment| self.is_present(**assignment)) {
+        for assignment in assignments.iter().filter(|assignment| self.is_current(**assignment)) {
             list.add_partition(&self.topic, assignment.partition);
         }
         list
@@ -248,10 +251,11 @@ impl Callbacks {
         consumer.commit(&list, mode)
     }
 
-    /// An operation fails for a partition that is not assigned any more; the revocation is reported by itself.
+    /// Logs a failed operation. At debug level: operations fail for a partition that was revoked meanwhile, and the
+    /// revocation is an event of its own.
     fn log_failure(&self, result: KafkaResult<()>) {
         if let Err(error) = result {
-            tracing::debug!(topic = self.topic, %error, "error of the queue's group");
+            tracing::debug!(topic = self.topic, %error, "failed to pause, resume or commit partitions of the queue");
         }
     }
 }
@@ -281,7 +285,7 @@ impl ConsumerContext for Callbacks {
         if !is_lost {
             self.log_failure(self.commit(consumer, &finished, CommitMode::Sync));
         }
-        self.assignments.lock().present.retain(|partition, _| !partitions.contains(partition));
+        self.assignments.lock().current.retain(|partition, _| !partitions.contains(partition));
     }
 
     fn post_rebalance(&self, consumer: &MemberConsumer, rebalance: &Rebalance<'_>) {
@@ -293,14 +297,14 @@ impl ConsumerContext for Callbacks {
             assignments.last += 1;
             let number = assignments.last;
             let partitions = partitions_of(list);
-            assignments.present.extend(partitions.iter().map(|partition| (*partition, number)));
+            assignments.current.extend(partitions.iter().map(|partition| (*partition, number)));
             partitions.into_iter().map(|partition| Assignment { partition, number }).collect()
         };
         self.send(QueueEvent::Assigned(assigned));
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        // The response as a whole may be fine while that for a partition is an error.
+        // A successful response may contain errors for single partitions.
         let mut refused = result.err();
         let mut committed = Vec::new();
         for element in offsets.elements() {

@@ -1,4 +1,4 @@
-//! The queue as its users hold it: the cache queue with its lanes, or one lane.
+//! Handles of the queue: to the cache queue with its lanes, or to one lane.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -29,11 +29,12 @@ use super::window::QuarantineCommand;
 use super::work_topic::{ConsumerCommand, LaneTopics, Membership, QueueContext, WorkTopic};
 use crate::kafka::client::Observer;
 
-/// A queue in Kafka that any number of processes share: the cache queue, or one of its lanes.
+/// A handle to a queue in Kafka that any number of processes share: to the cache queue, or to one of its lanes.
 ///
-/// A process becomes a member of the group, and is assigned partitions, with its first [`WorkQueue::take`] or
-/// [`WorkQueue::ready`]. Before that it may put, query and command. Everything of a process ends when its last handle is
-/// dropped. [`KafkaQueue::close`] leaves the group in order, so that the other members continue at once.
+/// A process joins the consumer group, which assigns it partitions, with its first [`WorkQueue::take`] or
+/// [`WorkQueue::ready`]. Without joining it can put work, query the queue and send operator commands. Dropping the last
+/// handle stops the tasks of the process. [`KafkaQueue::close`] also leaves the group, so that the other members take
+/// over at once.
 #[derive(Clone)]
 pub struct KafkaQueue {
     shared: Arc<SharedQueue>,
@@ -41,18 +42,18 @@ pub struct KafkaQueue {
     epoch: Uuid,
 }
 
-/// The state that the handles of one process share. Dropping the last handle ends it.
+/// The state that the handles of one process share. Its tasks stop when the last handle is dropped.
 struct SharedQueue {
     context: QueueContext,
     cache: Arc<WorkTopic>,
     lanes: Arc<LaneTopics>,
-    /// Held while a lane is opened, so that it is opened once.
+    /// Held while a lane is being opened: concurrent calls open it once.
     opening: Mutex<()>,
 }
 
 impl KafkaQueue {
-    /// Opens the queue. Topics that do not exist are created, if that is allowed; existing ones are checked, and the
-    /// error lists every difference. Must be called within a tokio runtime.
+    /// Opens the queue. Creates missing topics, if the options allow it, and checks existing ones; the error lists
+    /// every difference. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`QueueError::Unfit`] for options or topics that cannot be used, [`QueueError::Unavailable`] while the brokers
@@ -61,7 +62,7 @@ impl KafkaQueue {
         options.check()?;
         let options = Arc::new(options);
         let (stop, tasks, observer) = (CancellationToken::new(), TaskTracker::new(), Observer::default());
-        // If a step fails, the tasks of the steps before it end.
+        // If a step fails, the guard stops the tasks of earlier steps.
         let guard = stop.clone().drop_guard();
         let name = options.control_topic();
         let created = topics::ensure_control(&options, &name, &observer).await?;
@@ -72,7 +73,7 @@ impl KafkaQueue {
         let table = TopicTable::open(&options, followed, (&observer, &watermarks), &tasks, &stop).await?;
         let control = Arc::new(ControlTopic::new(&name, table, Arc::clone(&producer)));
         let epoch = control.epoch(created).await?;
-        // Before the process joins the group: a member is assigned work at once.
+        // Bind before joining the group: a new member is assigned work at once.
         if let Some(binding) = &options.binding {
             control.bind(binding).await?;
         }
@@ -87,8 +88,8 @@ impl KafkaQueue {
         Ok(Self { shared: Arc::new(shared), topic: cache, epoch })
     }
 
-    /// Releases all partitions of this process, commits finished records, and ends. Other members repeat what is in
-    /// flight. Every handle returns [`QueueError::Closed`] from then on.
+    /// Commits finished records, releases all partitions of this process, and stops its tasks. Other members repeat the
+    /// entries in flight. From then on every handle returns [`QueueError::Closed`].
     pub async fn close(&self) {
         let shared = &self.shared;
         shared.context.stop.cancel();
@@ -99,7 +100,7 @@ impl KafkaQueue {
         shared.context.tasks.wait().await;
     }
 
-    /// Reports how this process takes part.
+    /// Returns this process's membership of the consumer group.
     ///
     /// # Errors
     /// When the brokers do not respond, or the lane was removed.
@@ -121,7 +122,7 @@ impl KafkaQueue {
         }
     }
 
-    /// Returns a handle of a lane, whose topic is opened if this process has not used it yet.
+    /// Returns a handle of a lane. Opens the lane's topic if this process has not used it yet.
     async fn open_lane(&self, lane: LaneInfo) -> Result<Self, QueueError> {
         let (shared, epoch) = (Arc::clone(&self.shared), lane.epoch);
         let _guard = self.shared.opening.lock().await;
@@ -137,8 +138,8 @@ impl KafkaQueue {
         Ok(Self { shared, topic, epoch })
     }
 
-    /// Runs an operation to its end, even if the caller is cancelled.
-    fn to_the_end<T, F>(&self, operation: F) -> BoxFuture<'_, Result<T, QueueError>>
+    /// Runs an operation to completion, even if the caller is cancelled.
+    fn run_to_end<T, F>(&self, operation: F) -> BoxFuture<'_, Result<T, QueueError>>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, QueueError>> + Send + 'static,
@@ -152,7 +153,8 @@ impl KafkaQueue {
         Box::pin(async move { task.await.map_err(|_| QueueError::Closed)? })
     }
 
-    /// Returns all quarantined entries by document. The consumer knows those of its own partitions best.
+    /// Returns all quarantined entries by document. For the partitions of this process the consumer's state is newer
+    /// than the quarantine topic.
     async fn all_quarantined(topic: &WorkTopic) -> Result<BTreeMap<i64, Entry>, QueueError> {
         topic.check_live()?;
         topic.quarantine.table().sync().await?;
@@ -161,14 +163,14 @@ impl KafkaQueue {
         Ok(others.into_iter().chain(own).map(|entry| (entry.work.document_id, entry)).collect())
     }
 
-    /// Sends an operator's command for those of the documents that are in quarantine. Returns how many there are.
+    /// Sends an operator's command for those documents that are in quarantine; returns their number.
     fn command(
         &self,
         document_ids: Vec<i64>,
         encode: fn(QuarantineCommand) -> Vec<u8>,
     ) -> BoxFuture<'_, Result<u64, QueueError>> {
         let topic = Arc::clone(&self.topic);
-        self.to_the_end(async move {
+        self.run_to_end(async move {
             let wanted: BTreeSet<i64> = document_ids.into_iter().collect();
             let all = Self::all_quarantined(&topic).await?;
             let selected = all.iter().filter(|(document_id, _)| wanted.contains(document_id));
@@ -183,6 +185,7 @@ impl KafkaQueue {
         })
     }
 
+    /// Waits until an entry can be taken. Joins the group first.
     async fn wait_until_ready(&self) -> Result<(), QueueError> {
         let topic = &self.topic;
         topic.ask(|reply| ConsumerCommand::Join { reply }).await??;
@@ -226,7 +229,7 @@ impl fmt::Debug for KafkaQueue {
 impl WorkQueue for KafkaQueue {
     fn put(&self, work: Vec<Work>, position: Option<Position>) -> BoxFuture<'_, Result<(), QueueError>> {
         let topic = Arc::clone(&self.topic);
-        self.to_the_end(async move { topic.put(&work, position).await })
+        self.run_to_end(async move { topic.put(&work, position).await })
     }
 
     fn take(&self, max: usize) -> BoxFuture<'_, Result<Vec<Taken>, QueueError>> {
@@ -256,7 +259,7 @@ impl WorkQueue for KafkaQueue {
 
     fn reset_position(&self, position: Position) -> BoxFuture<'_, Result<(), QueueError>> {
         let (context, topic) = (self.shared.context.clone(), Arc::clone(&self.topic));
-        self.to_the_end(async move {
+        self.run_to_end(async move {
             topic.check_live()?;
             retry_while_unreachable(&context.stop, || context.control.reset(topic.lane.as_ref(), position)).await
         })
@@ -266,7 +269,7 @@ impl WorkQueue for KafkaQueue {
         self.epoch
     }
 
-    /// Counts entries that were read as such, and every record that this process has not read as one entry.
+    /// Counts the entries that this process has read, and one entry for every record that it has not read.
     fn stats(&self) -> BoxFuture<'_, Result<QueueStats, QueueError>> {
         Box::pin(async move {
             let topic = &self.topic;
@@ -301,7 +304,7 @@ impl WorkQueue for KafkaQueue {
 
     fn discard_unreadable(&self, places: Vec<String>) -> BoxFuture<'_, Result<u64, QueueError>> {
         let topic = Arc::clone(&self.topic);
-        self.to_the_end(async move {
+        self.run_to_end(async move {
             topic.check_live()?;
             topic.quarantine.table().sync().await?;
             let tombstones = topic.quarantine.unreadable_tombstones(&places);
@@ -331,7 +334,7 @@ impl Lanes for KafkaQueue {
 
     fn remove_lane<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<bool, QueueError>> {
         let (name, shared) = (name.to_owned(), Arc::clone(&self.shared));
-        self.to_the_end(async move {
+        self.run_to_end(async move {
             let context = &shared.context;
             let Some(LaneId { name, epoch }) = context.control.remove_lane(&name).await? else { return Ok(false) };
             if let Some(topic) = shared.lanes.remove(epoch) {

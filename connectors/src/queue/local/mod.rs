@@ -1,29 +1,34 @@
 //! The durable queue on local disk: an LSM tree (fjall), owned by one thread.
 //!
-//! Only the thread touches the store, whose calls block. It handles the commands that are waiting as one group: all their
-//! changes go to disk with one fsync, then the callers get their replies (group commit). Settlements are written without
-//! fsync; a crash that loses one repeats its work.
+//! Only the owner thread touches the store, because calls of the store block. The thread handles all waiting commands
+//! as one group: it writes their changes to disk with one fsync, then sends the replies (group commit). Settlements are
+//! written without fsync; if a crash loses one, its work is repeated.
 //!
-//! A command takes two hops: from the handle ([`queue`]) over a channel to the owner thread ([`owner`]), which calls the
-//! lane ([`lane`]) that it concerns.
+//! A command passes from the handle ([`queue`]) over a channel to the owner thread ([`owner`]), which calls the lane
+//! ([`lane`]) that the command concerns.
 //!
 //! # On disk
 //! * `FORMAT`: one line with the version of the layout. An unknown version is refused ([`format`]).
 //! * key space `work`: (lane, document) → the entry.
-//! * key space `order`: (lane, line, order, document) → nothing. Each entry has exactly one row here, in the line and at
-//!   the place that follow from its value. Taking walks a line from where it stopped last.
-//! * key space `meta`: epoch, binding, source position, and for each line its number of entries and the row from which it
-//!   is walked after a restart (`book`). Under `lane/`, the lane's number and a name: the same for each lane, its record
-//!   (name, epoch, paused or removed) and its notes. Also the number of the next lane; numbers are not reused. Values that
-//!   describe entries change in the same atomic batch as the entries.
+//! * key space `order`: (lane, line, order, document) → nothing. A [line](millstream_pipeline::queue::entry::Line)
+//!   holds the entries of one class in order. Each entry has exactly one row; its value determines the line and the
+//!   order. Taking continues in each line at a cursor.
+//! * key space `meta`, for the cache queue: epoch, binding, source position, `book` (for each line, its number of
+//!   entries and the row where the walk starts after a restart), and the number of the next lane. Lane numbers are not
+//!   reused.
+//! * key space `meta`, under `lane/` and a lane's number: its position, `book`, record (name, epoch, paused or removed)
+//!   and notes.
 //!
-//! A lane is a number in front of these keys: 0 is the cache queue, every other number a sink's lane. So a delivery to a
-//! lane is one more row in the batch that removes the entry from the cache queue. A removed lane is only marked; its rows
-//! are cleared in small steps while no commands arrive, or one step between two groups of commands.
+//! Values in `meta` that describe entries change in the same atomic batch as the entries.
+//!
+//! A lane is a number at the start of these keys: 0 is the cache queue, every other number a sink's lane. Forwarding an
+//! entry to a lane therefore adds one row to the batch that removes the entry from the cache queue. Removing a lane
+//! only marks it; the thread deletes its rows in small steps, while no command waits or one step after each group.
 //!
 //! # In memory
-//! Of the cache queue and of each lane: the entries in flight, the cursor of each line, and rows before the cursor that
-//! may be taken again. The takers bound the first, [`line::RETURNED_MAX`] the last.
+//! For the cache queue and for each lane: the entries in flight, the cursor of each line, and the rows before the
+//! cursor that may be taken again. The callers of `take` bound the entries in flight; [`line::RETURNED_MAX`] bounds the
+//! rows.
 
 mod codec;
 mod disk;

@@ -17,23 +17,23 @@ use super::disk::Disk;
 use super::lane::{Lane, Readiness};
 use super::store::{LaneKey, LaneStore};
 
-/// Commands whose changes are committed together, at most.
+/// Maximum number of commands in a group, whose changes are committed together.
 const GROUP_MAX: usize = 256;
 
 /// The sending end of a reply.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, QueueError>>;
 
-/// A request of a handle.
+/// A request from a handle to the owner thread.
 pub(super) enum QueueCommand {
-    /// Concerns the entries of the cache queue or of a lane, by its number.
+    /// A command on the entries of the cache queue or of the lane with this number.
     Entries(u16, EntriesCommand),
-    /// Concerns the lanes themselves.
+    /// A command on the set of lanes.
     Lanes(LanesCommand),
-    Close {
-        reply: Reply<()>,
-    },
+    /// Ends the thread.
+    Close { reply: Reply<()> },
 }
 
+/// A command on the entries of one lane.
 pub(super) enum EntriesCommand {
     Put { work: Vec<Work>, position: Option<Position>, reply: Reply<()> },
     ResetPosition { position: Position, reply: Reply<()> },
@@ -45,6 +45,7 @@ pub(super) enum EntriesCommand {
     Quarantined { after: Option<i64>, max: usize, reply: Reply<Vec<Quarantined>> },
 }
 
+/// A command on the set of lanes.
 pub(super) enum LanesCommand {
     Add { name: String, reply: Reply<OpenedLane> },
     Remove { name: String, reply: Reply<bool> },
@@ -55,7 +56,7 @@ pub(super) enum LanesCommand {
     Note { name: String, key: String, reply: Reply<Option<Vec<u8>>> },
 }
 
-/// The parts of a handle to a lane.
+/// The state of a lane that its handle needs.
 pub(super) struct OpenedLane {
     pub(super) number: u16,
     pub(super) epoch: Uuid,
@@ -65,17 +66,19 @@ pub(super) struct OpenedLane {
 /// A reply that waits for the commit.
 type PendingReply = Box<dyn FnOnce(Result<(), QueueError>) + Send>;
 
-/// The state of the thread.
+/// The owner thread's state.
 pub(super) struct Owner {
     store: LaneStore,
     clock: Arc<dyn Clock>,
     attempts_max: u32,
-    /// The last number given to a taking.
+    /// The number of the last take.
     takes: u64,
-    /// Of the cache queue and of each lane; dropped with the lane.
+    /// Publishes the readiness of the cache queue and of each lane, by number. A lane's sender is dropped with the
+    /// lane.
     readiness: HashMap<u16, watch::Sender<Readiness>>,
+    /// Replies to the commands of the current group.
     pending: Vec<PendingReply>,
-    /// The error of the first write that failed. Nothing is accepted after it.
+    /// The error of the first failed write. After it the queue refuses every command.
     broken: Option<String>,
 }
 
@@ -91,7 +94,7 @@ impl Owner {
         Self { store, clock, attempts_max, takes: 0, readiness, pending: Vec::new(), broken: None }
     }
 
-    /// Runs until it is told to close, or until all handles are dropped.
+    /// Runs until a [`QueueCommand::Close`] arrives or all handles are dropped.
     pub(super) fn run(mut self, mut commands: mpsc::Receiver<QueueCommand>) {
         self.announce();
         while let Some(command) = self.wait(&mut commands) {
@@ -115,11 +118,11 @@ impl Owner {
             self.sweep();
         }
         if let Err(error) = self.store.persist() {
-            tracing::error!(%error, "failed to flush the queue when it was dropped; the last settlements may be repeated");
+            tracing::error!(%error, "failed to flush the dropped queue; work settled last may be repeated");
         }
     }
 
-    /// Waits for a command, and clears removed lanes until there is one.
+    /// Waits for a command. Until one arrives, deletes the rows of removed lanes.
     fn wait(&mut self, commands: &mut mpsc::Receiver<QueueCommand>) -> Option<QueueCommand> {
         while self.store.is_sweeping() && self.broken.is_none() {
             match commands.try_recv() {
@@ -131,6 +134,7 @@ impl Owner {
         commands.blocking_recv()
     }
 
+    /// Deletes some rows of removed lanes.
     fn sweep(&mut self) {
         if self.store.is_sweeping()
             && self.broken.is_none()
@@ -217,8 +221,8 @@ impl Owner {
         OpenedLane { number, epoch, readiness: self.readiness.entry(number).or_default().subscribe() }
     }
 
-    /// Stages a change of one lane. A change that fails half way would leave the rest of its group in doubt, so it
-    /// breaks the queue.
+    /// Stages a change of one lane. A failed change may be staged in part and must not be committed with the rest of
+    /// the group, so after it the queue refuses every command.
     fn change<T>(
         &mut self,
         number: u16,
@@ -229,7 +233,7 @@ impl Owner {
         change(lane, disk).inspect_err(|error| self.broken = Some(error.to_string()))
     }
 
-    /// Stages settlements, and for the cache queue the work that they deliver to every lane.
+    /// Stages settlements. Settlements of the cache queue also stage the work that they forward to every lane.
     fn settle(
         &mut self,
         number: u16,
@@ -245,7 +249,7 @@ impl Owner {
         Ok(report)
     }
 
-    /// Replies with `staged` once it is committed.
+    /// Defers the reply until the group is committed. An error is sent at once.
     fn defer<T: Send + 'static>(&mut self, staged: Result<T, QueueError>, reply: Reply<T>) {
         match staged {
             Ok(value) => self.pending.push(Box::new(move |committed| send(reply, committed.map(|()| value)))),
@@ -253,7 +257,7 @@ impl Owner {
         }
     }
 
-    /// Commits what is staged, then reads or takes from one lane.
+    /// Commits the group, then reads or takes from one lane.
     fn read<T>(
         &mut self,
         number: u16,
@@ -265,15 +269,15 @@ impl Owner {
         read(lane, disk)
     }
 
-    /// Commits what is staged, then reads from the set of lanes.
+    /// Commits the group, then reads from the set of lanes.
     fn read_lanes<T>(&mut self, read: impl FnOnce(&LaneStore) -> Result<T, QueueError>) -> Result<T, QueueError> {
         self.flush();
         self.check_intact()?;
         read(&self.store)
     }
 
-    /// Commits what is staged, then changes the set of lanes. A write that fails breaks the queue; a lane that does not
-    /// exist does not.
+    /// Commits the group, then changes the set of lanes. After a failed write the queue refuses every command; an
+    /// unknown lane is an ordinary error.
     fn change_lanes<T>(
         &mut self,
         change: impl FnOnce(&mut LaneStore) -> Result<T, QueueError>,
@@ -288,7 +292,7 @@ impl Owner {
         changed
     }
 
-    /// Commits what is staged, and sends the replies that wait for it.
+    /// Commits the group and sends its replies.
     fn flush(&mut self) {
         if self.pending.is_empty() {
             return;
@@ -304,6 +308,7 @@ impl Owner {
         }
     }
 
+    /// Returns the error of the first failed write, if any.
     fn check_intact(&self) -> Result<(), QueueError> {
         match &self.broken {
             None => Ok(()),

@@ -1,6 +1,6 @@
-//! The index entries of documents without the sink around them: the baseline of benchmarks.
+//! Index entries of documents without the sink: the baseline of benchmarks.
 //!
-//! A plain tantivy writer that adds these entries does the minimum work of any sink with this index.
+//! A plain tantivy writer that adds these entries does the least work that a sink with this index can do.
 
 use super::encoding::ModelKeys;
 use super::entry::{EntryError, document_block};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tantivy::TantivyDocument;
 use tantivy::schema::Schema;
 
-/// Creates the entries of documents in the embedded index.
+/// Encodes documents as entries of the embedded index.
 #[derive(Debug)]
 pub struct BaselineEntries {
     model: Arc<SearchModel>,
@@ -28,13 +28,13 @@ impl BaselineEntries {
         Self { keys: ModelKeys::of(&model), model, layout, schema }
     }
 
-    /// Returns the fields of an index that takes the entries.
+    /// Returns the schema of an index for the entries.
     #[must_use]
     pub fn schema(&self) -> Schema {
         self.schema.clone()
     }
 
-    /// Encodes one document into entries that must stay together; none for a delete.
+    /// Encodes one document as entries that must be added as one block; a delete has none.
     ///
     /// # Errors
     /// The schema has no such resource, or the body is not JSON.

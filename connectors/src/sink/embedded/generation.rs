@@ -16,13 +16,13 @@ use tantivy::{
     DocAddress, DocSet, Index, IndexReader, ReloadPolicy, Searcher, SegmentReader, TantivyDocument, TantivyError, Term,
 };
 
-/// Name of the manifest. It is written last: a folder without it is incomplete.
+/// File name of the manifest. It is written last, so a folder without it is incomplete.
 const MANIFEST: &str = "millstream.json";
 
 /// The description of a generation in its folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct GenerationManifest {
-    /// [`FORM`] of the process that created it.
+    /// Format version of the index: [`FORM`] of the process that created it.
     pub(super) form: u32,
     /// The schema that it was created for.
     pub(super) schema_hash: String,
@@ -30,7 +30,7 @@ pub(super) struct GenerationManifest {
     pub(super) created_at_ms: u64,
 }
 
-/// State shared by all generations of a folder.
+/// State that all generations of a folder share.
 #[derive(Debug)]
 pub(super) struct IndexContext {
     pub(super) model: Arc<SearchModel>,
@@ -77,7 +77,7 @@ impl Generation {
         let manifest = read_manifest(&folder)?.ok_or_else(|| missing(&folder, number))?;
         if manifest.form != FORM {
             let difference = format!(
-                "it was written by another version of Millstream, in form {} instead of {FORM}: build a new \
+                "it was written by another version of Millstream, in format {} instead of {FORM}: build a new \
                  generation (millstream index build), then remove this one",
                 manifest.form
             );
@@ -99,7 +99,7 @@ impl Generation {
         describe(&self.folder)
     }
 
-    /// Returns a snapshot of the last commit.
+    /// Returns a searcher on the last commit.
     pub(super) fn searcher(&self) -> Searcher {
         self.reader.searcher()
     }
@@ -123,19 +123,19 @@ impl Generation {
     pub(super) fn bytes(&self) -> io::Result<u64> {
         let mut bytes = 0;
         for entry in fs::read_dir(&self.folder)? {
-            // A merge may delete a file in between.
+            // A merge may delete the file meanwhile.
             bytes += entry?.metadata().map_or(0, |metadata| metadata.len());
         }
         Ok(bytes)
     }
 
-    /// Reads the stored bytes of a document; `None` for an entry without any.
+    /// Reads the stored body of an entry; `None` if it has none.
     pub(super) fn body(&self, searcher: &Searcher, at: DocAddress) -> Result<Option<Bytes>, SinkError> {
         let entry: TantivyDocument = searcher.doc(at).map_err(|error| self.unreadable(&error))?;
         Ok(entry.get_first(self.layout.body).and_then(|value| value.as_bytes().map(Bytes::copy_from_slice)))
     }
 
-    /// Converts an error of the index: the folder is damaged or cannot be read.
+    /// Converts an error of tantivy: the folder is damaged, in use or cannot be read.
     pub(super) fn unreadable(&self, error: &TantivyError) -> SinkError {
         unreadable(&self.folder, error)
     }
@@ -154,6 +154,7 @@ fn describe(folder: &Path) -> String {
     format!("the embedded index in {}", folder.display())
 }
 
+/// Returns the error for a generation without a complete folder.
 pub(super) fn missing(folder: &Path, number: u32) -> SinkError {
     let differences = vec![format!("generation {number} does not exist: build one (millstream index build)")];
     SinkError::Unfit { sink: describe(folder), differences }
@@ -161,8 +162,8 @@ pub(super) fn missing(folder: &Path, number: u32) -> SinkError {
 
 fn damaged(folder: &Path, reason: &str) -> SinkError {
     let difference = format!(
-        "it is damaged ({reason}): build a new generation (millstream index build), or delete the folder and fill it again \
-         (millstream sink backfill)"
+        "it is damaged ({reason}): build a new generation (millstream index build), or delete the folder and fill it \
+         again (millstream sink backfill)"
     );
     SinkError::Unfit { sink: describe(folder), differences: vec![difference] }
 }

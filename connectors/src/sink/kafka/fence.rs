@@ -1,7 +1,7 @@
 //! The writer fence: a record on the broker that names the topic's writer and the database of its documents.
 //!
-//! It is an offset of the group with the writer's name, with the writer's id and the database's fingerprint as
-//! metadata. The offset itself has no meaning.
+//! The record is a committed offset of the topic's partition 0, in the consumer group with the name of the topic's
+//! `transactional.id`. Its metadata holds the writer's id and the database's fingerprint; the offset has no meaning.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::kafka::client::{self, Observer};
 
 const REMEDY: &str = "give this one a topic of its own (kafka.topic), or delete the topic if that database is gone";
 
-/// The fence of one writer. Its calls block.
+/// The fence of one writer. Its methods block.
 pub(super) struct WriterFence {
     topic: String,
     reader_config: ClientConfig,
@@ -36,11 +36,12 @@ pub(super) struct WriterFence {
 pub(super) enum FenceOwner {
     /// This writer.
     Own,
-    /// Another writer, of the same database or without a database.
+    /// Another writer. It has the same database, or one of the two has no fingerprint.
     OtherWriter,
-    /// A writer of another database. Holds the difference and the remedy.
+    /// A writer with another database. Contains the difference and the remedy.
     OtherDatabase(String),
-    /// No record. The broker drops one that was not renewed for a week: no process wrote to the topic in that week.
+    /// The record does not exist. The broker drops a record that was not renewed for a week; then no process has
+    /// written to the topic for a week.
     Absent,
 }
 
@@ -58,12 +59,12 @@ impl WriterFence {
         }
     }
 
-    /// Returns whether the record has to be renewed.
+    /// Returns whether the record must be renewed.
     pub(super) fn is_due(&self) -> bool {
         self.renewed_at.elapsed() >= self.renewal_interval
     }
 
-    /// Records that a transaction with the fence record was committed.
+    /// Notes that a transaction with the fence record was committed.
     pub(super) fn renewed(&mut self) {
         self.renewed_at = Instant::now();
     }
@@ -71,7 +72,7 @@ impl WriterFence {
     /// Adds the fence record to the producer's transaction.
     pub(super) fn add_to_transaction(&self, producer: &TransactionalProducer) -> Result<(), KafkaError> {
         let Some(group) = self.reader()?.group_metadata() else {
-            return Err(KafkaError::ClientCreation("a reader without a group".to_owned()));
+            return Err(KafkaError::ClientCreation("the reader of the writer fence has no group metadata".to_owned()));
         };
         let mut offsets = TopicPartitionList::new();
         let mut first = offsets.add_partition(&self.topic, 0);
@@ -80,12 +81,12 @@ impl WriterFence {
         producer.send_offsets_to_transaction(&offsets, &group, self.answer_timeout)
     }
 
-    /// Reads the owner. The broker does not respond while a transaction with a fence record is undecided.
+    /// Reads the owner. The broker does not respond while a transaction with a fence record is open.
     pub(super) fn owner(&self) -> Result<FenceOwner, KafkaError> {
         self.read_owner(&self.reader()?)
     }
 
-    /// Returns the difference if the topic belongs to another database. Does not wait for undecided transactions.
+    /// Returns the difference if the topic belongs to another database. Does not wait for open transactions.
     pub(super) fn other_database(&self) -> Result<Option<String>, KafkaError> {
         let mut config = self.reader_config.clone();
         config.set("isolation.level", "read_uncommitted");
@@ -106,7 +107,7 @@ impl WriterFence {
         Ok(self.classify(first.metadata()))
     }
 
-    /// The writer's id, followed by a space and the database's fingerprint. Earlier versions wrote the id alone.
+    /// Returns the writer's id, a space and the database's fingerprint. Earlier versions wrote only the id.
     fn metadata(&self) -> String {
         match &self.binding {
             Some(binding) => format!("{} {binding}", self.writer),

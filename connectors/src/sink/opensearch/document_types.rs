@@ -12,17 +12,18 @@ use super::options::OpenSearchOptionsError;
 #[derive(Debug)]
 pub(super) struct DocumentTypes {
     by_key: HashMap<i16, DocumentType>,
-    /// By [`DocumentType::resource_json`].
+    /// Resource keys by [`DocumentType::resource_json`].
     keys: HashMap<String, i16>,
+    /// Mappings by the stem of their index.
     indexes: BTreeMap<String, IndexMapping>,
 }
 
-/// One resource.
+/// One resource and the index of its documents.
 #[derive(Debug)]
 pub(super) struct DocumentType {
-    /// `"ed-fi/students"`, with the quotes: the member `resource` of its documents.
+    /// The member `resource` of its documents as JSON: `"ed-fi/students"`, with the quotes.
     pub(super) resource_json: String,
-    /// Stem of its index.
+    /// Stem of its index's name: `ed-fi.students`, the part after prefix and generation.
     pub(super) stem: String,
 }
 
@@ -30,14 +31,14 @@ impl DocumentTypes {
     /// Derives the indexes of a schema.
     ///
     /// # Errors
-    /// Two resources that are not both descriptors would share an index.
+    /// A resource that is not a descriptor would share its index with another resource.
     pub(super) fn of(model: &SearchModel) -> Result<Self, OpenSearchOptionsError> {
         let mut faults = Vec::new();
         let mut by_key = HashMap::new();
         let mut indexes: BTreeMap<String, IndexMapping> = BTreeMap::new();
         let descriptors: Vec<&SearchResource> =
             model.iter().map(AsRef::as_ref).filter(|resource| resource.is_descriptor).collect();
-        // Created with every generation, even without descriptors.
+        // This index is created with every generation, even if the schema has no descriptors.
         indexes.insert(DESCRIPTORS.to_owned(), IndexMapping::of(&descriptors));
         for resource in model.iter() {
             let stem = stem(resource);
@@ -56,7 +57,7 @@ impl DocumentTypes {
         self.by_key.get(&key)
     }
 
-    /// Returns the key of a resource by a document's member `resource`, with the quotes.
+    /// Returns the key of the resource with this [`DocumentType::resource_json`].
     pub(super) fn key(&self, resource_json: &str) -> Option<i16> {
         self.keys.get(resource_json).copied()
     }
@@ -72,12 +73,12 @@ impl DocumentTypes {
     }
 }
 
-/// Returns the value of the member `resource`.
+/// Returns the value of the member `resource` in the documents of a resource.
 pub(super) fn resource_name(resource: &SearchResource) -> String {
     format!("{}/{}", resource.project_endpoint, resource.endpoint)
 }
 
-/// Returns the stem of the index of a resource.
+/// Returns the stem of the index that holds a resource's documents.
 pub(super) fn stem(resource: &SearchResource) -> String {
     if resource.is_descriptor {
         DESCRIPTORS.to_owned()

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// The result of one item.
+/// The result of one item of a bulk request.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct BulkItem {
     /// HTTP status.
@@ -31,7 +31,7 @@ struct ItemErrorCause {
 }
 
 impl ItemError {
-    /// Returns the node's message.
+    /// Returns the error as one line: type, reason and cause.
     pub(super) fn message(&self) -> String {
         let cause = self.caused_by.as_ref().and_then(|cause| cause.reason.as_deref());
         let parts = [Some(self.kind.as_str()), self.reason.as_deref(), cause];
@@ -40,7 +40,7 @@ impl ItemError {
 }
 
 impl BulkItem {
-    /// Converts the response to a single-document request.
+    /// Converts the response to a single-document request into the same form.
     pub(super) fn of_response(status: u16, body: &[u8]) -> Self {
         #[derive(Deserialize)]
         struct SingleError {
@@ -57,7 +57,7 @@ enum ItemAction {
     Delete(BulkItem),
 }
 
-/// Decodes the complete items in order, and returns the error in the text after them, if any.
+/// Returns the complete items in order, and the error with which decoding stopped after them, if any.
 pub(super) fn read(body: &[u8]) -> (Vec<BulkItem>, Option<String>) {
     let mut items = Vec::new();
     let mut json = serde_json::Deserializer::from_slice(body);
@@ -115,37 +115,37 @@ impl<'de> Visitor<'de> for ItemsVisitor<'_> {
 mod tests {
     use super::*;
 
-    const WHOLE: &str = r#"{"took":3,"items":[{"index":{"status":201}},{"delete":{"status":404}},{"index":{"status":400,"error":{"type":"mapper_parsing_exception","reason":"failed to parse field [birthDate]","caused_by":{"reason":"no date"}}}}]}"#;
+    const COMPLETE: &str = r#"{"took":3,"items":[{"index":{"status":201}},{"delete":{"status":404}},{"index":{"status":400,"error":{"type":"mapper_parsing_exception","reason":"failed to parse field [birthDate]","caused_by":{"reason":"no date"}}}}]}"#;
 
     #[test]
-    fn a_whole_answer_is_read_whole() {
-        let (items, trouble) = read(WHOLE.as_bytes());
-        assert_eq!(trouble, None);
+    fn a_complete_response_yields_all_items() {
+        let (items, error) = read(COMPLETE.as_bytes());
+        assert_eq!(error, None);
         assert_eq!(items.iter().map(|item| item.status).collect::<Vec<_>>(), [201, 404, 400]);
         let error = items[2].error.as_ref().expect("an error");
         assert_eq!(error.message(), "mapper_parsing_exception: failed to parse field [birthDate]: no date");
     }
 
     #[test]
-    fn wherever_an_answer_is_cut_what_is_whole_counts_and_nothing_else() {
-        let (all, _) = read(WHOLE.as_bytes());
-        let mut most = 0;
-        for length in 0..WHOLE.len() {
-            let (items, trouble) = read(&WHOLE.as_bytes()[..length]);
-            assert!(trouble.is_some(), "cut at {length}");
+    fn a_truncated_response_yields_only_its_complete_items() {
+        let (all, _) = read(COMPLETE.as_bytes());
+        let mut previous = 0;
+        for length in 0..COMPLETE.len() {
+            let (items, error) = read(&COMPLETE.as_bytes()[..length]);
+            assert!(error.is_some(), "cut at {length}");
             assert_eq!(items[..], all[..items.len()], "cut at {length}");
-            // An item counts from its last brace on.
-            assert!(items.len() >= most, "cut at {length}");
-            most = items.len();
+            // A longer response never yields fewer items.
+            assert!(items.len() >= previous, "cut at {length}");
+            previous = items.len();
         }
-        assert_eq!(most, 3);
+        assert_eq!(previous, 3);
     }
 
     #[test]
-    fn what_is_no_answer_holds_no_items() {
+    fn an_invalid_response_yields_no_items() {
         for text in ["", "<html>", "[]", "{\"items\":7}", "{\"items\":[{\"index\":{\"status\":\"x\"}}]}"] {
-            let (items, trouble) = read(text.as_bytes());
-            assert!(items.is_empty() && trouble.is_some(), "{text}");
+            let (items, error) = read(text.as_bytes());
+            assert!(items.is_empty() && error.is_some(), "{text}");
         }
     }
 }

@@ -1,6 +1,8 @@
-//! Creates, describes and drops the slot. The order of a first start is: publication, slot, then the backfill from a
-//! snapshot that is not older than the slot. A publication that is younger than the slot makes the slot unusable:
-//! decoding fails at records before the publication existed.
+//! Creates, describes and drops the slot.
+//!
+//! A first start has this order: publication, slot, then the backfill from a snapshot that is not older than the slot.
+//! A slot that is older than the publication is unusable: decoding fails at records from before the publication
+//! existed.
 
 use millstream_pipeline::Position;
 use millstream_pipeline::source::{SourceError, SourceIdentity};
@@ -13,11 +15,11 @@ use super::session::{self, SessionError, SlotRow, text};
 /// The result of [`ensure_slot`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnsuredSlot {
-    /// Whether this call created the slot. It then contains no earlier commit.
+    /// Whether this call created the slot. A new slot does not contain earlier commits.
     pub created: bool,
-    /// Start of its stream.
+    /// The position at which its stream starts.
     pub position: Position,
-    /// The server of the slot.
+    /// The identity of the slot's server.
     pub identity: SourceIdentity,
 }
 
@@ -38,7 +40,7 @@ pub struct SlotStatus {
     pub retained_wal_bytes: i64,
 }
 
-/// Creates the slot if it does not exist, after a check of the publication. Waits for running transactions.
+/// Checks the publication, then creates the slot if it does not exist. Creation waits for running transactions.
 ///
 /// # Errors
 /// The server is unreachable or refuses, the publication is missing, the slot belongs to another plugin or database, or
@@ -72,9 +74,9 @@ pub async fn slot_status(options: &LogicalOptions) -> Result<Option<SlotStatus>,
     }))
 }
 
-/// Terminates the session that reads from the slot, if any, and returns whether there was one. For the holder of the
-/// relay lease, when a process that hangs or has died still occupies the slot. Slot names are global to the server, so
-/// a slot of another database with the same name is left alone.
+/// Terminates the session that reads from the slot, if any, and returns whether there was one. The holder of the relay
+/// lease calls it if a process that hangs or has died still occupies the slot. Slot names are global to the server, so
+/// the session is left alone if the slot belongs to another database.
 ///
 /// # Errors
 /// The server is unreachable or refuses.
@@ -93,7 +95,7 @@ pub async fn free_slot(options: &LogicalOptions) -> Result<bool, SourceError> {
     Ok(!rows.is_empty())
 }
 
-/// Drops the slot if it exists and belongs to this database. Returns whether it did.
+/// Drops the slot if it exists and belongs to this database. Returns whether it was dropped.
 ///
 /// # Errors
 /// The server is unreachable or refuses, for example because the slot is in use.
@@ -128,9 +130,9 @@ async fn ensure(options: &LogicalOptions) -> Result<EnsuredSlot, SessionError> {
     Ok(EnsuredSlot { created: true, position: Position::before(lsn.0), identity })
 }
 
-/// Checks that the slot can be streamed from.
+/// Checks that a source can stream from the slot.
 pub(super) fn check(options: &LogicalOptions, row: &SlotRow) -> Result<(), SourceError> {
-    // Checked first: callers recreate a lost slot, and must not touch one of another database.
+    // The owner is checked first: callers recreate a lost slot, and must not touch a slot of another database.
     if row.plugin != "pgoutput" || row.database != options.database {
         return Err(unusable(options, row));
     }
@@ -150,7 +152,7 @@ fn unusable(options: &LogicalOptions, row: &SlotRow) -> SourceError {
     SourceError::Refused { what: format!("using slot {}", options.slot), detail }
 }
 
-/// Returns the error of a single attempt; retries are left to the caller.
+/// Converts the error of one attempt; the caller decides whether to retry.
 fn explain(options: &LogicalOptions, what: &str, error: SessionError) -> SourceError {
     let what = format!("{what} {}", options.slot);
     match error {

@@ -1,11 +1,11 @@
-//! The window's partitions: assignment and release, how far each was read, and what may be committed.
+//! The partitions of the window: assignment, release, read offsets, and the offsets that may be committed.
 
 use millstream_pipeline::queue::entry::Entry;
 
 use super::{Carry, EntryPhase, EntrySlot, PartitionState, Window};
 
 impl Window {
-    /// Adds a partition that is read from the offset `read` on, with the entries of its quarantine.
+    /// Adds a partition with its quarantined entries; `read` is the first offset to read.
     pub(in crate::queue::kafka) fn assign(&mut self, partition: i32, read: i64, quarantined: Vec<Entry>) {
         let assignment = self.number();
         self.partitions.insert(partition, PartitionState::new(read, assignment));
@@ -17,7 +17,7 @@ impl Window {
         }
     }
 
-    /// Stops handing out entries of these partitions.
+    /// Stops handing out entries of these partitions, which are being revoked.
     pub(in crate::queue::kafka) fn hold_back(&mut self, partitions: &[i32]) {
         for partition in partitions {
             if let Some(state) = self.partitions.get_mut(partition) {
@@ -28,7 +28,7 @@ impl Window {
         documents.into_iter().for_each(|document_id| self.line_up(document_id));
     }
 
-    /// Forgets partitions with all their entries.
+    /// Removes partitions with all their entries.
     pub(in crate::queue::kafka) fn release(&mut self, partitions: &[i32]) {
         let documents: Vec<i64> = self.documents_of(partitions).collect();
         for document_id in documents {
@@ -64,14 +64,14 @@ impl Window {
         active.map(|(partition, state)| (*partition, state.read))
     }
 
-    /// Returns the assigned partitions, each with its first offset that is not finished.
+    /// Returns the assigned partitions, each with the offset that may be committed: its first unfinished one.
     pub(in crate::queue::kafka) fn finished(&self) -> impl Iterator<Item = (i32, i64)> + '_ {
         self.partitions.iter().map(|(partition, state)| (*partition, state.finished()))
     }
 
-    /// Begins to carry entries that hold records more than `behind` offsets behind the last one read, at most `max` of
-    /// them. Otherwise one document that waits for long, or is edited all the time, would keep its partition from ever
-    /// being committed.
+    /// Selects at most `max` entries to carry (write again at the end of their partition): those that hold a record
+    /// more than `behind` offsets before the next offset to read. Without it, a document that waits for long or is
+    /// edited all the time would block the commits of its partition.
     pub(in crate::queue::kafka) fn carry_stragglers(&mut self, behind: i64, max: usize) -> Vec<Carry> {
         let late = self.partitions.values().filter(|state| !state.leaving).flat_map(|state| {
             let late = state.held.range(..state.read.saturating_sub(behind));
@@ -81,6 +81,7 @@ impl Window {
         late.into_iter().filter_map(|document_id| self.begin_carry(document_id)).collect()
     }
 
+    /// Marks an entry as being carried; `None` if it is being written already, or is in quarantine.
     fn begin_carry(&mut self, document_id: i64) -> Option<Carry> {
         let number = self.number();
         let slot = self.slots.get_mut(&document_id)?;
@@ -93,7 +94,8 @@ impl Window {
         Some(Carry { number, entry })
     }
 
-    /// Ends a carry: the entry was written at `offset`, or not written.
+    /// Ends a carry. The entry then holds the record at `offset`, or an older one added meanwhile; `None` if the write
+    /// failed.
     pub(in crate::queue::kafka) fn finish_carry(&mut self, carry: &Carry, offset: Option<i64>) {
         let document_id = carry.entry.work.document_id;
         let Some(slot) = self.slots.get_mut(&document_id).filter(|slot| slot.write == Some(carry.number)) else {

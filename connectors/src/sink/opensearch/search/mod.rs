@@ -1,8 +1,7 @@
-//! The search engine on the live generation.
+//! The search engine: searches in the live generation.
 //!
-//! Each search first resolves the live generation and then searches that generation's index by name. So the next search
-//! sees a swap, and a resource without documents in the live generation has no matches, whatever other generations
-//! contain.
+//! Each search first resolves the live generation and then searches that generation's index by name. A swap therefore
+//! takes effect with the next search, and documents that only other generations contain never match.
 
 mod comparison;
 mod condition;
@@ -32,7 +31,7 @@ use super::ownership;
 use super::request::Request;
 use response::SearchResponse;
 
-/// Maximum attempts of a search while generations are swapped or an index is being created.
+/// Maximum number of attempts of a search, while generations are swapped or the index has no available shard.
 const SEARCH_ATTEMPTS: usize = 20;
 /// Pause before a retry on an index whose shard is not available yet.
 const SHARD_PAUSE: Duration = Duration::from_millis(50);
@@ -49,7 +48,7 @@ fn request(query: &SearchQuery) -> Value {
         filter.append(&mut must);
     }
     let mut body = json!({
-        // One more than asked for shows whether there are more.
+        // One document more than the limit shows whether there is another page.
         "size": if query.limit == 0 { 0 } else { query.limit.saturating_add(1) },
         "version": true,
         "track_total_hits": false,
@@ -61,7 +60,7 @@ fn request(query: &SearchQuery) -> Value {
         if counts.is_empty() {
             filter.push(continuation);
         } else {
-            // Counts cover all matches, not only those on later pages.
+            // The filter must not reduce the counts, which cover all pages.
             body["post_filter"] = continuation;
         }
     }
@@ -77,7 +76,7 @@ impl OpenSearchIndexes {
         let cluster = &*self.cluster;
         ownership::check(cluster).await.map_err(|error| failed(cluster, error))?;
         let body = request(query);
-        let mut live = live(cluster).await?;
+        let mut live = live_generation(cluster).await?;
         let mut reason = "generations were swapped and removed during the search".to_owned();
         for _ in 0..SEARCH_ATTEMPTS {
             let index = cluster.names.index(live, &stem(&query.resource));
@@ -100,7 +99,7 @@ impl OpenSearchIndexes {
                 return response.page(query).map_err(|error| invalid(cluster, &error));
             }
             // The generation has no such index, unless the generation itself was removed.
-            let now = self::live(cluster).await?;
+            let now = live_generation(cluster).await?;
             if now == live {
                 return Ok(facet::empty_page(query));
             }
@@ -110,10 +109,10 @@ impl OpenSearchIndexes {
     }
 }
 
-/// Resolves the live generation.
-async fn live(cluster: &Cluster) -> Result<u32, SearchError> {
+/// Returns the number of the live generation.
+async fn live_generation(cluster: &Cluster) -> Result<u32, SearchError> {
     let name = cluster.names.live();
-    // From the node's local state, which needs no other node: a swap is confirmed when all nodes know it.
+    // The node's local state suffices: a swap is confirmed only after all nodes have applied it.
     let response = cluster.send(Request::get(&["_alias", &name]).with("local", "true")).await;
     let response = response.map_err(|error| failed(cluster, error))?;
     let none = || SearchError::Unavailable {
@@ -154,7 +153,7 @@ impl SearchEngine for OpenSearchIndexes {
     fn refresh(&self) -> BoxFuture<'_, Result<(), SearchError>> {
         async move {
             let cluster = &*self.cluster;
-            let live = live(cluster).await?;
+            let live = live_generation(cluster).await?;
             refresh(cluster, live).await.map_err(|error| failed(cluster, error))
         }
         .boxed()
