@@ -1,6 +1,6 @@
 //! The backend of the HTTP surface: a reader and a writer of documents.
 //!
-//! Both are traits, so that a test can inject a fault that a database would not show on demand.
+//! Both are traits, so that tests can inject faults that a database does not produce on demand.
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -22,8 +22,8 @@ pub trait DocumentReader: Send + Sync + 'static {
     fn page<'a>(&'a self, resource: ResourceIx, request: &'a QueryRequest) -> BoxFuture<'a, Result<Page, ReadError>>;
 }
 
-/// Writes documents. Each call is one transaction: committed when the call returns `Ok`, without a trace when it returns
-/// `Err`.
+/// Writes documents. Each call is one transaction: `Ok` means committed, `Err` means that nothing was written. One
+/// exception: [`WriteError::Unavailable`] may follow a commit whose confirmation was lost with the connection.
 pub trait DocumentWriter: Send + Sync + 'static {
     /// Inserts the document, or updates the one with the same identity.
     fn post(
@@ -60,7 +60,7 @@ pub struct StoreReader {
 }
 
 impl StoreReader {
-    /// Creates a reader. `caches` may be shared with other components that compose documents of the same database.
+    /// Creates a reader. Other components that compose documents of the same database may share `caches`.
     pub fn new(database: Database, mapping: Arc<Mapping>, caches: Arc<Caches>) -> Self {
         Self { database, mapping, caches }
     }

@@ -1,4 +1,4 @@
-//! Baseline of writing and reading: the same rows by binary COPY into and out of the same tables.
+//! Baseline for writing and reading: binary COPY of the same rows into and out of the same tables.
 
 use crate::failure::Failure;
 use crate::setup::Setup;
@@ -8,7 +8,7 @@ use millstream_store::connect::{ConnectOptions, Session};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// The `dms` tables that a write fills, in foreign key order.
+/// The `dms` tables that a write fills, each with its document id column, in foreign key order.
 const SHARED: [(&str, &str); 6] = [
     ("\"dms\".\"Document\"", "DocumentId"),
     ("\"dms\".\"ReferentialIdentity\"", "DocumentId"),
@@ -25,8 +25,10 @@ pub(crate) struct TableRows {
     chunks: Vec<Bytes>,
 }
 
-/// Returns all tables with their document id column, in foreign key order. The documents after the base are of few types
-/// and in dependency order, so the order of the first occurrence of each type satisfies the foreign keys.
+/// Returns all tables with their document id column, in foreign key order.
+///
+/// The documents after the base are in dependency order and have few types. The order in which their types first occur
+/// therefore satisfies the foreign keys.
 fn tables(setup: &Setup) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> =
         SHARED.iter().map(|(table, key)| ((*table).to_owned(), (*key).to_owned())).collect();
@@ -44,7 +46,7 @@ fn tables(setup: &Setup) -> Vec<(String, String)> {
     all
 }
 
-/// Reads the rows of all documents above an id from all tables.
+/// Reads from every table the rows of the documents whose id is above `above`.
 pub(crate) async fn out(setup: &Setup, from: &ConnectOptions, above: i64) -> Result<Vec<TableRows>, Failure> {
     let session = Session::open(from).await?;
     let mut found = Vec::new();
@@ -58,14 +60,14 @@ pub(crate) async fn out(setup: &Setup, from: &ConnectOptions, above: i64) -> Res
     Ok(found)
 }
 
-/// Returns the column list of a table without generated columns.
+/// Returns the column list of a table, without identity columns.
 async fn columns_of(session: &Session, table: &str) -> Result<String, Failure> {
     let sql = "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
         WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped AND attidentity = ''";
     Ok(session.query_one(sql, &[&table]).await?.get(0))
 }
 
-/// Writes the rows into a copy of the template in one transaction, with constraints and indexes; returns the duration.
+/// Writes the rows to a database in one transaction, with all constraints and indexes, and returns the duration.
 pub(crate) async fn into(rows: &[TableRows], database: &ConnectOptions) -> Result<Duration, Failure> {
     let session = Session::open(database).await?;
     let started = Instant::now();
@@ -88,7 +90,7 @@ fn non_empty(rows: &[TableRows]) -> impl Iterator<Item = &TableRows> {
     rows.iter().filter(|table| table.chunks.iter().map(Bytes::len).sum::<usize>() > 21)
 }
 
-/// Reads tables completely and discards the bytes; returns the duration.
+/// Reads tables completely, discards the bytes and returns the duration.
 pub(crate) async fn drain(session: &Session, tables: &[String]) -> Result<Duration, Failure> {
     let started = Instant::now();
     for table in tables {

@@ -1,4 +1,4 @@
-//! The contract of a search engine, and the pages that it returns.
+//! The trait of a search engine, and the pages that it returns.
 
 use crate::hit::Hit;
 use crate::query::{Cursor, SearchQuery};
@@ -7,13 +7,13 @@ use futures::future::BoxFuture;
 
 /// Searches a copy of all documents.
 ///
-/// The copy lags behind the documents; every result reflects one moment of the copy.
+/// The copy lags behind the database; every result reflects one state of the copy.
 pub trait SearchEngine: Send + Sync + 'static {
-    /// Names the engine and its place for messages, without secrets.
+    /// Returns a description of the engine and its location for messages, without secrets.
     fn describe(&self) -> String;
 
-    /// Returns the page for a query. Bodies are complete; [`search`] applies the projection. A type of which nothing
-    /// was ever delivered has no documents, which is not an error.
+    /// Returns the page for a query. Bodies are complete; [`search`] applies the projection. A resource type without
+    /// any delivery yields an empty page, not an error.
     fn search<'a>(&'a self, query: &'a SearchQuery) -> BoxFuture<'a, Result<SearchPage, SearchError>>;
 
     /// Makes every delivery that was confirmed before the call visible to later searches.
@@ -41,7 +41,7 @@ pub struct SearchPage {
     pub documents: Vec<Hit>,
     /// The exact number of matching documents, if requested.
     pub total: Option<u64>,
-    /// One per facet of the query, in its order.
+    /// One entry per facet of the query, in the order of the query.
     pub facets: Vec<FacetValues>,
     /// The start of the next page; `None` on the last page, and for an order by relevance.
     pub next: Option<Cursor>,
@@ -52,7 +52,7 @@ pub struct SearchPage {
 pub struct FacetValues {
     /// The name that the client used.
     pub name: String,
-    /// Most frequent first; smaller values first among equal counts.
+    /// The values, most frequent first; equally frequent ones in ascending order.
     pub values: Vec<FacetCount>,
 }
 
@@ -61,17 +61,17 @@ pub struct FacetValues {
 pub struct FacetCount {
     /// The value, spelled as in the bodies.
     pub value: Value,
-    /// Documents with the value; a document that has it several times counts once.
+    /// Number of documents with the value. A document that has it several times counts once.
     pub documents: u64,
 }
 
-/// Why a search failed.
+/// Error of a search.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SearchError {
     /// The engine is unreachable or did not respond in time: try again.
     #[error("{engine} cannot be reached: {reason}")]
     Unavailable {
-        /// [`SearchEngine::describe`].
+        /// The engine, as [`SearchEngine::describe`] returns it.
         engine: String,
         /// The failure.
         reason: String,
@@ -79,7 +79,7 @@ pub enum SearchError {
     /// The search failed in a way that a retry does not fix.
     #[error("{engine} failed: {reason}")]
     Failed {
-        /// [`SearchEngine::describe`].
+        /// The engine, as [`SearchEngine::describe`] returns it.
         engine: String,
         /// The failure, and the remedy if it is known.
         reason: String,

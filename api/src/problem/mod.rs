@@ -1,7 +1,7 @@
 //! Problem documents: the body of every error response (docs/design/edfi-api.md#edfi-6.7).
 //!
-//! A [`Problem`] has a public and an internal side. The document is for the client; the reason given to [`Problem::because`]
-//! goes to the log only, under the same correlation id.
+//! A [`Problem`] has a public and an internal side. The client receives the document. The reason given to
+//! [`Problem::because`] goes to the log only, under the same correlation id.
 
 mod kind;
 mod refusal;
@@ -39,7 +39,7 @@ struct ProblemParts {
     internal: Option<String>,
 }
 
-/// The document, its members in the order of the standard.
+/// The body of the response. Its members are in the order of docs/design/edfi-api.md#edfi-6.7.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ProblemDocument<'a> {
@@ -53,7 +53,7 @@ struct ProblemDocument<'a> {
 }
 
 impl Problem {
-    /// Creates a problem; `detail` states to the client what happened and what to do.
+    /// Creates a problem. `detail` is for the client: the failure, and what to do about it.
     pub fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(ProblemParts {
             kind,
@@ -86,13 +86,14 @@ impl Problem {
         self
     }
 
-    /// Closes the connection after this response: the rest of the request body would be read as the next request.
+    /// Closes the connection after this response. Otherwise, the server would read the rest of the request body as the
+    /// next request.
     #[must_use]
     pub(crate) fn closing(self) -> Self {
         self.with_header(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
-    /// Sets the reason for the log; the client does not see it.
+    /// Sets the reason that is logged. The client does not receive it.
     #[must_use]
     pub fn because(mut self, internal: impl Into<String>) -> Self {
         self.0.internal = Some(internal.into());

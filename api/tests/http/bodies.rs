@@ -1,4 +1,4 @@
-//! Bodies that reach the writer, and bodies that are refused before.
+//! Request bodies: those that reach the writer, and those that the server refuses.
 
 use crate::fakes::{Call, Fake, ID, Started, request};
 use axum::body::{Body, Bytes};
@@ -21,7 +21,7 @@ fn in_parts(parts: &'static [&'static str]) -> Body {
 }
 
 #[tokio::test]
-async fn a_body_arrives_whole_in_however_many_parts() {
+async fn a_body_in_several_parts_arrives_complete() {
     let api = limited_to(10);
     for body in [Body::from("0123456789"), in_parts(&["0123", "", "456789"])] {
         assert_eq!(api.send(request("POST", STUDENTS, &[], body)).await.status, StatusCode::CREATED);
@@ -66,7 +66,7 @@ async fn other_types_and_encodings_are_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_times_out() {
+async fn a_body_that_does_not_arrive_times_out() {
     let options = ApiOptions { body_timeout: Duration::from_millis(30), ..ApiOptions::default() };
     let api = Fake { options, ..Fake::default() }.start();
     let body = Body::from_stream(stream::pending::<io::Result<Bytes>>());

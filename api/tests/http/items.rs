@@ -1,4 +1,4 @@
-//! Responses about one document: status, `Location`, `ETag`, conditions, bytes.
+//! Responses about one document: status, `Location`, `ETag`, preconditions, body.
 
 use crate::fakes::{Answer, Call, Fake, ID, Started, request, written};
 use axum::body::{Body, Bytes};
@@ -31,7 +31,7 @@ async fn a_document_is_served_byte_for_byte_with_its_version() {
 }
 
 #[tokio::test]
-async fn a_client_that_has_the_version_is_not_sent_it_again() {
+async fn a_client_with_the_current_version_gets_304_without_a_body() {
     let api = Fake::default().start();
     for tag in ["\"7\"", "W/\"7\"", "7", "*", "\"1\", \"7\""] {
         let answer = get(&api, &[("if-none-match", tag)]).await;
@@ -44,7 +44,7 @@ async fn a_client_that_has_the_version_is_not_sent_it_again() {
 }
 
 #[tokio::test]
-async fn a_read_that_wants_another_version_fails() {
+async fn a_read_with_the_etag_of_another_version_in_if_match_fails() {
     let api = Fake::default().start();
     assert_eq!(get(&api, &[("if-match", "\"7\"")]).await.status, StatusCode::OK);
     get(&api, &[("if-match", "\"6\"")]).await.problem(ProblemKind::OptimisticLockFailed);
@@ -53,7 +53,7 @@ async fn a_read_that_wants_another_version_fails() {
 }
 
 #[tokio::test]
-async fn a_new_document_gives_201_with_its_address_in_the_proper_case() {
+async fn a_new_document_gives_201_with_its_address_in_the_case_of_the_schema() {
     let api = Fake::default().start();
     let answer =
         api.send(request("POST", "/data/MEADOW/STUDENTS", &[("host", "localhost:8080")], Body::from("{}"))).await;
@@ -104,7 +104,7 @@ async fn put_gives_204_with_the_version_and_delete_gives_204() {
 }
 
 #[tokio::test]
-async fn conditions_reach_the_writer() {
+async fn preconditions_reach_the_writer() {
     let api = Fake::default().start();
     let headers = [("if-match", "W/\"7\", \"x\""), ("if-none-match", "*")];
     api.send(request("POST", STUDENTS, &headers, Body::from("{}"))).await;

@@ -1,5 +1,5 @@
-//! Baseline of the OpenSearch sink: the same bulk requests, prepared before, sent by a plain client that checks only for
-//! errors.
+//! Baseline for the OpenSearch sink: a plain client sends the same bulk requests, prepared in advance, and checks only
+//! for errors.
 
 use super::installation::index_stem;
 use crate::failure::Failure;
@@ -27,17 +27,17 @@ impl OpenSearchBaseline {
         Self { client: millstream_testkit::http_client().build().expect("an HTTP client"), url, prefix, generation }
     }
 
-    /// Sends bulk requests with up to `in_flight` at a time; returns documents per second.
+    /// Sends bulk requests, up to `in_flight` at a time, and returns the documents per second.
     pub(super) async fn send(&self, bulks: Bulks, in_flight: usize) -> Result<f64, Failure> {
         let documents: usize = bulks.iter().map(|(count, _)| count).sum();
         let started = Instant::now();
         let posts = bulks.into_iter().map(|(_, lines)| async {
             let request = self.client.post(&self.url).header("content-type", "application/x-ndjson");
-            let answer = request.body(lines).send().await?.error_for_status()?.text().await?;
-            if answer.contains("\"errors\":false") {
+            let text = request.body(lines).send().await?.error_for_status()?.text().await?;
+            if text.contains("\"errors\":false") {
                 Ok(())
             } else {
-                Err(Failure::from(format!("a bulk request failed: {}", answer.chars().take(2_000).collect::<String>())))
+                Err(Failure::from(format!("a bulk request failed: {}", text.chars().take(2_000).collect::<String>())))
             }
         });
         stream::iter(posts).buffer_unordered(in_flight).try_collect::<()>().await?;
@@ -58,7 +58,7 @@ fn lines(baseline: &OpenSearchBaseline, model: &SearchModel, batch: &[Delivery])
     let mut text = String::new();
     for delivery in batch {
         let resource = model.by_key(delivery.key.resource_key).ok_or("a delivery of an unknown type")?;
-        let Content::Document(json) = &delivery.content else { return Err("the cache holds no deletes".into()) };
+        let Content::Document(json) = &delivery.content else { return Err("a batch contains a delete".into()) };
         let (json, id, version) = (std::str::from_utf8(json)?, delivery.key.uuid, delivery.version);
         let (prefix, generation) = (&baseline.prefix, baseline.generation);
         let (project, endpoint) = (&resource.project_endpoint, &resource.endpoint);

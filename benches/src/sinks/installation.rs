@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 
 const DATABASE: &str = "sinks";
 const SINKS: &str = "MILLSTREAM_SINKS";
-/// Concurrent requests of the load.
+/// Number of concurrent requests during the load.
 const CONNECTIONS: &str = "8";
-/// Limit for all copies to be complete.
+/// Time limit for all copies to become complete.
 const CATCH_UP: Duration = Duration::from_secs(900);
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// Default names of the topic and of the prefix of indexes.
+/// Default name of the documents topic, and default prefix of the indexes.
 pub(super) const TOPIC: &str = "edfi.documents.v1";
 pub(super) const PREFIX: &str = "millstream";
 
@@ -79,7 +79,7 @@ impl Installation {
         Ok(Self { kafka, opensearch, world, data, documents: documents.len(), folder, file, cluster })
     }
 
-    /// Returns the launch settings for these sinks; `search` is the sink that answers searches.
+    /// Returns the launch settings for these sinks. Searches read the sink `search`.
     pub(super) fn launch(&self, sinks: &str, search: &str) -> Launch {
         Launch {
             world: self.world,
@@ -150,11 +150,11 @@ pub(super) async fn wait_delivered(launch: &Launch) -> Result<(), Failure> {
 fn is_delivered(status: &Value, lanes: usize) -> bool {
     let is_empty = |part: &Value| part["depth"] == 0 && part["replay"]["state"] != "running";
     let all = status["lanes"].as_array().map_or(&[] as &[Value], Vec::as_slice);
-    let is_followed = status["projector"]["cascade"]["open"] == 0 && status["projector"]["resync"]["running"] != true;
-    all.len() == lanes && all.iter().all(is_empty) && is_empty(&status["projector"]["queue"]) && is_followed
+    let is_caught_up = status["projector"]["cascade"]["open"] == 0 && status["projector"]["resync"]["running"] != true;
+    all.len() == lanes && all.iter().all(is_empty) && is_empty(&status["projector"]["queue"]) && is_caught_up
 }
 
-/// Returns the last part of the names of a type's indexes in OpenSearch.
+/// Returns the part of an OpenSearch index name that identifies a resource type.
 pub(super) fn index_stem(resource: &SearchResource) -> String {
     if resource.is_descriptor {
         return "descriptors".to_owned();

@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 const EDITS_PER_S: u32 = 50;
 const SECONDS: u32 = 25;
-/// First edits that are not measured, while connections open and the node compiles code.
+/// Number of first edits that are not measured, while connections open and the node's JIT compiler warms up.
 const WARM_UP: usize = 100;
-/// Documents that are edited in turn, so that two edits of one document are rarely in flight at the same time.
+/// Number of documents that are edited in turn, so that two edits of one document are rarely in flight together.
 const DOCUMENTS: i64 = 200;
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -44,7 +44,7 @@ pub(super) async fn measure(installation: &Installation, model: &SearchModel, up
     }
     let alias = format!("{PREFIX}.read.{}", index_stem(students));
     let started = Instant::now();
-    let answers = edit(up, &mut documents, &alias, senders).await?;
+    let response_times = edit(up, &mut documents, &alias, senders).await?;
     let seconds = started.elapsed().as_secs_f64();
     let mut lags = vec![Vec::new(); names.len()];
     while let Some(followed) = tasks.join_next().await {
@@ -52,17 +52,17 @@ pub(super) async fn measure(installation: &Installation, model: &SearchModel, up
         lags[at] = found;
     }
     let row = |name: &str, all: &[f64]| {
-        let counted = &all[WARM_UP.min(all.len())..];
-        let figures = [0.5, 0.99, 1.0].map(|share| format!("{:.1}", table::percentile(counted, share)));
-        std::iter::once(name.to_owned()).chain(figures).collect::<Vec<String>>()
+        let measured = &all[WARM_UP.min(all.len())..];
+        let percentiles = [0.5, 0.99, 1.0].map(|share| format!("{:.1}", table::percentile(measured, share)));
+        std::iter::once(name.to_owned()).chain(percentiles).collect::<Vec<String>>()
     };
-    let mut rows = vec![row("(the answer itself, from sending)", &answers)];
+    let mut rows = vec![row("(the answer itself, from sending)", &response_times)];
     rows.extend(names.iter().zip(&lags).map(|(name, lags)| row(name, lags)));
-    let rate = answers.len() as f64 / seconds;
+    let rate = response_times.len() as f64 / seconds;
     table::print(
         &format!(
             "from the answer to an edit until a copy shows it: {rate:.0} edits/s, {} edits after a warm-up",
-            answers.len().saturating_sub(WARM_UP)
+            response_times.len().saturating_sub(WARM_UP)
         ),
         &["copy", "p50, ms", "p99, ms", "longest, ms"],
         &rows,
@@ -101,7 +101,7 @@ async fn probes(
     ])
 }
 
-/// Edits at the configured rate; returns the duration of each response in ms.
+/// Edits at a rate of [`EDITS_PER_S`] and returns the response time of each edit in ms.
 async fn edit(
     up: &Process,
     documents: &mut [Student],
@@ -109,27 +109,27 @@ async fn edit(
     senders: Vec<UnboundedSender<Edit>>,
 ) -> Result<Vec<f64>, Failure> {
     let mut connection = Connection::open(up.address).await?;
-    let mut pace = tokio::time::interval(Duration::from_secs(1) / EDITS_PER_S);
-    let mut answers = Vec::new();
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / EDITS_PER_S);
+    let mut response_times = Vec::new();
     let (edits, count) = ((EDITS_PER_S * SECONDS) as usize + WARM_UP, documents.len());
     for number in 0..edits {
-        pace.tick().await;
+        ticks.tick().await;
         let document = &mut documents[number % count];
         document.body[MEMBER] = format!("{MARK}{number}").into();
         let sent = Instant::now();
         let version = connection.put(&document.path, &document.body.to_string()).await?;
         let answered = Instant::now();
-        answers.push((answered - sent).as_secs_f64() * 1_000.0);
+        response_times.push((answered - sent).as_secs_f64() * 1_000.0);
         let edit = Edit { uuid: document.uuid, version, alias: alias.to_owned(), number, answered };
         for sender in &senders {
             // A probe task that has ended reports its error when it is joined.
             drop(sender.send(edit.clone()));
         }
     }
-    Ok(answers)
+    Ok(response_times)
 }
 
-/// Polls until all edits are visible; returns the lag of each in ms, in the order of the edits.
+/// Polls a copy until all edits are visible in it, and returns the lag of each edit in ms, in the order of the edits.
 async fn follow(name: &str, mut probe: Probe, mut edits: UnboundedReceiver<Edit>) -> Result<Vec<f64>, Failure> {
     let (mut pending, mut lags): (Vec<(usize, Edit)>, Vec<f64>) = (Vec::new(), Vec::new());
     loop {

@@ -1,4 +1,4 @@
-//! `millstream sink`: adds, removes, pauses, resumes and fills sinks while everything runs.
+//! `millstream sink`: adds, removes, pauses, resumes and backfills sinks of the running process.
 
 use crate::{
     args::SinkAction,
@@ -13,7 +13,7 @@ use crate::{
 use millstream_projector::sink_manager::backfill;
 use std::{io::Write, time::Duration};
 
-/// Longest wait for a reply: deliveries in flight have to finish before a sink is removed.
+/// Time limit for a reply. The deliveries in flight must finish before a sink is removed.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Performs one action and prints its result.
@@ -31,7 +31,7 @@ pub async fn run(action: SinkAction, config: &Config, out: &mut (dyn Write + Sen
         SinkAction::Remove { sink } => {
             let request = Request::SinkRemove { sink: sink.clone() };
             let _: SinkRemoved = control::call(data_dir, &request, REPLY_TIMEOUT).await?;
-            format!("{sink} is removed; what it holds stays as it is{}", wanted_hint(config, &sink))
+            format!("{sink} is removed; what it holds stays as it is{}", configuration_hint(config, &sink))
         }
         SinkAction::Pause { sink } => {
             pause(config, &sink, true).await?;
@@ -56,11 +56,11 @@ async fn pause(config: &Config, sink: &str, paused: bool) -> Result<SinkPaused, 
     Ok(control::call(&config.data_dir, &request, REPLY_TIMEOUT).await?)
 }
 
-/// Returns what to do if the configuration would add the sink again at the next start.
-fn wanted_hint(config: &Config, sink: &str) -> &'static str {
+/// Returns a remark for the case that the next start adds the sink again, because the configuration names it.
+fn configuration_hint(config: &Config, sink: &str) -> &'static str {
     if config.sinks.wanted.iter().any(|wanted| wanted.name() == sink) {
-        "; the next start adds it again because the configuration names it: to make the removal permanent, remove it from \
-         `sinks`"
+        "; the next start adds it again because the configuration names it: to make the removal permanent, remove \
+         it from `sinks`"
     } else {
         ""
     }

@@ -12,7 +12,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// Returns the text, which must not be printed.
+    /// Returns the text. The caller must not print it.
     pub fn expose(&self) -> &str {
         &self.0
     }

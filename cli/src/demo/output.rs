@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use std::io::Write;
 
-/// Prints one line at once.
+/// Prints one line and flushes the output.
 pub(super) fn say(out: &mut (dyn Write + Send), text: &str) -> Result<(), Failure> {
     writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::failed)
 }

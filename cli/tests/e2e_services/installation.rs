@@ -1,4 +1,4 @@
-//! The installation of these tests: a database, a broker, a node, and a setup of `millstream up` that delivers to both.
+//! The installation under test: a database, a Kafka broker, an OpenSearch node, and `millstream up` with three sinks.
 
 use crate::support::process::{Process, Setup, run};
 use crate::support::report;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Limit for every lane to become empty after the last outage.
+/// Time limit for all lanes to become empty after the last outage.
 pub(crate) const CATCH_UP: Duration = Duration::from_secs(600);
 
 /// The services and the setup of one test.
@@ -25,7 +25,7 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
-    /// Starts the services and `millstream up`. Later starts in this setup listen on the same address.
+    /// Starts the services and `millstream up`. Later starts with this setup listen on the same address.
     pub(crate) async fn new(world: &'static World, flags: &[&str]) -> (Self, Process) {
         let (cluster, kafka, opensearch) = tokio::join!(
             TestCluster::start(TestCluster::durable_options()),
@@ -62,7 +62,7 @@ impl Installation {
         text
     }
 
-    /// Returns the status of the running process, or null.
+    /// Returns the status of the running process; null if it cannot be read.
     pub(crate) async fn status(&self) -> Value {
         let (code, text) = run(&self.setup, &["status", "--json", "--log-level=error"]).await;
         if code == Some(0) { serde_json::from_str(&text).expect("JSON") } else { Value::Null }
@@ -78,7 +78,7 @@ impl Installation {
             .await;
     }
 
-    /// Waits until the cache holds everything and every lane is empty.
+    /// Waits until the cache is complete, every lane is empty and no cascade is open.
     pub(crate) async fn wait_delivered(&self) {
         wait_until("everything to be delivered", CATCH_UP, || async {
             let status = self.status().await;
@@ -100,11 +100,11 @@ impl Installation {
         report!("{text}");
     }
 
-    /// Removes a document from the OpenSearch node directly.
-    pub(crate) async fn lose(&self, one: &str, version: i64) {
+    /// Deletes a document in OpenSearch directly, so that the sink lacks it.
+    pub(crate) async fn lose(&self, id: &str, version: i64) {
         let client = millstream_testkit::http_client().build().expect("a client");
         let url = format!("{}/millstream.read.*/_search", self.opensearch.url());
-        let query = json!({"query": {"ids": {"values": [one]}}}).to_string();
+        let query = json!({"query": {"ids": {"values": [id]}}}).to_string();
         let index = wait_for("the document to be found", Duration::from_secs(30), || async {
             let found = client.post(&url).header("content-type", "application/json").body(query.clone());
             let found = found.send().await.expect("a response").text().await.expect("a text");
@@ -112,10 +112,10 @@ impl Installation {
             found["hits"]["hits"][0]["_index"].as_str().map(str::to_owned)
         })
         .await;
-        // Deletes at the version of the document, as a restored snapshot would. A delete with a newer version would be
-        // newer than the source, which only a new generation repairs.
-        let at = format!("refresh=true&version={version}&version_type=external_gte");
-        let document = format!("{}/{index}/_doc/{one}?{at}", self.opensearch.url());
+        // Deletes at the version of the document, as a restored snapshot would. A delete with a newer version would
+        // outrank the source, and only a new generation could repair it.
+        let parameters = format!("refresh=true&version={version}&version_type=external_gte");
+        let document = format!("{}/{index}/_doc/{id}?{parameters}", self.opensearch.url());
         let deleted = client.delete(&document).send().await.expect("a response");
         assert!(deleted.status().is_success(), "{deleted:?}");
     }
@@ -133,7 +133,7 @@ impl Installation {
         path
     }
 
-    /// Loads a file through the API; tolerates restarts of the process.
+    /// Loads a file through the API. Requests are retried while the process restarts.
     pub(crate) async fn load(&self, file: &Path) -> String {
         let file = file.to_str().expect("a path");
         let url = format!("http://{}", self.setup.listen);

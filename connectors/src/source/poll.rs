@@ -1,9 +1,8 @@
 //! Change records by polling `dms.Outbox`, for servers that do not grant replication.
 //!
-//! The source reads rows of transactions older than every running transaction, in the order of their transaction ids.
-//! So it never skips a row, however late its transaction commits. One long transaction holds back all later rows until
-//! it ends;
-//! [`SourceStatus`] shows the distance. Positions are (transaction id, outbox id).
+//! The source reads rows of transactions that are older than every running transaction, ordered by transaction id. It
+//! therefore never skips a row, however late its transaction commits. One long transaction holds back all later rows
+//! until it ends; [`SourceStatus`] shows the distance. A position is the pair (transaction id, outbox id).
 //!
 //! The table needs the index that [`millstream_outbox::retention::ensure_polling_index`] creates.
 
@@ -48,15 +47,14 @@ pub struct PollSource {
     next_poll: Instant,
     next_idle: Instant,
     status: Mutex<SourceStatus>,
-    /// Position of the last event that was returned.
+    /// Position of the last returned event.
     delivered: Position,
 }
 
 impl PollSource {
     /// Creates a source that continues after `stored`, the durable position of this process, on the server with
-    /// `identity`. Without an identity, the first server that responds is the right one. The source connects with the
-    /// first call of
-    /// [`ChangeSource::next`].
+    /// `identity`. Without an identity, the source accepts the first server that responds. It connects at the first
+    /// call of [`ChangeSource::next`].
     pub fn new(
         database: ConnectOptions,
         options: PollOptions,
@@ -78,7 +76,7 @@ impl PollSource {
         }
     }
 
-    /// Polls until there is an event. Cancel safe: the source changes no other state before the event is complete.
+    /// Polls until there is an event. Cancel safe: the delivered position advances only when the event is complete.
     async fn poll_until_event(&mut self) -> Result<SourceEvent, SourceError> {
         loop {
             sleep_until(self.next_poll).await;
@@ -169,7 +167,7 @@ impl From<OutboxError> for SourceFailure {
             Some(code) if !is_transient(code) => {
                 Self::Stop(SourceError::Refused { what: (*action).to_owned(), detail: source.to_string() })
             }
-            // Without a code the connection failed.
+            // An error without a code means that the connection failed.
             _ => Self::Retry(format!("{action}: {source}")),
         }
     }
@@ -180,7 +178,7 @@ impl ChangeSource for PollSource {
         Box::pin(self.poll_until_event())
     }
 
-    /// The server keeps no state for a poller. Retention follows the recovery watermark.
+    /// Updates only the status: the server keeps no state for a poller, and retention follows the recovery watermark.
     fn confirm(&self, position: Position) {
         self.update(|status| status.confirmed = status.confirmed.max(position));
     }

@@ -1,4 +1,5 @@
-//! A real Debezium connector in a real Kafka Connect worker, configured as docs/how-to/connect-debezium.md says: `make interop`.
+//! Interoperability with a real Debezium connector in a real Kafka Connect worker, configured as
+//! docs/how-to/connect-debezium.md describes. Run with `make interop`.
 
 // The test prints its counts.
 #![allow(clippy::print_stdout)]

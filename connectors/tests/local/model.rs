@@ -1,4 +1,4 @@
-//! A model test: the queue on disk behaves as the one in memory under random steps, restarts included.
+//! Model test: under random steps, including restarts, the queue on disk behaves like the queue in memory.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use proptest::test_runner::Config;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Changes of few documents, so that they meet: (kind, document, version).
+    /// Changes as (kind, document, version), with a position. The documents are few, so that their changes are merged.
     Put(Vec<(ChangeKind, i64, i64)>, Option<u64>),
     Take(usize),
-    /// The nth entry in flight.
+    /// The number selects an entry in flight, modulo their count.
     Settle(usize, Settled),
     Release(i64),
     Discard(i64),
@@ -28,7 +28,8 @@ fn settled() -> impl Strategy<Value = Settled> {
     prop_oneof![
         4 => Just(Settled::Done),
         2 => not_before.clone().prop_map(|not_before_ms| Settled::RetryAt { not_before_ms }),
-        2 => not_before.clone().prop_map(|not_before_ms| Settled::Failed { not_before_ms, reason: "failed".to_owned() }),
+        2 => not_before.clone()
+            .prop_map(|not_before_ms| Settled::Failed { not_before_ms, reason: "failed".to_owned() }),
         2 => (any::<bool>(), any::<bool>(), not_before)
             .prop_map(|(rebuild, cascade, not_before_ms)| Settled::Remaining { rebuild, cascade, not_before_ms }),
         1 => Just(Settled::Quarantine { reason: "poison".to_owned() }),
@@ -136,18 +137,18 @@ impl Pair {
         );
     }
 
-    /// Checks that everything left can be taken, with nothing missing and nothing in addition.
+    /// Checks that the restarted queue hands out every remaining entry, and nothing else.
     async fn drain(&mut self) {
         self.restart().await;
         self.clock.advance(1_000);
         self.take(1_000).await;
         let depth = self.memory.stats().await.expect("stats").depth;
-        assert_eq!(self.in_flight.len() as u64, depth, "something cannot be taken any more");
+        assert_eq!(self.in_flight.len() as u64, depth, "some entries cannot be taken");
     }
 }
 
 #[test]
-fn the_local_queue_does_what_the_memory_queue_does() {
+fn the_local_queue_behaves_like_the_memory_queue() {
     crate::cases::run(
         Config { cases: 60, source_file: Some(file!()), ..Config::default() },
         10,

@@ -1,4 +1,4 @@
-//! The parts of one delivery worker, its options, and the state that its tasks share.
+//! Dependencies and options of one delivery worker, and the state that its tasks share.
 
 use super::counters::LaneCounters;
 use crate::error::{During, ProjectorError};
@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The parts that a delivery worker works with.
+/// Dependencies of a delivery worker.
 #[derive(Clone)]
 pub struct DeliveryWorkerDeps {
     /// Name of the lane, for `status`, metrics and logs.
@@ -24,7 +24,7 @@ pub struct DeliveryWorkerDeps {
     pub sink: Arc<dyn Sink>,
     /// The database with the cached bodies.
     pub database: Database,
-    /// Time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Settings.
     pub options: DeliveryWorkerOptions,
@@ -42,13 +42,13 @@ impl fmt::Debug for DeliveryWorkerDeps {
 /// Settings of a delivery worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveryWorkerOptions {
-    /// Delay before a document that failed is retried.
+    /// Delay between the attempts of a document that fails by itself.
     pub poison_backoff: Backoff,
-    /// Delay while the sink or the database is unreachable, or the sink throttles.
+    /// Delay between attempts while the sink or the database is unreachable, or the sink throttles.
     pub outage_backoff: Backoff,
-    /// Delay before a document that is neither cached nor deleted yet is read again.
+    /// Delay before the next read of a document that is neither cached nor deleted yet.
     pub uncached_pause: Duration,
-    /// Interval at which an idle sink is kept alive ([`Sink::tend`]).
+    /// Interval between calls of [`Sink::tend`] while the sink is idle.
     pub tend_interval: Duration,
     /// Interval at which rates are measured.
     pub gauge_interval: Duration,
@@ -71,7 +71,7 @@ impl Default for DeliveryWorkerOptions {
 pub(super) struct LaneState {
     pub(super) deps: DeliveryWorkerDeps,
     pub(super) counters: LaneCounters,
-    /// Entries taken from the lane and not settled. The lane hands them to no other worker before they are.
+    /// Entries that were taken and are not settled. Until then, the lane does not hand them to another worker.
     in_flight: Mutex<HashSet<Ticket>>,
 }
 
@@ -112,7 +112,7 @@ impl LaneState {
         Ok(report)
     }
 
-    /// Returns entries to the lane undelivered.
+    /// Returns entries to the lane without delivering them. They are ready again at once.
     pub(super) async fn give_back(&self, tickets: Vec<Ticket>) -> Result<(), ProjectorError> {
         let not_before_ms = self.now_ms();
         let retries: Vec<_> = tickets.into_iter().map(|ticket| (ticket, Settled::RetryAt { not_before_ms })).collect();

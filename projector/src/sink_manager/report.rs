@@ -1,4 +1,4 @@
-//! The part of `status` about one lane.
+//! The status of one lane and its replay, as `status` reports it.
 
 use crate::delivery::counters::LaneReport;
 use crate::replay::job::{Job, JobState};
@@ -7,17 +7,17 @@ use serde::Serialize;
 /// The status of one lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LaneStatus {
-    /// Its counters.
+    /// Counters of the lane.
     #[serde(flatten)]
     pub report: LaneReport,
-    /// The lane hands out no entries until it is resumed.
+    /// Whether the lane is paused. A paused lane does not hand out entries.
     pub paused: bool,
-    /// The last replay into it, if any.
+    /// The last replay into the lane, if any.
     pub replay: Option<ReplayReport>,
 }
 
 impl LaneStatus {
-    /// Returns the status of a removed lane, which is empty: its metrics must not keep their last values.
+    /// Returns an all-zero status for a removed lane, so that its metrics do not keep their last values.
     pub(super) fn removed(name: &str) -> Self {
         let report = LaneReport { name: name.to_owned(), eta_ms: Some(0), ..LaneReport::default() };
         let replay = ReplayReport {
@@ -35,11 +35,11 @@ impl LaneStatus {
 /// The status of one replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReplayReport {
-    /// Its state.
+    /// State of the replay.
     pub state: JobState,
     /// Entries enqueued.
     pub done: u64,
-    /// All entries, as counted at its start.
+    /// Entries to enqueue, as counted at the start.
     pub total: u64,
     /// Start, in milliseconds since 1970 UTC.
     pub started_at_ms: u64,

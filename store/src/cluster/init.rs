@@ -1,4 +1,4 @@
-//! Creating a new cluster.
+//! Creation of a new cluster with `initdb`.
 
 use std::{
     fs::{self, OpenOptions, Permissions},
@@ -26,26 +26,27 @@ pub(super) struct Init {
 }
 
 impl Init {
-    /// Creates the cluster. It gets its name only when it is complete; the leftovers of a failed run are removed.
+    /// Creates the cluster in a temporary directory and renames the directory when the cluster is complete. Removes the
+    /// remains of a failed run.
     pub(super) fn run(&self, password: &str) -> Result<(), ClusterError> {
-        let half_made = self.layout.half_made_data();
+        let incomplete = self.layout.half_made_data();
         let password_file = self.layout.root().join("initdb.password");
-        remove_directory(&half_made)?;
-        fs::create_dir(&half_made).map_err(|source| ClusterError::io("create", &half_made, source))?;
-        fs::set_permissions(&half_made, Permissions::from_mode(0o700))
-            .and_then(|()| self.give(&half_made))
-            .map_err(|source| ClusterError::io("protect", &half_made, source))?;
-        let made = self
+        remove_directory(&incomplete)?;
+        fs::create_dir(&incomplete).map_err(|source| ClusterError::io("create", &incomplete, source))?;
+        fs::set_permissions(&incomplete, Permissions::from_mode(0o700))
+            .and_then(|()| self.set_owner(&incomplete))
+            .map_err(|source| ClusterError::io("protect", &incomplete, source))?;
+        let created = self
             .write_password(&password_file, password)
             .map_err(|source| ClusterError::io("write", &password_file, source))
-            .and_then(|()| self.initdb(&half_made, &password_file));
+            .and_then(|()| self.initdb(&incomplete, &password_file));
         fs::remove_file(&password_file).map_err(|source| ClusterError::io("remove", &password_file, source))?;
-        if let Err(error) = made {
-            remove_directory(&half_made)?;
+        if let Err(error) = created {
+            remove_directory(&incomplete)?;
             return Err(error);
         }
         let data = self.layout.data();
-        fs::rename(&half_made, &data).map_err(|source| ClusterError::io("put in place", &data, source))
+        fs::rename(&incomplete, &data).map_err(|source| ClusterError::io("rename the new cluster to", &data, source))
     }
 
     fn initdb(&self, directory: &Path, password_file: &Path) -> Result<(), ClusterError> {
@@ -67,19 +68,21 @@ impl Init {
         if output.status.success() {
             return Ok(());
         }
-        let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
-        said.push_str(&String::from_utf8_lossy(&output.stderr));
-        Err(ClusterError::Init { status: output.status.to_string(), output: said.trim().to_owned() })
+        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&output.stderr));
+        Err(ClusterError::Init { status: output.status.to_string(), output: text.trim().to_owned() })
     }
 
-    /// `initdb` reads the password from a file of its own account, which exists only while it runs.
+    /// Writes the file from which `initdb` reads the password. The file belongs to the account that runs `initdb`, and
+    /// exists only while `initdb` runs.
     fn write_password(&self, file: &Path, password: &str) -> io::Result<()> {
         let mut handle = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(file)?;
         handle.write_all(password.as_bytes())?;
-        self.give(file)
+        self.set_owner(file)
     }
 
-    fn give(&self, path: &Path) -> io::Result<()> {
+    /// Makes the account that runs the cluster the owner of a path.
+    fn set_owner(&self, path: &Path) -> io::Result<()> {
         match &self.account {
             Some(account) => chown(path, Some(account.uid), Some(account.gid)),
             None => Ok(()),
@@ -90,7 +93,7 @@ impl Init {
 fn remove_directory(directory: &Path) -> Result<(), ClusterError> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(ClusterError::io("remove the half-made", directory, error))
+            Err(ClusterError::io("remove the incomplete cluster", directory, error))
         }
         _ => Ok(()),
     }

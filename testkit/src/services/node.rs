@@ -14,10 +14,11 @@ use crate::wait::wait_for;
 
 /// Time limit for the start of a node on a busy machine.
 const READY_DEADLINE: Duration = Duration::from_secs(120);
-/// Bytes of a log's end in a message.
+/// Maximum length of the end of a log in a failure message.
 const LOG_END_BYTES: usize = 3_000;
 
-/// Waits for end-of-file, then kills every node of the directory `$1` by its pid file, and removes the directory.
+/// Shell script: waits until this process closes the pipe, then kills every node that has a pid file in the directory
+/// `$1`, and removes the directory.
 const WATCHDOG: &str = r#"
 read -r _
 for file in "$1"/*.pid; do
@@ -31,12 +32,12 @@ for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
 done
 "#;
 
-/// Returns the path of the script that executes a node.
+/// Returns the path of `scripts/services`, which runs a node.
 pub(super) fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/services")
 }
 
-/// Creates a directory for the nodes of one service, and starts the shell that cleans up after the end of this process.
+/// Creates a directory for the nodes of one service, and starts the watchdog that removes both when this process ends.
 pub(super) fn node_directory(prefix: &str) -> (PathBuf, Child) {
     let directory = tempfile::Builder::new().prefix(prefix).tempdir().expect("a temporary directory").keep();
     let watchdog = Command::new("sh")
@@ -60,7 +61,7 @@ pub(super) fn free_ports(count: usize) -> Vec<u16> {
     ports
 }
 
-/// A node, running or ended.
+/// A node, running or not.
 #[derive(Debug)]
 pub(super) struct Node {
     name: String,
@@ -73,8 +74,8 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Returns a node called `name` in `directory`. `rest` are the arguments of `scripts/services` after the node's
-    /// directory.
+    /// Creates a node called `name` in `directory` without starting it. `rest` holds the arguments of
+    /// `scripts/services` that follow the node's directory.
     pub(super) fn new(
         directory: &Path,
         name: String,
@@ -113,7 +114,7 @@ impl Node {
     /// Waits until the log contains `word`.
     ///
     /// # Errors
-    /// The end of the log, if the node ends before.
+    /// Returns the end of the log if the node exits first.
     pub(super) async fn ready(&mut self, word: &str) -> Result<(), String> {
         let what = format!("{} to be ready", self.name);
         let this = std::cell::RefCell::new(self);
@@ -132,7 +133,7 @@ impl Node {
         .await
     }
 
-    /// Returns whether the node is not running, including when it ended by itself.
+    /// Returns whether the node is not running: it was never started, was stopped, or exited by itself.
     pub(super) fn ended(&mut self) -> bool {
         let ended = self.child.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|ended| ended.is_some()));
         if ended {
@@ -141,7 +142,7 @@ impl Node {
         ended
     }
 
-    /// Returns the end of the log, for a message.
+    /// Returns the end of the current run's log, for a failure message.
     pub(super) fn log_end(&self) -> String {
         let log = self.log();
         log[log.floor_char_boundary(log.len().saturating_sub(LOG_END_BYTES))..].to_owned()
@@ -167,14 +168,14 @@ impl Node {
         kill(Pid::from_raw(self.pid().cast_signed()), signal).expect("the node can be sent a signal");
     }
 
-    /// Sends a signal that ends the node, and waits for its end.
+    /// Sends a signal that terminates the node, and waits for its exit.
     pub(super) fn end(&mut self, signal: Signal) {
         self.signal(signal);
         let mut child = self.child.take().unwrap_or_else(|| panic!("{} is not running", self.name));
         child.wait().expect("the node can be waited for");
     }
 
-    /// Returns whether the node was started and not ended by this process.
+    /// Returns whether this process started the node and has not ended it. The node may have exited by itself.
     pub(super) fn runs(&self) -> bool {
         self.child.is_some()
     }

@@ -1,4 +1,4 @@
-//! Parsing: the checks that precede any schema.
+//! Parsing of request bodies, with the checks that need no schema.
 
 use super::findings::ProblemMessage;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::fmt;
 
-/// Parses a request body: one JSON object, valid UTF-8, no member twice, no deeper than 128 levels (serde_json's
-/// limit). The error message contains the position.
+/// Parses a request body, which must be valid UTF-8 and one JSON object, without duplicate members and at most 128
+/// levels deep (serde_json's limit). The error message contains the position.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ProblemMessage> {
     object(bytes).map_err(ProblemMessage)
 }
@@ -27,8 +27,8 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// Reads any JSON without keeping it; fails on a member name that occurs twice in one object. serde_json itself would
-/// silently keep the last one.
+/// Any JSON without duplicate members; deserializing it discards the value. serde_json itself silently keeps the last
+/// of the duplicates.
 struct UniqueMembers;
 
 impl<'de> Deserialize<'de> for UniqueMembers {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_no_json_object_is_refused_with_its_reason() {
+    fn a_body_that_is_not_a_json_object_is_refused_with_the_reason() {
         assert!(refusal(b"").contains("non-empty"));
         assert!(refusal(b"[1]").contains("must be a JSON object"));
         assert!(refusal(b"{\"a\":1,\"a\":2}").contains("\"a\" occurs twice"));

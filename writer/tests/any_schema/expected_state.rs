@@ -1,4 +1,5 @@
-//! The documents that must be stored, with references by number instead of values, so that a rename is one change.
+//! Expected state: the documents that the database must hold. References name documents by number instead of identity
+//! values, so that a rename changes one document only.
 
 use crate::shape::{Leaf, Set};
 use millstream_schema::referential::{canonical_number, lower_uri};
@@ -11,16 +12,18 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 pub(crate) enum Node {
     Value(Value),
-    /// The URI of a descriptor.
+    /// The URI of the descriptor with this number.
     Uri(usize),
-    /// A reference to a document, and the members that hold its identity values by position.
+    /// A reference to the document with this number, and the names of the members for its identity values, in order.
     Reference(usize, Vec<String>),
     Object(Vec<(String, Node)>),
     List(Vec<Node>),
 }
 
+/// A document of the expected state.
 #[derive(Debug, Clone)]
 pub(crate) struct Document {
+    /// Index of its type in the schema set.
     pub(crate) of: usize,
     pub(crate) node: Node,
     /// Set once the document is stored.
@@ -36,7 +39,7 @@ pub(crate) struct ExpectedState<'s> {
 }
 
 impl ExpectedState<'_> {
-    /// Returns the numbers of the documents that are not deleted.
+    /// Returns the numbers of all documents that are not deleted.
     pub(crate) fn existing(&self) -> Vec<usize> {
         (0..self.documents.len()).filter(|at| !self.documents[*at].deleted).collect()
     }
@@ -114,9 +117,10 @@ impl ExpectedState<'_> {
             let shared = shared_lists(a, b);
             let (left, right) = (self.values(body, a), self.values(body, b));
             left.iter().all(|(at, value)| {
-                let with =
+                // The values in the same element of every list that both paths share.
+                let peers =
                     right.iter().filter(|(other, _)| at[..shared.min(at.len())] == other[..shared.min(other.len())]);
-                with.into_iter().all(|(_, other)| same(value, other) || equal_uris(value, other))
+                peers.into_iter().all(|(_, other)| same(value, other) || equal_uris(value, other))
             })
         })
     }
@@ -138,7 +142,7 @@ impl ExpectedState<'_> {
         found
     }
 
-    /// Returns whether a node refers to a document.
+    /// Returns whether a node contains a reference to a document.
     pub(crate) fn names(&self, node: &Node, other: usize) -> bool {
         match node {
             Node::Value(_) => false,
@@ -149,7 +153,7 @@ impl ExpectedState<'_> {
     }
 }
 
-/// Returns the number of lists that two paths share.
+/// Returns the number of lists on the common start of two paths.
 fn shared_lists(a: &str, b: &str) -> usize {
     a.split('.').zip(b.split('.')).take_while(|(a, b)| a == b).filter(|(a, _)| a.ends_with("[*]")).count()
 }
@@ -158,7 +162,7 @@ fn equal_uris(a: &Value, b: &Value) -> bool {
     matches!((a.as_str(), b.as_str()), (Some(a), Some(b)) if a.contains('#') && lower_uri(a) == lower_uri(b))
 }
 
-/// Returns a text that is equal for equal values.
+/// Returns a text form that is the same for equal values.
 pub(crate) fn key_of(value: &Value, leaf: Leaf) -> String {
     match (value, leaf) {
         (Value::Number(number), _) => canonical_number(number.as_str()).unwrap_or_default(),
@@ -179,8 +183,8 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Returns the body in a form that a client may send: members in another order, unknown members, nulls, numbers and
-/// booleans as text.
+/// Returns a random spelling of the body that the writer must accept: members in another order, unknown members, nulls,
+/// numbers and booleans as text.
 pub(crate) fn spelled(body: &Value, rng: &mut StdRng) -> Value {
     match body {
         Value::Number(number) if rng.random_bool(0.1) => Value::String(number.to_string()),

@@ -1,7 +1,8 @@
 //! Random stress: edits, re-points, renames, deletes and inserts on a few hubs with many referrers, with strict and
 //! cascading renames, cascade workers, a reader and a projector.
 //!
-//! Proves MONOTONIC, ATOMIC, IDENTITY, EDGES and the uniqueness of labels; and that no two transactions deadlock.
+//! Checks MONOTONIC, ATOMIC, IDENTITY and EDGES, that no version of a document has two bodies, and that transactions do
+//! not deadlock.
 
 use crate::support::{Fixture, Observer, wheel};
 use millstream_projector::cascade::work_off_page;
@@ -19,13 +20,13 @@ use uuid::Uuid;
 const BUDGET: Duration = Duration::from_secs(10);
 const WRITERS: u64 = 8;
 const SEED: u64 = 7;
-/// Minimum number of committed writes; fewer within the budget means unnecessary waiting.
+/// Minimum number of committed writes. Fewer within the budget mean that writers wait unnecessarily.
 const COMMITTED_MIN: u32 = 200;
 /// Minimum number of complete observations.
 const OBSERVATIONS_MIN: u32 = 10;
 /// Maximum percentage of writes that give up because of concurrent writes.
 const BUSY_PERCENT_MAX: u32 = 5;
-/// Number of hub names; small, so that names collide.
+/// Number of hub names. It is small, so that names collide.
 const NAMES: usize = 12;
 const HUBS: usize = 3;
 const SPOKES: usize = 3;
@@ -45,7 +46,7 @@ struct StressDocuments {
 struct Client {
     documents: Arc<StressDocuments>,
     random: StdRng,
-    /// Writers that stamp no referrer, one, or all referrers in the renaming transaction.
+    /// Writers whose renames are strict for up to 0, 1 or 1,000 referrers.
     writers: Vec<Writer>,
     name: u64,
     writes: u32,
@@ -129,7 +130,7 @@ impl Client {
         Some(json!({"hubName": body["hubReference"]["hubName"], "spokeName": body["spokeName"]}))
     }
 
-    /// Sets each reference of a rim or removes it.
+    /// Sets or removes each reference of a rim, at random.
     async fn set_references(&mut self, body: &mut Value) -> Option<()> {
         for member in ["firstHubReference", "secondHubReference"] {
             body[member] = if self.random.random() { self.hub_reference().await? } else { Value::Null };
@@ -207,7 +208,7 @@ impl Client {
         Some(self.writer().delete(self.documents.fixture.resource("rims"), id, &Preconditions::default()).await)
     }
 
-    /// Deletes a hub. This is nearly always refused because of referrers; otherwise one hub fewer remains.
+    /// Tries to delete a hub. The writer nearly always refuses because of referrers; otherwise one hub fewer remains.
     async fn delete_hub(&mut self) -> Option<Result<Written, WriteError>> {
         let id = *self.documents.hubs.choose(&mut self.random)?;
         Some(self.writer().delete(self.documents.fixture.resource("hubs"), id, &Preconditions::default()).await)
@@ -227,7 +228,7 @@ impl Client {
     }
 }
 
-/// Names the refusals that concurrent writes may cause.
+/// Returns the name of a refusal that concurrent writes may cause. Panics on any other error.
 fn refusal(error: &WriteError) -> &'static str {
     match error {
         WriteError::UnresolvedReference { .. } => "unresolved reference",
@@ -240,7 +241,7 @@ fn refusal(error: &WriteError) -> &'static str {
     }
 }
 
-/// Observes all documents repeatedly; the observer also stores composed bodies late.
+/// Observes all documents repeatedly. The observer also acts as a slow projector.
 async fn observe(documents: &StressDocuments, until: Instant) -> (Observer, u32) {
     let hubs = documents.hubs.iter().map(|id| ("hubs", *id));
     let spokes = documents.spokes.iter().map(|id| ("spokes", *id));
@@ -259,7 +260,7 @@ async fn observe(documents: &StressDocuments, until: Instant) -> (Observer, u32)
 
 async fn work_off(database: Database, until: Instant) {
     while Instant::now() < until {
-        // Two referrers per page, so that cascades stay open for the others.
+        // Two referrers per page, so that cascades stay open while the other tasks write.
         if work_off_page(&database, 2).await.expect("a page").is_none() {
             tokio::task::yield_now().await;
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -37,8 +37,8 @@ pub(crate) fn handler(state: &ProcessState) -> Handler {
 
 async fn handle(process: &RunningProcess, request: Request) -> Result<Response, Failure> {
     Ok(match request {
-        // Served without the components, so that it works during start and stop.
-        Request::Status => return Err(Failure::failed("the status is not read here")),
+        // Unreachable: `handler` serves it without the components, so that it works during start and stop.
+        Request::Status => return Err(Failure::failed("a status request reached the wrong handler")),
         Request::SinkAdd { sink, backfill } => sinks::add(process, &sink, backfill).await?.into(),
         Request::SinkRemove { sink } => sinks::remove(process, &sink).await?.into(),
         Request::SinkPause { sink, paused } => sinks::pause(process, &sink, paused).await?.into(),
@@ -75,7 +75,7 @@ async fn handle_index(process: &RunningProcess, sink: &str, action: IndexAction)
     })
 }
 
-/// Waits until the cache, or every lane of a sink, shows everything that was committed.
+/// Waits until the cache, or every lane of a sink, shows every change that was committed before the call.
 async fn wait(
     process: &RunningProcess,
     version: i64,
@@ -85,7 +85,7 @@ async fn wait(
     let newest = newest_version(&process.database).await.map_err(Failure::failed)?;
     if version > newest {
         return Err(Failure::usage(format!(
-            "no document has version {version}: the newest version given to a document is {newest}"
+            "no document has version {version}: the newest assigned version is {newest}"
         )));
     }
     let lanes = match sink {

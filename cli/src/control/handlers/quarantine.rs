@@ -16,7 +16,7 @@ use millstream_projector::delivery::deliverable;
 use std::collections::HashSet;
 use uuid::Uuid;
 
-/// Entries per read.
+/// Maximum number of entries per page.
 const PAGE: usize = 500;
 
 /// Reads all quarantined entries of a queue.
@@ -54,7 +54,7 @@ pub(super) async fn list(process: &RunningProcess, place: Option<&Target>) -> Re
     Ok(QuarantineReport { quarantined, unreadable: Some(unreadable) })
 }
 
-/// Shows one quarantined document: the error, the body to deliver, and the copy in the sink.
+/// Returns one quarantined document: the error, the body to deliver, and the copy in the sink.
 pub(super) async fn show(
     process: &RunningProcess,
     place: Option<&Target>,
@@ -123,7 +123,7 @@ pub(super) async fn skip(
     if skipped == 0 { Err(none_selected()) } else { Ok(EntriesSkipped { skipped }) }
 }
 
-/// Returns the DocumentIds of the quarantined entries of these documents; of all entries without.
+/// Returns the DocumentIds of the quarantined entries of these documents; `None` means all quarantined entries.
 async fn selected(queue: &dyn WorkQueue, documents: Option<&[Uuid]>) -> Result<Vec<i64>, Failure> {
     let documents: Option<HashSet<Uuid>> = documents.map(|documents| documents.iter().copied().collect());
     let all = read_all(queue).await?;

@@ -3,53 +3,53 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// All generations of a sink.
+/// Reply to a list request: all generations of a sink.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GenerationList {
-    /// In the order of the sink.
+    /// The generations, in ascending order of their numbers.
     pub generations: Vec<GenerationEntry>,
 }
 
 /// One generation of a sink.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GenerationEntry {
-    /// Its number.
+    /// Number of the generation.
     pub generation: u32,
-    /// Whether searches are answered from it.
+    /// Whether searches read this generation.
     pub live: bool,
-    /// Whether a lane delivers to it.
+    /// Whether a lane delivers to this generation.
     pub kept_current: bool,
-    /// Time of its creation, in milliseconds since 1970 UTC.
+    /// Creation time, in milliseconds since 1970 UTC.
     pub created_at_ms: u64,
-    /// Documents in it.
+    /// Number of documents.
     pub documents: u64,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Hash of the schema that its fields were derived from.
+    /// Hash of the schema from which the fields were derived.
     pub schema_hash: String,
-    /// Whether its fields are those of the schema in force.
+    /// Whether the fields match the current schema.
     pub mapping_current: bool,
 }
 
-/// The build of a generation was started.
+/// Reply to a build request: the new generation and its lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IndexBuildStarted {
-    /// Its number.
+    /// Number of the generation.
     pub generation: u32,
-    /// Its lane.
+    /// Name of the lane that fills the generation, as the only item.
     pub targets: Vec<String>,
 }
 
-/// Another generation is live.
+/// Reply to a swap or rollback: the generation that is live now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IndexLive {
-    /// Its number.
+    /// Number of the live generation.
     pub live: u32,
 }
 
-/// A generation was removed.
+/// Reply to a drop request: the removed generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IndexDropped {
-    /// Its number.
+    /// Number of the removed generation.
     pub dropped: u32,
 }

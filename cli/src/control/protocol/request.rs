@@ -1,4 +1,4 @@
-//! Requests to the process of a data folder.
+//! Requests to the running process, sent over the control socket in its data folder.
 
 use millstream_projector::replay::Spec;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,8 @@ pub enum Request {
     SinkAdd {
         /// Name of the sink.
         sink: String,
-        /// Also deliver all existing documents, at this rate or as fast as possible; `None` for new changes only.
+        /// Backfill of the existing documents: `Some(Some(n))` at up to `n` documents per second, `Some(None)` as fast
+        /// as possible, `None` for new changes only.
         backfill: Option<Option<u32>>,
     },
     /// Stop delivering to a sink.
@@ -26,7 +27,7 @@ pub enum Request {
     SinkPause {
         /// Name of the sink or of a lane.
         sink: String,
-        /// Pause rather than resume.
+        /// `true` to pause, `false` to resume.
         paused: bool,
     },
     /// Enqueue documents again.
@@ -43,51 +44,51 @@ pub enum Request {
     },
     /// List quarantined documents and unreadable records.
     QuarantineList {
-        /// Only this queue; all of them without.
+        /// Restricts the request to this queue; `None` means all queues.
         place: Option<Target>,
     },
     /// Show one quarantined document with the body to send and the copy in the sink.
     QuarantineShow {
         /// Id of the document.
         document: Uuid,
-        /// Only this queue; all of them without.
+        /// Restricts the request to this queue; `None` means all queues.
         place: Option<Target>,
     },
     /// Show an unreadable record of the queue.
     UnreadableShow {
         /// `topic/partition/offset`.
         record: String,
-        /// Only this queue; all of them without.
+        /// Restricts the request to this queue; `None` means all queues.
         place: Option<Target>,
     },
     /// Discard unreadable records of the queue.
     UnreadableSkip {
         /// `topic/partition/offset` of each.
         records: Vec<String>,
-        /// Only this queue; all of them without.
+        /// Restricts the request to this queue; `None` means all queues.
         place: Option<Target>,
     },
     /// Release quarantined documents for another attempt.
     QuarantineRetry {
-        /// Ids of the documents; all of them without.
+        /// Ids of the documents; `None` means all.
         documents: Option<Vec<Uuid>>,
-        /// Only this queue; all of them without.
+        /// Restricts the request to this queue; `None` means all queues.
         place: Option<Target>,
     },
     /// Discard the entries of quarantined documents.
     QuarantineSkip {
         /// Ids of the documents.
         documents: Vec<Uuid>,
-        /// Only this queue; all of them without.
+        /// Restricts the request to this queue; `None` means all queues.
         place: Option<Target>,
     },
     /// Reply when a copy shows everything that was committed before the request.
     Wait {
-        /// A version that was given to a document; a larger one is refused.
+        /// A ContentVersion that was assigned; a version above the newest is an error.
         version: i64,
-        /// Name of a sink or lane; the cache without.
+        /// Name of a sink or lane; `None` means the cache.
         sink: Option<String>,
-        /// Longest wait in milliseconds.
+        /// Maximum wait in milliseconds.
         timeout_ms: u64,
     },
     /// Work with the generations of a sink.
@@ -99,7 +100,7 @@ pub enum Request {
     },
     /// Compare sinks with the cache.
     Prove {
-        /// Name of a sink or lane; all of them without.
+        /// Name of a sink or lane; `None` means all sinks.
         sink: Option<String>,
         /// Enqueue the differences that delivery can repair.
         repair: bool,
@@ -107,7 +108,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// The name of the request in spans and log lines.
+    /// Returns the name of the request for spans and logs.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Status => "status",
@@ -137,26 +138,26 @@ pub enum IndexAction {
     List,
     /// Create and fill the next generation.
     Build {
-        /// Documents per second at most.
+        /// Maximum rate in documents per second.
         per_s: Option<u32>,
     },
     /// Compare a generation with the cache.
     Compare {
-        /// Its number; the newest without.
+        /// Number of the generation; `None` means the newest.
         generation: Option<u32>,
     },
-    /// Answer searches from a generation.
+    /// Make a generation live, so that searches read it.
     Swap {
-        /// Its number; the newest without.
+        /// Number of the generation; `None` means the newest.
         generation: Option<u32>,
         /// Skip the comparison that precedes the swap.
         unchecked: bool,
     },
-    /// Answer searches from the generation before the live one.
+    /// Make the generation before the live one live again.
     Rollback,
     /// Remove a generation that is not live.
     Drop {
-        /// Its number.
+        /// Number of the generation.
         generation: u32,
     },
 }
@@ -165,7 +166,7 @@ pub enum IndexAction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
-    /// The cache queue. Everything that is rebuilt from it is forwarded to every sink.
+    /// The cache queue. Every document that is rebuilt from it is forwarded to all sinks.
     Cache,
     /// A sink or one of its lanes.
     Sink(String),

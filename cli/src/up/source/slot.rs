@@ -12,7 +12,7 @@ use millstream_pipeline::{
 use millstream_projector::{Opened, PositionKind, SourceFactory, Start};
 use millstream_store::connect::ConnectOptions;
 
-/// Opens the slot, and creates it if it does not exist.
+/// Opens sources on one slot. A start without a stored position creates the slot.
 #[derive(Debug)]
 pub(super) struct SlotFactory {
     options: LogicalOptions,
@@ -29,7 +29,7 @@ impl SlotFactory {
         Self { options }
     }
 
-    /// Continues after `position`, if the slot still has everything that follows it.
+    /// Opens a source after `position`. Fails if the slot no longer has every change that follows.
     async fn resume(&self, position: Position, identity: SourceIdentity) -> Result<Opened, SourceError> {
         let what = format!("slot {}", self.options.slot);
         match slot_status(&self.options).await? {
@@ -46,7 +46,8 @@ impl SlotFactory {
         self.start(position, identity)
     }
 
-    /// Starts without a stored position, at the position of the slot. Recreates a lost slot.
+    /// Opens a source at the slot's own position, for a start without a stored one. Creates a missing slot, and
+    /// recreates a lost one.
     async fn start_fresh(&self) -> Result<Opened, SourceError> {
         let slot = match ensure_slot(&self.options).await {
             Err(SourceError::Lost { what, detail }) => {
@@ -72,7 +73,8 @@ impl SourceFactory for SlotFactory {
 
     fn open(&self, start: Start) -> BoxFuture<'_, Result<Opened, SourceError>> {
         Box::pin(async move {
-            // This process holds the relay lease, so another reader of the slot hangs or has died.
+            // This process holds the relay lease, so any other session on the slot belongs to a process that hangs or
+            // has died.
             if free_slot(&self.options).await? {
                 tracing::warn!(slot = self.options.slot, "terminated a session that still occupied the slot");
             }

@@ -1,4 +1,4 @@
-//! The cache queue and the lanes together: changes of one or several of them are committed in one atomic batch.
+//! The store on disk of the cache queue and the lanes. One atomic batch commits changes of any number of them.
 
 mod naming;
 
@@ -15,10 +15,12 @@ use super::disk::{Disk, StoreResultExt, StoreSize};
 use super::lane::{Lane, Readiness};
 use super::sweep::Sweep;
 
-/// Key in `meta` of the database that the queue belongs to ([`millstream_pipeline::binding`]).
+/// Key in `meta` under which the binding is stored: the database that the queue belongs to
+/// ([`millstream_pipeline::binding`]).
 const SOURCE: &str = "source";
-const ELSEWHERE: &str = "give this one a folder of its own (data_dir, or queue.dir)";
-/// Key in `meta` of the number that the next lane gets.
+/// Remedy for a queue that belongs to another database.
+const REMEDY: &str = "give this one a folder of its own (data_dir, or queue.dir)";
+/// Key in `meta` under which the number of the next lane is stored.
 const NEXT_LANE: &str = "next-lane";
 
 /// A lane with its record.
@@ -27,27 +29,27 @@ struct NamedLane {
     lane: Lane,
 }
 
-/// Identifies a lane.
+/// Number and epoch that identify a lane.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LaneKey {
     pub(super) number: u16,
     pub(super) epoch: Uuid,
 }
 
-/// The store of a [`super::LocalQueue`], for its owner thread alone.
+/// The store of a [`super::LocalQueue`]. Only the queue's owner thread uses it.
 pub(super) struct LaneStore {
     disk: Disk,
     epoch: Uuid,
     cache: Lane,
     lanes: BTreeMap<u16, NamedLane>,
     next_lane: u16,
-    /// Names of lanes that were removed since the store was opened; a handle to one may still exist.
+    /// Names of lanes that were removed since the store was opened. Handles to them may still exist.
     removed: HashMap<u16, String>,
     sweeps: Vec<Sweep>,
 }
 
 impl LaneStore {
-    /// Opens or creates the store in `path`, whose format has been checked.
+    /// Opens or creates the store in `path`. The caller has checked the format.
     pub(super) fn open(path: &Path, size: StoreSize) -> Result<Self, QueueError> {
         let disk = Disk::open(path, size)?;
         let epoch = match disk.meta(CACHE_QUEUE, "epoch", codec::sixteen)? {
@@ -78,20 +80,20 @@ impl LaneStore {
         })
     }
 
-    /// Stores the binding if the queue has none. Returns the difference if the queue belongs to another database.
+    /// Stores the binding if the queue has none. If the queue belongs to another database, returns the difference.
     pub(super) fn bind(&self, binding: &Binding) -> Result<Option<String>, QueueError> {
         let Some(found) = self.disk.meta(CACHE_QUEUE, SOURCE, codec::text)? else {
             self.disk.change_meta(|batch, meta| batch.insert(meta, SOURCE, binding.as_str()))?;
             return Ok(None);
         };
-        Ok(binding.difference(&found, ELSEWHERE))
+        Ok(binding.difference(&found, REMEDY))
     }
 
     pub(super) const fn epoch(&self) -> Uuid {
         self.epoch
     }
 
-    /// Returns the cache queue or a lane by its number; the error names a lane that was removed.
+    /// Returns the cache queue or a lane by its number. The error for a removed lane contains its name.
     pub(super) fn lane(&mut self, number: u16) -> Result<(&mut Lane, &Disk), QueueError> {
         let lane = match self.lanes.get_mut(&number) {
             Some(named) => &mut named.lane,
@@ -101,7 +103,7 @@ impl LaneStore {
         Ok((lane, &self.disk))
     }
 
-    /// Stages work in every lane.
+    /// Adds work to every lane, in memory. [`Self::commit`] writes it.
     pub(super) fn deliver(&mut self, deliveries: &[Work]) -> Result<(), QueueError> {
         for named in self.lanes.values_mut() {
             for delivery in deliveries {
@@ -111,7 +113,7 @@ impl LaneStore {
         Ok(())
     }
 
-    /// Writes everything that is staged in one atomic batch. After an error memory and disk may differ: drop the store.
+    /// Writes all uncommitted changes in one atomic batch. After an error, memory and disk may differ: drop the store.
     pub(super) fn commit(&mut self) -> Result<(), QueueError> {
         let lanes = with_numbers(&mut self.cache, &mut self.lanes).map(|(_, lane)| lane);
         let staged: Vec<&mut Lane> = lanes.filter(|lane| lane.is_staged()).collect();
@@ -128,8 +130,8 @@ impl LaneStore {
         self.disk.persist()
     }
 
-    /// Returns the readiness of the cache queue and the lanes that may have changed since the last call. If it cannot be
-    /// read, the lane counts as ready; taking then returns the error.
+    /// Returns the readiness of those queues (cache queue and lanes) whose readiness may have changed since the last
+    /// call. A queue whose readiness cannot be read counts as ready, and the next `take` returns the error.
     pub(super) fn changed_readiness(&mut self, now_ms: u64) -> Vec<(u16, Readiness)> {
         let unknown = Readiness { now: true, due_ms: None };
         with_numbers(&mut self.cache, &mut self.lanes)
@@ -138,12 +140,12 @@ impl LaneStore {
             .collect()
     }
 
-    /// Returns whether a removed lane remains to be cleared.
+    /// Returns whether the disk still holds data of removed lanes.
     pub(super) const fn is_sweeping(&self) -> bool {
         !self.sweeps.is_empty()
     }
 
-    /// Clears a part of a removed lane. A step that a crash loses is repeated.
+    /// Deletes part of the data of a removed lane. A step that a crash loses is repeated.
     pub(super) fn sweep(&mut self) -> Result<(), QueueError> {
         if let Some(sweep) = self.sweeps.last_mut()
             && sweep.step(&self.disk)?
@@ -163,7 +165,7 @@ fn with_numbers<'a>(
     std::iter::once((CACHE_QUEUE, cache)).chain(lanes)
 }
 
-/// Reads the records of all lanes, including removed ones that are not cleared yet.
+/// Reads the records of all lanes, including removed ones whose data is not deleted yet.
 fn read_records(disk: &Disk) -> Result<Vec<(u16, LaneRecord)>, QueueError> {
     let mut records = Vec::new();
     for guard in disk.meta.prefix(LANES_PREFIX) {
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_lane_leaves_nothing_even_if_clearing_is_interrupted() {
+    fn a_removed_lane_leaves_nothing_even_if_the_sweep_is_interrupted() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut store = open(folder.path());
         let numbers = ["kafka", "search"].map(|name| store.add_lane(name).expect("a lane").number);

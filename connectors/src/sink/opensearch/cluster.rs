@@ -1,4 +1,4 @@
-//! The cluster: state shared by the sinks, the generations and the searches of one prefix.
+//! The cluster: state that the sinks, the generations and the searches of one prefix share.
 
 use std::time::Instant;
 
@@ -28,13 +28,15 @@ pub(super) struct Cluster {
     pub(super) ownership: Mutex<Ownership>,
 }
 
-/// Whether the indexes belong to this database.
+/// Result of the check that the indexes belong to this database.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) enum Ownership {
+    /// Not checked yet, or the last check failed.
     #[default]
     Unknown,
+    /// The indexes belong to this database.
     Own,
-    /// The indexes name no database, or the user may not read it. Holds the time of the check.
+    /// The indexes do not name a database, or the user may not read the name. Holds the time of the check.
     Unstated(Instant),
 }
 
@@ -58,17 +60,17 @@ impl Cluster {
         Ok(Self { client, names, types, options, ownership: Mutex::default() })
     }
 
-    /// Contains no secrets: the options refuse an address with a password.
+    /// Returns a description for messages. It contains no secrets: the options reject a URL with a password.
     pub(super) fn describe(&self) -> String {
         format!("OpenSearch {} at {}", self.options.prefix, self.options.url)
     }
 
-    /// Sends a request and returns the response, of any status.
+    /// Sends a request and returns the response, whatever its status.
     pub(super) async fn send(&self, request: Request) -> Result<ApiResponse, SinkError> {
         self.client.send(request).await.map_err(|error| self.unavailable(error.reason()))
     }
 
-    /// Sends a request and returns the response if it succeeded. `action` names the failure.
+    /// Sends a request and returns the response if it was successful. `action` begins the error message.
     pub(super) async fn expect(&self, request: Request, action: &str) -> Result<ApiResponse, SinkError> {
         let response = self.send(request).await?;
         if response.is_ok() { Ok(response) } else { Err(self.refused(&response, action)) }
@@ -113,13 +115,13 @@ impl Cluster {
         let ServerVersion { distribution, number } = info.version;
         let mut parts = number.split('.').map(str::parse::<u32>);
         let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
-            return Err(self.broken(format!("it reports the invalid version {:?}", excerpt(&number))));
+            return Err(self.broken(format!("invalid version {:?}: expected MAJOR.MINOR", excerpt(&number))));
         };
         if distribution != "opensearch" || (major, minor) < VERSION_MIN {
             let (least_major, least_minor) = VERSION_MIN;
-            let is = if distribution.is_empty() { "not OpenSearch but" } else { &distribution };
+            let product = if distribution.is_empty() { "no distribution and version" } else { &distribution };
             return Err(self.unfit(vec![format!(
-                "the server is {is} {number}: OpenSearch {least_major}.{least_minor} or newer is required"
+                "the server reports {product} {number}: OpenSearch {least_major}.{least_minor} or newer is required"
             )]));
         }
         Ok(())

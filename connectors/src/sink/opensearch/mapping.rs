@@ -1,22 +1,23 @@
 //! Derives the mapping of an index from the fields of a resource.
 //!
-//! The member `document` holds the document unchanged. Next to it are `id`, `resource` (`ed-fi/students`), and two
-//! fields that are indexed but not stored: `text` with the words of all texts, and `codes` with the words of all
-//! descriptor codes.
+//! The field `document` holds the document unchanged. The index also has the fields `id` and `resource`
+//! (`ed-fi/students`), and two fields that are indexed but not stored: `text` with the words of all texts, and `codes`
+//! with the words of all descriptor codes.
 //!
-//! | kind | is |
+//! | kind of field | mapping |
 //! |---|---|
 //! | text | `keyword`, exact; below it `words`, analyzed |
-//! | descriptor | `keyword`, the URI as written; below it `uri`, in lower case, and `code`, the part after the `#`, in lower case |
+//! | descriptor | `keyword`, the URI as written; below it, in lower case, `uri` and `code` (the part after the `#`) |
 //! | integer, decimal, boolean | `long`, `double`, `boolean` |
 //! | date, date-time | `date` |
-//! | time | `keyword`: its text form sorts in its order |
-//! | collection | `nested`, so that one element has to meet all conditions |
+//! | time | `keyword`: its text form sorts by time |
+//! | collection | `nested`, so that all conditions apply to the same element |
 //!
-//! Fields that the schema does not know are stored in the document and not searchable (`dynamic: false`).
+//! Members that the schema does not define are stored in the document, but are not searchable (`dynamic: false`).
 //!
-//! A `double` distinguishes numbers of up to 15 significant digits. Ed-Fi has amounts of up to 19: from 900 billion on,
-//! with four decimal places, neighbouring numbers are equal to searches. The document keeps its digits.
+//! A `double` distinguishes numbers of up to 15 significant digits, but Ed-Fi amounts have up to 19. From 900 billion
+//! on, searches therefore treat neighbouring amounts with four decimal places as equal. The stored document keeps all
+//! digits.
 
 use millstream_search::{FieldKind, HELD_UNITS_MAX, Place, SearchResource, Shape};
 use serde_json::{Map, Value, json};
@@ -24,13 +25,13 @@ use sha2::{Digest, Sha256};
 
 use super::analysis;
 
-/// The member that holds the body of a document.
+/// The field that holds the body of a document.
 pub(super) const DOCUMENT: &str = "document";
 
-/// Minimum limits of fields and collections: OpenSearch's defaults.
+/// Lower bounds for the limits on fields and collections: OpenSearch's defaults.
 const FIELDS_MIN: usize = 1_000;
 const COLLECTIONS_MIN: usize = 50;
-/// Limit of collection elements per document. OpenSearch's default of 10,000 would reject a large document permanently.
+/// Limit on collection elements per document. OpenSearch's default of 10,000 would reject a large document permanently.
 const ELEMENTS_MAX: usize = 1_000_000;
 
 /// The mapping and limits of one index.
@@ -38,8 +39,8 @@ const ELEMENTS_MAX: usize = 1_000_000;
 pub(super) struct IndexMapping {
     /// `properties` of the mapping.
     pub(super) properties: Value,
-    /// Lower-case hexadecimal SHA-256 of the properties. The index stores it, so that a difference shows without a
-    /// comparison of all properties.
+    /// Lower-case hexadecimal SHA-256 of the properties. The index stores it, so that comparing two digests
+    /// detects a different mapping.
     pub(super) digest: String,
     fields: usize,
     collections: usize,
@@ -60,7 +61,7 @@ impl IndexMapping {
             DOCUMENT: { "properties": document },
         });
         let digest: String = Sha256::digest(properties.to_string()).iter().map(|byte| format!("{byte:02x}")).collect();
-        // Each field with its subfields, and the objects around them.
+        // Each field counts three times, which covers its subfields and the objects around it.
         let count = |of: fn(&SearchResource) -> usize| resources.iter().map(|resource| of(resource)).sum::<usize>();
         let fields = 3 * count(|resource| resource.fields.len());
         Self { properties, digest, fields, collections: count(|resource| resource.collections.len()) }
@@ -100,7 +101,7 @@ fn property(resource: &SearchResource, place: &Place) -> Value {
         Place::Object(shape) => json!({ "properties": properties(resource, shape) }),
         Place::Collection(_, element) => match element.as_ref() {
             Place::Object(shape) => json!({ "type": "nested", "properties": properties(resource, shape) }),
-            // Elements without members are several values of one field.
+            // Scalar elements become several values of one field.
             other => property(resource, other),
         },
     }

@@ -2,16 +2,16 @@
 //!
 //! With the prefix `millstream`, for generation 2:
 //!
-//! | name | is |
+//! | name | purpose |
 //! |---|---|
 //! | `millstream.g2.ed-fi.students` | the index of one resource; created with its first document |
-//! | `millstream.g2.descriptors` | the index of all descriptors; created with the generation, which exists as long as this index |
-//! | `millstream.write.g2.ed-fi.students` | alias for deliveries: a write to a removed index must not create one |
-//! | `millstream.generation.g2` | alias on `….g2.descriptors`: the generation exists |
-//! | `millstream.live` | alias on the descriptors of the live generation; it defines which one is live |
-//! | `millstream.read.ed-fi.students` | alias on the index of the live generation, for clients that search OpenSearch directly |
+//! | `millstream.g2.descriptors` | the index of all descriptors; created with the generation and exists as long as it |
+//! | `millstream.write.g2.ed-fi.students` | alias for deliveries: a write to a removed index fails (`require_alias`) |
+//! | `millstream.generation.g2` | alias on `….g2.descriptors` that marks an existing generation |
+//! | `millstream.live` | alias on the descriptors index of the live generation; it defines which generation is live |
+//! | `millstream.read.ed-fi.students` | alias on the index of the live generation, for direct searches in OpenSearch |
 //!
-//! A prefix contains no dot, so the names of one prefix never begin with another prefix and a dot.
+//! A prefix does not contain a dot, so a name under one prefix never matches the patterns of another prefix.
 
 /// The names under one prefix.
 #[derive(Debug, Clone)]
@@ -32,7 +32,8 @@ impl IndexNames {
         &self.prefix
     }
 
-    /// Returns the pattern that matches exactly the indexes of all generations.
+    /// Returns the pattern of the indexes of all generations. It also matches the `….generation.…` aliases, which
+    /// resolve to these indexes.
     pub(super) fn all_indexes(&self) -> String {
         format!("{}.g*", self.prefix)
     }
@@ -74,7 +75,8 @@ impl IndexNames {
     }
 }
 
-/// Returns the stem of a resource, with only characters that an index name allows.
+/// Returns the stem of a resource: the part of an index name that identifies it. Replaces characters that an index name
+/// may not contain.
 pub(super) fn stem(project_endpoint: &str, endpoint: &str) -> String {
     let plain = |name: &str| -> String {
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '_' };
@@ -88,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_index_is_known_again_by_its_name() {
+    fn an_index_name_parses_to_its_generation_and_stem() {
         let names = IndexNames::new("millstream");
         let index = names.index(12, &stem("ed-fi", "students"));
         assert_eq!(index, "millstream.g12.ed-fi.students");

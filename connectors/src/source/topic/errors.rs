@@ -6,8 +6,8 @@ use rdkafka::error::KafkaError;
 use crate::kafka::errors::{ErrorClass, describe, error_class};
 use crate::source::failure::SourceFailure;
 
-/// Classifies an error while doing `what`. Unlisted errors are retried: the status shows them, and waiting loses
-/// nothing.
+/// Classifies an error of the operation `what`. Every error that is not listed is retried: the status shows it, and
+/// waiting loses nothing.
 pub(super) fn classify(what: &str, error: &KafkaError) -> SourceFailure {
     let refused = |detail: String| SourceFailure::Stop(SourceError::Refused { what: what.to_owned(), detail });
     match error.rdkafka_error_code().map(error_class) {
@@ -37,7 +37,7 @@ mod tests {
     use rdkafka::types::RDKafkaErrorCode as Code;
 
     #[test]
-    fn the_table() {
+    fn each_error_code_has_its_class() {
         let class = |code| match classify("reading topic t", &KafkaError::MessageConsumption(code)) {
             SourceFailure::Retry(_) => "retry",
             SourceFailure::Stop(SourceError::Lost { .. }) => "lost",

@@ -1,4 +1,4 @@
-//! The observer: reads every document of a schedule after every step, as clients do, and checks the sequence of results.
+//! The observer: after every step of a schedule, reads every document as clients do and checks the sequence of results.
 
 use super::fixture::Fixture;
 use bytes::Bytes;
@@ -21,11 +21,12 @@ struct Observation {
     last_modified: Timestamp,
 }
 
-/// All observations so far.
+/// The observed documents, with all observations so far.
 #[derive(Default)]
 pub(crate) struct Observer {
     documents: Vec<(&'static str, Uuid)>,
-    labels: HashMap<(Uuid, i64), Observation>,
+    /// First observation of each version of each document.
+    versions: HashMap<(Uuid, i64), Observation>,
     /// Version and time of the newest observation of each document; `None` after its deletion.
     newest: HashMap<Uuid, Option<(i64, Timestamp)>>,
     /// Composed bodies that are not stored in the cache yet, oldest first.
@@ -33,7 +34,7 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Observes these documents.
+    /// Creates an observer of these documents.
     pub(crate) fn of(documents: impl IntoIterator<Item = (&'static str, Uuid)>) -> Self {
         Self { documents: documents.into_iter().collect(), ..Self::default() }
     }
@@ -46,7 +47,7 @@ impl Observer {
     /// Reads every document once.
     ///
     /// # Panics
-    /// Panics if a version or a time decreased, a label has a different body, or a deleted document reappeared.
+    /// Panics if a version or a time decreased, a version has two bodies, or a deleted document reappeared.
     pub(crate) async fn observe(&mut self, fixture: &Fixture) {
         for (endpoint, id) in self.documents.clone() {
             let Some(read) = fixture.read(endpoint, id).await else {
@@ -67,7 +68,7 @@ impl Observer {
             }
             self.newest.insert(id, Some((read.version, read.last_modified)));
             let observation = Observation { body: read.body, last_modified: read.last_modified };
-            let first = self.labels.entry((id, read.version)).or_insert_with(|| observation.clone());
+            let first = self.versions.entry((id, read.version)).or_insert_with(|| observation.clone());
             assert_eq!(first, &observation, "{endpoint} {id} at {} has two bodies", read.version);
         }
         self.project(fixture).await;
@@ -105,10 +106,11 @@ pub(crate) async fn compose(fixture: &Fixture, ids: Vec<Uuid>) -> Vec<Composed> 
     composed
 }
 
-/// Stores bodies in the cache. Returns `None` if one of the documents is being deleted, which would block the statement.
+/// Stores bodies in the cache. Returns `None` if one of the documents is being deleted: the statement would wait for
+/// the delete.
 ///
 /// # Panics
-/// Panics if the cache holds a different body under the same label.
+/// Panics if the cache holds a different body for the same version.
 pub(crate) async fn store(fixture: &Fixture, composed: &[Composed]) -> Option<Vec<CacheOutcome>> {
     let body = |composed: &Composed| composed.body.clone().unwrap_or_else(|error| panic!("{error:?}"));
     let bodies: Vec<Vec<u8>> = composed.iter().map(body).collect();
@@ -122,6 +124,6 @@ pub(crate) async fn store(fixture: &Fixture, composed: &[Composed]) -> Option<Ve
         outcomes => outcomes.expect("the cache can be written"),
     };
     transaction.commit().await.expect("the cache can be written");
-    assert!(!outcomes.contains(&CacheOutcome::Differs), "two bodies under one label: {outcomes:?} of {composed:?}");
+    assert!(!outcomes.contains(&CacheOutcome::Differs), "two bodies for one version: {outcomes:?} of {composed:?}");
     Some(outcomes)
 }

@@ -50,7 +50,7 @@ impl<'a> SearchResponse<'a> {
         serde_json::from_slice(body).map_err(|error| InvalidResponse(format!("its response cannot be parsed: {error}")))
     }
 
-    /// Returns whether the index exists.
+    /// Returns whether the index exists: a search of a missing index has no shards.
     pub(super) fn has_index(&self) -> bool {
         self.shards.total > 0
     }

@@ -1,7 +1,7 @@
 //! Several conditions on one value of a multi-valued field.
 //!
-//! Separate queries on such a field could match different values. So they are combined into one: an equality that the
-//! others accept, or one range with the narrowest bounds.
+//! Separate queries on such a field could match different values. This module therefore combines the conditions into
+//! one query: an equality that all other conditions accept, or one range with the narrowest bounds.
 
 use millstream_schema::referential::lower_uri;
 use millstream_search::{Comparison, Condition, Value, code_of};
@@ -9,8 +9,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::comparison::compare;
 
-/// Returns the query that one value of the field matches all conditions. Such a collection has one field, so each
-/// condition has one test.
+/// Returns the query that matches if one value of the field meets all conditions. The elements of such a collection are
+/// scalars of one field, so each condition has at most one test.
 pub(super) fn queries(field: &str, conditions: &[Condition]) -> Vec<Json> {
     let tests = conditions.iter().map(|condition| condition.any_of.first().map(|test| &test.comparison));
     match tests.collect::<Option<Vec<&Comparison>>>().as_deref() {
@@ -40,7 +40,7 @@ fn combine(field: &str, all: &[&Comparison]) -> Json {
     if is_met { compare(field, narrowest) } else { json!({ "match_none": {} }) }
 }
 
-/// Returns one range for all comparisons.
+/// Returns the range with the narrowest bounds of all comparisons.
 fn range(field: &str, all: &[&Comparison]) -> Json {
     let (mut lower, mut upper): (Option<RangeBound<'_>>, Option<RangeBound<'_>>) = (None, None);
     for comparison in all {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_equality_stands_if_the_others_accept_it() {
+    fn an_equality_is_used_if_the_other_comparisons_accept_it() {
         use Comparison::{Below, Code, Equal, Uri};
         let n = Value::Integer;
         assert_eq!(combined(&[Below(n(9)), Equal(n(3))]), compare("n", &Equal(n(3))));

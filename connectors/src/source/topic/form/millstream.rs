@@ -1,6 +1,6 @@
-//! Millstream's own form: a fixed record of 52 bytes, big-endian, whose first byte is the version of the form.
+//! Millstream's own record format: 52 bytes, big-endian. The first byte is the version of the format.
 //!
-//! | bytes | hold |
+//! | bytes | content |
 //! |---|---|
 //! | 1 | 1, the version |
 //! | 1 | kind: 0 upsert, 1 identity, 2 delete, 3 touch |
@@ -11,10 +11,10 @@
 //! | 8 | content version |
 //! | 16 | document uuid |
 //!
-//! The key is the document's uuid as text, so that all changes of a document are in one partition, in order.
+//! The record key is the document's uuid as text, so that all changes of a document are in one partition, in order.
 //!
-//! A record of the version byte alone carries no change. A publisher writes it first, so that a topic in use is never
-//! empty.
+//! A record that consists of the version byte alone carries no change. The publisher writes it first, so that a topic
+//! in use is never empty.
 
 use bytes::{Buf, BufMut};
 use millstream_pipeline::{Change, ChangeKind};
@@ -53,7 +53,8 @@ pub(in crate::source::topic) fn encode(change: &Change) -> [u8; LENGTH_BYTES] {
     value
 }
 
-/// Decodes a record. Every record except the first is a change: the publisher is the only writer.
+/// Decodes a record; `None` for the first record of a topic. All other records are changes, because the publisher is
+/// the only writer.
 pub(super) fn decode(record: &TopicRecord<'_>) -> Result<Option<Change>, UndecodableRecord> {
     let mut value = record.value.ok_or("it has no value, but a change topic has no tombstones")?;
     match value.first() {
@@ -61,7 +62,7 @@ pub(super) fn decode(record: &TopicRecord<'_>) -> Result<Option<Change>, Undecod
         Some(&VERSION) if value.len() == LENGTH_BYTES => value.advance(1),
         Some(&VERSION) => return Err(format!("it has {} bytes instead of {LENGTH_BYTES}", value.len()).into()),
         Some(b'{') => return Err("it is JSON: is this the topic of a Debezium connector?".into()),
-        Some(other) => return Err(format!("its version is {other}, this process knows {VERSION}: upgrade it").into()),
+        Some(other) => return Err(format!("its version is {other}, this process reads {VERSION}: upgrade it").into()),
         None => return Err("it is empty".into()),
     }
     let kind = match value.get_u8() {
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_read_back() {
+    fn a_decoded_change_equals_the_encoded_one() {
         for kind in ChangeKind::ALL {
             assert_eq!(read(&encode(&change(kind))), Ok(Some(change(kind))));
         }
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_refused_with_its_reason() {
+    fn bytes_that_are_not_a_record_are_refused_with_the_reason() {
         let good = encode(&change(ChangeKind::Upsert));
         let mut newer = good;
         newer[0] = 2;
@@ -135,7 +136,7 @@ mod tests {
         ];
         for (value, word) in cases {
             let error = read(value).expect_err("refused");
-            assert!(error.contains(word), "{error} does not speak of {word}");
+            assert!(error.contains(word), "{error} does not mention {word}");
         }
         assert!(decode(&TopicRecord::default()).is_err());
     }
