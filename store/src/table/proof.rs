@@ -12,10 +12,10 @@ use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-const CREATE_SQL: &str = include_str!("../../sql/table/proof_create.sql");
+const CREATE_SQL: &str = include_str!("../../sql/table/ddl/proof_create.sql");
 const COPY_SQL: &str = r#"COPY pg_temp."Held" FROM STDIN BINARY"#;
 const COLUMNS: [Type; 5] = [Type::INT8, Type::UUID, Type::INT8, Type::INT2, Type::BYTEA];
-const INDEX_SQL: &str = r#"CREATE INDEX ON pg_temp."Held" ("Uuid", "Ordinal"); ANALYZE pg_temp."Held""#;
+const INDEX_SQL: &str = include_str!("../../sql/table/ddl/proof_index.sql");
 const PAGE_SQL: &str = include_str!("../../sql/table/proof_page.sql");
 const DROP_SQL: &str = r#"DROP TABLE pg_temp."Held""#;
 

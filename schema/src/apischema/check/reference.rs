@@ -140,5 +140,5 @@ fn named_target<'a>(
 }
 
 fn unknown(project: &str, name: &str) -> String {
-    format!("resource {project} {name} does not exist: load its project, or correct the name")
+    format!("the files have no resource {project} {name}: load its project, or correct the name")
 }
