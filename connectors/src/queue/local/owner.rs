@@ -99,8 +99,8 @@ impl Owner {
         self.announce();
         while let Some(command) = self.wait(&mut commands) {
             let mut next = Some(command);
-            for _ in 0..GROUP_MAX {
-                let Some(command) = next else { break };
+            let mut size = 0;
+            while let Some(command) = next {
                 if let QueueCommand::Close { reply } = command {
                     self.flush();
                     let closed = self.store.persist();
@@ -109,10 +109,9 @@ impl Owner {
                     return;
                 }
                 self.handle(command);
-                next = commands.try_recv().ok();
-            }
-            if let Some(command) = next {
-                self.handle(command);
+                size += 1;
+                // A command beyond the group stays in the channel: it may be the close.
+                next = if size < GROUP_MAX { commands.try_recv().ok() } else { None };
             }
             self.flush();
             self.sweep();
@@ -332,4 +331,29 @@ impl Owner {
 /// Sends the reply. The caller may have been cancelled; the operation has already been applied.
 fn send<T>(reply: Reply<T>, result: Result<T, QueueError>) {
     drop(reply.send(result));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::local::disk::StoreSize;
+    use millstream_pipeline::clock::SystemClock;
+
+    #[test]
+    fn a_close_behind_a_full_group_ends_the_queue() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let size = StoreSize { cache_bytes: 1 << 20, journal_bytes: 64 << 20, memtable_bytes: 1 << 20 };
+        let store = LaneStore::open(folder.path(), size).expect("a store");
+        let (sender, _readiness) = watch::channel(Readiness::default());
+        let (commands, receiver) = mpsc::channel(GROUP_MAX + 1);
+        for _ in 0..GROUP_MAX {
+            let (reply, _) = oneshot::channel();
+            let command = QueueCommand::Entries(CACHE_QUEUE, EntriesCommand::Position { reply });
+            assert!(commands.try_send(command).is_ok());
+        }
+        let (reply, mut closed) = oneshot::channel();
+        assert!(commands.try_send(QueueCommand::Close { reply }).is_ok());
+        Owner::new(store, Arc::new(SystemClock), 1, sender).run(receiver);
+        assert!(matches!(closed.try_recv(), Ok(Ok(()))), "the close is confirmed");
+    }
 }
