@@ -43,6 +43,17 @@ async fn an_index_is_created_with_its_first_document_and_descriptors_share_one()
 }
 
 #[tokio::test]
+async fn a_delete_before_the_first_document_of_a_type_leaves_the_alias_an_alias() {
+    let url = OpenSearchNode::shared().await.url();
+    let prefix = new_prefix();
+    let (_, sink) = open(options(&url, &prefix)).await;
+    assert_all_done(&sink.put(&[delete(1, 5)]).await);
+    assert_all_done(&sink.put(&[upsert(2, 6, "two")]).await);
+    assert_eq!(sink.put(&[upsert(1, 4, "late")]).await, [Outcome::Superseded], "the delete is remembered");
+    assert_eq!(names(&url, &prefix).await, [".g1.descriptors", ".g1.meadow.districts"].map(str::to_owned).into());
+}
+
+#[tokio::test]
 async fn a_poison_document_is_rejected_alone() {
     let url = OpenSearchNode::shared().await.url();
     let (_, sink) = open(options(&url, &new_prefix())).await;

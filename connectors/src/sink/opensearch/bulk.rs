@@ -1,5 +1,7 @@
 //! Encoding of a bulk request. The bytes of a document are copied unchanged and not parsed.
 
+use std::collections::BTreeMap;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use millstream_pipeline::sink::{Content, Delivery};
 use uuid::fmt::Hyphenated;
@@ -26,14 +28,30 @@ pub(super) fn has_line_break(delivery: &Delivery) -> bool {
     }
 }
 
-/// Encodes the lines of a bulk.
+/// Encodes the lines of a bulk, each delivery in order. Further lines may follow, whose items mean nothing.
+///
+/// A delete with an external version creates a missing index under the name of its target, and no option of a delete
+/// prevents it: an index would take the place of the alias. OpenSearch creates no index for a name that another item of
+/// the bulk requires to be an alias, so an alias with deletes only gets an update of a document that does not exist.
 pub(super) fn lines<'a>(all: impl Iterator<Item = BulkLine<'a>> + Clone) -> Bytes {
     let size = all.clone().map(|line| line.delivery.bytes() + FRAME_BYTES).sum();
     let mut bytes = BytesMut::with_capacity(size);
-    for line in all {
+    for line in all.clone() {
         put_line(&mut bytes, line);
     }
+    for alias in aliases_with_deletes_only(all) {
+        let guard = ["{\"update\":{\"_index\":\"", alias, "\",\"_id\":\"requires-alias\"}}\n{\"doc\":{}}\n"];
+        guard.iter().for_each(|part| bytes.put_slice(part.as_bytes()));
+    }
     bytes.freeze()
+}
+
+fn aliases_with_deletes_only<'a>(all: impl Iterator<Item = BulkLine<'a>>) -> impl Iterator<Item = &'a str> {
+    let mut aliases: BTreeMap<&str, bool> = BTreeMap::new();
+    for line in all {
+        *aliases.entry(line.alias).or_insert(true) &= line.delivery.content == Content::Deleted;
+    }
+    aliases.into_iter().filter_map(|(alias, only_deletes)| only_deletes.then_some(alias))
 }
 
 fn put_line(bytes: &mut BytesMut, line: BulkLine<'_>) {
