@@ -57,7 +57,7 @@ async fn a_folder_of_another_form_is_named() {
     let text = fs::read_to_string(&manifest).expect("it can be read");
     fs::write(&manifest, text.replace("\"form\":1", "\"form\":99")).expect("written");
     let error = difference(&folder).await;
-    assert!(error.contains("form 99") && error.contains("millstream index build"), "{error}");
+    assert!(error.contains("format 99") && error.contains("millstream index build"), "{error}");
     // The remedy works: another generation is built beside it and swapped in, and it is removed.
     let store = reopened(&folder).expect("the store itself opens");
     let second = store.create().await.expect("made");
