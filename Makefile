@@ -18,7 +18,7 @@ demo: install ## build, load, rename, kill -9, restart, verify: the whole produc
 demo-services: install ## the demo with Kafka and OpenSearch, each away for three minutes, and kill -9 meanwhile
 	@scripts/demo-services
 
-test: install ## run every test; the last line is the account
+test: install ## run every test; the last line is the count
 	@scripts/test
 
 test-services: install ## run only the tests on real Kafka brokers and a real OpenSearch node

@@ -15,7 +15,7 @@ _progress_lines() {
       line=${line##*$'\e[K'}
       if [[ $line =~ ^' '*(Building|Checking|Documenting)' ['.*'] '([0-9]+)/([0-9]+) ]]; then
         done=${BASH_REMATCH[2]} all=${BASH_REMATCH[3]} work=1
-        # What is done before the first compiler has ended was there before: it says nothing about the pace.
+        # Crates done before the first compiler has ended were built by an earlier run: they say nothing about the pace.
         [ $first -lt 0 ] && first=$done
       elif ! [[ $line =~ ^' '*(Compiling|Checking|Documenting|Downloaded|Downloading|Fresh|Building|Updating|Locking|Adding|Fetch|Executable)' ' ]]; then
         printf '%s\n' "$line" >&2

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What is installed, where, and how: Debian's packages for Java and Maven, everything else as jars from Maven Central.
+# Installs the services and says where they are: Debian's packages for Java and Maven, everything else as jars from Maven Central.
 # A finished folder appears by rename, so an install that was interrupted leaves nothing that looks finished.
 
 kafka_version=4.3.1
@@ -22,13 +22,6 @@ java_17() {
   command -v java || die 'Java is missing; scripts/services install adds it'
 }
 
-as_root() {
-  if [ "$(id -u)" -eq 0 ]; then "$@"
-  elif command -v sudo >/dev/null 2>&1; then sudo "$@"
-  else die "needs root for: $*  (run this as root, install sudo, or install the packages yourself)"
-  fi
-}
-
 # The independent reader of the documents topic (docs/reference/topic-contract.md) is written in Python.
 python_reader() {
   local python
@@ -47,10 +40,7 @@ install_packages() {
   python_reader || packages+=(python3-confluent-kafka)
   [ ${#packages[@]} -eq 0 ] && return 0
 
-  command -v apt-get >/dev/null 2>&1 || die "this system is not Debian; please install yourself: ${packages[*]}"
-  say "installing ${packages[*]}"
-  as_root apt-get update -qq
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+  apt_install "${packages[@]}"
 }
 
 # A download may fail for a moment. -U: Maven remembers a failure for a day otherwise.

@@ -3,7 +3,7 @@
 
 opensearch_zip=org.opensearch.distribution.integ-test-zip:opensearch:$opensearch_version:zip
 
-# What the product needs beyond the core: custom analyzers. They extend the script module, so that one has to be there.
+# The product needs custom analyzers beyond the core. They extend the script module, so that one has to be there.
 opensearch_modules='transport-netty4 lang-painless analysis-common'
 
 build_opensearch() {
