@@ -3,20 +3,21 @@
 use syn::visit::{self, Visit};
 
 use crate::source::is_test_only;
-use crate::{Finding, SourceFile};
+use crate::{Finding, Module, SourceFile};
 
 /// Modules that execute generated resource plans, whose columns have positions and no fixed names.
 const PLANS: [&str; 2] = ["store/src/load/", "store/src/compose/"];
 
 /// Returns every `row.get(0)` and `try_get(0)` outside generated resource plans.
 #[must_use]
-pub fn check(files: &[SourceFile]) -> Vec<Finding> {
+pub fn check(modules: &[Module<'_>]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let modules = files.iter().filter(|file| file.is_module() && !PLANS.iter().any(|plan| file.path.starts_with(plan)));
-    for file in modules.filter(|file| !matches!(file.crate_name(), "testkit" | "benches")) {
-        let Ok(parsed) = file.parse() else { continue };
+    for Module { file, syntax } in modules {
+        if is_exempt(file) {
+            continue;
+        }
         let mut visitor = Reads(Vec::new());
-        visitor.visit_file(&parsed);
+        visitor.visit_file(syntax);
         findings.extend(
             visitor
                 .0
@@ -25,6 +26,10 @@ pub fn check(files: &[SourceFile]) -> Vec<Finding> {
         );
     }
     findings
+}
+
+fn is_exempt(file: &SourceFile) -> bool {
+    matches!(file.crate_name(), "testkit" | "benches") || PLANS.iter().any(|plan| file.path.starts_with(plan))
 }
 
 struct Reads(Vec<usize>);
@@ -58,14 +63,15 @@ fn is_named_row(receiver: &syn::Expr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::findings;
 
     #[test]
     fn positional_reads_are_found_and_reads_by_name_are_not() {
         let text = "fn f(row: &Row, list: &[u8]) {\n    row.try_get(0);\n    row.get::<_, i64>(1);\n    list.get(0);\n    \
                     row.try_get(\"DocumentId\");\n}";
         let lines: Vec<usize> =
-            check(&[SourceFile::new("store/src/a.rs", text)]).iter().map(|found| found.line).collect();
+            findings(check, &[SourceFile::new("store/src/a.rs", text)]).iter().map(|found| found.line).collect();
         assert_eq!(lines, [2, 3]);
-        assert_eq!(check(&[SourceFile::new("store/src/load/rows.rs", text)]), []);
+        assert_eq!(findings(check, &[SourceFile::new("store/src/load/rows.rs", text)]), []);
     }
 }

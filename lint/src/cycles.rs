@@ -9,25 +9,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use syn::visit::{self, Visit};
 
 use crate::source::is_test_only;
-use crate::{Finding, SourceFile};
+use crate::{Finding, Module};
 
 /// A module path inside its crate, such as `["queue", "entry"]`; empty for the crate's root.
-type Module = Vec<String>;
+type ModulePath = Vec<String>;
 
 /// Returns one finding per group of files that import each other in a loop.
 #[must_use]
-pub fn check(files: &[SourceFile]) -> Vec<Finding> {
-    let mut crates: BTreeMap<&str, Vec<&SourceFile>> = BTreeMap::new();
-    for file in files.iter().filter(|file| file.is_module()) {
-        crates.entry(file.crate_name()).or_default().push(file);
+pub fn check(modules: &[Module<'_>]) -> Vec<Finding> {
+    let mut crates: BTreeMap<&str, Vec<&Module<'_>>> = BTreeMap::new();
+    for module in modules {
+        crates.entry(module.file.crate_name()).or_default().push(module);
     }
     let mut findings = Vec::new();
-    for files in crates.values() {
-        let graph = Graph::new(files);
+    for modules in crates.values() {
+        let graph = Graph::new(modules);
         for group in graph.cycles() {
-            let paths: Vec<&str> = group.iter().map(|index| files[*index].path.as_str()).collect();
+            let paths: Vec<&str> = group.iter().map(|index| modules[*index].file.path.as_str()).collect();
             let message = format!("a cycle of {} files: {}", paths.len(), paths.join(", "));
-            findings.push(files[group[0]].finding(1, &message));
+            findings.push(modules[group[0]].file.finding(1, &message));
         }
     }
     findings
@@ -38,22 +38,21 @@ struct Graph {
 }
 
 impl Graph {
-    fn new(files: &[&SourceFile]) -> Self {
-        let has_library = files.iter().any(|file| file.path.ends_with("/src/lib.rs"));
-        let modules: Vec<Module> = files.iter().map(|file| module_of(&file.path, has_library)).collect();
-        let by_module: BTreeMap<&[String], usize> =
-            modules.iter().enumerate().map(|(index, module)| (module.as_slice(), index)).collect();
-        let arrows = files.iter().zip(&modules).map(|(file, module)| {
-            let Ok(parsed) = file.parse() else { return BTreeSet::new() };
-            let mut visitor = Paths { module: module.clone(), found: BTreeSet::new() };
-            visitor.visit_file(&parsed);
-            let targets = visitor.found.iter().filter_map(|path| target(path, &by_module));
-            targets.filter(|target| modules[*target] != *module).collect()
+    fn new(modules: &[&Module<'_>]) -> Self {
+        let has_library = modules.iter().any(|module| module.file.path.ends_with("/src/lib.rs"));
+        let paths: Vec<ModulePath> = modules.iter().map(|module| path_of(&module.file.path, has_library)).collect();
+        let by_path: BTreeMap<&[String], usize> =
+            paths.iter().enumerate().map(|(index, path)| (path.as_slice(), index)).collect();
+        let arrows = modules.iter().zip(&paths).map(|(module, path)| {
+            let mut visitor = Paths { module: path.clone(), found: BTreeSet::new() };
+            visitor.visit_file(&module.syntax);
+            let targets = visitor.found.iter().filter_map(|path| target(path, &by_path));
+            targets.filter(|target| paths[*target] != *path).collect()
         });
         Self { arrows: arrows.collect() }
     }
 
-    /// Groups of files that reach each other, by Tarjan's algorithm without recursion: two walks (Kosaraju).
+    /// Groups of files that reach each other, by Kosaraju's algorithm; the walks do not recurse.
     fn cycles(&self) -> Vec<Vec<usize>> {
         let count = self.arrows.len();
         let mut order = Vec::new();
@@ -101,9 +100,9 @@ fn walk(arrows: &[BTreeSet<usize>], start: usize, seen: &mut [bool], order: &mut
 }
 
 /// `store/src/load/mod.rs` is `["load"]`, `store/src/lib.rs` is `[]`. A binary beside a library is a crate of its own.
-fn module_of(path: &str, has_library: bool) -> Module {
+fn path_of(path: &str, has_library: bool) -> ModulePath {
     let inner = path.split_once("/src/").map_or(path, |(_, inner)| inner).trim_end_matches(".rs");
-    let mut module: Module = inner.split('/').map(str::to_owned).collect();
+    let mut module: ModulePath = inner.split('/').map(str::to_owned).collect();
     let is_root = match module.last().map(String::as_str) {
         Some("mod" | "lib") => true,
         Some("main") => !has_library,
@@ -121,8 +120,8 @@ fn target(path: &[String], modules: &BTreeMap<&[String], usize>) -> Option<usize
 }
 
 struct Paths {
-    module: Module,
-    found: BTreeSet<Module>,
+    module: ModulePath,
+    found: BTreeSet<ModulePath>,
 }
 
 impl Paths {
@@ -194,6 +193,8 @@ impl<'ast> Visit<'ast> for Paths {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SourceFile;
+    use crate::source::findings;
 
     #[test]
     fn files_that_import_each_other_are_found_through_super_and_paths() {
@@ -203,7 +204,7 @@ mod tests {
             SourceFile::new("store/src/a/c.rs", "use super::f;\nfn g() {}"),
             SourceFile::new("store/src/b.rs", "use crate::a::f;"),
         ];
-        let found = check(&files);
+        let found = findings(check, &files);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].message.contains("store/src/a/c.rs") && !found[0].message.contains("b.rs"), "{found:?}");
     }
@@ -217,6 +218,6 @@ mod tests {
                 "use super::Base;\npub fn g(_: Base) {}\n#[cfg(test)]\nmod tests { use super::*; }",
             ),
         ];
-        assert_eq!(check(&files), []);
+        assert_eq!(findings(check, &files), []);
     }
 }

@@ -11,4 +11,4 @@ pub mod names;
 pub mod source;
 pub mod sql;
 
-pub use source::{Finding, SourceFile};
+pub use source::{Finding, Module, SourceFile};

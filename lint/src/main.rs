@@ -23,10 +23,12 @@ fn main() -> ExitCode {
         }
     };
     let mut findings = language::check(&files, &rules);
-    findings.extend(names::check(&files));
-    findings.extend(cycles::check(&files));
-    findings.extend(sql::check(&files));
-    findings.extend(columns::check(&files));
+    let (modules, unreadable) = source::modules(&files);
+    findings.extend(unreadable);
+    findings.extend(names::check(&modules));
+    findings.extend(cycles::check(&modules));
+    findings.extend(sql::check(&modules));
+    findings.extend(columns::check(&modules));
     findings.sort();
     for finding in &findings {
         println!("{finding}");

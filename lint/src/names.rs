@@ -6,26 +6,19 @@ use std::collections::btree_map::Entry;
 use syn::visit::{self, Visit};
 
 use crate::source::is_test_only;
-use crate::{Finding, SourceFile};
+use crate::{Finding, Module};
 
 /// Names that say nothing about the thing; one file of a crate may use each for a private type.
 const GENERIC: [&str; 9] = ["Place", "Found", "Shared", "Answer", "Wanted", "State", "Held", "Known", "Verdict"];
 
 /// Returns every type name that a crate uses twice.
 #[must_use]
-pub fn check(files: &[SourceFile]) -> Vec<Finding> {
+pub fn check(modules: &[Module<'_>]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut types: BTreeMap<(String, String), String> = BTreeMap::new();
-    for file in files.iter().filter(|file| file.is_module()) {
-        let parsed = match file.parse() {
-            Ok(parsed) => parsed,
-            Err(finding) => {
-                findings.push(finding);
-                continue;
-            }
-        };
+    for Module { file, syntax } in modules {
         let mut visitor = Types::default();
-        visitor.visit_file(&parsed);
+        visitor.visit_file(syntax);
         for (name, line) in visitor.found {
             match types.entry((file.crate_name().to_owned(), name)) {
                 Entry::Vacant(entry) => drop(entry.insert(format!("{}:{line}", file.path))),
@@ -92,6 +85,8 @@ impl<'ast> Visit<'ast> for Types {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SourceFile;
+    use crate::source::findings;
 
     #[test]
     fn a_visible_name_used_twice_and_a_generic_private_one_are_found() {
@@ -101,7 +96,7 @@ mod tests {
             SourceFile::new("api/src/a.rs", "pub struct Page;"),
         ];
         let found: Vec<(String, usize)> =
-            check(&files).into_iter().map(|finding| (finding.path, finding.line)).collect();
+            findings(check, &files).into_iter().map(|finding| (finding.path, finding.line)).collect();
         assert_eq!(found, [("store/src/b.rs".to_owned(), 1), ("store/src/b.rs".to_owned(), 2)]);
     }
 
@@ -112,6 +107,6 @@ mod tests {
             SourceFile::new("store/src/b.rs", "#[cfg(windows)]\npub struct Page;\nfn f() { struct Found; }"),
             SourceFile::new("store/tests/c.rs", "pub struct Page;"),
         ];
-        assert_eq!(check(&files), []);
+        assert_eq!(findings(check, &files), []);
     }
 }

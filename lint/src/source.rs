@@ -32,19 +32,33 @@ impl SourceFile {
         self.path.split('/').next().unwrap_or_default()
     }
 
-    /// Parses the file.
-    ///
-    /// # Errors
-    /// A finding if it is not Rust.
-    pub fn parse(&self) -> Result<syn::File, Finding> {
-        syn::parse_file(&self.text).map_err(|error| self.finding(error.span().start().line, &error.to_string()))
-    }
-
     /// Returns a finding in this file.
     #[must_use]
     pub fn finding(&self, line: usize, message: &str) -> Finding {
         Finding { path: self.path.clone(), line, message: message.to_owned() }
     }
+}
+
+/// A module of a crate and its syntax.
+pub struct Module<'a> {
+    /// The file.
+    pub file: &'a SourceFile,
+    /// Its syntax.
+    pub syntax: syn::File,
+}
+
+/// Parses the modules among `files`, with a finding for each that is not Rust.
+#[must_use]
+pub fn modules(files: &[SourceFile]) -> (Vec<Module<'_>>, Vec<Finding>) {
+    let mut modules = Vec::new();
+    let mut findings = Vec::new();
+    for file in files.iter().filter(|file| file.is_module()) {
+        match syn::parse_file(&file.text) {
+            Ok(syntax) => modules.push(Module { file, syntax }),
+            Err(error) => findings.push(file.finding(error.span().start().line, &error.to_string())),
+        }
+    }
+    (modules, findings)
 }
 
 /// One offence.
@@ -98,4 +112,12 @@ pub fn is_test_only(attributes: &[syn::Attribute]) -> bool {
             || (attribute.path().is_ident("cfg")
                 && attribute.parse_args::<syn::Path>().is_ok_and(|argument| argument.is_ident("test")))
     })
+}
+
+/// Returns the findings of a check of modules, for its tests.
+#[cfg(test)]
+pub(crate) fn findings(check: fn(&[Module<'_>]) -> Vec<Finding>, files: &[SourceFile]) -> Vec<Finding> {
+    let (modules, unreadable) = modules(files);
+    assert_eq!(unreadable, []);
+    check(&modules)
 }

@@ -3,19 +3,18 @@
 use syn::visit::{self, Visit};
 
 use crate::source::is_test_only;
-use crate::{Finding, SourceFile};
+use crate::{Finding, Module};
 
 /// Crates whose modules may hold such statements: the owner, and those that only tests and measurements use.
 const ALLOWED: [&str; 3] = ["store", "testkit", "benches"];
 
 /// Returns every string literal in a module outside `store` that names a `dms` table.
 #[must_use]
-pub fn check(files: &[SourceFile]) -> Vec<Finding> {
+pub fn check(modules: &[Module<'_>]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for file in files.iter().filter(|file| file.is_module() && !ALLOWED.contains(&file.crate_name())) {
-        let Ok(parsed) = file.parse() else { continue };
+    for Module { file, syntax } in modules.iter().filter(|module| !ALLOWED.contains(&module.file.crate_name())) {
         let mut visitor = Statements(Vec::new());
-        visitor.visit_file(&parsed);
+        visitor.visit_file(syntax);
         findings.extend(visitor.0.into_iter().map(|line| {
             file.finding(line, "a statement on a dms table: move it to store/src/table and call it from here")
         }));
@@ -72,6 +71,8 @@ fn literals(tokens: proc_macro2::TokenStream, lines: &mut Vec<usize>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SourceFile;
+    use crate::source::findings;
 
     const STATEMENT: &str = "const SQL: &str = r#\"SELECT 1 FROM \"dms\".\"Document\"\"#;";
 
@@ -80,7 +81,7 @@ mod tests {
         let formatted = "fn f() {\n    let sql = format!(\"DELETE FROM \\\"dms\\\".\\\"{name}\\\"\");\n}";
         let files = [SourceFile::new("writer/src/a.rs", STATEMENT), SourceFile::new("cli/src/b.rs", formatted)];
         let found: Vec<(String, usize)> =
-            check(&files).into_iter().map(|finding| (finding.path, finding.line)).collect();
+            findings(check, &files).into_iter().map(|finding| (finding.path, finding.line)).collect();
         assert_eq!(found, [("writer/src/a.rs".to_owned(), 1), ("cli/src/b.rs".to_owned(), 2)]);
     }
 
@@ -93,6 +94,6 @@ mod tests {
             SourceFile::new("writer/src/c.rs", "/// Rows of `dms.Document`, FROM \"dms\".\"Document\".\nstruct A;"),
             SourceFile::new("writer/src/d.rs", "const TABLE: &str = \"dms.Document is not there\";"),
         ];
-        assert_eq!(check(&files), []);
+        assert_eq!(findings(check, &files), []);
     }
 }
