@@ -1,6 +1,6 @@
 //! Encoding of a bulk request. The bytes of a document are copied unchanged and not parsed.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use millstream_pipeline::sink::{Content, Delivery};
@@ -33,11 +33,11 @@ pub(super) fn has_line_break(delivery: &Delivery) -> bool {
 /// A delete with an external version creates a missing index under the name of its target, and no option of a delete
 /// prevents it: an index would take the place of the alias. OpenSearch creates no index for a name that another item of
 /// the bulk requires to be an alias, so an alias with deletes only gets an update of a document that does not exist.
-pub(super) fn lines<'a>(all: impl Iterator<Item = BulkLine<'a>> + Clone) -> Bytes {
-    let size = all.clone().map(|line| line.delivery.bytes() + FRAME_BYTES).sum();
+pub(super) fn lines(all: &[BulkLine<'_>]) -> Bytes {
+    let size = all.iter().map(|line| line.delivery.bytes() + FRAME_BYTES).sum();
     let mut bytes = BytesMut::with_capacity(size);
-    for line in all.clone() {
-        put_line(&mut bytes, line);
+    for line in all {
+        put_line(&mut bytes, *line);
     }
     for alias in aliases_with_deletes_only(all) {
         let guard = ["{\"update\":{\"_index\":\"", alias, "\",\"_id\":\"requires-alias\"}}\n{\"doc\":{}}\n"];
@@ -46,12 +46,15 @@ pub(super) fn lines<'a>(all: impl Iterator<Item = BulkLine<'a>> + Clone) -> Byte
     bytes.freeze()
 }
 
-fn aliases_with_deletes_only<'a>(all: impl Iterator<Item = BulkLine<'a>>) -> impl Iterator<Item = &'a str> {
-    let mut aliases: BTreeMap<&str, bool> = BTreeMap::new();
-    for line in all {
-        *aliases.entry(line.alias).or_insert(true) &= line.delivery.content == Content::Deleted;
+fn aliases_with_deletes_only<'a>(all: &[BulkLine<'a>]) -> BTreeSet<&'a str> {
+    let is_delete = |line: &&BulkLine<'_>| line.delivery.content == Content::Deleted;
+    let mut aliases: BTreeSet<&str> = all.iter().filter(is_delete).map(|line| line.alias).collect();
+    if !aliases.is_empty() {
+        for line in all.iter().filter(|line| !is_delete(line)) {
+            aliases.remove(line.alias);
+        }
     }
-    aliases.into_iter().filter_map(|(alias, only_deletes)| only_deletes.then_some(alias))
+    aliases
 }
 
 fn put_line(bytes: &mut BytesMut, line: BulkLine<'_>) {
@@ -114,7 +117,7 @@ mod tests {
         let delete = Delivery { key, version: 8, content: Content::Deleted, repair: false };
         let all = [put, repair, delete];
         let line = |delivery| BulkLine { delivery, alias: "m.write.g1.x", resource_json: "\"ed-fi/x\"" };
-        let bytes = lines(all.iter().map(line));
+        let bytes = lines(&all.iter().map(line).collect::<Vec<_>>());
         let id = "00000000-0000-0000-0000-0000000000ab";
         let document = format!("{{\"id\":\"{id}\",\"resource\":\"ed-fi/x\",\"document\":{{\"amount\":1.10}}}}\n");
         let head = |action: &str, version: i64, kind: &str| {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::{RequestBuilder, Url, header};
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::ring;
 
 use super::options::{OpenSearchOptions, OpenSearchOptionsError};
 use super::request::Request;
@@ -69,16 +69,12 @@ impl ClusterClient {
         let url = options.check()?;
         let fault = |what: String| OpenSearchOptionsError { faults: vec![what] };
         let is_plain = url.scheme() == "http";
-        let mut bulk_url = url.clone();
-        if let Ok(mut path) = bulk_url.path_segments_mut() {
-            path.pop_if_empty().push("_bulk");
-        }
         let timeout_ms = (options.answer_timeout / 2).as_millis();
-        bulk_url
-            .query_pairs_mut()
-            .append_pair("require_alias", "true")
-            .append_pair("timeout", &format!("{timeout_ms}ms"))
-            .append_pair("filter_path", BULK_FIELDS);
+        let bulk_url = Request::post(&["_bulk"])
+            .with("require_alias", "true")
+            .with("timeout", format!("{timeout_ms}ms"))
+            .with("filter_path", BULK_FIELDS)
+            .url(&url);
         let http = http_client(options, is_plain)
             .map_err(|error| fault(format!("the client cannot be created: {}", innermost(error.as_ref()))))?;
         Ok(Self { http, url, bulk_url, user: options.user.clone() })
@@ -131,11 +127,7 @@ impl ClusterClient {
 /// certificates: on a machine without any, even plain HTTP would fail.
 fn http_client(options: &OpenSearchOptions, is_plain: bool) -> Result<reqwest::Client, Box<dyn Error>> {
     // The HTTP client uses the TLS provider of the process. A provider that the program has installed stays.
-    if CryptoProvider::get_default().is_none() {
-        // An error means that another thread has installed one in the meantime.
-        drop(ring::default_provider().install_default());
-    }
-    // No compression: the network is close, and it costs CPU on the node.
+    drop(ring::default_provider().install_default());
     let mut builder = reqwest::Client::builder()
         .timeout(options.answer_timeout)
         .connect_timeout(options.answer_timeout.min(Duration::from_secs(10)))

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use millstream_pipeline::sink::{DocumentKey, SinkError};
 
@@ -24,6 +25,24 @@ pub(super) struct StoredSource<'a> {
     /// The name of its resource, with the quotes.
     #[serde(borrow)]
     pub(super) resource: Option<&'a RawValue>,
+}
+
+/// The hits of a search.
+#[derive(Deserialize)]
+pub(super) struct StoredHits<'a> {
+    #[serde(borrow)]
+    pub(super) hits: Vec<StoredHit<'a>>,
+}
+
+/// One hit of a search.
+#[derive(Deserialize)]
+pub(super) struct StoredHit<'a> {
+    #[serde(rename = "_id")]
+    pub(super) id: Uuid,
+    #[serde(rename = "_version")]
+    pub(super) version: i64,
+    #[serde(borrow, rename = "_source")]
+    pub(super) source: StoredSource<'a>,
 }
 
 #[derive(Deserialize)]

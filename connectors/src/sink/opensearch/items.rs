@@ -55,6 +55,8 @@ impl BulkItem {
 enum ItemAction {
     Index(BulkItem),
     Delete(BulkItem),
+    /// The guard of an alias with deletes only ([`lines`](super::bulk::lines)).
+    Update(BulkItem),
 }
 
 /// Returns the complete items in order, and the error with which decoding stopped after them, if any.
@@ -104,7 +106,9 @@ impl<'de> Visitor<'de> for ItemsVisitor<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(ItemAction::Index(item) | ItemAction::Delete(item)) = seq.next_element()? {
+        while let Some(ItemAction::Index(item) | ItemAction::Delete(item) | ItemAction::Update(item)) =
+            seq.next_element()?
+        {
             self.0.push(item);
         }
         Ok(())

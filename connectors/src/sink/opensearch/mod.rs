@@ -1,6 +1,6 @@
 //! Indexes of all documents in OpenSearch: a sink, its generations, and the search engine on them.
 //!
-//! * Each resource has one index per generation, created with its first document, so that a small node does not hold
+//! * Each resource has one index per generation, created with its first delivery, so that a small node does not hold
 //!   hundreds of empty shards. All descriptor resources share one index. `names` defines the names. `mapping` derives
 //!   mappings from the fields of the schema; unknown fields are stored and not searched.
 //! * Every document is written with its own version (`external`), deletes included: the node refuses older versions. It

@@ -4,7 +4,7 @@
 //!
 //! | name | purpose |
 //! |---|---|
-//! | `millstream.g2.ed-fi.students` | the index of one resource; created with its first document |
+//! | `millstream.g2.ed-fi.students` | the index of one resource; created with its first delivery |
 //! | `millstream.g2.descriptors` | the index of all descriptors; created with the generation and exists as long as it |
 //! | `millstream.write.g2.ed-fi.students` | alias for deliveries: a write to a removed index fails (`require_alias`) |
 //! | `millstream.generation.g2` | alias on `….g2.descriptors` that marks an existing generation |

@@ -56,7 +56,12 @@ impl Request {
     pub(super) fn url(&self, base: &Url) -> Url {
         let mut url = base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(&self.segments);
+            path.pop_if_empty();
+            // The cluster itself is a directory: a proxy may redirect its path without the slash.
+            match self.segments[..] {
+                [] => path.push(""),
+                _ => path.extend(&self.segments),
+            };
         }
         if !self.parameters.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.parameters);
@@ -77,6 +82,8 @@ mod tests {
             let url = request.url(&Url::parse(base).expect("an address"));
             let expected = "https://search.example:9200/at/a*,b%2Fc/_mapping?filter_path=*.mappings._meta&local=true";
             assert_eq!(url.as_str(), expected);
+            let root = Request::get(&[]).url(&Url::parse(base).expect("an address"));
+            assert_eq!(root.as_str(), "https://search.example:9200/at/");
         }
         let root = Request::get(&[]).url(&Url::parse("http://localhost:9200").expect("an address"));
         assert_eq!(root.as_str(), "http://localhost:9200/");

@@ -7,13 +7,12 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use millstream_pipeline::sink::{Content, Held, Scan, SinkError};
 
 use super::aliases::Aliases;
 use super::cluster::Cluster;
-use super::fetch::StoredSource;
+use super::fetch::StoredHits;
 use super::generation::refresh;
 use super::request::Request;
 
@@ -48,23 +47,7 @@ struct CreatePitResponse {
 #[derive(Deserialize)]
 struct ScanResponse<'a> {
     #[serde(borrow)]
-    hits: ScanHits<'a>,
-}
-
-#[derive(Deserialize)]
-struct ScanHits<'a> {
-    #[serde(borrow)]
-    hits: Vec<ScanHit<'a>>,
-}
-
-#[derive(Deserialize)]
-struct ScanHit<'a> {
-    #[serde(rename = "_id")]
-    id: Uuid,
-    #[serde(rename = "_version")]
-    version: i64,
-    #[serde(borrow, rename = "_source")]
-    source: StoredSource<'a>,
+    hits: StoredHits<'a>,
 }
 
 impl GenerationScan {

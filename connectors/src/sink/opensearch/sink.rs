@@ -125,8 +125,8 @@ impl OpenSearchSink {
     }
 
     async fn send(&self, put: &mut PutState<'_>, part: &Part) -> Result<(), RequestError> {
-        let lines = lines(part.iter().filter_map(|at| self.line(&put.deliveries[*at])));
-        let response = self.cluster.client.bulk(lines).await?;
+        let all: Vec<BulkLine<'_>> = part.iter().filter_map(|at| self.line(&put.deliveries[*at])).collect();
+        let response = self.cluster.client.bulk(lines(&all)).await?;
         self.classify(put, part, &response).await;
         Ok(())
     }

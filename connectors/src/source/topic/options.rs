@@ -7,10 +7,8 @@ use std::time::Duration;
 use millstream_pipeline::source::SourceError;
 
 use super::form::RecordForm;
-use crate::kafka::properties::{is_topic_name, property_fault};
+use crate::kafka::properties::{ANSWER_TIMEOUT, is_topic_name, property_fault};
 
-/// Allowed range of `answer_timeout`.
-const ANSWER_TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
 /// Allowed range of `report_interval`. librdkafka refreshes metadata at a multiple of it, which must stay within an
 /// hour.
 const REPORT_INTERVAL: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);

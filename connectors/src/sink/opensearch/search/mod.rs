@@ -85,7 +85,7 @@ impl OpenSearchIndexes {
                 .with("ignore_unavailable", "true")
                 .json(&body);
             let response = cluster.send(request).await.map_err(|error| failed(cluster, error))?;
-            if response.is_error(SEARCH_FAILED) && response.status == 503 {
+            if response.status == 503 && response.is_error(SEARCH_FAILED) {
                 // The index has no available shard: briefly after its creation, or while a node is down.
                 reason = response.error_summary();
                 tokio::time::sleep(SHARD_PAUSE).await;

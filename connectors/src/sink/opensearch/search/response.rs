@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use millstream_search::{Hit, SearchPage, SearchQuery};
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::super::client::InvalidResponse;
-use super::super::fetch::StoredSource;
+use super::super::fetch::StoredHits;
 use super::facet::{self, AggregationResult};
 
 /// A parsed search response.
@@ -17,7 +16,7 @@ pub(super) struct SearchResponse<'a> {
     #[serde(rename = "_shards")]
     shards: ShardCounts,
     #[serde(borrow)]
-    hits: ResponseHits<'a>,
+    hits: StoredHits<'a>,
     #[serde(default)]
     aggregations: BTreeMap<String, AggregationResult>,
 }
@@ -27,22 +26,6 @@ struct ShardCounts {
     total: u64,
     #[serde(default)]
     failed: u64,
-}
-
-#[derive(Deserialize)]
-struct ResponseHits<'a> {
-    #[serde(borrow)]
-    hits: Vec<ResponseHit<'a>>,
-}
-
-#[derive(Deserialize)]
-struct ResponseHit<'a> {
-    #[serde(rename = "_id")]
-    id: Uuid,
-    #[serde(rename = "_version")]
-    version: i64,
-    #[serde(borrow, rename = "_source")]
-    source: StoredSource<'a>,
 }
 
 impl<'a> SearchResponse<'a> {
