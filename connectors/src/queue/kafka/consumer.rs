@@ -59,8 +59,8 @@ struct SettleBatch {
     reply: oneshot::Sender<Result<SettleReport, QueueError>>,
 }
 
-/// A write to the quarantine topic. One at a time, each with the state of the window when it starts, or an older state
-/// could overwrite a newer one.
+/// A reason to write to the quarantine topic. One write at a time, with the state of the window when it starts, or an
+/// older state could overwrite a newer one.
 enum QuarantineWrite {
     Mirror { document_id: i64, number: u64 },
     Forget { document_id: i64, held: HeldRecord },
@@ -72,7 +72,7 @@ enum WriteOutcome {
     /// Partitions can be read, each from an offset.
     Opened(Vec<Assignment>, Vec<(i32, i64)>),
     SettleWritten(SettleBatch, Result<(), QueueError>),
-    QuarantineWritten(QuarantineWrite, Result<(), QueueError>),
+    QuarantineWritten(Vec<QuarantineWrite>, Result<(), QueueError>),
     UnreadableKept(HeldRecord, Result<(), QueueError>),
     Carried(Vec<Carry>, Result<Vec<Option<Written>>, QueueError>),
     Truncated(Result<BTreeMap<i32, i64>, QueueError>),
@@ -136,10 +136,11 @@ impl Consumer {
             next_truncation: Instant::now() + options.trim_interval,
             counters: Membership { partitions: options.partitions, ..Membership::default() },
         };
-        let ended = topic.ended.clone().drop_guard();
+        // Should the task panic, the group's thread leaves the group: other processes get the partitions.
+        let (ended, stop) = (topic.ended.clone().drop_guard(), topic.stop.clone().drop_guard());
         topic.context.tasks.spawn(async move {
             consumer.run(events, ends.commands).await;
-            drop(ended);
+            drop((stop, ended));
         });
     }
 
@@ -181,7 +182,9 @@ impl Consumer {
         while is_member || !self.writes.is_empty() {
             tokio::select! {
                 event = events.recv(), if is_member => match event {
-                    Some(event) => self.handle_event(event),
+                    Some(QueueEvent::Revoked { partitions, is_lost, reply }) => self.revoke(partitions, is_lost, reply),
+                    // Records read now belong to the next owner.
+                    Some(_) => {}
                     None => is_member = false,
                 },
                 Some(outcome) = self.writes.next(), if !self.writes.is_empty() => self.apply(outcome),
@@ -268,6 +271,9 @@ impl Consumer {
 
     fn take_in(&mut self, record: ConsumedRecord) {
         let ConsumedRecord { partition, offset, key, value } = record;
+        if !self.window.owns(partition) {
+            return self.refuse_early(partition);
+        }
         let is_own = |number| self.window.is_own_carry(partition, number);
         let arrival = record::arrival(key.as_deref(), value.as_deref(), self.topic.member_id, is_own);
         match arrival {
@@ -283,6 +289,15 @@ impl Consumer {
                     self.keep_unreadable(held, value, error.to_string());
                 }
             }
+        }
+    }
+
+    /// Drops a record of a partition that was released. A record of an assigned partition that is not open yet would be
+    /// lost, since reading goes on behind it: the queue ends, and the next owner reads the record again.
+    fn refuse_early(&self, partition: i32) {
+        if self.assignments.contains_key(&partition) && !self.topic.stop.is_cancelled() {
+            tracing::error!(topic = %self.topic.name, partition, "a record arrived before its partition was opened; closing the queue");
+            self.topic.context.stop.cancel();
         }
     }
 

@@ -251,8 +251,7 @@ impl Callbacks {
         consumer.commit(&list, mode)
     }
 
-    /// Logs a failed operation. At debug level: operations fail for a partition that was revoked meanwhile, and the
-    /// revocation is an event of its own.
+    /// Logs a failed operation. A refused commit is an event of its own.
     fn log_failure(&self, result: KafkaResult<()>) {
         if let Err(error) = result {
             tracing::debug!(topic = self.topic, %error, "failed to pause, resume or commit partitions of the queue");

@@ -77,6 +77,9 @@ impl QueueProducer {
         loop {
             let failed = self.attempt(records, &open, &mut written).await?;
             let Some((_, reason)) = failed.first() else { return Ok(written) };
+            if self.stop.is_cancelled() {
+                return Err(QueueError::Closed);
+            }
             let problem = self.observer.explain(reason);
             open = failed.iter().map(|(at, _)| *at).filter(|at| is_wanted(&records[*at])).collect();
             if open.is_empty() {

@@ -234,7 +234,6 @@ impl WorkQueue for KafkaQueue {
 
     fn take(&self, max: usize) -> BoxFuture<'_, Result<Vec<Taken>, QueueError>> {
         Box::pin(async move {
-            self.topic.check_live()?;
             let max = if self.topic.is_paused()? { 0 } else { max };
             self.topic.ask(|reply| ConsumerCommand::Take { max, reply }).await?
         })

@@ -146,15 +146,15 @@ impl WorkTopic {
 
     /// Returns an error after the end of the queue, and for a lane that was removed, even if another has its name now.
     pub(super) fn check_live(&self) -> Result<(), QueueError> {
-        if self.stop.is_cancelled() {
-            return Err(match &self.lane {
-                Some(lane) if !self.context.stop.is_cancelled() => no_lane(&lane.name),
-                _ => QueueError::Closed,
-            });
+        if self.context.stop.is_cancelled() {
+            return Err(QueueError::Closed);
         }
-        let Some(lane) = &self.lane else { return Ok(()) };
-        let known = self.context.control.lane(&lane.name)?;
-        if known.is_some_and(|known| known.epoch == lane.epoch) { Ok(()) } else { Err(no_lane(&lane.name)) }
+        if let Some(lane) = &self.lane
+            && self.context.control.lane(&lane.name)?.is_none_or(|known| known.epoch != lane.epoch)
+        {
+            return Err(no_lane(&lane.name));
+        }
+        if self.stop.is_cancelled() { Err(QueueError::Closed) } else { Ok(()) }
     }
 
     pub(super) fn is_paused(&self) -> Result<bool, QueueError> {
@@ -376,7 +376,7 @@ impl LaneTopics {
             })
             .collect();
         let exists = |record: &OutgoingRecord| {
-            self.names().is_ok_and(|lanes| lanes.iter().any(|(_, topic)| *topic == record.topic))
+            self.names().map_or(true, |lanes| lanes.iter().any(|(_, topic)| *topic == record.topic))
         };
         let written = context.producer.write(&records, exists).await?;
         for ((epoch, _), written) in lanes.iter().zip(written.chunks(deliveries.len())) {

@@ -101,14 +101,17 @@ impl Owner {
             let mut next = Some(command);
             let mut size = 0;
             while let Some(command) = next {
-                if let QueueCommand::Close { reply } = command {
-                    self.flush();
-                    let closed = self.store.persist();
-                    drop(self);
-                    send(reply, closed);
-                    return;
+                match command {
+                    QueueCommand::Entries(number, command) => self.handle_entries(number, command),
+                    QueueCommand::Lanes(command) => self.handle_lanes(command),
+                    QueueCommand::Close { reply } => {
+                        self.flush();
+                        let closed = self.store.persist();
+                        drop(self);
+                        send(reply, closed);
+                        return;
+                    }
                 }
-                self.handle(command);
                 size += 1;
                 // A command beyond the group stays in the channel: it may be the close.
                 next = if size < GROUP_MAX { commands.try_recv().ok() } else { None };
@@ -140,14 +143,6 @@ impl Owner {
             && let Err(error) = self.store.sweep()
         {
             self.broken = Some(error.to_string());
-        }
-    }
-
-    fn handle(&mut self, command: QueueCommand) {
-        match command {
-            QueueCommand::Entries(number, command) => self.handle_entries(number, command),
-            QueueCommand::Lanes(command) => self.handle_lanes(command),
-            QueueCommand::Close { reply } => send(reply, Err(QueueError::Closed)),
         }
     }
 

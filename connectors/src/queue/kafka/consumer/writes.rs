@@ -19,6 +19,8 @@ use crate::queue::kafka::window::{Carry, HeldRecord, MaintenanceWrite};
 
 /// Stragglers that are carried in one write.
 const CARRIED_MAX: usize = 500;
+/// Quarantine entries that are brought up to date in one write.
+const MIRRORED_MAX: usize = 500;
 
 impl Consumer {
     /// Decides the outcome of entries, and starts to write it.
@@ -124,31 +126,64 @@ impl Consumer {
         self.write_quarantine();
     }
 
-    /// Starts the next write to the quarantine topic, unless one is in progress.
+    /// Starts the next write to the quarantine topic, unless one is in progress. After the end of the queue nothing is
+    /// written any more: the records stay unfinished, and their next owner reads them again.
     fn write_quarantine(&mut self) {
-        while !self.maintenance.is_quarantine_busy {
-            let Some(mut write) = self.maintenance.quarantine.pop_front() else { return };
-            if let QuarantineWrite::Mirror { document_id, number } = &mut write {
-                let Some(begun) = self.window.begin_mirror(*document_id) else { continue };
-                *number = begun;
+        if self.maintenance.is_quarantine_busy {
+            return;
+        }
+        if self.topic.stop.is_cancelled() {
+            for write in std::mem::take(&mut self.maintenance.quarantine) {
+                if let QuarantineWrite::Settle(batch) = write {
+                    self.abort_settle(batch, QueueError::Closed);
+                }
             }
-            let documents: BTreeSet<i64> = match &write {
-                QuarantineWrite::Mirror { document_id, .. } | QuarantineWrite::Forget { document_id, .. } => {
-                    BTreeSet::from([*document_id])
+            return;
+        }
+        let (writes, documents) = self.next_quarantine_writes();
+        if writes.is_empty() {
+            return;
+        }
+        let records = self.quarantine_records(&documents);
+        let topic = Arc::clone(&self.topic);
+        self.maintenance.is_quarantine_busy = true;
+        self.writes.push(Box::pin(async move {
+            let written = topic.write(&records).await.map(|_| ());
+            WriteOutcome::QuarantineWritten(writes, written)
+        }));
+    }
+
+    /// Removes the writes to be done together from the queue: a settlement alone, since its caller gets the outcome, or
+    /// up to [`MIRRORED_MAX`] others. Returns their documents too.
+    fn next_quarantine_writes(&mut self) -> (Vec<QuarantineWrite>, BTreeSet<i64>) {
+        let (mut writes, mut documents) = (Vec::new(), BTreeSet::new());
+        while let Some(write) = self.maintenance.quarantine.pop_front() {
+            match write {
+                QuarantineWrite::Settle(batch) if writes.is_empty() => {
+                    let mirrored = batch.settlings.iter().filter(|settling| settling.mirror);
+                    documents.extend(mirrored.map(|settling| settling.document_id));
+                    return (vec![QuarantineWrite::Settle(batch)], documents);
                 }
                 QuarantineWrite::Settle(batch) => {
-                    let mirrored = batch.settlings.iter().filter(|settling| settling.mirror);
-                    mirrored.map(|settling| settling.document_id).collect()
+                    self.maintenance.quarantine.push_front(QuarantineWrite::Settle(batch));
+                    break;
                 }
-            };
-            let records = self.quarantine_records(&documents);
-            let topic = Arc::clone(&self.topic);
-            self.maintenance.is_quarantine_busy = true;
-            self.writes.push(Box::pin(async move {
-                let written = topic.write(&records).await.map(|_| ());
-                WriteOutcome::QuarantineWritten(write, written)
-            }));
+                QuarantineWrite::Mirror { document_id, .. } => {
+                    if let Some(number) = self.window.begin_mirror(document_id) {
+                        documents.insert(document_id);
+                        writes.push(QuarantineWrite::Mirror { document_id, number });
+                    }
+                }
+                QuarantineWrite::Forget { document_id, held } => {
+                    documents.insert(document_id);
+                    writes.push(QuarantineWrite::Forget { document_id, held });
+                }
+            }
+            if writes.len() >= MIRRORED_MAX {
+                break;
+            }
         }
+        (writes, documents)
     }
 
     /// Returns records that bring the quarantine topic up to the window, for documents in assigned partitions.
@@ -161,25 +196,28 @@ impl Consumer {
         owned.map(record).collect()
     }
 
-    fn quarantine_written(&mut self, write: QuarantineWrite, written: Result<(), QueueError>) {
+    fn quarantine_written(&mut self, mut writes: Vec<QuarantineWrite>, written: Result<(), QueueError>) {
         self.maintenance.is_quarantine_busy = false;
-        match write {
-            QuarantineWrite::Settle(batch) => match written {
-                Ok(()) => self.finish_settle(batch),
-                Err(error) => self.abort_settle(batch, error),
-            },
-            QuarantineWrite::Mirror { document_id, number } => {
+        match (writes.pop_if(|write| matches!(write, QuarantineWrite::Settle(_))), written) {
+            (Some(QuarantineWrite::Settle(batch)), Ok(())) => self.finish_settle(batch),
+            (Some(QuarantineWrite::Settle(batch)), Err(error)) => self.abort_settle(batch, error),
+            (_, written) => {
                 if self.report_failure(written).is_some() {
-                    self.window.finish_mirror(document_id, number);
-                }
-            }
-            QuarantineWrite::Forget { held, .. } => {
-                if self.report_failure(written).is_some() {
-                    self.window.let_go(held);
+                    self.mirrored(writes);
                 }
             }
         }
         self.write_quarantine();
+    }
+
+    fn mirrored(&mut self, writes: Vec<QuarantineWrite>) {
+        for write in writes {
+            match write {
+                QuarantineWrite::Mirror { document_id, number } => self.window.finish_mirror(document_id, number),
+                QuarantineWrite::Forget { held, .. } => self.window.let_go(held),
+                QuarantineWrite::Settle(batch) => self.finish_settle(batch),
+            }
+        }
     }
 
     /// Copies an unreadable record to the quarantine topic.
@@ -274,7 +312,7 @@ impl Consumer {
                 self.topic.stop.cancel();
             }
             Err(error @ QueueError::Unavailable { .. }) => {
-                tracing::warn!(%topic, %error, "a background write of the queue failed; retrying later");
+                tracing::warn!(%topic, %error, "a background write of the queue failed; its records stay unfinished");
             }
             Err(error) => tracing::error!(%topic, %error, "a record of the queue stays unfinished"),
         }

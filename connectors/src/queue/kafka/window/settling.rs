@@ -88,7 +88,9 @@ impl Window {
         }
         let since = slot.since.take();
         slot.phase = EntryPhase::Waiting;
-        slot.mirrored = slot.is_quarantined() || slot.mirrored && !settling.mirror;
+        // Work added meanwhile may have ended a quarantine after its entry was written.
+        let may_have_entry = settling.mirror && since.is_some();
+        slot.mirrored = slot.is_quarantined() || slot.mirrored && !settling.mirror || may_have_entry;
         let mut write = None;
         match settling.outcome {
             QueueOutcome::Kept if settling.carry.is_none() => {}
@@ -96,9 +98,11 @@ impl Window {
                 let hold = [since, carried_at].into_iter().flatten().min();
                 self.move_hold(document_id, hold);
             }
+            // A newer version ended the quarantine: the work of all records is pending again.
+            QueueOutcome::Quarantined if !slot.is_quarantined() => {}
             QueueOutcome::Quarantined => {
                 // Work added while the quarantine entry was being written may be missing from it.
-                write = since.filter(|_| slot.is_quarantined()).map(|_| MaintenanceWrite::Mirror { document_id });
+                write = since.map(|_| MaintenanceWrite::Mirror { document_id });
                 self.move_hold(document_id, since);
             }
             QueueOutcome::Removed => {

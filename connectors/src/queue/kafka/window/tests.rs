@@ -162,6 +162,25 @@ fn quarantine_is_written_before_its_record_is_finished() {
 }
 
 #[test]
+fn a_newer_version_that_ends_a_quarantine_before_it_is_written_holds_all_its_records() {
+    let mut window = window();
+    let rename = Arrival::Put(work(ChangeKind::Identity, 7, 1, 10));
+    assert_eq!(window.take_in(0, 0, rename), None);
+    let taken = take_one(&mut window);
+    let settling = begin(&mut window, &taken, no_reason());
+    put(&mut window, 1, 7, 2);
+    assert_eq!(window.quarantine_of(7), None, "the quarantine topic gets a tombstone");
+    assert_eq!(window.finish_settle(&settling, None), None);
+    assert_eq!(finished(&window), 0, "the cascade is only in the first record");
+    let taken = take_one(&mut window);
+    assert!(taken.work.cascade && taken.work.version == 2);
+    let settling = begin(&mut window, &taken, Settled::Done);
+    assert!(settling.mirror, "the write may have begun before the second record was read");
+    window.finish_settle(&settling, None);
+    assert_eq!((finished(&window), window.occupied()), (2, (0, 0)));
+}
+
+#[test]
 fn a_command_means_the_failure_that_was_seen() {
     let mut window = window();
     put(&mut window, 0, 7, 1);
