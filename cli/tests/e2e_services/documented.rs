@@ -10,7 +10,7 @@ use millstream_cli::args::{Action, Arguments};
 use millstream_testkit::{World, wait_until};
 use serde_json::json;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::process::Command;
 
 /// The section that needs a document that Kafka refuses.
@@ -19,6 +19,8 @@ const QUARANTINE: &str = "Documents in quarantine";
 const RECORD_BYTES_MAX: usize = 4_000;
 /// Characters of four bytes each, together larger than the maximum record.
 const POISON_CHARACTERS: usize = 1_024;
+/// Time until a delivered document must be found by a search.
+const SEARCHABLE: Duration = Duration::from_secs(30);
 /// Replaces the project of the pages with the project of the fixtures.
 const PROJECT: (&str, &str) = ("ed-fi/", "meadow/");
 /// Address of the API in the pages.
@@ -89,7 +91,7 @@ impl PageRunner {
         let output = match words.as_slice() {
             ["millstream", "up", ..] => return assert_it_starts(&words),
             ["millstream", rest @ ..] => self.installation.command(0, &without_setup(rest)).await,
-            ["curl", rest @ ..] => curl(rest).await,
+            ["curl", rest @ ..] => curl_until_shown(rest, &shown).await,
             _ => panic!("{}: {:?} is neither millstream nor curl", section.title, example.command),
         };
         let missing = shown.missing_in(&output);
@@ -152,6 +154,19 @@ fn without_setup<'w>(words: &[&'w str]) -> Vec<&'w str> {
     let of_setup = |word: &&str| SETUP_FLAGS.contains(word);
     let is_value = |at: usize| at.checked_sub(1).is_some_and(|before| of_setup(&words[before]));
     words.iter().enumerate().filter(|(at, word)| !of_setup(word) && !is_value(*at)).map(|(_, word)| *word).collect()
+}
+
+/// Repeats a read until it prints what the page shows: a search finds a document only after the index's next refresh. At
+/// the deadline returns the last output.
+async fn curl_until_shown(arguments: &[&str], shown: &Example) -> String {
+    let deadline = Instant::now() + SEARCHABLE;
+    loop {
+        let output = curl(arguments).await;
+        if shown.missing_in(&output).is_empty() || Instant::now() >= deadline {
+            return output;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 async fn curl(arguments: &[&str]) -> String {
