@@ -18,19 +18,9 @@ use tracing::field::Empty;
 /// Routes whose requests need admission. Health and metrics do not, so an overloaded server still reports them.
 const LIMITED: [&str; 2] = ["/data/", "/search/"];
 
-/// Runs one request.
-pub(crate) async fn guard(State(api): State<Arc<ApiState>>, mut request: Request, next: Next) -> Response {
+/// Runs one request, in a span of its own: its problems are logged with method, route and ids.
+pub(crate) async fn guard(State(api): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
     let observed = ObservedRequest::begin(&request);
-    if LIMITED.iter().any(|root| request.uri().path().starts_with(root)) {
-        match Arc::clone(&api.admissions).try_acquire_owned() {
-            Ok(permit) => drop(request.extensions_mut().insert(Arc::new(Admission { _permit: permit }))),
-            Err(_) => {
-                metrics::counter!(names::TURNED_AWAY).increment(1);
-                let busy = Problem::unavailable("The server is at its limit of concurrent requests. Try again.");
-                return observed.end(busy.into_response());
-            }
-        }
-    }
     // No header, query or body: they may hold personal data.
     let span = tracing::info_span!(
         "request",
@@ -40,17 +30,31 @@ pub(crate) async fn guard(State(api): State<Arc<ApiState>>, mut request: Request
         status = Empty,
         correlation_id = Empty
     );
-    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone());
-    let response = match timeout(api.options.request_timeout, answer).await {
+    let response = run(&api, request, next).instrument(span.clone()).await;
+    span.record("status", response.status().as_u16());
+    observed.end(response)
+}
+
+async fn run(api: &ApiState, mut request: Request, next: Next) -> Response {
+    if LIMITED.iter().any(|root| request.uri().path().starts_with(root)) {
+        match Arc::clone(&api.admissions).try_acquire_owned() {
+            Ok(permit) => drop(request.extensions_mut().insert(Arc::new(Admission { _permit: permit }))),
+            Err(_) => {
+                metrics::counter!(names::TURNED_AWAY).increment(1);
+                let detail = "The server is at its limit of concurrent requests. Try again.";
+                return Problem::unavailable(detail).into_response();
+            }
+        }
+    }
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match timeout(api.options.request_timeout, answer).await {
         Ok(Ok(response)) => response,
         Ok(Err(panic)) => Problem::panicked(&*panic).into_response(),
         Err(_) => {
             let detail = "The request timed out. A write may still be committed: read the item.";
             Problem::unavailable(detail).because("the request timed out").into_response()
         }
-    };
-    span.record("status", response.status().as_u16());
-    observed.end(response)
+    }
 }
 
 /// A request in progress. Dropping it before `end` means that the client disconnected.

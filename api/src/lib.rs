@@ -1,6 +1,6 @@
 //! HTTP: Ed-Fi resources, search, health and metrics.
 //!
-//! A thin layer between HTTP and typed requests. The [guard](self) admits a request, its path selects a resource type of the
+//! A thin layer between HTTP and typed requests. The `guard` admits a request, its path selects a resource type of the
 //! compiled mapping (`address`), `request` reads headers, parameters and body, and one call to a [`DocumentReader`] or a
 //! [`DocumentWriter`] answers it (`data`). Every error becomes a [`problem`] document with a correlation id, under which
 //! the log has the details that the client does not see.

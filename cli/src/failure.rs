@@ -1,6 +1,7 @@
 //! Failures of commands, with the exit code of the process.
 
 use crate::exit::Exit;
+use millstream_pipeline::error::chain;
 use std::{error::Error, fmt};
 
 /// The result of a command.
@@ -44,33 +45,8 @@ impl Failure {
 /// The error and its causes, separated by colons.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_chain(f, &*self.error)
+        f.write_str(&chain(&*self.error))
     }
-}
-
-/// Writes an error and its causes, separated by colons. A cause that an error already repeats in its own text is left
-/// out.
-fn write_chain(f: &mut impl fmt::Write, error: &(dyn Error + 'static)) -> fmt::Result {
-    let mut last = error.to_string();
-    f.write_str(&last)?;
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !last.ends_with(&text) {
-            write!(f, ": {text}")?;
-        }
-        last = text;
-        cause = error.source();
-    }
-    Ok(())
-}
-
-/// Returns an error and its causes on one line.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = String::new();
-    // Writing to a string cannot fail.
-    _ = write_chain(&mut text, error);
-    text
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use std::{
 };
 
 /// Crates that are part of the binary.
-const CRATES: [&str; 9] = ["schema", "search", "store", "outbox", "writer", "projector", "connectors", "api", "cli"];
+const CRATES: [&str; 10] =
+    ["schema", "search", "pipeline", "store", "outbox", "writer", "projector", "connectors", "api", "cli"];
 
 /// Recorder that collects descriptions and ignores values.
 #[derive(Default)]
@@ -87,7 +88,7 @@ fn named_in_code() -> BTreeSet<String> {
         sources(&root().join(part).join("src"), &mut files);
     }
     let texts = files.iter().map(|file| fs::read_to_string(file).expect("a source file"));
-    let declaring = texts.filter(|text| text.contains("metric_table!"));
+    let declaring = texts.filter(|text| text.contains("metric_table!") || text.contains("metrics::"));
     let name = |line: &str| {
         let (_, value) = line.split_once(": &str = \"millstream_")?;
         Some(format!("millstream_{}", value.split_once('"')?.0))

@@ -49,17 +49,6 @@ pub enum OutboxError {
     State(String),
 }
 
-impl OutboxError {
-    /// The database's error, if that is what it was.
-    #[must_use]
-    pub fn as_database(&self) -> Option<&StoreError> {
-        match self {
-            Self::Database { source, .. } => Some(source),
-            _ => None,
-        }
-    }
-}
-
 /// Names the operation during which the database failed.
 pub(crate) trait During<T> {
     /// Turns the error into [`OutboxError::Database`].

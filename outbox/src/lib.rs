@@ -18,5 +18,4 @@ mod source_identity;
 
 pub use append::{add, append};
 pub use error::OutboxError;
-pub use millstream_store::xid::Xid8;
 pub use source_identity::source_identity;

@@ -1,10 +1,7 @@
 //! Declaring metrics once: name, kind, unit and help text in one table per crate.
 //!
 //! [`metric_table!`](crate::metric_table) turns a table into a constant per name, the list of all [`MetricSpec`]s, and
-//! a function that registers them with the installed recorder of the `metrics` crate. The reference of metrics in the
-//! documentation is made of [`MetricSpec::table_row`].
-
-use std::fmt;
+//! a function that registers them with the installed recorder of the `metrics` crate.
 
 /// The behaviour of a metric over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,37 +44,6 @@ pub struct MetricSpec {
     pub help: &'static str,
 }
 
-impl MetricSpec {
-    /// Returns the metric's row in the table of `docs/reference/metrics.md`.
-    #[must_use]
-    pub fn table_row(&self) -> String {
-        format!("| `{}` | {} | {} | {} |", self.name, self.kind, self.unit, self.help)
-    }
-}
-
-impl fmt::Display for MetricKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        })
-    }
-}
-
-impl fmt::Display for MetricUnit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Count => "count",
-            Self::CountPerSecond => "1/s",
-            Self::Bytes => "bytes",
-            Self::Milliseconds => "ms",
-            Self::Seconds => "s",
-            Self::Flag => "0 or 1",
-        })
-    }
-}
-
 /// Declares the metrics of a crate.
 ///
 /// Defines a `&str` constant per metric, documented by its help text, `METRICS: &[MetricSpec]` with all of them, and
@@ -90,7 +56,7 @@ impl fmt::Display for MetricUnit {
 /// }
 ///
 /// assert_eq!(REQUESTS, "example_requests_total");
-/// assert_eq!(METRICS[1].table_row(), "| `example_connected` | gauge | 0 or 1 | 1 while connected |");
+/// assert_eq!((METRICS[1].name, METRICS[1].help), ("example_connected", "1 while connected"));
 /// ```
 #[macro_export]
 macro_rules! metric_table {

@@ -107,24 +107,23 @@ async fn stamp(tx: &Transaction<'_>, open: &OpenCascade, below: &[i64]) -> Resul
 /// Never: a failure is logged and retried, and the table keeps the progress.
 pub(crate) async fn work(context: &Context, stop: &CancellationToken) -> Result<(), ProjectorError> {
     let (clock, options) = (&context.deps.clock, context.options());
-    let mut failures = 0;
+    let mut failures = options.outage_backoff.attempts();
     while !stop.is_cancelled() {
         let pause = match work_off_page(&context.deps.database, options.cascade_page).await {
             Ok(Some(page)) => {
-                failures = 0;
+                failures.succeed();
                 context.counters.pages.add(1);
                 context.counters.stamped.add(page.stamped);
                 context.counters.cascades_finished.add(usize::from(page.finished));
                 continue;
             }
             Ok(None) => {
-                failures = 0;
+                failures.succeed();
                 options.cascade_scan_interval
             }
             Err(error) => {
-                failures += 1;
                 context.counters.cascade_failures.add(1);
-                let delay = options.outage_backoff.delay(failures);
+                let delay = failures.fail();
                 context.will_retry(&error, delay);
                 delay
             }

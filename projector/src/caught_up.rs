@@ -12,7 +12,7 @@ use millstream_outbox::progress;
 use millstream_pipeline::clock::Clock;
 use millstream_pipeline::queue::WorkQueue;
 use millstream_store::connect::Database;
-use millstream_store::table::{cascade, change_version, transactions};
+use millstream_store::table::{cascade, sequence, server};
 use std::time::Duration;
 
 const ACTION: &str = "reading how far the database has come";
@@ -29,7 +29,7 @@ const PROGRESS_POLL: Duration = Duration::from_millis(50);
 /// When the database does not answer.
 pub async fn newest_version(database: &Database) -> Result<i64, ProjectorError> {
     let client = database.get().await.during(ACTION)?;
-    change_version::newest(&client).await.during(ACTION)
+    sequence::newest_version(&client).await.during(ACTION)
 }
 
 /// Completes when everything that was committed before the call is in the cache and, with a `lane`, delivered there.
@@ -71,7 +71,7 @@ async fn cached(
     clock: &dyn Clock,
 ) -> Result<(), ProjectorError> {
     let client = database.get().await.during(ACTION)?;
-    let lsn = transactions::flushed_lsn(&client).await.during(ACTION)?;
+    let lsn = server::wal_flushed(&**client).await.during(ACTION)?.into();
     drop(client);
     while !is_followed(database, source, queue).await? {
         clock.sleep(PROGRESS_POLL).await;

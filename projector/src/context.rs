@@ -1,15 +1,17 @@
 //! State that the tasks of one projector share.
 
 use crate::counters::Counters;
-use crate::error::{ProjectorError, chain};
+use crate::error::ProjectorError;
 use crate::intake::resync_state::ResyncState;
 use crate::intake::source::{PositionKind, SourceFactory};
 use crate::metrics as names;
 use crate::options::ProjectorOptions;
+use crate::status::ErrorReport;
 use crate::visibility_wait::VisibilityWaits;
 use millstream_outbox::relay::FencingEpoch;
 use millstream_pipeline::Position;
 use millstream_pipeline::clock::Clock;
+use millstream_pipeline::error::chain;
 use millstream_pipeline::queue::WorkQueue;
 use millstream_pipeline::source::SourceStatus;
 use millstream_schema::plan::Mapping;
@@ -54,13 +56,6 @@ pub(crate) enum Awaited {
     Document(i64),
 }
 
-/// The last error of the projector.
-#[derive(Debug, Clone)]
-pub(crate) struct LastError {
-    pub(crate) at_ms: u64,
-    pub(crate) text: String,
-}
-
 /// One projector's shared state.
 pub(crate) struct Context {
     pub(crate) deps: Deps,
@@ -76,7 +71,7 @@ pub(crate) struct Context {
     position_kind: Mutex<PositionKind>,
     /// The epoch in which progress is stored, while this process holds the lease.
     epoch: Mutex<Option<FencingEpoch>>,
-    last_error: Mutex<Option<LastError>>,
+    last_error: Mutex<Option<ErrorReport>>,
 }
 
 impl Context {
@@ -136,14 +131,14 @@ impl Context {
         *self.source.lock() = status;
     }
 
-    pub(crate) fn last_error(&self) -> Option<LastError> {
+    pub(crate) fn last_error(&self) -> Option<ErrorReport> {
         self.last_error.lock().clone()
     }
 
     /// Keeps an error for `status`; returns it with its causes for the log.
     pub(crate) fn record(&self, error: &(dyn std::error::Error + 'static)) -> String {
         let text = chain(error);
-        *self.last_error.lock() = Some(LastError { at_ms: self.now_ms(), text: text.clone() });
+        *self.last_error.lock() = Some(ErrorReport { at_ms: self.now_ms(), text: text.clone() });
         text
     }
 

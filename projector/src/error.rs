@@ -115,18 +115,3 @@ impl From<RetryError<ProjectorError>> for ProjectorError {
         error.into_last()
     }
 }
-
-/// Formats an error and its causes on one line, for logs and `status`.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !line.ends_with(&text) {
-            line.push_str(": ");
-            line.push_str(&text);
-        }
-        cause = error.source();
-    }
-    line
-}

@@ -27,6 +27,7 @@
 //! The crate knows no concrete source or sink, no HTTP and no writer. Bodies are composed by
 //! `millstream_store::compose`; the contract of sinks is `millstream_pipeline::sink`.
 
+mod backlog;
 pub mod cascade;
 mod caught_up;
 mod context;

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tracing::info_span;
+use tracing::error_span;
 
 /// Starts projectors.
 #[derive(Debug)]
@@ -42,24 +42,24 @@ impl Projector {
         let (follows, works) = (options.part != Part::Work, options.part != Part::Intake);
         let workers = |wanted: usize| if works { wanted.max(1) } else { 0 };
 
-        let mut intake = TaskGroup::new("intake", info_span!("task", role = "intake", %source), &fatal);
+        let mut intake = TaskGroup::new("intake", error_span!("task", task = "intake", %source), &fatal);
         if follows {
             let (task, stop) = (Arc::clone(&context), intake.stop.clone());
             intake.spawn(async move { intake::follow::follow(&task, &stop).await });
             let (task, stop) = (Arc::clone(&context), intake.stop.clone());
             intake.spawn(async move { intake::progress::keep(&task, &stop).await });
         }
-        let mut cascade = TaskGroup::new("cascade", info_span!("task", role = "cascade"), &fatal);
+        let mut cascade = TaskGroup::new("cascade", error_span!("task", task = "cascade"), &fatal);
         for _ in 0..workers(options.cascade_workers) {
             let (task, stop) = (Arc::clone(&context), cascade.stop.clone());
             cascade.spawn(async move { cascade::work(&task, &stop).await });
         }
-        let mut rebuild = TaskGroup::new("rebuild", info_span!("task", role = "rebuild"), &fatal);
+        let mut rebuild = TaskGroup::new("rebuild", error_span!("task", task = "rebuild"), &fatal);
         for _ in 0..workers(options.rebuild_workers) {
             let (task, stop) = (Arc::clone(&context), rebuild.stop.clone());
             rebuild.spawn(async move { rebuild::worker::work(&task, &stop).await });
         }
-        let mut sampler = TaskGroup::new("sampler", info_span!("task", role = "sampler"), &fatal);
+        let mut sampler = TaskGroup::new("sampler", error_span!("task", task = "sampler"), &fatal);
         let (task, stop, reported) = (Arc::clone(&context), sampler.stop.clone(), fatal.clone());
         sampler.spawn(async move { sampler::measure(&task, &reported, &stop).await });
 

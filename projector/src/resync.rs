@@ -15,6 +15,7 @@
 //! Cascades need no comparison, they are rows themselves. A document that an open cascade will stamp is compared under
 //! its own version; the stamp brings another entry.
 
+use crate::backlog::wait_until_below;
 use crate::context::Context;
 use crate::error::{During, ProjectorError};
 use crate::replay::page::deleted_after;
@@ -69,22 +70,7 @@ pub async fn resync_page(
 }
 
 fn rebuild_work(document: &ComparedDocument, now_ms: u64) -> Work {
-    Work {
-        document_id: document.document_id,
-        document_uuid: document.uuid,
-        resource_key: document.resource_key,
-        version: document.version,
-        // The row was read, so the transaction that wrote it is visible.
-        xid: 0,
-        deleted: false,
-        rebuild: true,
-        cascade: false,
-        repair: false,
-        low_priority: true,
-        attempts: 0,
-        first_enqueued_at_ms: now_ms,
-        not_before_ms: 0,
-    }
+    Work::of_row(document.document_id, document.uuid, document.resource_key, document.version, false, now_ms)
 }
 
 /// Walks all documents, then all tombstones. Pauses while the queue is full, so that the backlog stays bounded on disk.
@@ -93,7 +79,7 @@ pub(crate) async fn walk(context: &Context) -> Result<(), ProjectorError> {
     outlast_running_transactions(context).await?;
     let mut cursor = i64::MIN;
     loop {
-        wait_while_full(context).await?;
+        wait_until_below(&*deps.queue, &*deps.clock, options.resync_queue_max).await?;
         let page = resync_page(&deps.database, &*deps.queue, &*deps.clock, cursor, options.resync_page).await?;
         let Some(page) = page else { break };
         context.counters.compared.add(page.compared);
@@ -102,20 +88,13 @@ pub(crate) async fn walk(context: &Context) -> Result<(), ProjectorError> {
     }
     let mut after = Uuid::nil();
     loop {
-        wait_while_full(context).await?;
+        wait_until_below(&*deps.queue, &*deps.clock, options.resync_queue_max).await?;
         let (work, last) = deleted_after(&deps.database, after, options.resync_page, deps.clock.now_ms()).await?;
         let Some(last) = last else { return Ok(()) };
         context.counters.enqueued.add(work.len());
         deps.queue.put(work, None).await.during(ACTION)?;
         after = last;
     }
-}
-
-async fn wait_while_full(context: &Context) -> Result<(), ProjectorError> {
-    while context.deps.queue.stats().await.during(ACTION)?.depth > context.options().resync_queue_max {
-        context.deps.clock.sleep(POLL).await;
-    }
-    Ok(())
 }
 
 async fn outlast_running_transactions(context: &Context) -> Result<(), ProjectorError> {

@@ -6,9 +6,7 @@ use crate::error::{During, ProjectorError};
 use crate::lag::Lag;
 use crate::metrics::export;
 use crate::options::Part;
-use crate::status::{
-    CascadeReport, ErrorReport, ProjectorStatus, QueueReport, RebuildReport, ResyncReport, SourceReport,
-};
+use crate::status::{CascadeReport, ProjectorStatus, QueueReport, RebuildReport, ResyncReport, SourceReport};
 use crate::task_group::Fatal;
 use millstream_pipeline::queue::QueueStats;
 use millstream_store::error::StoreError;
@@ -159,7 +157,7 @@ fn report(context: &Context, source: SourceReport, stats: QueueStats, fatal: Opt
             compared: counters.compared.get(),
             enqueued: counters.enqueued.get(),
         },
-        last_error: context.last_error().map(|error| ErrorReport { at_ms: error.at_ms, text: error.text }),
+        last_error: context.last_error(),
         fatal,
     }
 }

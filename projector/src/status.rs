@@ -1,9 +1,7 @@
-//! The projector's part of `status --json`. Every number is also a metric ([`crate::metrics`]).
-
-use serde::Serialize;
+//! The measurements of the projector. Every number is also a metric ([`crate::metrics`]).
 
 /// The status of a projector.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ProjectorStatus {
     /// The source of changes.
     pub source: SourceReport,
@@ -22,7 +20,7 @@ pub struct ProjectorStatus {
 }
 
 /// The source of changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceReport {
     /// The source is connected.
     pub connected: bool,
@@ -55,7 +53,7 @@ pub struct SourceReport {
 }
 
 /// The cache queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueReport {
     /// Entries, without those in quarantine.
     pub depth: u64,
@@ -78,7 +76,7 @@ pub struct QueueReport {
 }
 
 /// Rebuilds since the start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RebuildReport {
     /// Bodies written to the cache.
     pub stored: u64,
@@ -111,7 +109,7 @@ pub struct RebuildReport {
 }
 
 /// Cascades of renames.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CascadeReport {
     /// Open cascades.
     pub open: u64,
@@ -132,7 +130,7 @@ pub struct CascadeReport {
 }
 
 /// The comparison of the cache with the tables.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResyncReport {
     /// A resync is running.
     pub running: bool,
@@ -143,7 +141,7 @@ pub struct ResyncReport {
 }
 
 /// An error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorReport {
     /// Time, in milliseconds since 1970 UTC.
     pub at_ms: u64,

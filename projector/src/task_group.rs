@@ -1,7 +1,8 @@
 //! Tasks with one owner: started together, stopped together, waited for.
 
-use crate::error::{ProjectorError, chain};
+use crate::error::ProjectorError;
 use futures::FutureExt;
+use millstream_pipeline::error::chain;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -72,7 +73,8 @@ pub(crate) struct TaskGroup {
 }
 
 impl TaskGroup {
-    /// An empty group whose tasks run in `span`.
+    /// An empty group whose tasks run in `span`. Spans of tasks have the level `error`, so that the log names the task at
+    /// every level.
     pub(crate) fn new(name: &'static str, span: Span, fatal: &Fatal) -> Self {
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
         Self { name, stop, span, tracker, aborts: Vec::new(), fatal: fatal.clone() }

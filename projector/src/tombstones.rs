@@ -17,7 +17,7 @@ use crate::replay::ledger::{Ledger, LedgerError, NoteLedger};
 use millstream_pipeline::clock::Clock;
 use millstream_pipeline::queue::{LaneInfo, Lanes, WorkQueue};
 use millstream_store::connect::Database;
-use millstream_store::table::tombstone_prune;
+use millstream_store::table::tombstone;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,7 +136,7 @@ async fn lanes(deps: &TombstoneDeps) -> Result<Vec<LaneInfo>, ProjectorError> {
 
 async fn older_than(database: &Database, keep: Duration) -> Result<Vec<Uuid>, ProjectorError> {
     let client = database.get().await.during(ACTION)?;
-    tombstone_prune::older_than(&client, keep, PRUNE_MAX).await.during(ACTION)
+    tombstone::older_than(&client, keep, PRUNE_MAX).await.during(ACTION)
 }
 
 /// Returns a lane into which a replay runs, if there is one.
@@ -183,7 +183,7 @@ async fn passed(
 async fn remove(database: &Database, old: &[Uuid]) -> Result<u64, ProjectorError> {
     let (client, mut removed) = (database.get().await.during(ACTION)?, 0);
     for part in old.chunks(STATEMENT_MAX) {
-        removed += tombstone_prune::delete(&client, part).await.during(ACTION)?;
+        removed += tombstone::delete(&client, part).await.during(ACTION)?;
     }
     Ok(removed)
 }

@@ -3,7 +3,7 @@
 
 CREATE SCHEMA IF NOT EXISTS "dms";
 
--- What the database was built for. The runtime reads it once and serves nothing on a mismatch.
+-- The schema that the database was built for. The runtime reads it once and serves nothing on a mismatch.
 
 CREATE TABLE "dms"."ResourceKey" (
     "ResourceKeyId" smallint NOT NULL,
@@ -137,7 +137,7 @@ CREATE TABLE "dms"."Outbox_0" PARTITION OF "dms"."Outbox" FOR VALUES FROM (0) TO
 CREATE TABLE "dms"."Outbox_1" PARTITION OF "dms"."Outbox" FOR VALUES FROM (1000000) TO (2000000);
 CREATE TABLE "dms"."Outbox_Default" PARTITION OF "dms"."Outbox" DEFAULT;
 
--- What a sink may still hold of a deleted document.
+-- Deleted documents that a sink may still hold.
 CREATE TABLE "dms"."Tombstone" (
     "DocumentUuid" uuid NOT NULL,
     "DocumentId" bigint NOT NULL,

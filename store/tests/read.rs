@@ -101,7 +101,7 @@ async fn an_open_cascade_shows_the_new_identity_under_its_version() {
     let world = World::cached().await;
     let (session, offering) = (world.first("Session"), world.first("CourseOffering"));
     let before = read(&world, "CourseOffering", offering.uuid).await.expect("there");
-    // What a rename writes in its own transaction, with the referrers left to the cascade.
+    // The rows that a rename writes in its own transaction, with the referrers left to the cascade.
     world
         .execute(&format!(
             r#"BEGIN;

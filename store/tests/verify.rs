@@ -190,7 +190,7 @@ async fn damaged_documents_are_found() {
     finds(&[Kind::DescriptorColumns], "AddressTypeDescriptor", uri).await;
     let misplaced = r#"INSERT INTO "brook"."Bus" ("DocumentId", "BusId", "Seats") VALUES ({id}, 'BUS-X', 1)"#;
     finds(&[Kind::RootRowMisplaced], "StudentSectionAssociation", misplaced).await;
-    // What has no root row has no identity and no edges either.
+    // A document without a root row has no identity and no edges either.
     let root = r#"DELETE FROM "brook"."StudentGardeningProgramAssociation" WHERE "DocumentId" = {id};
                   DELETE FROM "dms"."ReferenceEdge" WHERE "ParentDocumentId" = {id}"#;
     let kinds = [Kind::RootRowMissing, Kind::IdentityUncomputable];

@@ -3,9 +3,9 @@
 use crate::body::{Cell, FlatDocument, Row, Scalar};
 use crate::resolve::Binding;
 use jiff::civil::{Date, Time};
-use millstream_schema::plan::{ColumnType, ResourcePlan, TablePlan};
+use millstream_schema::plan::{ColumnType, DescriptorColumn, ResourcePlan, TablePlan};
 use millstream_store::calendar::UtcSecond;
-use millstream_store::table::descriptor::{self, DescriptorColumn};
+use millstream_store::table::descriptor;
 use millstream_store::transaction::{Param, Pipeline, param};
 use sha2::{Digest, Sha256};
 

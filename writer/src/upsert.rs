@@ -74,7 +74,7 @@ impl Upsert<'_> {
         let mut pipeline = transaction.pipeline()?;
         let key = resource.key;
         let content_hash = content_hash(resource, flat, &binding);
-        document::insert(&mut pipeline, &[NewDocument { document_id, uuid, key, version, content_hash }]);
+        document::insert(&mut pipeline, NewDocument { document_id, uuid, key, version, content_hash });
         identity_table::insert(&mut pipeline, identity_rows(resource, document_id, &values));
         if resource.changeable {
             identity_lock::insert(&mut pipeline, vec![document_id]);

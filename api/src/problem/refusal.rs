@@ -2,13 +2,13 @@
 
 use super::{Problem, ProblemKind, SEE_ERRORS, ValidationErrors};
 use axum::http::{HeaderValue, header};
+use millstream_pipeline::error::chain;
 use millstream_store::error::{ErrorKind, StoreError};
 use millstream_store::query::QueryError;
 use millstream_store::read::ReadError;
 use millstream_writer::WriteError;
 use std::any::Any;
 use std::error::Error;
-use std::fmt::Write as _;
 
 const SEE_VALIDATION_ERRORS: &str = "Data validation failed. See 'validationErrors' and 'errors' for details.";
 const FAILED: &str = "An unexpected problem occurred; it was logged under the correlation id.";
@@ -51,7 +51,7 @@ impl Problem {
 
     /// 500: a bug. `error` and its causes go to the log.
     pub(crate) fn defect(error: &(dyn Error + 'static)) -> Self {
-        Self::new(ProblemKind::System, FAILED).because(with_causes(error))
+        Self::new(ProblemKind::System, FAILED).because(chain(error))
     }
 
     /// 500: a handler panicked with this payload.
@@ -146,19 +146,6 @@ impl From<StoreError> for Problem {
             ),
             _ => return Self::defect(&error),
         };
-        problem.because(with_causes(&error))
+        problem.because(chain(&error))
     }
-}
-
-/// Formats an error and its causes on one line.
-fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if write!(text, ": {error}").is_err() {
-            break;
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -257,7 +257,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "sinks",
-        Kind::Words(&["embedded", "kafka", "opensearch"]),
+        Kind::Words(&crate::sink_kind::NAMES),
         "embedded",
         "Sinks to add at the start; each is filled with all existing documents. `millstream sink add` adds others at run time.",
     ),

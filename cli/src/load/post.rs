@@ -1,7 +1,7 @@
 //! Posting one line, with retries while the server is unreachable or busy.
 
 use super::line::Line;
-use crate::failure::chain;
+use millstream_pipeline::error::chain;
 use reqwest::{Client, StatusCode, Url, header};
 use serde::Deserialize;
 use std::time::{Duration, Instant};
@@ -20,12 +20,6 @@ const PROBLEM_PREFIX: &str = "urn:ed-fi:api:";
 /// Longest retry of one line while the server is unreachable or busy.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryLimit(pub Duration);
-
-impl Default for RetryLimit {
-    fn default() -> Self {
-        Self(Duration::from_secs(60))
-    }
-}
 
 /// The result of posting a line.
 #[derive(Debug, Clone, PartialEq, Eq)]

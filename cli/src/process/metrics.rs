@@ -7,6 +7,7 @@ use crate::telemetry::metrics::{
 };
 use metrics::gauge;
 use millstream_projector::{newest_version, sink_manager::ReplayReport};
+use millstream_store::table::server;
 use std::time::Duration;
 
 /// Longest wait for the database server.
@@ -66,6 +67,5 @@ impl ProcessMetrics {
 async fn read_server(process: &RunningProcess) -> Option<(i64, String)> {
     let newest = newest_version(&process.database).await.ok()?;
     let client = process.database.get().await.ok()?;
-    let row = client.query_one("SELECT pg_current_wal_flush_lsn()::text AS flushed", &[]).await.ok()?;
-    Some((newest, row.try_get("flushed").ok()?))
+    Some((newest, server::wal_flushed(&**client).await.ok()?.to_string()))
 }

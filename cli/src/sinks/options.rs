@@ -3,12 +3,12 @@
 use crate::{
     compiled::Compiled,
     config::{Embedded, Kafka, OpenSearch, Secret},
-    failure::chain,
 };
 use millstream_connectors::sink::embedded::EmbeddedOptions;
 use millstream_connectors::sink::kafka::KafkaOptions;
 use millstream_connectors::sink::opensearch::OpenSearchOptions;
 use millstream_pipeline::binding::Binding;
+use millstream_pipeline::error::chain;
 use millstream_search::SearchModel;
 use std::{
     fs, io,

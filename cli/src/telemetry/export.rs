@@ -33,12 +33,10 @@ mod disabled {
 
 #[cfg(feature = "otlp")]
 mod enabled {
-    use crate::{
-        config::Telemetry,
-        failure::{Failure, chain},
-    };
+    use crate::{config::Telemetry, failure::Failure};
     use async_trait::async_trait;
     use bytes::Bytes;
+    use millstream_pipeline::error::chain;
     use opentelemetry::{KeyValue, trace::TracerProvider};
     use opentelemetry_http::{HttpClient, HttpError, Request, Response};
     use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};

@@ -40,18 +40,44 @@ impl Work {
     /// Returns the work that a change record requires.
     #[must_use]
     pub fn of(change: &Change, now_ms: u64) -> Self {
-        let deleted = change.kind == ChangeKind::Delete;
+        let Change { document_id, document_uuid, resource_key, content_version, xid, kind, .. } = *change;
         Self {
-            document_id: change.document_id,
-            document_uuid: change.document_uuid,
-            resource_key: change.resource_key,
-            version: change.content_version,
-            xid: change.xid,
+            xid,
+            cascade: kind == ChangeKind::Identity,
+            low_priority: kind == ChangeKind::Touch,
+            ..Self::of_row(
+                document_id,
+                document_uuid,
+                resource_key,
+                content_version,
+                kind == ChangeKind::Delete,
+                now_ms,
+            )
+        }
+    }
+
+    /// Returns the work for a document or tombstone whose row was read: its transaction is visible, and no client waits
+    /// for it.
+    #[must_use]
+    pub const fn of_row(
+        document_id: i64,
+        document_uuid: Uuid,
+        resource_key: i16,
+        version: i64,
+        deleted: bool,
+        now_ms: u64,
+    ) -> Self {
+        Self {
+            document_id,
+            document_uuid,
+            resource_key,
+            version,
+            xid: 0,
             deleted,
             rebuild: !deleted,
-            cascade: change.kind == ChangeKind::Identity,
+            cascade: false,
             repair: false,
-            low_priority: change.kind == ChangeKind::Touch,
+            low_priority: true,
             attempts: 0,
             first_enqueued_at_ms: now_ms,
             not_before_ms: 0,

@@ -7,11 +7,10 @@ use crate::status::ErrorReport;
 use millstream_pipeline::queue::QueueStats;
 use millstream_pipeline::sink::{Outcome, RetryCause};
 use parking_lot::Mutex;
-use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The report about one lane and its sink.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LaneReport {
     /// Name of the lane.
     pub name: String,
@@ -56,6 +55,11 @@ pub struct LaneReport {
 impl LaneReport {
     /// Returns the report about a lane whose sink could not be opened.
     pub(crate) fn closed(name: &str, stats: &QueueStats, problem: String) -> Self {
+        Self { eta_ms: eta_ms(stats.depth, 0), fatal: Some(problem), ..Self::of_queue(name, stats) }
+    }
+
+    /// The part of a report that the queue knows.
+    fn of_queue(name: &str, stats: &QueueStats) -> Self {
         Self {
             name: name.to_owned(),
             depth: stats.depth,
@@ -64,8 +68,6 @@ impl LaneReport {
             quarantined: stats.quarantined,
             unreadable: stats.unreadable,
             oldest_age_ms: stats.oldest_age_ms,
-            eta_ms: eta_ms(stats.depth, 0),
-            fatal: Some(problem),
             ..Self::default()
         }
     }
@@ -134,14 +136,7 @@ impl LaneCounters {
     pub(super) fn report(&self, sink: String, stats: &QueueStats, fatal: Option<String>) -> LaneReport {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         LaneReport {
-            name: self.lane.clone(),
             sink,
-            depth: stats.depth,
-            in_flight: stats.in_flight,
-            delayed: stats.delayed,
-            quarantined: stats.quarantined,
-            unreadable: stats.unreadable,
-            oldest_age_ms: stats.oldest_age_ms,
             delivered: get(&self.delivered),
             delivered_per_s: get(&self.delivered_per_s),
             version: get(&self.version),
@@ -153,6 +148,7 @@ impl LaneCounters {
             eta_ms: eta_ms(stats.depth, get(&self.delivered_per_s)),
             last_error: self.last_error.lock().clone(),
             fatal,
+            ..LaneReport::of_queue(&self.lane, stats)
         }
     }
 

@@ -30,7 +30,7 @@ impl DeliveryWorker {
     /// without a limit.
     #[must_use]
     pub fn start(deps: DeliveryWorkerDeps) -> DeliveryWorkerHandle {
-        let span = tracing::info_span!("task", role = "delivery", lane = deps.name, sink = deps.sink.describe());
+        let span = tracing::error_span!("task", task = "delivery", lane = deps.name, sink = deps.sink.describe());
         let state = Arc::new(LaneState::new(deps));
         let fatal = Fatal::new();
         let mut tasks = TaskGroup::new("delivery", span, &fatal);

@@ -11,8 +11,8 @@ use millstream_pipeline::queue::Work;
 use millstream_pipeline::sink::{Content, Delivery, DocumentKey};
 use millstream_store::connect::{Client, Database};
 use millstream_store::table::cache::{self, CachedDocument};
-use millstream_store::table::change_version;
 use millstream_store::table::known_version::{self, KnownVersion};
+use millstream_store::table::sequence;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ pub(super) async fn load(database: &Database, entries: &[&Work]) -> Result<Vec<O
     let is_pruned =
         |work: &Work| !work.deleted && !found.contains_key(&work.document_id) && !known.contains(&work.document_uuid);
     let newest = match entries.iter().any(|work| is_pruned(work)) {
-        true => Some(change_version::newest(&client).await.during(ACTION)?),
+        true => Some(sequence::newest_version(&client).await.during(ACTION)?),
         false => None,
     };
     let mut delivery = |work: &&Work| {

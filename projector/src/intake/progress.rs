@@ -83,7 +83,7 @@ fn keeper(context: &Context, origin: Origin) -> ProgressKeeper {
 /// When the queue fails. An unreachable database is waited for.
 pub(crate) async fn keep(context: &Context, stop: &CancellationToken) -> Result<(), ProjectorError> {
     let mut schedule = WatermarkSchedule::default();
-    let mut failures = 0;
+    let mut failures = context.options().outage_backoff.attempts();
     while !stop.is_cancelled() {
         let step = tokio::select! {
             () = stop.cancelled() => break,
@@ -91,13 +91,12 @@ pub(crate) async fn keep(context: &Context, stop: &CancellationToken) -> Result<
         };
         let pause = match step {
             Ok(()) => {
-                failures = 0;
+                failures.succeed();
                 context.options().watermark_interval
             }
             Err(error) if error.is_fatal_queue() => return Err(error),
             Err(error) => {
-                failures += 1;
-                let delay = context.options().outage_backoff.delay(failures);
+                let delay = failures.fail();
                 context.will_retry(&error, delay);
                 delay
             }

@@ -1,7 +1,6 @@
 //! The differences between a sink and the cache, and the report of them.
 
 use millstream_pipeline::queue::Work;
-use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
@@ -9,8 +8,7 @@ use uuid::Uuid;
 const KEPT_MAX: usize = 100_000;
 
 /// The kind of a difference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FindingKind {
     /// In the cache, not in the sink.
     Missing,
@@ -42,14 +40,13 @@ impl FindingKind {
 }
 
 /// One difference.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// Its kind.
     pub kind: FindingKind,
     /// The document's public id.
     pub uuid: Uuid,
     /// Its DocumentId, if the database knows it.
-    #[serde(skip)]
     pub document_id: Option<i64>,
     /// Its type, if the database or the sink knows it.
     pub resource_key: Option<i16>,
@@ -71,22 +68,10 @@ impl Finding {
             FindingKind::Extra | FindingKind::Undeleted => self.version.max(self.held.map(|held| held + 1))?,
             FindingKind::Missing | FindingKind::Stale | FindingKind::Altered => self.version?,
         };
-        Some(Work {
-            // A document that the database does not know gets a key that none of its documents can have.
-            document_id: self.document_id.unwrap_or_else(|| (self.uuid.as_u64_pair().1 as i64) | i64::MIN),
-            document_uuid: self.uuid,
-            resource_key: self.resource_key.unwrap_or_default(),
-            version,
-            xid: 0,
-            deleted,
-            rebuild: !deleted,
-            cascade: false,
-            repair: true,
-            low_priority: true,
-            attempts: 0,
-            first_enqueued_at_ms: now_ms,
-            not_before_ms: 0,
-        })
+        // A document that the database does not know gets a key that none of its documents can have.
+        let document_id = self.document_id.unwrap_or_else(|| (self.uuid.as_u64_pair().1 as i64) | i64::MIN);
+        let resource_key = self.resource_key.unwrap_or_default();
+        Some(Work { repair: true, ..Work::of_row(document_id, self.uuid, resource_key, version, deleted, now_ms) })
     }
 }
 
@@ -123,7 +108,7 @@ impl Findings {
 }
 
 /// The report about one sink.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkReport {
     /// Description of the sink.
     pub sink: String,

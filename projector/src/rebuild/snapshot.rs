@@ -2,12 +2,12 @@
 
 use super::decision::{RebuildDecision, Requirement};
 use crate::error::{During, ProjectorError};
-use millstream_outbox::Xid8;
 use millstream_schema::plan::Mapping;
 use millstream_store::compose::{Composed, compose_documents};
 use millstream_store::connect::{Database, Transaction};
 use millstream_store::load::{Caches, DocumentHead, heads_by_id};
 use millstream_store::table::transactions;
+use millstream_store::xid::Xid8;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use tokio_postgres::IsolationLevel;
 

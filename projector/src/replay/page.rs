@@ -134,22 +134,9 @@ fn entries(rows: &[KnownVersion], spec: &Spec, next: ReplayCursor, now_ms: u64) 
     let mut work: HashMap<i64, Work> = HashMap::with_capacity(rows.len());
     let mut order = Vec::with_capacity(rows.len());
     for row in rows {
-        let entry = Work {
-            document_id: row.document_id,
-            document_uuid: row.uuid,
-            resource_key: row.resource_key,
-            version: row.version,
-            // The row was read, so the transaction that wrote it is visible.
-            xid: 0,
-            deleted: row.deleted,
-            rebuild: !row.deleted,
-            cascade: false,
-            repair: spec.repair,
-            low_priority: true,
-            attempts: 0,
-            first_enqueued_at_ms: now_ms,
-            not_before_ms: 0,
-        };
+        let KnownVersion { document_id, uuid, resource_key, version, deleted } = *row;
+        let work_of_row = Work::of_row(document_id, uuid, resource_key, version, deleted, now_ms);
+        let entry = Work { repair: spec.repair, ..work_of_row };
         match work.get_mut(&entry.document_id) {
             Some(earlier) => earlier.absorb(&entry),
             None => {

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 /// The replays into one queue, at most one at a time.
 pub struct Replay {
@@ -19,6 +19,8 @@ pub struct Replay {
     tasks: TaskTracker,
     /// Locked while a replay is started or ended.
     control: tokio::sync::Mutex<CancellationToken>,
+    /// Below the span that opened the replays: a request that starts one must not stay open until its end.
+    span: Span,
 }
 
 impl Replay {
@@ -30,7 +32,8 @@ impl Replay {
         let job = deps.ledger.load().await?;
         let running = job.as_ref().is_some_and(|job| job.state == JobState::Running);
         let state = Arc::new(ReplayState::new(deps, job));
-        let replay = Self { state, tasks: TaskTracker::new(), control: tokio::sync::Mutex::default() };
+        let span = tracing::error_span!("task", task = "replay", aim = ?state.deps.aim);
+        let replay = Self { state, tasks: TaskTracker::new(), control: tokio::sync::Mutex::default(), span };
         if running {
             let stop = replay.control.lock().await.clone();
             replay.walk(stop);
@@ -60,8 +63,7 @@ impl Replay {
 
     fn walk(&self, stop: CancellationToken) {
         let state = Arc::clone(&self.state);
-        let span = tracing::info_span!("task", role = "replay", aim = ?state.deps.aim);
-        self.tasks.spawn(async move { walk::walk(&state, &stop).await }.instrument(span));
+        self.tasks.spawn(async move { walk::walk(&state, &stop).await }.instrument(self.span.clone()));
     }
 
     /// Ends the running replay. Returns whether there was one. Entries that it has enqueued stay.

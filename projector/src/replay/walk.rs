@@ -4,13 +4,12 @@ use super::job::{Job, JobState, ReplayCursor};
 use super::ledger::LedgerError;
 use super::page;
 use super::state::{ReplayError, ReplayState};
-use crate::error::{During, ProjectorError, chain};
+use crate::backlog::wait_until_below;
+use crate::error::{During, ProjectorError};
+use millstream_pipeline::error::chain;
 use millstream_store::table::cache;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-
-/// Interval at which a long queue is read again.
-const POLL: Duration = Duration::from_millis(50);
 
 /// Walks until the end, an error that a retry cannot fix, or `stop`. The job records how it ended.
 pub(super) async fn walk(state: &ReplayState, stop: &CancellationToken) {
@@ -39,18 +38,18 @@ pub(super) async fn walk(state: &ReplayState, stop: &CancellationToken) {
 }
 
 async fn walk_job(state: &ReplayState, job: &mut Job) -> Result<(), ReplayError> {
-    let (deps, mut outages) = (&state.deps, 0);
+    let deps = &state.deps;
+    let mut outages = deps.options.outage_backoff.attempts();
     // The rate counts from here, not from before a restart: lost time is not made up for.
     let (began_ms, began_at) = (deps.clock.now_ms(), job.done);
     while job.cursor != ReplayCursor::End {
         match enqueue_page(state, job).await {
-            Ok(()) => outages = 0,
+            Ok(()) => outages.succeed(),
             Err(error) if error.is_fatal_queue() => return Err(error.into()),
             Err(error) => {
-                outages += 1;
                 job.last_error = Some(chain(&error));
                 state.set(job.clone());
-                deps.clock.sleep(deps.options.outage_backoff.delay(outages)).await;
+                deps.clock.sleep(outages.fail()).await;
                 continue;
             }
         }
@@ -66,13 +65,12 @@ async fn walk_job(state: &ReplayState, job: &mut Job) -> Result<(), ReplayError>
 /// Stores the progress. Waits for a queue that does not answer: the walk cannot continue without it, and has not
 /// failed.
 async fn save(state: &ReplayState, job: &Job) -> Result<(), LedgerError> {
-    let mut outages = 0;
+    let mut outages = state.deps.options.outage_backoff.attempts();
     loop {
         match state.save(job.clone()).await {
             Err(error) if error.is_transient() => {
-                outages += 1;
                 state.set(Job { last_error: Some(chain(&error)), ..job.clone() });
-                state.deps.clock.sleep(state.deps.options.outage_backoff.delay(outages)).await;
+                state.deps.clock.sleep(outages.fail()).await;
             }
             saved => return saved,
         }
@@ -81,7 +79,7 @@ async fn save(state: &ReplayState, job: &Job) -> Result<(), LedgerError> {
 
 /// Reads one page and enqueues it; moves the job's cursor in memory.
 async fn enqueue_page(state: &ReplayState, job: &mut Job) -> Result<(), ProjectorError> {
-    wait_while_long(state).await?;
+    wait_until_below(&*state.deps.queue, &*state.deps.clock, state.deps.options.queue_max).await?;
     let deps = &state.deps;
     // A slow replay enqueues one second's worth at a time, not a page followed by a long pause.
     let size = job.spec.per_s_max.map_or(deps.options.page, |per_s| deps.options.page.min(per_s.max(1) as usize));
@@ -102,13 +100,5 @@ async fn evict(state: &ReplayState, documents: &[i64]) -> Result<(), ProjectorEr
     const ACTION: &str = "removing cached bodies";
     let client = state.deps.database.get().await.during(ACTION)?;
     cache::evict(&client, documents).await.during(ACTION)?;
-    Ok(())
-}
-
-async fn wait_while_long(state: &ReplayState) -> Result<(), ProjectorError> {
-    let deps = &state.deps;
-    while deps.queue.stats().await.during("reading the queue's counters")?.depth > deps.options.queue_max {
-        deps.clock.sleep(POLL).await;
-    }
     Ok(())
 }

@@ -4,13 +4,13 @@ use super::adopt::{KnownLanes, adopt};
 use super::deps::{SinkManagerDeps, SinkManagerError};
 use super::report::LaneStatus;
 use super::runtime::{SinkRuntime, open_sink};
-use crate::error::chain;
 use crate::metrics::export;
 use crate::replay::job::{Job, JobState, Selection, Spec};
 use crate::replay::ledger::{Ledger, NoteLedger};
 use crate::replay::{ReplayError, runner};
 use crate::task_group::StopError;
 use futures::future::join_all;
+use millstream_pipeline::error::chain;
 use millstream_pipeline::queue::WorkQueue;
 use millstream_pipeline::sink::Sink;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 /// Interval at which sinks that could not be opened are retried and the lanes are read again.
 const ADOPT_INTERVAL: Duration = Duration::from_secs(5);
@@ -32,6 +32,8 @@ pub struct SinkManager {
     known: KnownLanes,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// The parent of the spans of all lanes, whichever request added them.
+    span: Span,
 }
 
 impl SinkManager {
@@ -41,9 +43,11 @@ impl SinkManager {
     /// When the queue does not answer, or the stored progress of a replay cannot be read.
     pub async fn start(deps: SinkManagerDeps) -> Result<Self, SinkManagerError> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let manager = Self { runtimes: Arc::default(), known: KnownLanes::default(), tasks, stop, deps };
-        adopt(&manager.deps, &mut *manager.runtimes.write().await, &manager.known).await?;
-        let span = tracing::info_span!("task", role = "sink_manager");
+        let span = tracing::error_span!("task", task = "sink_manager");
+        let runtimes = Arc::default();
+        let manager = Self { runtimes, known: KnownLanes::default(), tasks, stop, deps, span: span.clone() };
+        let adopted = async { adopt(&manager.deps, &mut *manager.runtimes.write().await, &manager.known).await };
+        adopted.instrument(span.clone()).await?;
         let (deps, runtimes, stop) = (manager.deps.clone(), Arc::clone(&manager.runtimes), manager.stop.clone());
         manager.tasks.spawn(async move { measure(&deps, &runtimes, &stop).await }.instrument(span.clone()));
         let (deps, runtimes, stop) = (manager.deps.clone(), Arc::clone(&manager.runtimes), manager.stop.clone());
@@ -76,7 +80,7 @@ impl SinkManager {
             self.deps.lanes.remove_lane(name).await?;
             return Err(ReplayError::from(error).into());
         }
-        let runtime = SinkRuntime::with_sink(&self.deps, name, lane, sink).await?;
+        let runtime = SinkRuntime::with_sink(&self.deps, name, lane, sink).instrument(self.span.clone()).await?;
         runtimes.insert(name.to_owned(), runtime);
         tracing::info!(sink = name, "sink added");
         Ok(())
@@ -124,7 +128,7 @@ impl SinkManager {
         }
         self.deps.lanes.set_paused(name, paused).await?;
         if let Some(runtime) = runtimes.get_mut(name).filter(|_| !paused) {
-            runtime.reopen(&self.deps, name).await;
+            runtime.reopen(&self.deps, name).instrument(self.span.clone()).await;
         }
         Ok(())
     }

@@ -1,14 +1,12 @@
-//! The status of one lane and its replay, as `status` reports it.
+//! The measurements of one lane and its replay.
 
 use crate::delivery::counters::LaneReport;
 use crate::replay::job::{Job, JobState};
-use serde::Serialize;
 
 /// The status of one lane.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneStatus {
     /// Counters of the lane.
-    #[serde(flatten)]
     pub report: LaneReport,
     /// Whether the lane is paused. A paused lane does not hand out entries.
     pub paused: bool,
@@ -33,7 +31,7 @@ impl LaneStatus {
 }
 
 /// The status of one replay.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayReport {
     /// State of the replay.
     pub state: JobState,

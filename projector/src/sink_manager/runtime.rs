@@ -4,14 +4,16 @@ use super::deps::{SinkManagerDeps, SinkManagerError};
 use super::report::LaneStatus;
 use crate::delivery::counters::{LaneReport, register};
 use crate::delivery::{DeliveryWorker, DeliveryWorkerDeps, DeliveryWorkerHandle};
-use crate::error::{During, chain};
+use crate::error::During;
 use crate::replay::{Aim, NoteLedger, Replay, ReplayDeps};
 use crate::task_group::StopError;
 use futures::future::BoxFuture;
+use millstream_pipeline::error::chain;
 use millstream_pipeline::queue::WorkQueue;
 use millstream_pipeline::sink::Sink;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Instrument;
 
 /// One sink with its lane.
 pub(super) struct SinkRuntime {
@@ -149,7 +151,7 @@ async fn open_replay(
         clock: Arc::clone(&deps.clock),
         options: deps.replay,
     });
-    Ok(replay.await?)
+    Ok(replay.instrument(tracing::error_span!("lane", lane = name)).await?)
 }
 
 fn start_worker(

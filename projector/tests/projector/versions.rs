@@ -1,10 +1,10 @@
 //! The version that a body is stored under: docs/design/rules.md#rule-5 and docs/design/rules.md#rule-7.
 
 use super::support::{Bed, DEADLINE, HandSource, homeroom_of, period};
-use millstream_outbox::Xid8;
 use millstream_pipeline::queue::WorkQueue;
 use millstream_pipeline::{Change, ChangeKind};
 use millstream_projector::Projector;
+use millstream_store::xid::Xid8;
 use millstream_testkit::gate::{Gate, GateAt};
 use millstream_testkit::{Holder, wait_until};
 use std::sync::Arc;

@@ -81,23 +81,15 @@ impl DescriptorColumn {
     }
 }
 
-/// Names of [`DescriptorColumn::ALL`].
-pub const DESCRIPTOR_COLUMNS: [&str; 9] = {
-    let mut names = [""; 9];
-    let mut at = 0;
-    while at < names.len() {
-        names[at] = DescriptorColumn::ALL[at].name();
-        at += 1;
-    }
-    names
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn indexes_follow_the_order_of_the_table() {
-        assert!(DescriptorColumn::ALL.iter().enumerate().all(|(at, column)| column.index() == at));
+    fn the_columns_stand_in_the_order_of_the_table() {
+        for (index, column) in DescriptorColumn::ALL.into_iter().enumerate() {
+            assert_eq!(column.index(), index);
+            assert_eq!(format!("{column:?}"), column.name());
+        }
     }
 }

@@ -11,7 +11,7 @@ mod site;
 mod table;
 
 pub use body::{Array, Extension, ExtensionProject, Item, Member, Node, Object};
-pub use descriptor::{DESCRIPTOR_COLUMNS, DescriptorColumn};
+pub use descriptor::DescriptorColumn;
 pub use identity::{IdentityElement, IdentityPlan, IdentitySource, Superclass};
 pub use key::{ResourceIx, ResourceKeyId};
 pub use query::{QueryField, QueryFilter, QueryKind, QueryPath};

@@ -9,9 +9,9 @@ mod compile;
 mod query;
 
 pub use crate::mapping::{
-    AbstractPlan, Array, ArrayUniqueness, ColumnPlan, ColumnType, DESCRIPTOR_COLUMNS, DescriptorColumn, DescriptorSite,
-    EqualityConstraint, Extension, ExtensionProject, IdentityElement, IdentityPlan, IdentitySource, Item, Mapping,
-    Member, Node, Object, QueryField, QueryFilter, QueryKind, QueryPath, ReferenceMember, ReferenceSite, ResourceIx,
-    ResourceKeyId, ResourcePlan, Superclass, TablePlan, TableRole,
+    AbstractPlan, Array, ArrayUniqueness, ColumnPlan, ColumnType, DescriptorColumn, DescriptorSite, EqualityConstraint,
+    Extension, ExtensionProject, IdentityElement, IdentityPlan, IdentitySource, Item, Mapping, Member, Node, Object,
+    QueryField, QueryFilter, QueryKind, QueryPath, ReferenceMember, ReferenceSite, ResourceIx, ResourceKeyId,
+    ResourcePlan, Superclass, TablePlan, TableRole,
 };
 pub use compile::compile;

@@ -1,4 +1,3 @@
-UPDATE "dms"."Document" AS d
-   SET "ContentVersion" = u.v, "LastModifiedAt" = greatest(d."LastModifiedAt", clock_timestamp()), "ContentHash" = u.h
-  FROM unnest($1::int8[], $2::int8[], $3::bytea[]) AS u(i, v, h)
- WHERE d."DocumentId" = u.i
+UPDATE "dms"."Document"
+   SET "ContentVersion" = $2, "LastModifiedAt" = greatest("LastModifiedAt", clock_timestamp()), "ContentHash" = $3
+ WHERE "DocumentId" = $1

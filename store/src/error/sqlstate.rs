@@ -1,4 +1,5 @@
-//! The table of SQLSTATEs that Millstream reacts to. Every user of PostgreSQL's error codes asks this table.
+//! The table of SQLSTATEs that Millstream reacts to. The table decides the kind of an error, and whether another connection
+//! may help.
 
 /// The meaning of a SQLSTATE for callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

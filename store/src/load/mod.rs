@@ -11,7 +11,6 @@ mod remembered;
 mod rows;
 
 pub use crate::table::document::{DocumentHead, heads_after, heads_by_id, heads_by_uuid};
-pub(crate) use crate::table::query::query_cached;
 pub(crate) use identities::IdentityValues;
 pub(crate) use lookups::{LoadedDescriptor, Lookups, load_descriptors, load_lookups};
 pub use remembered::Caches;

@@ -1,69 +1,49 @@
 //! `dms.Cascade`: renames whose referrers are still being stamped (docs/design/rules.md#rule-2).
 //!
-//! A page of a cascade is these statements in one transaction: [`take_oldest`], [`referrers`], [`lock_below`],
+//! The writer opens a cascade ([`open`]); the projector processes it page by page. A page is these statements in one transaction: [`take_oldest`], [`referrers`], [`lock_below`],
 //! [`stamp`], then [`move_cursor`] or [`close`].
 
+use super::query::{query_cached, read_column, read_row, read_rows, row_struct, sql};
 use crate::error::StoreError;
-use crate::load::query_cached;
-use crate::table::columns;
+use crate::transaction::pipeline::{Pipeline, params};
 use deadpool_postgres::GenericClient;
-use tokio_postgres::Row;
 use uuid::Uuid;
 
-const TAKE_OLDEST_SQL: &str = include_str!("../../sql/table/cascade_take_oldest.sql");
-const REFERRERS_SQL: &str = include_str!("../../sql/table/cascade_referrers.sql");
-const LOCK_BELOW_SQL: &str = include_str!("../../sql/table/cascade_lock_below.sql");
-const STAMP_SQL: &str = include_str!("../../sql/table/cascade_stamp.sql");
-const MOVE_SQL: &str = include_str!("../../sql/table/cascade_move.sql");
-const CLOSE_SQL: &str = include_str!("../../sql/table/cascade_close.sql");
-const BACKLOG_SQL: &str = include_str!("../../sql/table/cascade_backlog.sql");
-const ANY_SQL: &str = include_str!("../../sql/table/cascade_any.sql");
+/// The time is that of the draw, under the rename lock, so cascades are as old as their versions say: the time that a
+/// referrer of two of them is served with does not depend on which one reaches it first.
+const OPEN_SQL: &str = sql!("cascade_open.sql");
+const TAKE_OLDEST_SQL: &str = sql!("cascade_take_oldest.sql");
+const REFERRERS_SQL: &str = sql!("cascade_referrers.sql");
+const LOCK_BELOW_SQL: &str = sql!("cascade_lock_below.sql");
+const STAMP_SQL: &str = sql!("cascade_stamp.sql");
+const MOVE_SQL: &str = sql!("cascade_move.sql");
+const CLOSE_SQL: &str = sql!("cascade_close.sql");
+const BACKLOG_SQL: &str = sql!("cascade_backlog.sql");
+const ANY_SQL: &str = sql!("cascade_any.sql");
 
-/// An open cascade.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OpenCascade {
-    /// The renamed document.
-    pub document_id: i64,
-    /// The version of its rename.
-    pub version: i64,
-    /// Referrers up to this DocumentId have been stamped.
-    pub cursor: i64,
-}
-
-impl OpenCascade {
-    fn read(row: &Row) -> Result<Self, StoreError> {
-        Ok(Self {
-            document_id: row.try_get("DocumentId")?,
-            version: row.try_get("ContentVersion")?,
-            cursor: row.try_get("Cursor")?,
-        })
+row_struct! {
+    /// An open cascade.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct OpenCascade {
+        /// The renamed document.
+        pub document_id: i64 = "DocumentId",
+        /// The version of its rename.
+        pub version: i64 = "ContentVersion",
+        /// Referrers up to this DocumentId have been stamped.
+        pub cursor: i64 = "Cursor",
     }
 }
 
-/// A referrer that carries the cascade's version now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StampedReferrer {
-    /// Surrogate key.
-    pub document_id: i64,
-    /// The public id.
-    pub uuid: Uuid,
-    /// `ResourceKeyId` of its type.
-    pub resource_key: i16,
-}
-
-impl StampedReferrer {
-    fn read(rows: &[Row]) -> Result<Vec<Self>, StoreError> {
-        let [document_id, uuid, resource_key] =
-            columns::indexes(rows, ["DocumentId", "DocumentUuid", "ResourceKeyId"])?;
-        rows.iter()
-            .map(|row| {
-                Ok(Self {
-                    document_id: row.try_get(document_id)?,
-                    uuid: row.try_get(uuid)?,
-                    resource_key: row.try_get(resource_key)?,
-                })
-            })
-            .collect()
+row_struct! {
+    /// A referrer that carries the cascade's version now.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct StampedReferrer {
+        /// Surrogate key.
+        pub document_id: i64 = "DocumentId",
+        /// The public id.
+        pub uuid: Uuid = "DocumentUuid",
+        /// `ResourceKeyId` of its type.
+        pub resource_key: i16 = "ResourceKeyId",
     }
 }
 
@@ -76,12 +56,17 @@ pub struct CascadeBacklog {
     pub oldest_age_ms: u64,
 }
 
+/// Adds a cascade for each of these renamed documents; `versions` goes with `document_ids`.
+pub fn open(pipeline: &mut Pipeline<'_>, document_ids: Vec<i64>, versions: Vec<i64>) {
+    pipeline.execute(OPEN_SQL, params![document_ids, versions]);
+}
+
 /// Locks the oldest open cascade that no other transaction holds, and returns it.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn take_oldest<C: GenericClient>(client: &C) -> Result<Option<OpenCascade>, StoreError> {
-    query_cached(client, TAKE_OLDEST_SQL, &[]).await?.first().map(OpenCascade::read).transpose()
+    query_cached(client, TAKE_OLDEST_SQL, &[]).await?.first().map(read_row).transpose()
 }
 
 /// Returns up to `limit` documents behind the cascade's cursor that refer to the renamed document, ascending.
@@ -90,7 +75,7 @@ pub async fn take_oldest<C: GenericClient>(client: &C) -> Result<Option<OpenCasc
 /// When the database fails.
 pub async fn referrers<C: GenericClient>(client: &C, of: &OpenCascade, limit: i64) -> Result<Vec<i64>, StoreError> {
     let rows = query_cached(client, REFERRERS_SQL, &[&of.document_id, &of.cursor, &limit]).await?;
-    columns::column(&rows, "ParentDocumentId")
+    read_column(&rows, "ParentDocumentId")
 }
 
 /// Locks those of the documents whose version is below `version`, in ascending order, and returns them.
@@ -102,7 +87,7 @@ pub async fn lock_below<C: GenericClient>(
     document_ids: &[i64],
     version: i64,
 ) -> Result<Vec<i64>, StoreError> {
-    columns::column(&query_cached(client, LOCK_BELOW_SQL, &[&document_ids, &version]).await?, "DocumentId")
+    read_column(&query_cached(client, LOCK_BELOW_SQL, &[&document_ids, &version]).await?, "DocumentId")
 }
 
 /// Gives the documents the cascade's version and returns those that were below it.
@@ -114,8 +99,7 @@ pub async fn stamp<C: GenericClient>(
     cascade: &OpenCascade,
     document_ids: &[i64],
 ) -> Result<Vec<StampedReferrer>, StoreError> {
-    let rows = query_cached(client, STAMP_SQL, &[&cascade.document_id, &cascade.version, &document_ids]).await?;
-    StampedReferrer::read(&rows)
+    read_rows(&query_cached(client, STAMP_SQL, &[&cascade.document_id, &cascade.version, &document_ids]).await?)
 }
 
 /// Moves the cursor behind `referrer`.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use millstream_schema::plan::ResourceKeyId;
 use uuid::Uuid;
 
-use super::query::{expanded, query_cached, read_column, read_rows, row_struct, sql};
+use super::query::{expanded, query_cached, read_rows, row_struct, sql};
 use crate::error::StoreError;
 use crate::transaction::pipeline::{Pipeline, StatementRef, params};
 
@@ -108,11 +108,6 @@ pub fn add_uuids(pipeline: &mut Pipeline<'_>, ids: Vec<i64>) -> StatementRef<Doc
     pipeline.add(UUIDS, params![ids])
 }
 
-/// Reads the public ids of these documents outside a pipeline.
-pub async fn uuids<C: GenericClient>(client: &C, ids: &[i64]) -> Result<Vec<Uuid>, StoreError> {
-    read_column(&query_cached(client, UUIDS, &[&ids]).await?, "DocumentUuid")
-}
-
 /// A document about to be inserted.
 #[derive(Debug, Clone)]
 pub struct NewDocument {
@@ -128,19 +123,15 @@ pub struct NewDocument {
     pub content_hash: Vec<u8>,
 }
 
-/// Adds the insert of documents.
-pub fn insert(pipeline: &mut Pipeline<'_>, documents: &[NewDocument]) {
-    let ids: Vec<i64> = documents.iter().map(|d| d.document_id).collect();
-    let uuids: Vec<Uuid> = documents.iter().map(|d| d.uuid).collect();
-    let keys: Vec<i16> = documents.iter().map(|d| d.key).collect();
-    let versions: Vec<i64> = documents.iter().map(|d| d.version).collect();
-    let hashes: Vec<Vec<u8>> = documents.iter().map(|d| d.content_hash.clone()).collect();
-    pipeline.execute(INSERT, params![ids, uuids, keys, versions, hashes]);
+/// Adds the insert of a document. The statement takes arrays.
+pub fn insert(pipeline: &mut Pipeline<'_>, document: NewDocument) {
+    let NewDocument { document_id, uuid, key, version, content_hash } = document;
+    pipeline.execute(INSERT, params![vec![document_id], vec![uuid], vec![key], vec![version], vec![content_hash]]);
 }
 
 /// Adds the new version and content hash of an edited document.
 pub fn edit(pipeline: &mut Pipeline<'_>, document_id: i64, version: i64, content_hash: Vec<u8>) {
-    pipeline.execute(EDIT, params![vec![document_id], vec![version], vec![content_hash]]);
+    pipeline.execute(EDIT, params![document_id, version, content_hash]);
 }
 
 /// Adds new content and identity versions of renamed documents; `versions` goes with `ids`.

@@ -1,4 +1,4 @@
-//! The `dms.*` tables, each with the only module that holds SQL on it.
+//! The `dms.*` tables: the only modules of the project that hold SQL on them, one per table and one per query over several.
 //!
 //! A module owns its statements (texts in `sql/table`), one row type per shape with one constructor that reads columns
 //! by name, and the functions that other crates call. Functions that take a [`Pipeline`](crate::transaction::Pipeline)
@@ -9,9 +9,6 @@
 pub mod audit;
 pub mod cache;
 pub mod cascade;
-pub mod cascade_open;
-pub mod change_version;
-mod columns;
 pub mod comparison;
 pub mod descriptor;
 pub mod document;
@@ -32,5 +29,4 @@ pub mod resource_key;
 pub mod sequence;
 pub mod server;
 pub mod tombstone;
-pub mod tombstone_prune;
 pub mod transactions;

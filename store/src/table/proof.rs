@@ -2,57 +2,42 @@
 //!
 //! [`SinkCopyWriter`] fills the table, [`SinkCopy`] reads it. Both own the session that the table belongs to.
 
+use super::query::{read_rows, row_struct, sql};
 use crate::connect::{Client, Database};
 use crate::error::StoreError;
-use crate::table::columns;
 use std::fmt;
 use std::pin::Pin;
-use tokio_postgres::Row;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-const CREATE_SQL: &str = include_str!("../../sql/table/ddl/proof_create.sql");
+const CREATE_SQL: &str = sql!("ddl/proof_create.sql");
 const COPY_SQL: &str = r#"COPY pg_temp."Held" FROM STDIN BINARY"#;
 const COLUMNS: [Type; 5] = [Type::INT8, Type::UUID, Type::INT8, Type::INT2, Type::BYTEA];
-const INDEX_SQL: &str = include_str!("../../sql/table/ddl/proof_index.sql");
-const PAGE_SQL: &str = include_str!("../../sql/table/proof_page.sql");
+const INDEX_SQL: &str = sql!("ddl/proof_index.sql");
+const PAGE_SQL: &str = sql!("proof_page.sql");
 const DROP_SQL: &str = r#"DROP TABLE pg_temp."Held""#;
 
-/// A document as a sink holds it, reduced to a version and a digest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SinkDocument {
-    /// The public id.
-    pub uuid: Uuid,
-    /// Its version, where the sink knows it.
-    pub version: Option<i64>,
-    /// `ResourceKeyId` of its type, where the sink knows it.
-    pub resource_key: Option<i16>,
-    /// Digest of its bytes; `None` if the sink holds it as deleted.
-    pub digest: Option<Vec<u8>>,
-}
-
-impl SinkDocument {
-    fn read(rows: &[Row]) -> Result<Vec<Self>, StoreError> {
-        let [uuid, version, resource_key, digest] =
-            columns::indexes(rows, ["Uuid", "Version", "ResourceKey", "Digest"])?;
-        rows.iter()
-            .map(|row| {
-                Ok(Self {
-                    uuid: row.try_get(uuid)?,
-                    version: row.try_get(version)?,
-                    resource_key: row.try_get(resource_key)?,
-                    digest: row.try_get(digest)?,
-                })
-            })
-            .collect()
+row_struct! {
+    /// A document as a sink holds it, reduced to a version and a digest.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct SinkDocument {
+        /// The public id.
+        pub uuid: Uuid = "Uuid",
+        /// Its version, where the sink knows it.
+        pub version: Option<i64> = "Version",
+        /// `ResourceKeyId` of its type, where the sink knows it.
+        pub resource_key: Option<i16> = "ResourceKey",
+        /// Digest of its bytes; `None` if the sink holds it as deleted.
+        pub digest: Option<Vec<u8>> = "Digest",
     }
 }
 
 /// Fills the table.
 pub struct SinkCopyWriter {
-    client: Client,
+    // Dropped before the session returns to its pool: this ends the COPY.
     rows: Pin<Box<BinaryCopyInWriter>>,
+    client: Client,
     written: i64,
 }
 
@@ -114,7 +99,7 @@ impl SinkCopy {
     /// # Errors
     /// When the database fails.
     pub async fn page(&self, after: Uuid, to: Uuid, limit: i64) -> Result<Vec<SinkDocument>, StoreError> {
-        SinkDocument::read(&self.client.query(PAGE_SQL, &[&after, &to, &limit]).await?)
+        read_rows(&self.client.query(PAGE_SQL, &[&after, &to, &limit]).await?)
     }
 
     /// Drops the table; the session returns to its pool.

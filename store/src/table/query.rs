@@ -44,7 +44,7 @@ macro_rules! row_struct {
             type Columns = [usize; [$($column),+].len()];
 
             fn columns(row: &tokio_postgres::Row) -> Result<Self::Columns, $crate::error::StoreError> {
-                Ok([$($crate::table::query::column_index(row, $column)?),+])
+                $crate::table::query::column_indexes(row, [$($column),+])
             }
 
             fn from_row(
@@ -68,6 +68,18 @@ pub fn column_index(row: &Row, name: &str) -> Result<usize, StoreError> {
         let message = format!("the result set has no column \"{name}\"");
         StoreError::new(ErrorKind::Schema { message: message.clone() }, message)
     })
+}
+
+/// The indexes of named columns.
+///
+/// # Errors
+/// [`ErrorKind::Schema`] if the result set lacks one.
+pub fn column_indexes<const N: usize>(row: &Row, names: [&str; N]) -> Result<[usize; N], StoreError> {
+    let mut indexes = [0; N];
+    for (index, name) in indexes.iter_mut().zip(names) {
+        *index = column_index(row, name)?;
+    }
+    Ok(indexes)
 }
 
 /// Reads all rows of a result set.

@@ -1,23 +1,21 @@
 //! Documents, tombstones and outbox rows in the order in which a replay walks them, and how many there are.
 
+use super::query::{query_cached, read_rows, row_struct, sql};
 use crate::error::StoreError;
-use crate::load::query_cached;
-use crate::table::columns;
 use crate::table::known_version::KnownVersion;
 use deadpool_postgres::GenericClient;
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-const DOCUMENTS_SQL: &str = include_str!("../../sql/table/replay_documents.sql");
-const DOCUMENTS_OF_TYPE_SQL: &str = include_str!("../../sql/table/replay_documents_of_type.sql");
-const TOMBSTONES_SQL: &str = include_str!("../../sql/table/replay_tombstones.sql");
-const OUTBOX_SQL: &str = include_str!("../../sql/table/replay_outbox.sql");
-const OUTBOX_SPAN_SQL: &str = include_str!("../../sql/table/replay_outbox_span.sql");
-const COUNT_ALL_SQL: &str = include_str!("../../sql/table/replay_count_all.sql");
-const COUNT_TYPE_SQL: &str = include_str!("../../sql/table/replay_count_type.sql");
-const COUNT_DOCUMENT_SQL: &str = include_str!("../../sql/table/replay_count_document.sql");
-const COUNT_OUTBOX_SQL: &str = include_str!("../../sql/table/replay_count_outbox.sql");
+const DOCUMENTS_SQL: &str = sql!("replay_documents.sql");
+const DOCUMENTS_OF_TYPE_SQL: &str = sql!("replay_documents_of_type.sql");
+const TOMBSTONES_SQL: &str = sql!("replay_tombstones.sql");
+const OUTBOX_SQL: &str = sql!("replay_outbox.sql");
+const OUTBOX_SPAN_SQL: &str = sql!("replay_outbox_span.sql");
+const COUNT_ALL_SQL: &str = sql!("replay_count_all.sql");
+const COUNT_TYPE_SQL: &str = sql!("replay_count_type.sql");
+const COUNT_DOCUMENT_SQL: &str = sql!("replay_count_document.sql");
+const COUNT_OUTBOX_SQL: &str = sql!("replay_count_outbox.sql");
 
 /// Returns up to `limit` documents above `after`, ascending, of one type if `resource_key` is given. Documents that are
 /// not cached are left out unless `uncached` is set.
@@ -35,7 +33,7 @@ pub async fn documents<C: GenericClient>(
         None => query_cached(client, DOCUMENTS_SQL, &[&after, &limit, &uncached]).await?,
         Some(key) => query_cached(client, DOCUMENTS_OF_TYPE_SQL, &[&after, &limit, &uncached, &key]).await?,
     };
-    KnownVersion::read(&rows)
+    read_rows(&rows)
 }
 
 /// Returns up to `limit` tombstones above `after`, ascending by public id, of one type if `resource_key` is given.
@@ -48,7 +46,7 @@ pub async fn tombstones<C: GenericClient>(
     after: Uuid,
     limit: i64,
 ) -> Result<Vec<KnownVersion>, StoreError> {
-    KnownVersion::read(&query_cached(client, TOMBSTONES_SQL, &[&after, &limit, &resource_key]).await?)
+    read_rows(&query_cached(client, TOMBSTONES_SQL, &[&after, &limit, &resource_key]).await?)
 }
 
 /// Rows of one page of the outbox.
@@ -67,7 +65,7 @@ pub struct OutboxPage {
 pub async fn outbox<C: GenericClient>(client: &C, after: i64, to: i64, limit: i64) -> Result<OutboxPage, StoreError> {
     let rows = query_cached(client, OUTBOX_SQL, &[&after, &to, &limit]).await?;
     let last = rows.last().map(|row| row.try_get("OutboxId")).transpose()?;
-    Ok(OutboxPage { changes: KnownVersion::read(&rows)?, last })
+    Ok(OutboxPage { changes: read_rows(&rows)?, last })
 }
 
 /// Returns the first and the last `OutboxId` created in a span of time, in milliseconds since 1970 UTC, both ends
@@ -99,6 +97,15 @@ pub enum ReplayScope {
     Outbox(i64, i64),
 }
 
+row_struct! {
+    /// A row of a count.
+    struct TypeCountRow {
+        resource_key: i16 = "ResourceKeyId",
+        written: i64 = "Written",
+        deleted: i64 = "Deletes",
+    }
+}
+
 /// The number of rows of one type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TypeCount {
@@ -116,17 +123,6 @@ impl TypeCount {
     pub const fn total(&self) -> u64 {
         self.written + self.deleted
     }
-
-    fn read(rows: &[Row]) -> Result<Vec<Self>, StoreError> {
-        let [resource_key, written, deleted] = columns::indexes(rows, ["ResourceKeyId", "Written", "Deletes"])?;
-        rows.iter()
-            .map(|row| {
-                let number = |at: usize| row.try_get::<_, i64>(at).map(|number| number.max(0) as u64);
-                let (written, deleted) = (number(written)?, number(deleted)?);
-                Ok(Self { resource_key: row.try_get(resource_key)?, written, deleted })
-            })
-            .collect()
-    }
 }
 
 /// Counts rows by type, the largest number first.
@@ -140,5 +136,12 @@ pub async fn count<C: GenericClient>(client: &C, scope: ReplayScope) -> Result<V
         ReplayScope::Document(uuid) => (COUNT_DOCUMENT_SQL, vec![uuid]),
         ReplayScope::Outbox(from, to) => (COUNT_OUTBOX_SQL, vec![from, to]),
     };
-    TypeCount::read(&query_cached(client, sql, &params).await?)
+    let rows: Vec<TypeCountRow> = read_rows(&query_cached(client, sql, &params).await?)?;
+    let number = |number: i64| u64::try_from(number).unwrap_or(0);
+    let count = |row: TypeCountRow| TypeCount {
+        resource_key: row.resource_key,
+        written: number(row.written),
+        deleted: number(row.deleted),
+    };
+    Ok(rows.into_iter().map(count).collect())
 }

@@ -1,8 +1,12 @@
 //! The sequences of DocumentIds and versions.
 
+use deadpool_postgres::GenericClient;
+
 use super::query::{row_struct, sql};
+use crate::error::StoreError;
 use crate::transaction::pipeline::{Pipeline, StatementRef, params};
 
+const NEWEST_SQL: &str = sql!("sequence_newest_version.sql");
 const DRAW_DOCUMENT: &str = sql!("sequence_draw_document.sql");
 const DRAW_VERSION: &str = sql!("sequence_draw_version.sql");
 const DRAW_VERSIONS: &str = sql!("sequence_draw_versions.sql");
@@ -40,4 +44,13 @@ pub fn draw_version(pipeline: &mut Pipeline<'_>) -> StatementRef<DrawnVersion> {
 /// Adds the draw of `count` versions, ascending.
 pub fn draw_versions(pipeline: &mut Pipeline<'_>, count: usize) -> StatementRef<DrawnVersion> {
     pipeline.add(DRAW_VERSIONS, params![i64::try_from(count).unwrap_or(i64::MAX)])
+}
+
+/// Returns the largest version drawn so far, committed or not; 0 before the first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn newest_version<C: GenericClient>(client: &C) -> Result<i64, StoreError> {
+    let statement = client.prepare_cached(NEWEST_SQL).await?;
+    Ok(client.query_one(&statement, &[]).await?.try_get("Newest")?)
 }

@@ -10,6 +10,7 @@ use crate::error::StoreError;
 /// checkpoint.
 const IDENTITY: &str = sql!("server_identity.sql");
 const SNAPSHOT: &str = sql!("server_snapshot.sql");
+const WAL_FLUSHED: &str = sql!("server_wal_flushed.sql");
 const WAL_END: &str = sql!("server_wal_end.sql");
 
 row_struct! {
@@ -36,4 +37,9 @@ pub async fn snapshot<C: GenericClient + Sync>(client: &C) -> Result<String, Sto
 /// Reads the end of the log.
 pub async fn wal_end<C: GenericClient + Sync>(client: &C) -> Result<PgLsn, StoreError> {
     Ok(client.query_one(WAL_END, &[]).await?.try_get("Lsn")?)
+}
+
+/// Reads the position up to which the log is on disk.
+pub async fn wal_flushed<C: GenericClient + Sync>(client: &C) -> Result<PgLsn, StoreError> {
+    Ok(client.query_one(WAL_FLUSHED, &[]).await?.try_get("Lsn")?)
 }

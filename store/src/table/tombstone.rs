@@ -1,6 +1,7 @@
 //! `dms.Tombstone`: what a sink may still hold of a deleted document.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use deadpool_postgres::GenericClient;
 use millstream_schema::plan::ResourceKeyId;
@@ -12,6 +13,8 @@ use crate::transaction::pipeline::{Pipeline, params};
 
 const INSERT: &str = sql!("tombstone_insert.sql");
 const OF_LIVING: &str = sql!("tombstone_of_living.sql");
+const OLDER_THAN_SQL: &str = sql!("tombstone_older_than.sql");
+const DELETE_SQL: &str = sql!("tombstone_delete.sql");
 
 /// The tombstone of a document that the transaction deletes.
 #[derive(Debug, Clone)]
@@ -38,4 +41,21 @@ pub fn insert(pipeline: &mut Pipeline<'_>, tombstone: NewTombstone) {
 pub async fn of_living<C: GenericClient>(client: &C, document_ids: &[i64]) -> Result<HashSet<i64>, StoreError> {
     let rows = query_cached(client, OF_LIVING, &[&document_ids]).await?;
     Ok(read_column(&rows, "DocumentId")?.into_iter().collect())
+}
+
+/// Returns the public ids of up to `limit` tombstones that are older than `age`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn older_than<C: GenericClient>(client: &C, age: Duration, limit: i64) -> Result<Vec<Uuid>, StoreError> {
+    read_column(&query_cached(client, OLDER_THAN_SQL, &[&age.as_secs_f64(), &limit]).await?, "DocumentUuid")
+}
+
+/// Removes the tombstones with these public ids; returns how many there were.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete<C: GenericClient>(client: &C, uuids: &[Uuid]) -> Result<u64, StoreError> {
+    let statement = client.prepare_cached(DELETE_SQL).await?;
+    Ok(client.execute(&statement, &[&uuids]).await?)
 }

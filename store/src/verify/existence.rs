@@ -5,10 +5,9 @@ use super::report::{Difference, DifferenceKind, Report};
 use crate::error::StoreError;
 use crate::load::TableRows;
 use crate::table::audit::misplaced_rows;
-use crate::table::descriptor::DescriptorColumn;
 use crate::table::{identity_lock, tombstone};
 use deadpool_postgres::GenericClient;
-use millstream_schema::plan::Mapping;
+use millstream_schema::plan::{DescriptorColumn, Mapping};
 use millstream_schema::referential::lower_uri;
 use std::collections::HashSet;
 

@@ -2,8 +2,7 @@
 //! is tested against something else than its own mirror image.
 
 use millstream_schema::plan::{
-    ColumnType, DESCRIPTOR_COLUMNS, IdentitySource, Item, Mapping, Node, Object, ReferenceSite, ResourceIx,
-    ResourcePlan,
+    ColumnType, DescriptorColumn, IdentitySource, Item, Mapping, Node, Object, ReferenceSite, ResourceIx, ResourcePlan,
 };
 use millstream_schema::referential::{canonical_number, descriptor_id, lower_uri, referential_id};
 use millstream_store::connect::Database;
@@ -74,9 +73,9 @@ impl Planter {
         self.object(&mut rows, &plan.body, object);
         if plan.is_descriptor {
             let uri = format!("{}#{}", text(&object["namespace"]), text(&object["codeValue"]));
-            rows.set(0, column(plan, 0, DESCRIPTOR_COLUMNS[6]), json!(uri));
-            rows.set(0, column(plan, 0, DESCRIPTOR_COLUMNS[7]), json!(lower_uri(&uri)));
-            rows.set(0, column(plan, 0, DESCRIPTOR_COLUMNS[8]), json!(plan.key));
+            rows.set(0, column(plan, 0, DescriptorColumn::Uri.name()), json!(uri));
+            rows.set(0, column(plan, 0, DescriptorColumn::UriLower.name()), json!(lower_uri(&uri)));
+            rows.set(0, column(plan, 0, DescriptorColumn::ResourceKeyId.name()), json!(plan.key));
         }
         self.identify(&rows, &planted);
         self.keep(rows, &planted);

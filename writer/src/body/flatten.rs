@@ -3,10 +3,10 @@
 use super::findings::{Findings, ProblemMessage};
 use super::scalar::{self, Scalar};
 use millstream_schema::plan::{
-    ColumnType, DescriptorSite, IdentityElement, IdentitySource, Item, Node, Object, ReferenceSite, ResourcePlan,
+    ColumnType, DescriptorColumn, DescriptorSite, IdentityElement, IdentitySource, Item, Node, Object, ReferenceSite,
+    ResourcePlan,
 };
 use millstream_schema::referential::{descriptor_id, lower_uri, referential_id};
-use millstream_store::table::descriptor::DescriptorColumn;
 use serde_json::Value;
 use std::collections::HashMap;
 use uuid::Uuid;

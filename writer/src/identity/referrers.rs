@@ -4,7 +4,7 @@
 
 use crate::attempt::AttemptError;
 use millstream_pipeline::NewChange;
-use millstream_store::table::{cascade_open, document, edge};
+use millstream_store::table::{cascade, document, edge};
 use millstream_store::transaction::{Pipeline, WriteTransaction};
 use std::collections::BTreeSet;
 
@@ -62,7 +62,7 @@ impl Referrers {
                 let members = members.iter().filter(|change| referred.contains(&change.document_id));
                 let cascades = members.map(|change| (change.document_id, change.content_version));
                 let (ids, versions): (Vec<i64>, Vec<i64>) = cascades.unzip();
-                cascade_open::open(pipeline, ids, versions);
+                cascade::open(pipeline, ids, versions);
             }
         }
     }

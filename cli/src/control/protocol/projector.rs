@@ -19,80 +19,44 @@ macro_rules! copied {
         impl From<$source> for $name {
             fn from(report: $source) -> Self {
                 let $source { $($member),* } = report;
-                Self { $($member: Copied::copied($member)),* }
+                Self { $($member: $member.into()),* }
             }
         }
     };
 }
 
-/// Conversion of one member of a report.
-trait Copied<T> {
-    fn copied(self) -> T;
-}
-
-/// Members of the same type in both reports.
-macro_rules! copied_as_is {
-    ($($type:ty),*) => {
-        $(impl Copied<$type> for $type {
-            fn copied(self) -> $type {
-                self
-            }
-        })*
-    };
-}
-
-copied_as_is!(u64, bool, String, Option<u64>, Option<String>);
-
-impl Copied<String> for &'static str {
-    fn copied(self) -> String {
-        self.to_owned()
+impl From<projector::ProjectorStatus> for ProjectorStatus {
+    fn from(report: projector::ProjectorStatus) -> Self {
+        let projector::ProjectorStatus { source, queue, rebuild, cascade, resync, last_error, fatal } = report;
+        Self {
+            source: source.into(),
+            queue: queue.into(),
+            rebuild: rebuild.into(),
+            cascade: cascade.into(),
+            resync: resync.into(),
+            last_error: last_error.map(Into::into),
+            fatal,
+        }
     }
 }
 
-/// Nested reports.
-macro_rules! copied_nested {
-    ($($source:path => $target:ty),* $(,)?) => {
-        $(impl Copied<$target> for $source {
-            fn copied(self) -> $target {
-                self.into()
-            }
-        })*
-    };
-}
-
-copied_nested!(
-    projector::SourceReport => SourceStatus,
-    projector::QueueReport => QueueStatus,
-    projector::RebuildReport => RebuildStatus,
-    projector::CascadeReport => CascadeStatus,
-    projector::ResyncReport => ResyncStatus,
-    projector::replay::JobState => ReplayState,
-);
-
-impl Copied<Option<LastError>> for Option<projector::ErrorReport> {
-    fn copied(self) -> Option<LastError> {
-        self.map(Into::into)
-    }
-}
-
-copied! {
-    /// The projector.
-    ProjectorStatus of projector::ProjectorStatus {
-        /// The source of changes.
-        source: SourceStatus,
-        /// The cache queue.
-        queue: QueueStatus,
-        /// Rebuilds since the start.
-        rebuild: RebuildStatus,
-        /// Cascades of renames.
-        cascade: CascadeStatus,
-        /// The comparison of the cache with the tables.
-        resync: ResyncStatus,
-        /// The last error since the start, whether or not it persists.
-        last_error: Option<LastError>,
-        /// Why the projector stopped for good.
-        fatal: Option<String>,
-    }
+/// The projector.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProjectorStatus {
+    /// The source of changes.
+    pub source: SourceStatus,
+    /// The cache queue.
+    pub queue: QueueStatus,
+    /// Rebuilds since the start.
+    pub rebuild: RebuildStatus,
+    /// Cascades of renames.
+    pub cascade: CascadeStatus,
+    /// The comparison of the cache with the tables.
+    pub resync: ResyncStatus,
+    /// The last error since the start, whether or not it persists.
+    pub last_error: Option<LastError>,
+    /// Why the projector stopped for good.
+    pub fatal: Option<String>,
 }
 
 copied! {

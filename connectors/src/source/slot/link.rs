@@ -92,7 +92,7 @@ fn handshake_error(error: io::Error, host: &str) -> PgWireError {
     }
 }
 
-/// Accepts the client's connection and copies bytes in both directions until either side closes.
+/// Accepts the client's connection and copies bytes in both directions until both sides have closed.
 async fn relay(directory: TempDir, listener: UnixListener, mut server: TlsStream<TcpStream>) {
     let accepted = tokio::time::timeout(CONNECT_WITHIN, listener.accept()).await;
     drop((listener, directory));

@@ -2,16 +2,15 @@
 
 use crate::compose::envelope;
 use crate::error::StoreError;
-use crate::load::query_cached;
-use crate::table::columns;
+use crate::table::query::{FromRow, column_indexes, query_cached, read_rows, sql};
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-const LOAD_SQL: &str = include_str!("../../../sql/table/cache_by_id.sql");
-const PAGE_SQL: &str = include_str!("../../../sql/table/cache_page_by_uuid.sql");
-const EVICT_SQL: &str = include_str!("../../../sql/table/cache_evict.sql");
+const LOAD_SQL: &str = sql!("cache_by_id.sql");
+const PAGE_SQL: &str = sql!("cache_page_by_uuid.sql");
+const EVICT_SQL: &str = sql!("cache_evict.sql");
 
 /// A cached document, as a GET returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,23 +27,25 @@ pub struct CachedDocument {
     pub json: Vec<u8>,
 }
 
-impl CachedDocument {
-    fn read(rows: &[Row]) -> Result<Vec<Self>, StoreError> {
-        let names = ["DocumentId", "DocumentUuid", "ResourceKeyId", "ContentVersion", "LastModifiedAt", "Body"];
-        let [document_id, uuid, resource_key, version, modified, body] = columns::indexes(rows, names)?;
-        rows.iter()
-            .map(|row| {
-                let (uuid, version): (Uuid, i64) = (row.try_get(uuid)?, row.try_get(version)?);
-                let (body, modified): (&str, Timestamp) = (row.try_get(body)?, row.try_get(modified)?);
-                Ok(Self {
-                    document_id: row.try_get(document_id)?,
-                    uuid,
-                    resource_key: row.try_get(resource_key)?,
-                    version,
-                    json: envelope(body.as_bytes(), uuid, version, modified),
-                })
-            })
-            .collect()
+// The body is copied once, into its envelope.
+impl FromRow for CachedDocument {
+    type Columns = [usize; 6];
+
+    fn columns(row: &Row) -> Result<Self::Columns, StoreError> {
+        column_indexes(row, ["DocumentId", "DocumentUuid", "ResourceKeyId", "ContentVersion", "LastModifiedAt", "Body"])
+    }
+
+    fn from_row(row: &Row, columns: &Self::Columns) -> Result<Self, StoreError> {
+        let [document_id, uuid, resource_key, version, modified, body] = *columns;
+        let (uuid, version): (Uuid, i64) = (row.try_get(uuid)?, row.try_get(version)?);
+        let (body, modified): (&str, Timestamp) = (row.try_get(body)?, row.try_get(modified)?);
+        Ok(Self {
+            document_id: row.try_get(document_id)?,
+            uuid,
+            resource_key: row.try_get(resource_key)?,
+            version,
+            json: envelope(body.as_bytes(), uuid, version, modified),
+        })
     }
 }
 
@@ -53,7 +54,7 @@ impl CachedDocument {
 /// # Errors
 /// When the database fails.
 pub async fn load<C: GenericClient>(client: &C, document_ids: &[i64]) -> Result<Vec<CachedDocument>, StoreError> {
-    CachedDocument::read(&query_cached(client, LOAD_SQL, &[&document_ids]).await?)
+    read_rows(&query_cached(client, LOAD_SQL, &[&document_ids]).await?)
 }
 
 /// Returns up to `limit` cached documents whose public id is above `after`, in the order of their public ids.
@@ -65,7 +66,7 @@ pub async fn page_by_uuid<C: GenericClient>(
     after: Uuid,
     limit: i64,
 ) -> Result<Vec<CachedDocument>, StoreError> {
-    CachedDocument::read(&query_cached(client, PAGE_SQL, &[&after, &limit]).await?)
+    read_rows(&query_cached(client, PAGE_SQL, &[&after, &limit]).await?)
 }
 
 /// Removes these documents from the cache. Readers get them from the tables until they are rebuilt.

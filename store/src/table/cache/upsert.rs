@@ -8,8 +8,8 @@
 
 use crate::compose::body_hash;
 use crate::error::{ErrorKind, StoreError};
-use crate::load::{DocumentHead, query_cached};
-use crate::table::columns;
+use crate::load::DocumentHead;
+use crate::table::query::{query_cached, read_rows, row_struct, sql};
 use bytes::BytesMut;
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
@@ -57,10 +57,10 @@ pub enum CacheOutcome {
     Differs,
 }
 
-const STORE_SQL: &str = include_str!("../../../sql/table/cache_upsert.sql");
+const STORE_SQL: &str = sql!("cache_upsert.sql");
 
 /// Explains why bodies were not stored. A separate statement, so that it sees what the first one conflicted with.
-const EXPLAIN_SQL: &str = include_str!("../../../sql/table/cache_explain.sql");
+const EXPLAIN_SQL: &str = sql!("cache_explain.sql");
 
 /// Stores bodies and returns the outcome for each, in the order given.
 ///
@@ -126,6 +126,25 @@ fn newest_of_each(rows: &[CacheRow<'_>]) -> Vec<usize> {
     order
 }
 
+row_struct! {
+    /// A stored document.
+    struct StoredRow {
+        document_id: i64 = "DocumentId",
+        /// An equal version was overwritten.
+        repaired: bool = "Repaired",
+    }
+}
+
+row_struct! {
+    /// Why a document was not stored.
+    struct UnstoredRow {
+        document_id: i64 = "DocumentId",
+        superseded: bool = "Superseded",
+        same_version: bool = "SameVersion",
+        same_hash: bool = "SameHash",
+    }
+}
+
 /// A batch as the arrays that the statements take.
 struct BatchArrays<'a> {
     ids: Vec<i64>,
@@ -160,26 +179,21 @@ impl<'a> BatchArrays<'a> {
             &[&self.ids, &self.versions, &self.modified, &self.bodies, &self.hashes, &repair],
         )
         .await?;
-        let [document_id, repaired] = columns::indexes(&rows, ["DocumentId", "Repaired"])?;
-        rows.iter().map(|row| Ok((row.try_get(document_id)?, row.try_get(repaired)?))).collect()
+        Ok(read_rows(&rows)?.into_iter().map(|row: StoredRow| (row.document_id, row.repaired)).collect())
     }
 
     /// Returns why these were not stored. A document without an entry can be stored in another attempt.
     async fn explain<C: GenericClient>(&self, client: &C) -> Result<HashMap<i64, CacheOutcome>, StoreError> {
         let rows = query_cached(client, EXPLAIN_SQL, &[&self.ids, &self.versions, &self.hashes]).await?;
-        let names = ["DocumentId", "Superseded", "SameVersion", "SameHash"];
-        let [document_id, superseded, same_version, same_hash] = columns::indexes(&rows, names)?;
         let mut reasons = HashMap::with_capacity(rows.len());
-        for row in &rows {
-            let flags: (bool, bool, bool) =
-                (row.try_get(superseded)?, row.try_get(same_version)?, row.try_get(same_hash)?);
-            let outcome = match flags {
+        for row in read_rows::<UnstoredRow>(&rows)? {
+            let outcome = match (row.superseded, row.same_version, row.same_hash) {
                 (true, _, _) => CacheOutcome::Superseded,
                 (false, true, true) => CacheOutcome::Unchanged,
                 (false, true, false) => CacheOutcome::Differs,
                 (false, false, _) => continue,
             };
-            reasons.insert(row.try_get(document_id)?, outcome);
+            reasons.insert(row.document_id, outcome);
         }
         Ok(reasons)
     }
