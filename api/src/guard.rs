@@ -1,8 +1,10 @@
-//! The middleware around all routes: a span, metrics, admission, a timeout, and a handler's panic turned into a response.
+//! The middleware around all routes: a span, metrics, the check of host and origin, a timeout, and a handler's panic turned
+//! into a response.
 
 use crate::metrics as names;
 use crate::problem::Problem;
-use crate::state::{Admission, ApiState};
+use crate::same_site::check_site;
+use crate::state::ApiState;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
@@ -14,9 +16,6 @@ use std::time::Instant;
 use tokio::time::timeout;
 use tracing::Instrument;
 use tracing::field::Empty;
-
-/// Routes whose requests need admission. Health and metrics do not, so an overloaded server still reports them.
-const LIMITED: [&str; 2] = ["/data/", "/search/"];
 
 /// Runs one request, in a span of its own: its problems are logged with method, route and ids.
 pub(crate) async fn guard(State(api): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
@@ -35,16 +34,10 @@ pub(crate) async fn guard(State(api): State<Arc<ApiState>>, request: Request, ne
     observed.end(response)
 }
 
-async fn run(api: &ApiState, mut request: Request, next: Next) -> Response {
-    if LIMITED.iter().any(|root| request.uri().path().starts_with(root)) {
-        match Arc::clone(&api.admissions).try_acquire_owned() {
-            Ok(permit) => drop(request.extensions_mut().insert(Arc::new(Admission { _permit: permit }))),
-            Err(_) => {
-                metrics::counter!(names::TURNED_AWAY).increment(1);
-                let detail = "The server is at its limit of concurrent requests. Try again.";
-                return Problem::unavailable(detail).into_response();
-            }
-        }
+async fn run(api: &ApiState, request: Request, next: Next) -> Response {
+    let public_url = api.options.public_url.as_ref();
+    if let Err(problem) = check_site(public_url, request.method(), request.uri(), request.headers()) {
+        return problem.into_response();
     }
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
     match timeout(api.options.request_timeout, answer).await {

@@ -5,7 +5,8 @@
 //! [`DocumentWriter`] answers it (`data`). Every error becomes a [`problem`] document with a correlation id, under which
 //! the log has the details that the client does not see.
 //!
-//! The crate contains no SQL and makes no decision about documents. It does not authenticate: bind it to loopback. Files
+//! The crate contains no SQL and makes no decision about documents. It does not authenticate: bind it to loopback. It
+//! refuses what web pages of other sites make a browser send there (`same_site`). Files
 //! depend downwards: `routes` on handlers, handlers on `state`, `state` on `backend`, `copy_wait` and `options`.
 //!
 //! A write belongs to the process, not to its connection: it continues when the client disconnects, and a shutdown waits
@@ -30,6 +31,8 @@
 
 mod address;
 mod backend;
+mod client_stream;
+mod connections;
 mod copy_wait;
 mod data;
 mod guard;
@@ -41,6 +44,7 @@ mod options;
 pub mod problem;
 mod request;
 mod routes;
+mod same_site;
 mod search;
 mod server;
 mod state;

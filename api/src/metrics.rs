@@ -10,7 +10,9 @@ millstream_pipeline::metric_table! {
     IN_FLIGHT: &str = "millstream_http_requests_in_flight", Gauge, Count, "Requests in progress";
     CONNECTIONS: &str = "millstream_http_connections", Gauge, Count, "Open connections";
     TURNED_AWAY: &str = "millstream_http_requests_turned_away_total", Counter, Count,
-        "Requests for documents refused at the limit of concurrent requests";
+        "Requests for documents refused at the limit of concurrent requests, connections or bodies";
+    CLOSED_FOR_ROOM: &str = "millstream_http_connections_closed_for_room_total", Counter, Count,
+        "Idle connections closed because another client needed a socket";
 }
 
 /// Returns a label of bounded cardinality: clients can send any method.

@@ -12,8 +12,13 @@ pub struct ApiOptions {
     pub public_url: Option<PublicUrl>,
     /// Maximum size of a request body; a larger one is refused with 413.
     pub body_max_bytes: usize,
-    /// Maximum time for the arrival of a request body; after it the client gets 408.
+    /// Maximum size of all request bodies above [`SMALL_BODY_MAX_BYTES`](Self::SMALL_BODY_MAX_BYTES) that are arriving or
+    /// being written, at least that of one body. A further one waits for `body_timeout`; then the client gets 503.
+    pub bodies_max_bytes: usize,
+    /// Maximum time by which an arriving body may fall behind `body_rate_min`; after it the client gets 408.
     pub body_timeout: Duration,
+    /// Bytes per second at which a body has to arrive at least.
+    pub body_rate_min: u32,
     /// Maximum duration of a request; after it the client gets 503, and a write continues.
     pub request_timeout: Duration,
     /// Maximum number of concurrent requests for documents; a client beyond it gets 503 with `Retry-After`.
@@ -26,14 +31,21 @@ pub struct ApiOptions {
     pub min_version_wait: Duration,
 }
 
+impl ApiOptions {
+    /// Bodies up to this size are bounded by the number of connections alone, so that large ones do not delay them.
+    pub const SMALL_BODY_MAX_BYTES: usize = 64 * 1024;
+}
+
 impl Default for ApiOptions {
-    /// Bodies of 4 MiB in 30 s, responses in 60 s, 256 concurrent requests, pages of 25 documents (at most 500), 10 s
+    /// Bodies of 4 MiB, 64 MiB of them at a time, at 64 KiB per second or at most 10 s behind that, responses in 60 s, 256 concurrent requests, pages of 25 documents (at most 500), 10 s
     /// for a version.
     fn default() -> Self {
         Self {
             public_url: None,
             body_max_bytes: 4 * 1024 * 1024,
-            body_timeout: Duration::from_secs(30),
+            bodies_max_bytes: 64 * 1024 * 1024,
+            body_timeout: Duration::from_secs(10),
+            body_rate_min: 64 * 1024,
             request_timeout: Duration::from_secs(60),
             requests_max: 256,
             limit_default: 25,
@@ -46,24 +58,33 @@ impl Default for ApiOptions {
 /// Limits of connections.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    /// Maximum number of open connections; further ones wait in the kernel's queue.
+    /// Maximum number of connections with a request for documents in progress; a further request gets 503. A few more
+    /// sockets stay open for health, metrics and idle clients: a new client closes the one that has been idle longest.
     pub connections_max: usize,
     /// Maximum time for the arrival of a request's head, counted from when the connection is ready for it. It also
     /// closes idle keep-alive connections.
     pub head_timeout: Duration,
     /// Maximum size of a request's head; a larger one is refused with 431. At least 8 KiB.
     pub head_max_bytes: usize,
+    /// Maximum time by which a client may fall behind `write_rate_min` in reading a response; after it the connection is
+    /// closed.
+    pub write_timeout: Duration,
+    /// Bytes per second at which a client has to read a response at least.
+    pub write_rate_min: u32,
     /// Maximum wait of a shutdown for requests in progress.
     pub drain_deadline: Duration,
 }
 
 impl Default for ServerOptions {
-    /// 1,024 connections, heads of 64 KiB in 60 s, 25 s to drain.
+    /// 1,024 connections, heads of 64 KiB in 60 s, responses at 64 KiB per second or at most 10 s behind that, 25 s to
+    /// drain.
     fn default() -> Self {
         Self {
             connections_max: 1024,
             head_timeout: Duration::from_secs(60),
             head_max_bytes: 64 * 1024,
+            write_timeout: Duration::from_secs(10),
+            write_rate_min: 64 * 1024,
             drain_deadline: Duration::from_secs(25),
         }
     }

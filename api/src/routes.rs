@@ -2,7 +2,9 @@
 
 use crate::data::{collection, item};
 use crate::guard::guard;
+use crate::options::PublicUrl;
 use crate::problem::Problem;
+use crate::same_site::refuse_other_sites;
 use crate::search::search;
 use crate::state::{Api, StatusParts};
 use crate::status;
@@ -34,8 +36,11 @@ pub fn router(api: Api) -> Router {
 }
 
 /// Returns the routes of a process that serves health and metrics only.
-pub(crate) fn status_router(parts: StatusParts) -> Router {
-    status_routes::<StatusParts>().fallback(|| std::future::ready(Problem::no_such_endpoint())).with_state(parts)
+pub(crate) fn status_router(parts: StatusParts, public_url: Option<PublicUrl>) -> Router {
+    status_routes::<StatusParts>()
+        .fallback(|| std::future::ready(Problem::no_such_endpoint()))
+        .layer(middleware::from_fn_with_state(Arc::new(public_url), refuse_other_sites))
+        .with_state(parts)
 }
 
 fn status_routes<S>() -> Router<S>

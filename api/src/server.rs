@@ -1,20 +1,22 @@
 //! The server: accepts connections and drains requests and writes at shutdown.
 
+use crate::client_stream::{ClientStream, WritePace};
+use crate::connections::{Connections, OpenConnection};
 use crate::metrics as names;
-use crate::options::ServerOptions;
+use crate::options::{PublicUrl, ServerOptions};
 use crate::routes::{router, status_router};
 use crate::state::{Api, StatusParts};
 use axum::Router;
 use axum::body::Body;
+use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::io;
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,14 +53,15 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken,
     run(listener, router(api.clone()), &api.0.writes, shutdown, options).await
 }
 
-/// Like [`serve`], with health and metrics only.
+/// Like [`serve`], with health and metrics only. `public_url` is the address that clients use besides loopback names.
 pub async fn serve_status(
     listener: TcpListener,
     parts: StatusParts,
+    public_url: Option<PublicUrl>,
     shutdown: CancellationToken,
     options: ServerOptions,
 ) -> Drained {
-    run(listener, status_router(parts), &TaskTracker::new(), shutdown, options).await
+    run(listener, status_router(parts, public_url), &TaskTracker::new(), shutdown, options).await
 }
 
 async fn run(
@@ -71,8 +74,9 @@ async fn run(
     let server = Server {
         router,
         http: http(&options),
-        permits: Arc::new(Semaphore::new(options.connections_max.min(Semaphore::MAX_PERMITS))),
-        connections: TaskTracker::new(),
+        pace: WritePace { lag_max: options.write_timeout, rate_min: options.write_rate_min },
+        connections: Connections::new(options.connections_max),
+        tasks: TaskTracker::new(),
         shutdown,
         cut: CancellationToken::new(),
     };
@@ -91,8 +95,10 @@ fn http(options: &ServerOptions) -> http1::Builder {
 struct Server {
     router: Router,
     http: http1::Builder,
-    permits: Arc<Semaphore>,
-    connections: TaskTracker,
+    pace: WritePace,
+    connections: Arc<Connections>,
+    /// One task per connection.
+    tasks: TaskTracker,
     /// Begins the drain.
     shutdown: CancellationToken,
     /// Ends it: drops the remaining connections.
@@ -102,9 +108,12 @@ struct Server {
 impl Server {
     /// Accepts connections until shutdown, then closes the listener, so that new clients are refused at once.
     async fn accept(&self, listener: TcpListener) {
-        while let Some(accepted) = self.shutdown.run_until_cancelled(self.next_connection(&listener)).await {
+        while let Some(accepted) = self.shutdown.run_until_cancelled(listener.accept()).await {
             match accepted {
-                Ok((stream, permit)) => self.connect(stream, permit),
+                Ok((socket, _)) => {
+                    let Some(open) = self.shutdown.run_until_cancelled(self.connections.add()).await else { return };
+                    self.connect(socket, open);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "failed to accept a connection");
                     sleep(AFTER_ACCEPT_FAILED).await;
@@ -113,50 +122,47 @@ impl Server {
         }
     }
 
-    async fn next_connection(&self, listener: &TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, _) = listener.accept().await?;
-        // Responses are written whole: waiting to fill a packet only adds latency.
-        stream.set_nodelay(true)?;
-        Ok((stream, permit))
-    }
-
-    fn connect(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
-        let router = self.router.clone();
-        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            router.clone().call(request.map(Body::new))
-        });
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+    fn connect(&self, socket: TcpStream, open: OpenConnection) {
+        let connection = Arc::clone(open.connection());
+        let stream = match ClientStream::new(socket, Arc::clone(&connection), self.pace) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::debug!(%error, "a connection ended before it was served"),
+        };
+        let (router, open) = (self.router.clone(), Arc::new(open));
+        let handled = Arc::clone(&open);
+        let service = service_fn(move |request| handle(router.clone(), Arc::clone(&handled), request));
+        let serving = self.http.serve_connection(TokioIo::new(stream), service);
         let (shutdown, cut) = (self.shutdown.clone(), self.cut.clone());
-        self.connections.spawn(async move {
+        self.tasks.spawn(async move {
             metrics::gauge!(names::CONNECTIONS).increment(1.0);
-            let mut connection = pin!(connection);
+            let mut serving = pin!(serving);
             let ended = tokio::select! {
-                ended = connection.as_mut() => Some(ended),
-                () = shutdown.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    cut.run_until_cancelled(connection).await
+                ended = serving.as_mut() => Some(ended),
+                () = async { tokio::select! { () = shutdown.cancelled() => {}, () = connection.room_needed() => {} } } => {
+                    serving.as_mut().graceful_shutdown();
+                    // hyper goes on waiting for the rest of an incomplete head.
+                    if connection.is_waiting() { None } else { cut.run_until_cancelled(serving).await }
                 }
             };
             if let Some(Err(error)) = ended {
                 tracing::debug!(%error, "connection ended early");
             }
             metrics::gauge!(names::CONNECTIONS).decrement(1.0);
-            drop(permit);
+            drop(open);
         });
     }
 
     async fn drain(&self, writes: &TaskTracker, deadline: Instant) -> Drained {
-        self.connections.close();
+        self.tasks.close();
         let mut connections_cut = 0;
-        if timeout_at(deadline, self.connections.wait()).await.is_err() {
-            connections_cut = self.connections.len();
+        if timeout_at(deadline, self.tasks.wait()).await.is_err() {
+            connections_cut = self.tasks.len();
             tracing::warn!(
                 connections_cut,
                 "closed connections whose requests did not finish before the shutdown deadline"
             );
             self.cut.cancel();
-            self.connections.wait().await;
+            self.tasks.wait().await;
         }
         // Every connection is closed, so no further write begins.
         writes.close();
@@ -169,4 +175,18 @@ impl Server {
         }
         Drained { connections_cut, writes_left }
     }
+}
+
+/// Runs one request of a connection.
+async fn handle(
+    mut router: Router,
+    open: Arc<OpenConnection>,
+    request: hyper::Request<hyper::body::Incoming>,
+) -> Result<Response, Infallible> {
+    let response = match open.begin(request.uri().path()) {
+        Ok(()) => router.call(request.map(Body::new)).await?,
+        Err(problem) => problem.into_response(),
+    };
+    open.connection().responding();
+    Ok(response)
 }

@@ -2,7 +2,9 @@
 
 use crate::backend::{DocumentReader, DocumentWriter};
 use crate::copy_wait::CopyWait;
+use crate::metrics as names;
 use crate::options::ApiOptions;
+use crate::problem::Problem;
 use axum::extract::FromRef;
 use futures::future::BoxFuture;
 use millstream_schema::plan::Mapping;
@@ -92,6 +94,8 @@ pub(crate) struct ApiState {
     pub(crate) options: ApiOptions,
     /// Permits for requests in progress.
     pub(crate) admissions: Arc<Semaphore>,
+    /// KiB of large bodies.
+    pub(crate) body_memory: Arc<Semaphore>,
     /// Writes in progress, including those whose clients have disconnected.
     pub(crate) writes: TaskTracker,
 }
@@ -105,6 +109,7 @@ impl Api {
     /// Creates the API from its parts and optional parts.
     pub fn with(parts: ApiParts, extras: Extras, options: ApiOptions) -> Self {
         let admissions = Arc::new(Semaphore::new(options.requests_max.min(Semaphore::MAX_PERMITS)));
+        let body_memory = Arc::new(Semaphore::new(body_memory_kib(&options)));
         let ApiParts { mapping, reader, writer, probe, metrics } = parts;
         Self(Arc::new(ApiState {
             mapping,
@@ -114,13 +119,32 @@ impl Api {
             extras,
             options,
             admissions,
+            body_memory,
             writes: TaskTracker::new(),
         }))
     }
 }
 
-/// A permit for one request in progress. The guard puts it into the request's extensions. A write keeps it until the
-/// write has ended, even if the client disconnects.
+impl ApiState {
+    /// Admits a request to the backend, or refuses it at the limit. A request with a body asks when the body has arrived, so
+    /// that a slow sender takes no permit from others.
+    pub(crate) fn admit(&self) -> Result<Admission, Problem> {
+        match Arc::clone(&self.admissions).try_acquire_owned() {
+            Ok(permit) => Ok(Admission { _permit: permit }),
+            Err(_) => {
+                metrics::counter!(names::TURNED_AWAY).increment(1);
+                Err(Problem::unavailable("The server is at its limit of concurrent requests. Try again."))
+            }
+        }
+    }
+}
+
+/// Returns the permits of all large bodies: at least one for the largest body.
+fn body_memory_kib(options: &ApiOptions) -> usize {
+    options.bodies_max_bytes.max(options.body_max_bytes).div_ceil(1024).min(Semaphore::MAX_PERMITS)
+}
+
+/// A permit for one request in progress. A write keeps it until the write has ended, even if the client disconnects.
 pub(crate) struct Admission {
-    pub(crate) _permit: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }

@@ -22,7 +22,7 @@ impl Connection {
 
     /// Sends a GET and reads the whole response; returns its status.
     pub(crate) async fn get(&mut self, path: &str) -> Result<u16, Failure> {
-        self.request(&format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n")).await
+        self.request(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await
     }
 
     /// Sends a request and reads the whole response; returns its status.
@@ -69,7 +69,7 @@ impl Connection {
     /// Replaces a document with a JSON body; returns its new version.
     pub(crate) async fn put(&mut self, path: &str, body: &str) -> Result<i64, Failure> {
         let request = format!(
-            "PUT {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "PUT {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
         let status = self.request(&request).await?;

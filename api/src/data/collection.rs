@@ -11,7 +11,7 @@ use crate::links::{base_url, location};
 use crate::media::{ENVELOPE_BYTES, JSON};
 use crate::min_version::check_min_version;
 use crate::problem::Problem;
-use crate::request::{etag, preconditions, read_body, read_query};
+use crate::request::{ReceivedBody, etag, preconditions, read_body, read_query};
 use crate::state::ApiState;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -45,6 +45,7 @@ pub(crate) async fn collection(
 
 async fn page(api: &ApiState, resource: ResourceIx, query: Option<&str>) -> Result<Response, Problem> {
     let request = read_query(query, &api.options)?;
+    let _admission = api.admit()?;
     let page = api.reader.page(resource, &request).await?;
     let mut response = Response::new(Body::from(array(&page.documents)));
     let headers = response.headers_mut();
@@ -73,10 +74,11 @@ fn array(documents: &[ReadDocument]) -> Vec<u8> {
 }
 
 async fn post(api: &ApiState, resource: ResourceIx, head: &request::Parts, body: Body) -> Result<Response, Problem> {
-    let body = read_body(&head.headers, body, &api.options).await?;
+    let ReceivedBody { bytes: body, memory } = read_body(api, &head.headers, body).await?;
+    let held = (api.admit()?, memory);
     let conditions = preconditions(&head.headers);
     let post = |writer: Arc<dyn DocumentWriter>| async move { writer.post(resource, body, conditions).await };
-    let written = write::run(api, head, post).await?;
+    let written = write::run(api, held, post).await?;
     tracing::Span::current().record("document_id", tracing::field::display(written.uuid));
     let status = if written.outcome == Outcome::Created { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = (status, [(header::ETAG, etag(written.version))]).into_response();

@@ -6,7 +6,7 @@ use crate::backend::DocumentWriter;
 use crate::media::{ENVELOPE_BYTES, JSON};
 use crate::min_version::check_min_version;
 use crate::problem::Problem;
-use crate::request::{etag, preconditions, read_body};
+use crate::request::{ReceivedBody, etag, preconditions, read_body};
 use crate::state::ApiState;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -41,6 +41,7 @@ pub(crate) async fn item(
 }
 
 async fn get(api: &ApiState, resource: ResourceIx, uuid: Uuid, headers: &HeaderMap) -> Result<Response, Problem> {
+    let _admission = api.admit()?;
     let document = api.reader.get(resource, uuid).await?.ok_or_else(Problem::no_such_item)?;
     let conditions = preconditions(headers);
     let tag = etag(document.version);
@@ -63,16 +64,17 @@ async fn put(
     head: &request::Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = read_body(&head.headers, body, &api.options).await?;
+    let ReceivedBody { bytes: body, memory } = read_body(api, &head.headers, body).await?;
+    let held = (api.admit()?, memory);
     let conditions = preconditions(&head.headers);
     let put = |writer: Arc<dyn DocumentWriter>| async move { writer.put(resource, uuid, body, conditions).await };
-    let written = write::run(api, head, put).await?;
+    let written = write::run(api, held, put).await?;
     Ok((StatusCode::NO_CONTENT, [(header::ETAG, etag(written.version))]).into_response())
 }
 
 async fn delete(api: &ApiState, resource: ResourceIx, uuid: Uuid, head: &request::Parts) -> Result<Response, Problem> {
     let conditions = preconditions(&head.headers);
     let delete = |writer: Arc<dyn DocumentWriter>| async move { writer.delete(resource, uuid, conditions).await };
-    write::run(api, head, delete).await?;
+    write::run(api, api.admit()?, delete).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -2,26 +2,25 @@
 
 use crate::backend::DocumentWriter;
 use crate::problem::Problem;
-use crate::state::{Admission, ApiState};
-use axum::http::request;
+use crate::state::ApiState;
 use millstream_writer::{WriteError, Written};
 use std::sync::Arc;
 use tracing::Instrument;
 
-/// Runs a write to its end, even if the client disconnects. The request's admission is held until then.
+/// Runs a write to its end, even if the client disconnects, and holds `held` until then: its admission, and the memory of its
+/// body.
 pub(super) async fn run<F>(
     api: &ApiState,
-    head: &request::Parts,
+    held: impl Send + 'static,
     write: impl FnOnce(Arc<dyn DocumentWriter>) -> F,
 ) -> Result<Written, Problem>
 where
     F: Future<Output = Result<Written, WriteError>> + Send + 'static,
 {
-    let admission = head.extensions.get::<Arc<Admission>>().map(Arc::clone);
     let write = write(Arc::clone(&api.writer));
     let task = async move {
         let written = write.await;
-        drop(admission);
+        drop(held);
         written
     };
     match api.writes.spawn(task.in_current_span()).await {

@@ -16,6 +16,8 @@ pub enum ProblemKind {
     KeyChangeNotSupported,
     /// 400: invalid value of a query parameter.
     ParameterValidationFailed,
+    /// 403: a web page of another origin sent the request.
+    CrossSiteRequest,
     /// 404: no such address.
     NotFound,
     /// 405: the address does not support this method; `Allow` lists those it supports.
@@ -34,11 +36,13 @@ pub enum ProblemKind {
     IfNoneMatchFailed,
     /// 413: the body is larger than the limit.
     ContentTooLarge,
-    /// 415: the body is not JSON, or is encoded.
+    /// 415: the body is not declared as JSON, or is encoded.
     UnsupportedMediaType,
-    /// 500: a bug, or a write that kept conflicting with concurrent ones.
+    /// 421: the request names a host that this server does not answer for.
+    MisdirectedRequest,
+    /// 500: a bug.
     System,
-    /// 503: overloaded, shutting down, or the database is unreachable.
+    /// 503: overloaded, shutting down, the database is unreachable, or a write kept conflicting with concurrent ones.
     ServiceUnavailable,
     /// 503: the database does not have the tables of this schema.
     DatabaseNotProvisioned,
@@ -46,11 +50,12 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::BadRequest,
         Self::DataValidationFailed,
         Self::KeyChangeNotSupported,
         Self::ParameterValidationFailed,
+        Self::CrossSiteRequest,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
@@ -61,6 +66,7 @@ impl ProblemKind {
         Self::IfNoneMatchFailed,
         Self::ContentTooLarge,
         Self::UnsupportedMediaType,
+        Self::MisdirectedRequest,
         Self::System,
         Self::ServiceUnavailable,
         Self::DatabaseNotProvisioned,
@@ -80,6 +86,7 @@ impl ProblemKind {
             Self::ParameterValidationFailed => {
                 (StatusCode::BAD_REQUEST, "bad-request:parameter-validation-failed", "Parameter Validation Failed")
             }
+            Self::CrossSiteRequest => (StatusCode::FORBIDDEN, "forbidden:cross-site-request", "Cross-Site Request"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not Found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method Not Allowed"),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request Timeout"),
@@ -100,6 +107,7 @@ impl ProblemKind {
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported Media Type")
             }
+            Self::MisdirectedRequest => (StatusCode::MISDIRECTED_REQUEST, "misdirected-request", "Misdirected Request"),
             Self::System => (StatusCode::INTERNAL_SERVER_ERROR, "system", "System Error"),
             Self::ServiceUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "service-unavailable", "Service Unavailable"),
             Self::DatabaseNotProvisioned => {

@@ -100,11 +100,10 @@ impl From<WriteError> for Problem {
             WriteError::IfNoneMatchFailed => {
                 Self::new(ProblemKind::IfNoneMatchFailed, "The item exists at a version that 'If-None-Match' excludes.")
             }
-            WriteError::Busy { attempts } => Self::new(
-                ProblemKind::System,
-                "Other requests kept changing the same items. Nothing was written; try again.",
-            )
-            .because(format!("gave up after {attempts} attempts")),
+            WriteError::Busy { attempts } => {
+                Self::unavailable("Other requests kept changing the same items. Nothing was written; try again.")
+                    .because(format!("gave up after {attempts} attempts"))
+            }
             WriteError::Unavailable(error) => error.into(),
             WriteError::Internal(error) => Self::defect(&*error),
         }

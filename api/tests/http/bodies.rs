@@ -58,6 +58,9 @@ async fn other_types_and_encodings_are_refused() {
             .await
             .problem(ProblemKind::UnsupportedMediaType);
     }
+    let mut undeclared = request("POST", STUDENTS, &[], Body::from("{}"));
+    undeclared.headers_mut().remove("content-type");
+    api.send(undeclared).await.problem(ProblemKind::UnsupportedMediaType);
     assert!(api.calls().is_empty());
     for value in ["application/json", "application/json;charset=utf-8", "application/problem+json"] {
         let answer = api.send(request("POST", STUDENTS, &[("content-type", value)], Body::from("{}"))).await;

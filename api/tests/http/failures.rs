@@ -54,7 +54,7 @@ const REFUSALS: [(MakeError, ProblemKind, &str); 16] = [
     (|| WriteError::NotFound, ProblemKind::NotFound, "could not be found"),
     (|| WriteError::PreconditionFailed, ProblemKind::OptimisticLockFailed, "read it again"),
     (|| WriteError::IfNoneMatchFailed, ProblemKind::IfNoneMatchFailed, "If-None-Match"),
-    (|| WriteError::Busy { attempts: 4 }, ProblemKind::System, "try again"),
+    (|| WriteError::Busy { attempts: 4 }, ProblemKind::ServiceUnavailable, "try again"),
     (
         || WriteError::Unavailable(StoreError::new(ErrorKind::ConnectionLost, "SECRET")),
         ProblemKind::ServiceUnavailable,

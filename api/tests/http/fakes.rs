@@ -122,8 +122,12 @@ impl Started {
     }
 }
 
+/// A request. Without another `content-type` in `headers`, POST and PUT declare JSON.
 pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Request<Body> {
-    let builder = Request::builder().method(method).uri(path);
+    let mut builder = Request::builder().method(method).uri(path);
+    if matches!(method, "POST" | "PUT") && headers.iter().all(|(name, _)| *name != "content-type") {
+        builder = builder.header("content-type", "application/json");
+    }
     headers
         .iter()
         .fold(builder, |builder, (name, value)| builder.header(*name, *value))

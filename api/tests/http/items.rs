@@ -67,9 +67,9 @@ async fn an_existing_document_gives_200_with_its_address() {
     for outcome in [Outcome::Updated, Outcome::Unchanged] {
         let write = Box::new(move |_: &Call| std::future::ready(Ok(written(outcome))).boxed());
         let api = Fake { write, ..Fake::default() }.start();
-        let answer = api.send(request("POST", STUDENTS, &[("host", "h")], Body::from("{}"))).await;
+        let answer = api.send(request("POST", STUDENTS, &[("host", "localhost")], Body::from("{}"))).await;
         assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, 0));
-        assert_eq!(answer.header("location"), Some(&*format!("http://h{}", item())));
+        assert_eq!(answer.header("location"), Some(&*format!("http://localhost{}", item())));
         assert_eq!(answer.header("etag"), Some("\"8\""));
     }
 }
@@ -78,13 +78,11 @@ async fn an_existing_document_gives_200_with_its_address() {
 async fn addresses_start_with_the_public_url_or_are_paths() {
     let public_url = Some("https://edfi.example.org/api/".parse().expect("a URL"));
     let api = Fake { options: ApiOptions { public_url, ..ApiOptions::default() }, ..Fake::default() }.start();
-    let answer = api.send(request("POST", STUDENTS, &[("host", "inside:1")], Body::from("{}"))).await;
+    let answer = api.send(request("POST", STUDENTS, &[("host", "127.0.0.1:1")], Body::from("{}"))).await;
     assert_eq!(answer.header("location"), Some(&*format!("https://edfi.example.org/api{}", item())));
     let api = Fake::default().start();
-    for headers in [&[][..], &[("host", "not a host")]] {
-        let answer = api.send(request("POST", STUDENTS, headers, Body::from("{}"))).await;
-        assert_eq!(answer.header("location"), Some(&*item()));
-    }
+    let answer = api.send(request("POST", STUDENTS, &[], Body::from("{}"))).await;
+    assert_eq!(answer.header("location"), Some(&*item()), "without a host");
 }
 
 #[tokio::test]

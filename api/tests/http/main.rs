@@ -11,4 +11,6 @@ mod routing;
 mod search;
 mod search_page;
 mod server;
+mod sites;
+mod slow_clients;
 mod wire;

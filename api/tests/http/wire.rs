@@ -33,7 +33,7 @@ impl Server {
     /// Asserts that the server still responds.
     async fn assert_alive(&self) {
         let mut wire = self.connect().await;
-        wire.send(b"GET /health HTTP/1.1\r\nhost: h\r\n\r\n").await;
+        wire.send(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         assert!(wire.receive("live\"}").await.starts_with("HTTP/1.1 200"));
     }
 }
@@ -42,6 +42,10 @@ impl Server {
 pub(crate) struct Wire(TcpStream);
 
 impl Wire {
+    pub(crate) fn over(socket: TcpStream) -> Self {
+        Self(socket)
+    }
+
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.expect("the server reads");
     }
@@ -72,6 +76,72 @@ impl Wire {
         String::from_utf8(received).expect("UTF-8")
     }
 
+    /// Reads until the server closes or resets the connection.
+    pub(crate) async fn rest_bytes(&mut self) -> Vec<u8> {
+        let mut received = Vec::new();
+        if let Err(error) = timeout(SOON, self.0.read_to_end(&mut received)).await.expect("the server closes") {
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        }
+        received
+    }
+
+    /// Reads a response that ends with `]`, at most `chunk` bytes per interval; returns the number of bytes.
+    pub(crate) async fn read_paced(&mut self, chunk: usize, interval: Duration) -> usize {
+        let (mut buffer, mut count, mut pace) = (vec![0; chunk], 0, tokio::time::interval(interval));
+        loop {
+            pace.tick().await;
+            match timeout(SOON, self.0.read(&mut buffer))
+                .await
+                .expect("the server writes")
+                .expect("the connection is whole")
+            {
+                0 => panic!("closed after {count} bytes"),
+                read => count += read,
+            }
+            if buffer.contains(&b']') {
+                return count;
+            }
+        }
+    }
+
+    /// Sends `total` bytes, `chunk` per interval, and returns the response, which may come before all are sent.
+    pub(crate) async fn send_paced(self, chunk: usize, total: usize, interval: Duration) -> String {
+        self.send_chunks(&vec![b'x'; total], chunk, interval).await
+    }
+
+    async fn send_chunks(mut self, bytes: &[u8], chunk: usize, interval: Duration) -> String {
+        let (mut reading, mut writing) = self.0.split();
+        let sending = async {
+            let mut pace = tokio::time::interval(interval);
+            for part in bytes.chunks(chunk) {
+                pace.tick().await;
+                if writing.write_all(part).await.is_err() {
+                    break;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let mut received = Vec::new();
+        let receiving = async {
+            while !received.windows(4).any(|window| window == b"\r\n\r\n") {
+                let mut buffer = [0; 4096];
+                let count = reading.read(&mut buffer).await.expect("a response");
+                assert!(count > 0, "closed without a response");
+                received.extend_from_slice(&buffer[..count]);
+            }
+        };
+        tokio::select! {
+            () = sending => {}
+            done = timeout(SOON, receiving) => done.expect("a response in time"),
+        }
+        String::from_utf8(received).expect("UTF-8")
+    }
+
+    /// Sends bytes that the server may not take, and returns the response.
+    pub(crate) async fn send_and_receive(self, bytes: &[u8]) -> String {
+        self.send_chunks(bytes, bytes.len(), Duration::from_millis(1)).await
+    }
+
     pub(crate) fn hang_up(self) {
         drop(self);
     }
@@ -86,7 +156,7 @@ async fn start(api: &Started) -> Server {
     Server::start(api, ServerOptions::default()).await
 }
 
-const POST: &str = "POST /data/meadow/students HTTP/1.1\r\nhost: h\r\n";
+const POST: &str = "POST /data/meadow/students HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
 
 #[tokio::test]
 async fn broken_http_is_refused_and_harms_no_other_client() {
@@ -114,9 +184,11 @@ async fn broken_http_is_refused_and_harms_no_other_client() {
 #[tokio::test]
 async fn odd_targets_are_not_found() {
     let server = start(&small_bodies()).await;
-    for target in ["OPTIONS *", "CONNECT a:1", "GET http://h/nothing", "GET //", "GET /data/./../students"] {
+    for target in
+        ["OPTIONS *", "CONNECT localhost:1", "GET http://localhost/nothing", "GET //", "GET /data/./../students"]
+    {
         let mut wire = server.connect().await;
-        wire.send(format!("{target} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").as_bytes()).await;
+        wire.send(format!("{target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes()).await;
         let answer = wire.rest().await;
         assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("urn:ed-fi:api:not-found"), "{target}: {answer}");
     }
@@ -210,16 +282,17 @@ async fn a_connection_serves_many_requests_also_after_a_panic() {
     let server = start(&api).await;
     let mut wire = server.connect().await;
     for _ in 0..3 {
-        wire.send(format!("GET /data/meadow/students/{ID} HTTP/1.1\r\nhost: h\r\n\r\n").as_bytes()).await;
+        wire.send(format!("GET /data/meadow/students/{ID} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await;
         assert!(wire.receive("\"errors\":[]}").await.starts_with("HTTP/1.1 500"));
         wire.send(format!("{POST}content-length: 2\r\n\r\n{{}}").as_bytes()).await;
         assert!(wire.receive("\r\n\r\n").await.starts_with("HTTP/1.1 201"));
-        wire.send(b"HEAD /data/meadow/students HTTP/1.1\r\nhost: h\r\n\r\n").await;
+        wire.send(b"HEAD /data/meadow/students HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         let head = wire.receive("\r\n\r\n").await;
         assert!(head.contains("content-length: 2\r\n") && head.ends_with("\r\n\r\n"), "{head}");
     }
     // Pipelined requests are answered in order.
-    wire.send(format!("{POST}content-length: 2\r\n\r\n{{}}GET /health HTTP/1.1\r\nhost: h\r\n\r\n").as_bytes()).await;
+    wire.send(format!("{POST}content-length: 2\r\n\r\n{{}}GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes())
+        .await;
     let both = wire.receive("live\"}").await;
     assert!(both.starts_with("HTTP/1.1 201") && both.contains("HTTP/1.1 200"), "{both}");
 }
@@ -230,9 +303,9 @@ async fn a_connection_without_requests_is_closed() {
     let server = Server::start(&small_bodies(), options).await;
     let mut silent = server.connect().await;
     let mut slow = server.connect().await;
-    slow.send(b"GET / HTTP/1.1\r\nhost: h\r\n").await;
+    slow.send(b"GET / HTTP/1.1\r\nhost: localhost\r\n").await;
     let mut idle = server.connect().await;
-    idle.send(b"GET /health HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    idle.send(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(idle.receive("live\"}").await.starts_with("HTTP/1.1 200"));
     for wire in [&mut silent, &mut slow, &mut idle] {
         let rest = wire.rest().await;

@@ -74,11 +74,11 @@ impl Site {
     }
 
     pub(crate) async fn post(&self, path: &str, body: &[u8]) -> Answer {
-        self.send("POST", path, &[], body.to_vec()).await
+        self.send("POST", path, &[("content-type", "application/json")], body.to_vec()).await
     }
 
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
-        self.send("PUT", path, &[], body.to_string()).await
+        self.send("PUT", path, &[("content-type", "application/json")], body.to_string()).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {

@@ -208,14 +208,20 @@ pub const KEYS: &[Key] = &[
     optional(
         "api.public_url",
         Kind::Url,
-        "taken from each request",
-        "Address of the API for clients behind a proxy: links start with it.",
+        "the loopback name of each request",
+        "Address of the API for clients behind a proxy: links start with it, and requests may name its host.",
     ),
     key(
         "api.body_limit_bytes",
         number(1_024, 1_073_741_824),
         "4194304",
         "Largest request body; a larger one is answered with 413.",
+    ),
+    key(
+        "api.bodies_limit_bytes",
+        number(1_024, 1_099_511_627_776),
+        "67108864",
+        "Memory of all request bodies above 64 KiB, at least one of them; a further one waits 10 s and is answered with 503.",
     ),
     key("api.request_timeout_ms", number(100, 3_600_000), "60000", "A request that takes longer is answered with 503."),
     key(
@@ -224,7 +230,12 @@ pub const KEYS: &[Key] = &[
         "256",
         "Requests at the same time; further ones are answered with 503.",
     ),
-    key("api.connections_max", number(1, 100_000), "1024", "Open connections; further ones wait."),
+    key(
+        "api.connections_max",
+        number(1, 100_000),
+        "1024",
+        "Connections with a request for documents in progress; a request on a further one is answered with 503.",
+    ),
     key("api.page_limit", number(1, 100_000), "25", "Documents per page of a query without `limit`."),
     key("api.page_limit_max", number(1, 100_000), "500", "Largest `limit` of a query."),
     key(

@@ -50,6 +50,7 @@ impl Config {
                 listen: check.loopback("api.listen"),
                 public_url: check.public_url("api.public_url"),
                 body_limit_bytes: check.number("api.body_limit_bytes"),
+                bodies_limit_bytes: check.number("api.bodies_limit_bytes"),
                 request_timeout: check.millis("api.request_timeout_ms"),
                 requests_max: check.number("api.requests_max"),
                 connections_max: check.number("api.connections_max"),

@@ -180,11 +180,13 @@ pub struct Api {
     pub public_url: Option<PublicUrl>,
     /// Largest request body.
     pub body_limit_bytes: usize,
+    /// Memory of all large request bodies.
+    pub bodies_limit_bytes: usize,
     /// Longest request.
     pub request_timeout: Duration,
     /// Requests served at the same time.
     pub requests_max: usize,
-    /// Open connections.
+    /// Connections with a request for documents in progress.
     pub connections_max: usize,
     /// `limit` of a query without one.
     pub page_limit: u32,

@@ -57,6 +57,7 @@ pub(super) fn api(config: &Config) -> ApiOptions {
     ApiOptions {
         public_url: config.api.public_url.clone(),
         body_max_bytes: config.api.body_limit_bytes,
+        bodies_max_bytes: config.api.bodies_limit_bytes,
         request_timeout: config.api.request_timeout,
         requests_max: config.api.requests_max,
         limit_default: config.api.page_limit,
@@ -89,6 +90,7 @@ mod tests {
         let (queue, usual) = (queue(&config, of_none), LocalQueueOptions::default());
         assert_eq!((queue.cache_bytes, queue.attempts_max), (usual.cache_bytes, usual.attempts_max));
         let (api, usual) = (api(&config), ApiOptions::default());
+        assert_eq!(api.bodies_max_bytes, usual.bodies_max_bytes);
         assert_eq!(
             (api.body_max_bytes, api.request_timeout, api.requests_max, api.limit_default, api.limit_max),
             (usual.body_max_bytes, usual.request_timeout, usual.requests_max, usual.limit_default, usual.limit_max)

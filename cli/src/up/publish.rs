@@ -57,7 +57,9 @@ async fn publish(config: Config, out: &mut (dyn Write + Send)) -> Outcome {
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (running, stopping) = (Arc::clone(&publisher), stop.clone());
     tasks.spawn(telemetry::task("publisher", async move { running.run(&stopping).await }));
-    tasks.spawn(telemetry::task("status", serve_status(listener, parts, stop.clone(), options::server(&config))));
+    let public_url = config.api.public_url.clone();
+    let serving = serve_status(listener, parts, public_url, stop.clone(), options::server(&config));
+    tasks.spawn(telemetry::task("status", serving));
     tasks.spawn(telemetry::task("publish_metrics", export_metrics(Arc::clone(&publisher), stop.clone())));
     tasks.spawn(telemetry::task("recorder", recorder::maintain(recorder, stop.clone())));
     tasks.close();
