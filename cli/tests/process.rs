@@ -38,6 +38,22 @@ impl Installation {
         self.folder.path().join("data")
     }
 
+    /// Asserts that other users reach neither documents nor the control socket. The account of PostgreSQL passes through the
+    /// data folder.
+    fn assert_private(&self) {
+        let mode = |name: &str| {
+            let path = self.data_dir().join(name);
+            let data = fs::metadata(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            data.permissions().mode() & 0o777
+        };
+        for folder in ["queue", "search", "run"] {
+            assert_eq!(mode(folder), 0o700, "{folder}");
+        }
+        assert_eq!(mode("run/millstream.sock"), 0o600);
+        let is_root = nix::unistd::geteuid().is_root();
+        assert_eq!(mode(""), if is_root { 0o711 } else { 0o700 });
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
         command.arg("--data-dir").arg(self.data_dir()).args(arguments).stdin(Stdio::null());
@@ -147,6 +163,7 @@ fn up_load_verify_stop_and_again_after_a_kill() {
     assert_eq!(code(&verified), exit(Exit::Done), "{}", text(&verified));
     assert_eq!(text(&verified).lines().last(), Some("differences: 0"));
 
+    place.assert_private();
     let second = place.run(&["up", "--schema", &schema, "--api-listen", "127.0.0.1:0"]);
     assert_eq!(code(&second), exit(Exit::Failed), "{}", text(&second));
     assert!(text(&second).contains("runs on"), "{}", text(&second));

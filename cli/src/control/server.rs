@@ -7,6 +7,7 @@ use super::{
 };
 use crate::failure::Failure;
 use futures::future::BoxFuture;
+use millstream_connectors::private_folder::create_private;
 use serde_json::json;
 use std::{
     fs::{self, Permissions},
@@ -56,6 +57,9 @@ impl Control {
             let path = path.clone();
             move |source| ControlError::Io { action, path, source }
         };
+        if let Some(folder) = path.parent() {
+            create_private(folder).map_err(failed("create the folder of"))?;
+        }
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove the old")(error)),
             _ => {}
@@ -152,6 +156,25 @@ mod tests {
         })
     }
 
+    /// Binds the socket as a process does.
+    fn bind(data_dir: &Path) -> UnixListener {
+        let path = socket_path(data_dir).expect("a path");
+        create_private(path.parent().expect("a folder")).expect("it can be made");
+        UnixListener::bind(path).expect("it can be bound")
+    }
+
+    #[tokio::test]
+    async fn only_the_user_of_the_process_reaches_the_socket() {
+        let mode = |path: &Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let run = folder.path().join("run");
+        fs::create_dir(&run).expect("it can be made");
+        fs::set_permissions(&run, Permissions::from_mode(0o777)).expect("it is ours");
+        let control = Control::open(folder.path(), source()).await.expect("the folder is free");
+        assert_eq!((mode(&run), mode(&run.join("millstream.sock"))), (0o700, 0o600));
+        control.close().await;
+    }
+
     #[tokio::test]
     async fn a_refusal_keeps_its_words_and_its_code() {
         let folder = tempfile::tempdir().expect("a folder can be made");
@@ -181,7 +204,7 @@ mod tests {
             let other = Response::SinkRemoved(SinkRemoved { removed: Vec::new() });
             Box::pin(std::future::ready(Ok(other)))
         });
-        let listener = UnixListener::bind(socket_path(folder.path()).expect("a path")).expect("it can be bound");
+        let listener = bind(folder.path());
         let serving = tokio::spawn(serve(listener, handler, CancellationToken::new()));
         let refused = status(folder.path()).await.expect_err("it is not a status");
         assert!(matches!(refused, ControlError::UnknownReply { .. }), "{refused:?}");
@@ -191,7 +214,7 @@ mod tests {
     #[tokio::test]
     async fn a_socket_left_by_a_killed_process_is_replaced() {
         let folder = tempfile::tempdir().expect("a folder can be made");
-        drop(UnixListener::bind(socket_path(folder.path()).expect("a path")).expect("it can be bound"));
+        drop(bind(folder.path()));
         assert!(matches!(status(folder.path()).await, Err(ControlError::NotRunning(_))));
         let control = Control::open(folder.path(), source()).await.expect("nothing answers on the old socket");
         control.close().await;

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-/// The socket's name in the data folder.
+/// Folder of the socket in the data folder. Only the user of the process may enter it, so that there is no moment between
+/// the creation of the socket and its protection.
+const FOLDER: &str = "run";
+/// The socket's name in that folder.
 const NAME: &str = "millstream.sock";
 /// Longest path of a Unix socket.
 const PATH_MAX_BYTES: usize = 107;
@@ -78,6 +81,6 @@ impl From<ControlError> for Failure {
 
 /// Returns the path of the socket of a data folder.
 pub(super) fn socket_path(data_dir: &Path) -> Result<PathBuf, ControlError> {
-    let path = data_dir.join(NAME);
+    let path = data_dir.join(FOLDER).join(NAME);
     if path.as_os_str().len() > PATH_MAX_BYTES { Err(ControlError::PathTooLong(path)) } else { Ok(path) }
 }

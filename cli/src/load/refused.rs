@@ -9,8 +9,9 @@ use super::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io::{BufWriter, Write},
+    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
 };
 
@@ -58,9 +59,10 @@ impl<'a> Entry<'a> {
 }
 
 impl RefusedFile {
-    /// Creates the file, or truncates it.
+    /// Creates the file for the user of the process only, or truncates it.
     pub fn create(path: PathBuf) -> Result<Self, LoadError> {
-        match File::create(&path) {
+        // It holds documents.
+        match OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path) {
             Ok(file) => Ok(Self { writer: BufWriter::new(file), path }),
             Err(source) => Err(LoadError::Refused { file: path, source }),
         }

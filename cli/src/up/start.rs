@@ -20,7 +20,9 @@ use millstream_store::{
     provision::{self, Applied, SchemaState},
 };
 use std::{
+    fs::DirBuilder,
     io::Write,
+    os::unix::fs::DirBuilderExt,
     time::{Duration, Instant},
 };
 use tokio::net::TcpListener;
@@ -42,8 +44,7 @@ async fn run_in_span(role: Role, config: Config, out: &mut (dyn Write + Send)) -
     let listener = TcpListener::bind(config.api.listen).await.map_err(|error| {
         Failure::failed(format!("cannot listen on {}: {error}; choose another --api-listen", config.api.listen))
     })?;
-    std::fs::create_dir_all(&config.data_dir)
-        .map_err(|error| Failure::failed(format!("cannot create the folder {}: {error}", config.data_dir.display())))?;
+    create_data_dir(&config)?;
     let recorder = recorder::install()?;
     let state = ProcessState::default();
     let control = Control::open(&config.data_dir, handler(&state)).await?;
@@ -54,6 +55,16 @@ async fn run_in_span(role: Role, config: Config, out: &mut (dyn Write + Send)) -
     control.close().await;
     let exit = outcome?;
     closed.map(|()| exit)
+}
+
+/// Creates the data folder, private to the user of the process. A managed cluster of a process that is root runs under
+/// another account, which has to pass through the folder. An existing folder keeps its mode: everything in it that holds data
+/// is in a private folder of its own.
+fn create_data_dir(config: &Config) -> Result<(), Failure> {
+    let is_passed_through = config.database.url.is_none() && nix::unistd::geteuid().is_root();
+    let mode = if is_passed_through { 0o711 } else { 0o700 };
+    let created = DirBuilder::new().recursive(true).mode(mode).create(&config.data_dir);
+    created.map_err(|error| Failure::failed(format!("cannot create the folder {}: {error}", config.data_dir.display())))
 }
 
 /// Starts the components, waits for the end and stops them. The caller stops the server.

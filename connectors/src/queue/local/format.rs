@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::private_folder::create_private;
 use millstream_pipeline::queue::QueueError;
 
 /// Content of the file `FORMAT`.
@@ -19,7 +20,7 @@ const FORMAT_BEFORE_LANES: &str = "millstream work queue, format 1\n";
 /// Checks that `path` is a queue of this format, or makes it one.
 pub(super) fn check(path: &Path) -> Result<(), QueueError> {
     let io = |source| QueueError::Io { path: path.to_owned(), source };
-    fs::create_dir_all(path).map_err(io)?;
+    create_private(path).map_err(io)?;
     match fs::read(path.join("FORMAT")) {
         Ok(format) if format == FORMAT.as_bytes() => Ok(()),
         Ok(format) if format == FORMAT_BEFORE_LANES.as_bytes() => write(path).map_err(io),

@@ -9,6 +9,7 @@ use super::generation::{
     Generation, GenerationManifest, IndexContext, create_generation, missing, read_manifest, replace,
 };
 use super::layout::FORM;
+use crate::private_folder::create_private;
 use millstream_pipeline::binding::Binding;
 use millstream_pipeline::sink::SinkError;
 use millstream_pipeline::sink::generations::Generation as GenerationInfo;
@@ -102,7 +103,7 @@ impl IndexFolder {
                 "its writer needs at least {WRITER_HEAP_BYTES_MIN} bytes of memory: raise the limit"
             )));
         }
-        fs::create_dir_all(&folder).map_err(|error| unavailable("the folder cannot be created", &error))?;
+        create_private(&folder).map_err(|error| unavailable("the folder cannot be created", &error))?;
         let lock = File::create(folder.join(LOCK)).map_err(|error| unavailable("the lock cannot be opened", &error))?;
         match lock.try_lock() {
             Ok(()) => {}
