@@ -11,6 +11,7 @@
 
 mod attempt;
 pub mod body;
+mod body_reader;
 mod delete;
 pub mod error;
 pub mod identity;

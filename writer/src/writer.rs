@@ -1,7 +1,8 @@
 //! The public entry point of the writer.
 
 use crate::attempt::final_error;
-use crate::body::{self, IdRule, InvalidJsonSchema, Validators};
+use crate::body::{IdRule, InvalidJsonSchema, Validators};
+use crate::body_reader::BodyReader;
 use crate::delete::Delete;
 use crate::error::WriteError;
 use crate::options::WriterOptions;
@@ -22,7 +23,7 @@ use uuid::Uuid;
 pub struct Writer {
     database: Database,
     mapping: Arc<Mapping>,
-    validators: Arc<Validators>,
+    bodies: Arc<BodyReader>,
     options: WriterOptions,
     retry: RetryPolicy,
 }
@@ -33,8 +34,8 @@ impl Writer {
     /// # Errors
     /// A JSON schema of the mapping that does not compile, by resource.
     pub fn new(database: Database, mapping: Arc<Mapping>, options: WriterOptions) -> Result<Self, InvalidJsonSchema> {
-        let validators = Arc::new(Validators::compile(&mapping)?);
-        Ok(Self { database, mapping, validators, options, retry: RetryPolicy::default() })
+        let bodies = Arc::new(BodyReader::new(Arc::clone(&mapping), Validators::compile(&mapping)?));
+        Ok(Self { database, mapping, bodies, options, retry: RetryPolicy::default() })
     }
 
     /// Upserts by identity: creates the document, or replaces the content of the existing one.
@@ -81,9 +82,9 @@ impl Writer {
         body: &[u8],
         when: &Preconditions,
     ) -> Result<Written, WriteError> {
-        let resource = self.mapping.resource(resource);
         let id = route.map_or(IdRule::Absent, IdRule::Equal);
-        let flat = body::read(resource, &self.validators, body, id)?;
+        let flat = self.bodies.read(resource, body, id).await?;
+        let resource = self.mapping.resource(resource);
         let upsert = Upsert(UpsertRequest {
             database: &self.database,
             mapping: &self.mapping,

@@ -1,9 +1,11 @@
 //! From bytes to rows: parse, coerce and prune, validate, flatten. Nothing here touches a database.
 
 mod constraints;
+mod encoding;
 mod findings;
 mod flatten;
 mod parse;
+mod pattern;
 mod scalar;
 mod shape;
 mod validate;

@@ -1,20 +1,20 @@
 //! Parsing of request bodies, with the checks that need no schema.
 
+use super::encoding;
 use super::findings::ProblemMessage;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::fmt;
 
-/// Parses a request body, which must be valid UTF-8 and one JSON object, without duplicate members and at most 128
+/// Parses a request body, which must be valid UTF-8, with or without a byte-order mark, and one JSON object, without duplicate members and at most 128
 /// levels deep (serde_json's limit). The error message contains the position.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ProblemMessage> {
     object(bytes).map_err(ProblemMessage)
 }
 
 fn object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| format!("The request body is not valid UTF-8 (byte {}).", error.valid_up_to()))?;
+    let text = encoding::text(bytes)?;
     if text.trim().is_empty() {
         return Err("A non-empty request body is required.".to_owned());
     }
@@ -103,9 +103,16 @@ mod tests {
         assert!(refusal(b"{\"a\":1,\"a\":2}").contains("\"a\" occurs twice"));
         assert!(refusal(b"{\"a\":[{\"b\":1.5,\"b\":2}]}").contains("\"b\" occurs twice"));
         assert!(refusal(b"{\"a\":\"\xff\"}").contains("UTF-8"));
+        assert!(refusal(b"\xFF\xFE{\0}\0").contains("send it in UTF-8"));
+        assert!(refusal(b"\xEF\xBB\xBF").contains("non-empty"));
         assert!(refusal(b"{\"a\":1} trailing").contains("not valid JSON"));
         let deep = format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200));
         assert!(refusal(deep.as_bytes()).contains("recursion limit"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_accepted() {
+        assert_eq!(parse(b"\xEF\xBB\xBF{\"a\":1}").expect("valid")["a"], 1);
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! JSON-schema validation, compiled once at start.
 
 use super::findings::Findings;
+use super::pattern::{PATTERN, Patterns};
 use jsonschema::error::ValidationErrorKind;
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::{Draft, Validator};
 use millstream_schema::plan::{Mapping, ResourceKeyId};
 use serde_json::Value;
 use std::collections::HashMap;
-
-/// Maximum number of backtracking steps of a look-around pattern before the value is refused: bodies may be hostile.
-const BACKTRACK_LIMIT: usize = 1_000_000;
+use std::sync::Arc;
 
 /// A schema that is not a valid JSON schema, or has a pattern that does not compile; displays its resource type and the
 /// cause.
@@ -27,12 +26,14 @@ impl Validators {
     /// The first schema that does not compile.
     pub fn compile(mapping: &Mapping) -> Result<Self, InvalidJsonSchema> {
         let mut compiled = HashMap::with_capacity(mapping.resources.len());
+        let patterns = Arc::new(Patterns::default());
         for resource in &mapping.resources {
+            let patterns = Arc::clone(&patterns);
             let validator = jsonschema::options()
                 .with_draft(Draft::Draft202012)
                 // Dates and times are parsed into their storage types, which is the stricter check.
                 .should_validate_formats(false)
-                .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(BACKTRACK_LIMIT))
+                .with_keyword(PATTERN, move |parent, value, path| patterns.keyword(parent, value, path))
                 .build(&resource.json_schema)
                 .map_err(|error| {
                     InvalidJsonSchema(format!("{}.{}: {error}", resource.project_name, resource.resource_name))
@@ -54,7 +55,7 @@ impl Validators {
                     let name = property.as_str().unwrap_or_default();
                     findings.add(&format!("{at}.{name}"), format!("{name} is required."));
                 }
-                ValidationErrorKind::Pattern { .. } => {
+                ValidationErrorKind::Custom { keyword, .. } if keyword == PATTERN => {
                     findings.add(&at, pattern_message(error.instance().as_ref(), &at))
                 }
                 _ => findings.add(&at, message(&error.to_string())),
