@@ -1,7 +1,7 @@
 //! Measures documents per second written over HTTP, compared with binary COPY of the same rows.
 
 use crate::failure::Failure;
-use crate::process::{Process, binary};
+use crate::process::{Process, binary, check_loaded};
 use crate::setup::Setup;
 use crate::{copy, table};
 use millstream_store::connect::Session;
@@ -22,19 +22,15 @@ pub(crate) async fn measure(setup: &Setup, rounds: usize, documents: usize) -> R
             let above = last_document(&database).await?;
             let up = Process::start(&setup.launch(&database)?).await?;
             let started = Instant::now();
-            let status = Command::new(binary()?)
+            let loaded = Command::new(binary()?)
                 .args(["load", "--progress", "none", "--url", &format!("http://{}", up.address)])
                 .args(["--connections", &connections.to_string()])
                 .arg(&file)
                 .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
+                .output()
                 .await?;
             rates[at].push(count as f64 / started.elapsed().as_secs_f64());
-            if !status.success() {
-                return Err(format!("millstream load refused documents ({status})").into());
-            }
+            check_loaded(&loaded)?;
             up.stop().await?;
             if at == 0 {
                 let rows = copy::out(setup, &database, above).await?;

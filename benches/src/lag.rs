@@ -2,7 +2,7 @@
 
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::process::{Process, binary};
+use crate::process::{Process, binary, check_loaded};
 use crate::setup::Setup;
 use crate::table;
 use millstream_store::connect::{ConnectOptions, Session};
@@ -34,16 +34,13 @@ pub(crate) async fn measure(setup: &Setup, up: &Process, database: &ConnectOptio
         .args(["load", "--progress", "none", "--connections", CONNECTIONS, "--url", &format!("http://{}", up.address)])
         .arg(&file)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
     let busy = edit(up, &session, &document, "busy").await?;
     let loading = load.try_wait()?.is_none();
-    let status = load.wait().await?;
-    if !status.success() {
-        return Err(format!("millstream load refused documents ({status})").into());
-    }
+    check_loaded(&load.wait_with_output().await?)?;
     let row = |name: &str, lags: &[f64]| {
         vec![
             name.to_owned(),

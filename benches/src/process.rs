@@ -6,7 +6,7 @@ use millstream_store::connect::{ConnectOptions, Host};
 use millstream_testkit::World;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 
@@ -39,6 +39,15 @@ pub(crate) fn binary() -> Result<PathBuf, Failure> {
     } else {
         Err(format!("{} is missing: run `make bench`, which builds it", path.display()).into())
     }
+}
+
+/// Checks that `millstream load` accepted every line. The error has its account: the refused lines with their answers.
+pub(crate) fn check_loaded(load: &Output) -> Result<(), Failure> {
+    if load.status.success() {
+        return Ok(());
+    }
+    let [account, log] = [&load.stdout, &load.stderr].map(|text| String::from_utf8_lossy(text));
+    Err(format!("millstream load did not accept all documents ({}):\n{account}{log}", load.status).into())
 }
 
 /// Formats the database as a URL for the environment of the process, never for the command line, which every user of the

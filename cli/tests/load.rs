@@ -13,7 +13,7 @@ use millstream_cli::{
     load::{Input, LoadPlan, Loaded, Progress, RetryLimit, load},
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     fs,
     io::Write,
     path::PathBuf,
@@ -28,43 +28,59 @@ use tokio_util::sync::CancellationToken;
 struct Server {
     /// Values of `n` that were accepted.
     accepted: Mutex<BTreeSet<i64>>,
+    /// Values of `n` that have arrived.
+    arrived: Mutex<BTreeSet<i64>>,
     /// Number of requests.
     requests: Mutex<u64>,
     /// Notified at each request.
     request: Notify,
-    /// Number of requests to answer with 503 first.
-    away: Mutex<u64>,
+    /// Responses to the first requests.
+    failures: Mutex<VecDeque<Failure>>,
 }
 
-type Response = (StatusCode, String);
+/// A passing failure: status and `Retry-After`.
+type Failure = (StatusCode, Option<u64>);
+type Response = (StatusCode, [(&'static str, String); 1], String);
+
+fn response(status: StatusCode, body: String) -> Response {
+    (status, [("x-test", String::new())], body)
+}
 
 fn problem(status: StatusCode, kind: &str, detail: &str) -> Response {
-    (status, serde_json::json!({"type": format!("urn:ed-fi:api:{kind}"), "detail": detail, "errors": []}).to_string())
+    let document = serde_json::json!({
+        "type": format!("urn:ed-fi:api:{kind}"), "detail": detail, "errors": [], "correlationId": "c-1"
+    });
+    response(status, document.to_string())
 }
 
-/// Handles a POST. The body selects the response: {"n": 1}, {"n": 2, "needs": 1}, {"n": 3, "bad": true}.
+/// Handles a POST. The body selects the response: {"n": 1}, {"n": 2, "needs": 1}, {"n": 3, "bad": true}, {"n": 4, "defect":
+/// true}. A {"late": true} is decided when it arrives, and answered when a request with a larger number has arrived.
 async fn handle(
     State(server): State<Arc<Server>>,
     UrlPath((_, _)): UrlPath<(String, String)>,
     body: Bytes,
 ) -> Response {
     *server.requests.lock().expect("not poisoned") += 1;
-    server.request.notify_waiters();
-    {
-        let mut away = server.away.lock().expect("not poisoned");
-        if *away > 0 {
-            *away -= 1;
-            return problem(StatusCode::SERVICE_UNAVAILABLE, "service-unavailable", "starting");
-        }
+    if let Some((status, retry_after)) = server.failures.lock().expect("not poisoned").pop_front() {
+        let (_, _, body) = problem(status, "service-unavailable", "starting");
+        let header = retry_after.map_or(("x-test", String::new()), |seconds| ("retry-after", seconds.to_string()));
+        return (status, [header], body);
     }
     let body: serde_json::Value = serde_json::from_slice(&body).expect("load posts JSON");
     let n = body["n"].as_i64().expect("each body has a number");
     if body["bad"] == true {
         return problem(StatusCode::BAD_REQUEST, "bad-request:data-validation-failed", "n is bad");
     }
-    if let Some(needed) = body["needs"].as_i64()
-        && !server.accepted.lock().expect("not poisoned").contains(&needed)
-    {
+    if body["defect"] == true {
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, "system", "an unexpected problem");
+    }
+    server.arrived.lock().expect("not poisoned").insert(n);
+    server.request.notify_waiters();
+    let is_missing = |needed| !server.accepted.lock().expect("not poisoned").contains(&needed);
+    if body["needs"].as_i64().is_some_and(is_missing) {
+        while body["late"] == true && server.arrived.lock().expect("not poisoned").last() == Some(&n) {
+            server.request.notified().await;
+        }
         return problem(StatusCode::CONFLICT, "data-conflict:unresolved-reference", "the target does not exist");
     }
     // A slow document that others need, so that they overtake it.
@@ -72,7 +88,7 @@ async fn handle(
         server.request.notified().await;
     }
     let is_new = server.accepted.lock().expect("not poisoned").insert(n);
-    (if is_new { StatusCode::CREATED } else { StatusCode::OK }, String::new())
+    response(if is_new { StatusCode::CREATED } else { StatusCode::OK }, String::new())
 }
 
 struct RunningServer {
@@ -127,11 +143,21 @@ impl Files {
 }
 
 async fn run(running: &RunningServer, inputs: Vec<Input>, refused: Option<PathBuf>, retry_limit: Duration) -> Loaded {
+    run_with(8, running, inputs, refused, retry_limit).await
+}
+
+async fn run_with(
+    connections: usize,
+    running: &RunningServer,
+    inputs: Vec<Input>,
+    refused: Option<PathBuf>,
+    retry_limit: Duration,
+) -> Loaded {
     let progress = Progress::new(ProgressStyle::None, &inputs);
     let plan = LoadPlan {
         inputs,
         url: running.url.clone(),
-        connections: 8,
+        connections,
         retry_limit: RetryLimit(retry_limit),
         refused,
         lines_max: None,
@@ -192,13 +218,105 @@ async fn gzip_is_known_by_its_content_and_a_second_load_creates_nothing() {
     assert_eq!((second.account.created, second.account.existing), (0, 500), "{}", second.account);
 }
 
+fn numbered(count: i64) -> String {
+    lines((0..count).map(|n| format!("{{\"n\":{n}}}")))
+}
+
 #[tokio::test]
-async fn a_server_that_is_unavailable_for_a_while_is_waited_for() {
-    let running = serve(Server { away: Mutex::new(20), ..Server::default() }).await;
+async fn passing_failures_are_waited_for_and_refuse_nothing() {
+    let statuses = [503, 500, 500, 500, 500, 500, 500, 429, 408, 502, 504, 507];
+    let failures = statuses.map(|status| (StatusCode::from_u16(status).expect("a status"), None));
+    let failures = failures.into_iter().cycle().take(60).collect();
+    let running = serve(Server { failures: Mutex::new(failures), ..Server::default() }).await;
     let files = Files::new();
-    let input = files.write("a.jsonl", lines((0..30).map(|n| format!("{{\"n\":{n}}}"))).as_bytes());
-    let loaded = run(&running, vec![input], None, TIMEOUT).await;
+    let loaded = run(&running, vec![files.write("a.jsonl", numbered(30).as_bytes())], None, TIMEOUT).await;
+    let account = &loaded.account;
+    assert_eq!((account.created, account.refused()), (30, 0), "{account}");
+    assert_eq!(account.repeated.values().sum::<u64>(), 60, "{account}");
+    assert!(account.to_string().contains("waited for: 500 service-unavailable, 30 attempts"), "{account}");
+    assert!(loaded.is_complete());
+}
+
+#[tokio::test]
+async fn a_pause_that_the_server_asks_for_is_kept() {
+    let failures = VecDeque::from([(StatusCode::SERVICE_UNAVAILABLE, Some(1))]);
+    let running = serve(Server { failures: Mutex::new(failures), ..Server::default() }).await;
+    let files = Files::new();
+    let loaded = run(&running, vec![files.write("a.jsonl", numbered(1).as_bytes())], None, TIMEOUT).await;
+    assert_eq!((loaded.account.created, loaded.account.refused()), (1, 0), "{}", loaded.account);
+    assert!(loaded.account.elapsed() >= Duration::from_secs(1), "{:?}", loaded.account.elapsed());
+}
+
+#[tokio::test]
+async fn connections_that_break_are_waited_for() {
+    drop(millstream_testkit::http_client());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let url = format!("http://{}", listener.local_addr().expect("the listener is bound")).parse().expect("a valid URL");
+    let server = Arc::new(Server::default());
+    let router = Router::new().route("/data/{project}/{resource}", post(handle)).with_state(Arc::clone(&server));
+    let task = tokio::spawn(async move {
+        for _ in 0..5 {
+            drop(listener.accept().await.expect("a connection"));
+        }
+        axum::serve(listener, router).await.expect("the server runs");
+    });
+    let running = RunningServer { server, url, task };
+    let files = Files::new();
+    let loaded = run(&running, vec![files.write("a.jsonl", numbered(30).as_bytes())], None, TIMEOUT).await;
     assert_eq!((loaded.account.created, loaded.account.refused()), (30, 0), "{}", loaded.account);
+    assert!(loaded.account.to_string().contains("waited for: no response"), "{}", loaded.account);
+}
+
+#[tokio::test]
+async fn a_line_that_fails_while_others_are_accepted_is_refused_with_its_answer() {
+    let running = serve(Server::default()).await;
+    let files = Files::new();
+    let text = lines((0..30).map(|n| format!("{{\"n\":{n},\"defect\":{}}}", n == 5)));
+    let input = files.write("a.jsonl", text.as_bytes());
+    let loaded = run(&running, vec![input], None, Duration::from_millis(300)).await;
+    assert_eq!((loaded.account.created, loaded.account.refused()), (29, 1), "{}", loaded.account);
+    let shown = loaded.account.to_string();
+    assert!(shown.contains("500 system: 1"), "{shown}");
+    assert!(shown.contains("a.jsonl:6 things: an unexpected problem (correlation id c-1)"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_server_that_fails_for_every_line_ends_the_load_and_refuses_none() {
+    let running = serve(Server::default()).await;
+    let files = Files::new();
+    let text = lines((0..30).map(|n| format!("{{\"n\":{n},\"defect\":true}}")));
+    let input = files.write("a.jsonl", text.as_bytes());
+    let loaded = run(&running, vec![input], None, Duration::from_millis(300)).await;
+    assert_eq!(loaded.account.answered(), 0, "{}", loaded.account);
+    let stopped = loaded.stopped.expect("the load gave up").to_string();
+    assert!(stopped.contains("500 an unexpected problem"), "{stopped}");
+}
+
+/// The server decides about line 2 before it has line 1; `load` learns about line 1 first.
+#[tokio::test]
+async fn a_refusal_that_was_decided_before_an_earlier_line_is_not_final() {
+    let running = serve(Server::default()).await;
+    let files = Files::new();
+    let bodies = [r#"{"n":1,"slow":true}"#, r#"{"n":2,"needs":1,"late":true}"#, r#"{"n":3}"#];
+    running.server.requests.lock().map(|mut requests| *requests = 6).expect("not poisoned");
+    let input = files.write("a.jsonl", lines(bodies.map(str::to_owned)).as_bytes());
+    let loaded = run_with(2, &running, vec![input], None, TIMEOUT).await;
+    assert_eq!((loaded.account.created, loaded.account.refused()), (3, 0), "{}", loaded.account);
+    assert_eq!(loaded.account.postponed, 1);
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_skipped_and_utf_16_is_named() {
+    let running = serve(Server::default()).await;
+    let files = Files::new();
+    let marked = files.write("a.jsonl", format!("\u{feff}{}", numbered(3)).as_bytes());
+    let loaded = run(&running, vec![marked], None, TIMEOUT).await;
+    assert_eq!((loaded.account.created, loaded.account.refused()), (3, 0), "{}", loaded.account);
+    let utf_16: Vec<u8> = format!("\u{feff}{}", numbered(3)).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let loaded = run(&running, vec![files.write("b.jsonl", &utf_16)], None, TIMEOUT).await;
+    let stopped = format!("{:?}", loaded.stopped.expect("it is refused"));
+    assert!(stopped.contains("convert it to UTF-8"), "{stopped}");
+    assert_eq!(loaded.account.answered(), 0);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The installation for measuring sinks: a durable PostgreSQL, a broker, a search node, and the documents to load.
 
 use crate::failure::Failure;
-use crate::process::{Launch, Process};
+use crate::process::{Launch, Process, check_loaded};
 use millstream_search::SearchResource;
 use millstream_store::connect::Session;
 use millstream_testkit::corpus::{self, Document};
@@ -106,10 +106,7 @@ impl Installation {
         let mut command = launch.command(&["load", "--progress=none", "--connections", CONNECTIONS, "--url", &url])?;
         let output = command.arg(&self.file).output().await?;
         let load = started.elapsed();
-        if !output.status.success() {
-            let text = String::from_utf8_lossy(&output.stdout);
-            return Err(format!("millstream load refused documents ({}): {text}", output.status).into());
-        }
+        check_loaded(&output)?;
         let answered = Instant::now();
         wait_delivered(launch).await?;
         Ok(LoadTimes { load, behind: answered.elapsed() })

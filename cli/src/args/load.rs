@@ -15,8 +15,8 @@ pub struct LoadArguments {
     /// Requests in flight.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub connections: u16,
-    /// Seconds to retry a line while the server is unreachable or busy, before giving up.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    /// Seconds to wait for a final answer to a line while the server is unreachable, busy or failing.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub patience_s: u64,
     /// Write every refused line with its response to this file, as JSON Lines.
     #[arg(long, value_name = "FILE")]

@@ -1,6 +1,9 @@
 //! The account of a load: the number of lines by result, with the first examples of every refusal.
 
-use super::{line::LinePosition, post::RefusedResponse};
+use super::{
+    line::LinePosition,
+    post::{PassingFailure, RefusedResponse},
+};
 use crate::text::grouped;
 use std::{
     collections::BTreeMap,
@@ -33,6 +36,8 @@ pub struct Account {
     pub existing: u64,
     /// Lines that were postponed once because an earlier one was still in flight.
     pub postponed: u64,
+    /// Attempts that failed for a passing reason and were repeated.
+    pub repeated: BTreeMap<PassingFailure, u64>,
     /// Refused lines by status and problem type; status 0 for lines that could not be posted.
     pub refusals: BTreeMap<(u16, String), RefusedLines>,
 }
@@ -40,7 +45,15 @@ pub struct Account {
 impl Default for Account {
     fn default() -> Self {
         let started = Instant::now();
-        Self { started, elapsed: Duration::ZERO, created: 0, existing: 0, postponed: 0, refusals: BTreeMap::new() }
+        Self {
+            started,
+            elapsed: Duration::ZERO,
+            created: 0,
+            existing: 0,
+            postponed: 0,
+            repeated: BTreeMap::new(),
+            refusals: BTreeMap::new(),
+        }
     }
 }
 
@@ -52,6 +65,12 @@ impl Account {
             let detail: String = refused.detail.chars().take(DETAIL_MAX_CHARS).collect();
             let space = if resource.is_empty() { "" } else { " " };
             entry.examples.push(format!("{position}{space}{resource}: {detail}"));
+        }
+    }
+
+    pub(super) fn pass(&mut self, failures: Vec<PassingFailure>) {
+        for failure in failures {
+            *self.repeated.entry(failure).or_default() += 1;
         }
     }
 
@@ -97,6 +116,17 @@ impl fmt::Display for Account {
             grouped(self.existing),
             grouped(self.refused())
         )?;
+        for (PassingFailure { status, kind }, count) in &self.repeated {
+            match status {
+                0 => writeln!(f, "  waited for: no response, {} attempts", grouped(*count))?,
+                _ => writeln!(
+                    f,
+                    "  waited for: {}, {} attempts",
+                    format!("{status} {kind}").trim_end(),
+                    grouped(*count)
+                )?,
+            }
+        }
         for ((status, kind), refusal) in &self.refusals {
             match status {
                 0 => writeln!(f, "  not a request: {}", grouped(refusal.count))?,

@@ -4,7 +4,7 @@ use super::{
     account::Account,
     error::LoadError,
     line::{BadLine, Line},
-    post::{PostResult, Poster, RefusedResponse},
+    post::{PassingFailure, PostResult, Poster, RefusedResponse},
     progress::Progress,
     refused::RefusedFile,
     source::InputLine,
@@ -27,11 +27,15 @@ struct Posted {
     turn: Turn,
     line: Line,
     result: PostResult,
+    /// The failures that it waited for.
+    passed: Vec<PassingFailure>,
+    /// Lines that had been accepted when its first attempt began.
+    accepted_before: u64,
 }
 
 /// A line without a final result.
 enum Pending {
-    /// It is being posted. With `last` the result is final.
+    /// It is being posted. With `last` the result is final: every earlier line had a result when the attempt began.
     InFlight { last: bool, bytes: usize },
     /// It was refused, and waits until every earlier line has a result.
     Postponed(Line),
@@ -121,7 +125,8 @@ impl<'a> Dispatcher<'a> {
                 let turn = self.next_turn;
                 self.next_turn += 1;
                 self.pending_bytes += line.body.len();
-                self.start(turn, line, false);
+                let last = self.pending.is_empty();
+                self.start(turn, line, last);
                 Ok(())
             }
             Err(bad) => self.bad_line(&bad),
@@ -130,7 +135,7 @@ impl<'a> Dispatcher<'a> {
 
     fn bad_line(&mut self, bad: &BadLine) -> Result<(), LoadError> {
         let (kind, body) = (String::new(), String::new());
-        let refused = RefusedResponse { status: 0, kind, detail: bad.reason.clone(), body };
+        let refused = RefusedResponse { status: 0, kind, detail: bad.reason.clone(), body, retry_after: None };
         self.account.refuse(&bad.position, "", &refused);
         self.progress.answered(self.account.answered(), self.account.refused());
         self.refused.as_mut().map_or(Ok(()), |file| file.write_bad(bad, &refused))
@@ -138,31 +143,36 @@ impl<'a> Dispatcher<'a> {
 
     fn start(&mut self, turn: Turn, line: Line, last: bool) {
         self.pending.insert(turn, Pending::InFlight { last, bytes: line.body.len() });
-        let poster = self.poster.clone();
+        let (poster, accepted_before) = (self.poster.clone(), self.account.accepted());
         self.in_flight.push(Box::pin(async move {
-            let result = poster.post(&line).await;
-            Posted { turn, line, result }
+            let mut passed = Vec::new();
+            let result = poster.post(&line, &mut passed).await;
+            Posted { turn, line, result, passed, accepted_before }
         }));
     }
 
-    fn finished(&mut self, Posted { turn, line, result }: Posted) -> Result<(), LoadError> {
-        let is_first_pending = self.pending.first_key_value().is_some_and(|(first, _)| *first == turn);
+    fn finished(&mut self, posted: Posted) -> Result<(), LoadError> {
+        let Posted { turn, line, result, passed, accepted_before } = posted;
+        self.account.pass(passed);
         let last = matches!(self.pending.get(&turn), Some(Pending::InFlight { last: true, .. }));
         match result {
             PostResult::Created => self.account.created += 1,
             PostResult::Existing => self.account.existing += 1,
-            PostResult::Refused(refused) if refused.may_depend_on_order() && !last && !is_first_pending => {
+            // An earlier line may have been accepted after the server had decided about this one.
+            PostResult::Refused(refused) if refused.may_depend_on_order() && !last => {
                 self.account.postponed += 1;
                 self.pending.insert(turn, Pending::Postponed(line));
+                self.repeat_first();
                 return Ok(());
             }
-            PostResult::Refused(refused) => {
-                self.account.refuse(&line.position, &line.resource, &refused);
-                if let Some(file) = self.refused.as_mut() {
-                    file.write(&line, &refused)?;
-                }
+            PostResult::Refused(refused) => self.refuse(&line, &refused)?,
+            // The server accepts other lines: its defect concerns this one.
+            PostResult::NoFinalAnswer { last: Some(refused), .. }
+                if refused.status == 500 && self.account.accepted() > accepted_before =>
+            {
+                self.refuse(&line, &refused)?;
             }
-            PostResult::Unreachable { reason, waited } => {
+            PostResult::NoFinalAnswer { reason, waited, .. } => {
                 self.forget(turn);
                 return Err(LoadError::Unreachable {
                     at: line.position.to_string(),
@@ -171,11 +181,20 @@ impl<'a> Dispatcher<'a> {
                     reason,
                 });
             }
+            PostResult::Interrupted => {
+                self.forget(turn);
+                return Ok(());
+            }
         }
         self.progress.answered(self.account.answered(), self.account.refused());
         self.forget(turn);
         self.repeat_first();
         Ok(())
+    }
+
+    fn refuse(&mut self, line: &Line, refused: &RefusedResponse) -> Result<(), LoadError> {
+        self.account.refuse(&line.position, &line.resource, refused);
+        self.refused.as_mut().map_or(Ok(()), |file| file.write(line, refused))
     }
 
     fn forget(&mut self, turn: Turn) {

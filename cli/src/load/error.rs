@@ -9,8 +9,8 @@ pub enum LoadError {
     /// An input cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The server was unreachable until the retry limit.
-    #[error("gave up at {at} after {waited_s} s without a response from {url}: {reason}")]
+    /// The server failed or was unreachable until the retry limit.
+    #[error("gave up at {at} after {waited_s} s without a final answer from {url}: {reason}")]
     Unreachable {
         /// Position of the line.
         at: String,

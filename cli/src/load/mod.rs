@@ -1,11 +1,12 @@
 //! Loads: post JSON Lines through the API and account for every line.
 //!
 //! One task reads ([`source`]), one dispatches a fixed number of requests at a time ([`dispatch`]), each request is retried
-//! while the server is unreachable ([`post`]), and every line is counted in the [`Account`]. Memory is bounded for a file of
+//! while its answer is a passing failure ([`post`]), and every line is counted in the [`Account`]. Memory is bounded for a file of
 //! any size: lines wait in a short channel, and a bounded number of them is in flight or postponed.
 //!
 //! Lines are posted concurrently, so a line may arrive before one that it refers to. A line refused with 400 or 409 is
-//! postponed until every earlier line has a result, and posted once more; that result is final. Two versions of the same
+//! postponed until every earlier line has a result, and posted once more; that result is final. Failures of the server or of
+//! the connection say nothing about a line: they are waited for, and counted beside the refusals. Two versions of the same
 //! document in one file may overtake each other: load such a file with one connection.
 
 mod account;
@@ -19,7 +20,7 @@ mod source;
 
 pub use account::{Account, RefusedLines};
 pub use error::LoadError;
-pub use post::RetryLimit;
+pub use post::{PassingFailure, RetryLimit};
 pub use progress::Progress;
 pub use refused::RefusedFile;
 pub(crate) use source::Lines;
@@ -39,7 +40,7 @@ pub struct LoadPlan {
     pub url: reqwest::Url,
     /// Requests in flight.
     pub connections: usize,
-    /// Longest retry of one line while the server is unreachable.
+    /// Longest wait of one line for a final answer.
     pub retry_limit: RetryLimit,
     /// File for refused lines.
     pub refused: Option<PathBuf>,
@@ -68,7 +69,7 @@ impl Loaded {
 /// Loads all inputs. Ends early when `stop` is cancelled, after the requests in flight have their results.
 pub async fn load(plan: LoadPlan, progress: &Progress, stop: CancellationToken) -> Result<Loaded, LoadError> {
     let refused = plan.refused.map(RefusedFile::create).transpose()?;
-    let poster = Poster::new(plan.url, plan.connections, plan.retry_limit).map_err(LoadError::Client)?;
+    let poster = Poster::new(plan.url, plan.connections, plan.retry_limit, stop.clone()).map_err(LoadError::Client)?;
     let (reader, lines) = source::start(plan.inputs, plan.lines_max, progress.ahead());
     let mut dispatcher = Dispatcher::new(poster, plan.connections, refused, progress);
     let outcome = dispatcher.run(lines, &stop).await;

@@ -19,6 +19,10 @@ const LINE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 const LINES_AHEAD: usize = 64;
 /// Size of the read buffers.
 const READ_BYTES: usize = 64 * 1024;
+/// First bytes of a text file in UTF-8 that some programs write, .NET and Excel among them.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+/// First bytes of a text file in UTF-16.
+const UTF_16_MARKS: [&[u8]; 2] = [b"\xFE\xFF", b"\xFF\xFE"];
 /// First bytes of a gzip file.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -129,7 +133,11 @@ impl Iterator for Lines {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let found = match next_line(&mut self.text, &mut self.buffer) {
+            let mut read = next_line(&mut self.text, &mut self.buffer);
+            if self.number == 0 {
+                read = read.and_then(|found| check_encoding(&mut self.buffer).map(|()| found));
+            }
+            let found = match read {
                 Ok(ReadLine::End) => return None,
                 Ok(found) => found,
                 Err(source) => {
@@ -180,6 +188,18 @@ fn decompressed(raw: Box<dyn Read>, bytes: Arc<AtomicU64>) -> io::Result<Box<dyn
     } else {
         Ok(Box::new(raw))
     }
+}
+
+/// Removes a byte-order mark from the first line, and refuses UTF-16.
+fn check_encoding(first_line: &mut Vec<u8>) -> io::Result<()> {
+    if UTF_16_MARKS.iter().any(|mark| first_line.starts_with(mark)) {
+        let reason = "it is encoded in UTF-16: convert it to UTF-8";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
+    if first_line.starts_with(BYTE_ORDER_MARK) {
+        first_line.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok(())
 }
 
 /// Counts the bytes consumed, for the progress bar. A block of a compressed file has hundreds of lines, so counting bytes
