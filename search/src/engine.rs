@@ -13,7 +13,7 @@ pub trait SearchEngine: Send + Sync + 'static {
     fn describe(&self) -> String;
 
     /// Returns the page for a query. Bodies are complete; [`search`] applies the projection. A resource type without
-    /// any delivery yields an empty page, not an error.
+    /// any delivery yields an empty page, not an error. Dropping the future stops the search.
     fn search<'a>(&'a self, query: &'a SearchQuery) -> BoxFuture<'a, Result<SearchPage, SearchError>>;
 
     /// Makes every delivery that was confirmed before the call visible to later searches.
@@ -22,7 +22,15 @@ pub trait SearchEngine: Send + Sync + 'static {
 
 /// Returns the page for a query, with the requested members of each document.
 pub async fn search(engine: &dyn SearchEngine, query: &SearchQuery) -> Result<SearchPage, SearchError> {
-    let mut page = engine.search(query).await?;
+    project(engine, query, engine.search(query).await?)
+}
+
+/// Reduces the documents of an engine's page to the requested members. Takes time in proportion to their bytes.
+pub fn project(
+    engine: &dyn SearchEngine,
+    query: &SearchQuery,
+    mut page: SearchPage,
+) -> Result<SearchPage, SearchError> {
     if let Some(projection) = &query.projection {
         for hit in &mut page.documents {
             hit.body = projection.apply(&hit.body).map_err(|error| SearchError::Failed {
@@ -74,6 +82,12 @@ pub enum SearchError {
         /// The engine, as [`SearchEngine::describe`] returns it.
         engine: String,
         /// The failure.
+        reason: String,
+    },
+    /// The engine does not run this query: another one is needed.
+    #[error("the query is refused: {reason}")]
+    Refused {
+        /// The cause, and how to change the query, for the client.
         reason: String,
     },
     /// The search failed in a way that a retry does not fix.

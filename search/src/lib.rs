@@ -24,7 +24,7 @@ mod query;
 pub mod text;
 mod value;
 
-pub use engine::{FacetCount, FacetValues, SearchEngine, SearchError, SearchPage, search};
+pub use engine::{FacetCount, FacetValues, SearchEngine, SearchError, SearchPage, project, search};
 pub use extract::{Element, Extracted, extract};
 pub use hit::Hit;
 pub use model::{

@@ -93,6 +93,20 @@ fn a_query_that_cannot_match_is_valid() {
 }
 
 #[test]
+fn a_facet_is_a_field_that_documents_can_share() {
+    for (endpoint, field, is_shared) in [
+        ("schools", "schoolId", false),
+        ("schools", "SCHOOLID", false),
+        ("students", "studentUniqueId", false),
+        ("schools", "nameOfInstitution", true),
+        ("studentSchoolAssociations", "schoolReference.schoolId", true),
+    ] {
+        let parsed = parse(endpoint, &[("facet", field)]);
+        assert_eq!(parsed.is_ok(), is_shared, "{endpoint} {field}: {parsed:?}");
+    }
+}
+
+#[test]
 fn every_problem_is_reported_at_once_and_names_its_parameter() {
     let errors = parse(
         "schools",

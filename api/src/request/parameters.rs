@@ -5,6 +5,9 @@ use crate::problem::{Problem, ProblemKind, SEE_ERRORS};
 use millstream_store::query::QueryRequest;
 use percent_encoding::percent_decode;
 
+/// Largest offset. Every skipped document costs an index entry, which a page token does not.
+const OFFSET_MAX: u64 = 1_000_000;
+
 /// Parses a raw query string. Names of paging parameters are case-sensitive, those of fields are not
 /// (docs/design/edfi-api.md#edfi-9). Each name may occur once. The store decides whether a field exists.
 pub(crate) fn read_query(raw: Option<&str>, options: &ApiOptions) -> Result<QueryRequest, Problem> {
@@ -76,9 +79,12 @@ impl QueryReader<'_> {
     }
 
     fn offset(&mut self, value: &str) {
-        match whole_number(value).filter(|offset| i64::try_from(*offset).is_ok()) {
+        match whole_number(value).filter(|offset| *offset <= OFFSET_MAX) {
             Some(offset) => self.request.offset = offset,
-            None => self.bad("offset", value, "a whole number, 0 or more"),
+            None => {
+                let expected = format!("a whole number from 0 to {OFFSET_MAX} ('pageToken' reads further)");
+                self.bad("offset", value, &expected);
+            }
         }
     }
 
@@ -125,6 +131,7 @@ mod tests {
         assert_eq!((request.limit, request.offset, request.total_count), (0, 7, true));
         let filters = [("schoolId", "5"), ("Name", "a b&é"), ("empty", "")].map(|(n, v)| (n.to_owned(), v.to_owned()));
         assert_eq!(request.filters, filters);
+        assert_eq!(read("offset=1000000").unwrap().offset, 1_000_000);
         assert_eq!(read("pageToken=abc&limit=500").unwrap().page_token.as_deref(), Some("abc"));
         assert_eq!(read("Limit=5").unwrap().filters.len(), 1, "another case is another name");
     }
@@ -141,6 +148,8 @@ mod tests {
             "limit=99999999999999999999",
             "offset=-1",
             "offset=x",
+            "offset=1000001",
+            "offset=9223372036854775807",
             "offset=9223372036854775808",
             "totalCount=1",
             "totalCount=",

@@ -15,13 +15,16 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
-use millstream_search::{QueryOptions, SearchError, SearchQuery};
+use millstream_search::{QueryOptions, SearchError, SearchQuery, project};
 use std::sync::Arc;
+use tokio::task::{self, JoinError};
 
 const METHODS: &str = "GET, HEAD";
 /// Largest page, whatever the configuration allows for `/data`: OpenSearch returns 10,000 documents at a time, and one more
 /// than requested shows whether there are more.
 const LIMIT_MAX: u32 = 9_999;
+/// Largest page whose documents are parsed, for `fields=`, by the task of its request.
+const INLINE_MAX_BYTES: usize = 256 * 1024;
 
 pub(crate) async fn search(
     State(api): State<Arc<ApiState>>,
@@ -42,9 +45,26 @@ pub(crate) async fn search(
     let options = QueryOptions { limit_default: api.options.limit_default.min(limit_max), limit_max };
     let query = SearchQuery::parse(search.model.resource(address.resource), &parameters, &options)
         .map_err(|errors| Problem::bad_parameters(errors.into_iter().map(|error| error.message)))?;
+    let admission = api.admit()?;
     wait_for_search(&api, request.headers()).await?;
-    let page = millstream_search::search(search.engine.as_ref(), &query).await?;
-    Ok(([(header::CONTENT_TYPE, JSON)], Body::from(body::write(&page))).into_response())
+    let page = search.engine.search(&query).await?;
+    let size: usize = page.documents.iter().map(|hit| hit.body.len()).sum();
+    let is_large = size > INLINE_MAX_BYTES;
+    let engine = Arc::clone(&search.engine);
+    let render = move || {
+        // A client that hangs up frees nothing until the work has ended.
+        let _admission = admission;
+        Ok::<_, SearchError>(body::write(&project(engine.as_ref(), &query, page)?))
+    };
+    let bytes = if is_large { task::spawn_blocking(render).await.map_err(panicked)?? } else { render()? };
+    Ok(([(header::CONTENT_TYPE, JSON)], Body::from(bytes)).into_response())
+}
+
+fn panicked(error: JoinError) -> Problem {
+    match error.try_into_panic() {
+        Ok(payload) => Problem::panicked(&*payload),
+        Err(cancelled) => Problem::defect(&cancelled),
+    }
 }
 
 impl From<SearchError> for Problem {
@@ -53,6 +73,7 @@ impl From<SearchError> for Problem {
             SearchError::Unavailable { .. } => {
                 Self::unavailable("The search cannot be reached at the moment. Try again.").because(error.to_string())
             }
+            SearchError::Refused { reason } => Self::bad_parameters([reason]),
             SearchError::Failed { .. } => Self::defect(&error),
         }
     }

@@ -140,6 +140,10 @@ async fn what_the_engine_says_stays_in_the_log() {
     let problem = answer.problem(ProblemKind::ServiceUnavailable);
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert!(!problem.to_string().contains("secret"));
+    let refused = SearchError::Refused { reason: "The facet 'a' has too many values.".to_owned() };
+    let problem = over(Arc::new(Failing(refused)), None).ask("GET", SCHOOLS).await;
+    let problem = problem.problem(ProblemKind::ParameterValidationFailed);
+    assert_eq!(problem["errors"][0], "The facet 'a' has too many values.");
     let broken = SearchError::Failed { engine, reason };
     let problem = over(Arc::new(Failing(broken)), None).ask("GET", SCHOOLS).await.problem(ProblemKind::System);
     assert!(!problem.to_string().contains("10.0.0.1"), "{problem}");

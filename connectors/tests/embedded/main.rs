@@ -7,4 +7,5 @@ mod folder;
 mod generations;
 mod price;
 mod relevance;
+mod searches;
 mod support;

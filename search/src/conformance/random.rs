@@ -153,7 +153,8 @@ fn any_parameters(resource: &SearchResource, random: &mut StdRng) -> Vec<(String
         add("sort", if first == second { format!("{minus}{}", path(first)) } else { both });
     }
     if random.random_bool(0.4) {
-        let facet = resource.iter().skip(1).map(|(_, field)| &field.path).nth(random.random_range(0..5));
+        let shared = resource.iter().skip(1).filter(|(ix, _)| resource.identity != Some(*ix));
+        let facet = shared.map(|(_, field)| &field.path).nth(random.random_range(0..5));
         add("facet", facet.cloned().unwrap_or_else(|| "_lastModifiedDate".to_owned()));
         add("facetLimit", random.random_range(1..12).to_string());
     }

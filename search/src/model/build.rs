@@ -17,8 +17,13 @@ pub(super) fn resource(ix: ResourceIx, plan: &ResourcePlan) -> SearchResource {
         let fields = field.paths.iter().filter_map(|path| paths.get(&dotted(&path.path).to_ascii_lowercase()).copied());
         (name.clone(), fields.collect())
     });
+    let identity = match plan.identity.elements.as_slice() {
+        [element] => paths.get(&dotted(&element.path).to_ascii_lowercase()).copied(),
+        _ => None,
+    };
     SearchResource {
         ix,
+        identity,
         key: plan.key,
         project_endpoint: plan.project_endpoint.clone(),
         endpoint: plan.endpoint.clone(),

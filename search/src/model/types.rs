@@ -34,6 +34,8 @@ pub struct SearchResource {
     pub fields: Vec<Field>,
     /// Every collection of the body, outer ones before inner ones.
     pub collections: Vec<Collection>,
+    /// The field that alone identifies a document of the type, if one does: no two documents share its value.
+    pub identity: Option<FieldIx>,
     /// The fields as a tree, for walking a document or writing an engine's mapping.
     pub shape: Shape,
     /// Query fields by lower-case name, with their fields. Empty if the schema names a path that does not exist.

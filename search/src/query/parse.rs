@@ -198,7 +198,7 @@ impl QueryParser<'_> {
     fn facets(&mut self, value: &str) -> ParameterResult {
         for name in listed("facet", value, FACETS_MAX)? {
             let field = single_field(&self.query.resource, "facet", name)?;
-            if field == ID {
+            if field == ID || self.query.resource.identity == Some(field) {
                 return Err(ParameterError::bad_value("facet", name, "a field that documents can share"));
             }
             if self.query.facets.iter().any(|facet| facet.name == name) {

@@ -1,17 +1,23 @@
 //! The collector of a search: one pass over the matches yields the page, the total and the facets.
 //!
 //! Within a segment, documents are compared by ordinals in the sorted dictionaries of their columns; only the values of
-//! the page are read. Memory is bounded by the page and by the distinct values of the facets.
+//! the page are read. Memory is bounded by the page and by the distinct values of the facets, of which there is a maximum
+//! (`facets`).
 
 use super::encoding::{decode, encode};
+use super::facets::{FacetCounter, TooManyValues, ValueCounts, merge};
 use super::layout::{ID, VERSION, column};
+use super::stop::StopFlag;
 use millstream_search::{FacetCount, FacetValues, SearchQuery, SortKey, Value};
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::ops::Bound;
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::{BytesColumn, Column, StrColumn};
-use tantivy::{DocAddress, DocId, Score, SegmentOrdinal, SegmentReader, TantivyError};
+use tantivy::query::Weight;
+use tantivy::{
+    COLLECT_BLOCK_BUFFER_LEN, DocAddress, DocId, DocSet, Score, SegmentOrdinal, SegmentReader, TERMINATED, TantivyError,
+};
 use uuid::Uuid;
 
 /// The result of a search.
@@ -20,8 +26,25 @@ pub(super) struct SearchMatches {
     pub(super) documents: Vec<MatchedDocument>,
     /// Number of matches, independent of the page.
     pub(super) total: u64,
-    /// Number of documents by encoded value, for each facet.
-    facets: Vec<BTreeMap<String, u64>>,
+    /// Values of each facet.
+    facets: Vec<ValueCounts>,
+}
+
+/// Why a search has no result.
+#[derive(Debug)]
+pub(super) enum CollectError {
+    /// The index cannot be read.
+    Index(TantivyError),
+    /// The facet with this index in the query has too many distinct values.
+    TooManyValues(usize),
+    /// The client has gone.
+    Stopped,
+}
+
+impl From<TantivyError> for CollectError {
+    fn from(error: TantivyError) -> Self {
+        Self::Index(error)
+    }
 }
 
 /// A document of the page.
@@ -60,6 +83,7 @@ pub(super) struct PageCollector {
     after: Option<SortKey>,
     documents_max: usize,
     by_relevance: bool,
+    stop: StopFlag,
 }
 
 /// A field of the sort.
@@ -70,7 +94,8 @@ struct SortColumn {
 }
 
 impl PageCollector {
-    pub(super) fn of(query: &SearchQuery) -> Self {
+    /// Creates the collector of a query, which ends with an error soon after `stop` is raised.
+    pub(super) fn of(query: &SearchQuery, stop: StopFlag) -> Self {
         let path = |field| column(&query.resource.field(field).path);
         let sort = query.sort.iter().map(|sort| SortColumn { column: path(sort.field), descending: sort.descending });
         Self {
@@ -80,6 +105,7 @@ impl PageCollector {
             // One more shows whether there is a next page.
             documents_max: if query.limit == 0 { 0 } else { query.limit as usize + 1 },
             by_relevance: query.is_by_relevance(),
+            stop,
         }
     }
 
@@ -102,7 +128,7 @@ impl PageCollector {
 }
 
 impl Collector for PageCollector {
-    type Fruit = SearchMatches;
+    type Fruit = Result<SearchMatches, CollectError>;
     type Child = PageSegmentCollector;
 
     fn for_segment(&self, ordinal: SegmentOrdinal, segment: &SegmentReader) -> tantivy::Result<PageSegmentCollector> {
@@ -117,7 +143,7 @@ impl Collector for PageCollector {
         if let (Some(after), Some(key)) = (&mut after, &self.after) {
             after.push(rank_of(&ids, key.uuid.as_bytes())?);
         }
-        let facets = self.facets.iter().map(|facet| Ok((columns.str(facet)?, HashMap::new())));
+        let facets = self.facets.iter().map(|facet| Ok(FacetCounter::new(columns.str(facet)?)));
         Ok(PageSegmentCollector {
             ordinal,
             ids,
@@ -137,17 +163,61 @@ impl Collector for PageCollector {
         self.by_relevance
     }
 
-    fn merge_fruits(&self, segments: Vec<tantivy::Result<SearchMatches>>) -> tantivy::Result<SearchMatches> {
+    /// Like the default, but looks at the stop flag and at the facets between blocks of documents.
+    fn collect_segment(
+        &self,
+        weight: &dyn Weight,
+        ordinal: SegmentOrdinal,
+        reader: &SegmentReader,
+    ) -> tantivy::Result<Result<SearchMatches, CollectError>> {
+        let mut segment = self.for_segment(ordinal, reader)?;
+        let alive = reader.alive_bitset();
+        let is_alive = |doc: &DocId| alive.is_none_or(|alive| alive.is_alive(*doc));
+        let mut scorer = weight.scorer(reader, 1.0)?;
+        let mut block = [0; COLLECT_BLOCK_BUFFER_LEN];
+        loop {
+            if self.stop.is_raised() {
+                return Ok(Err(CollectError::Stopped));
+            }
+            if let Some(facet) = segment.facets.iter().position(FacetCounter::is_full) {
+                return Ok(Err(CollectError::TooManyValues(facet)));
+            }
+            if self.by_relevance {
+                for _ in 0..COLLECT_BLOCK_BUFFER_LEN {
+                    let doc = scorer.doc();
+                    if doc == TERMINATED {
+                        return Ok(segment.harvest());
+                    }
+                    if is_alive(&doc) {
+                        segment.collect(doc, scorer.score());
+                    }
+                    scorer.advance();
+                }
+                continue;
+            }
+            let count = scorer.fill_buffer(&mut block);
+            block[..count].iter().copied().filter(is_alive).for_each(|doc| segment.collect(doc, 0.0));
+            if count < block.len() {
+                return Ok(segment.harvest());
+            }
+        }
+    }
+
+    fn merge_fruits(&self, segments: Vec<Result<SearchMatches, CollectError>>) -> tantivy::Result<Self::Fruit> {
+        Ok(self.merge(segments))
+    }
+}
+
+impl PageCollector {
+    fn merge(&self, segments: Vec<Result<SearchMatches, CollectError>>) -> Result<SearchMatches, CollectError> {
         let mut found =
-            SearchMatches { documents: Vec::new(), total: 0, facets: vec![BTreeMap::new(); self.facets.len()] };
+            SearchMatches { documents: Vec::new(), total: 0, facets: vec![ValueCounts::new(); self.facets.len()] };
         for segment in segments {
             let segment = segment?;
             found.total += segment.total;
             found.documents.extend(segment.documents);
-            for (all, counts) in found.facets.iter_mut().zip(segment.facets) {
-                for (value, documents) in counts {
-                    *all.entry(value).or_default() += documents;
-                }
+            for (at, (all, counts)) in found.facets.iter_mut().zip(segment.facets).enumerate() {
+                merge(all, counts).map_err(|TooManyValues| CollectError::TooManyValues(at))?;
             }
         }
         found.documents.sort_by(|a, b| self.compare(a, b));
@@ -220,7 +290,7 @@ pub(super) struct PageSegmentCollector {
     versions: Column<i64>,
     ranks: Vec<SortRanks>,
     after: Option<Vec<u64>>,
-    facets: Vec<(Option<StrColumn>, HashMap<u64, u64>)>,
+    facets: Vec<FacetCounter>,
     documents_max: usize,
     by_relevance: bool,
     /// The first documents so far, with the last of them on top.
@@ -236,15 +306,11 @@ fn rank_of_score(score: Score) -> u64 {
 }
 
 impl SegmentCollector for PageSegmentCollector {
-    type Fruit = tantivy::Result<SearchMatches>;
+    type Fruit = Result<SearchMatches, CollectError>;
 
     fn collect(&mut self, doc: DocId, score: Score) {
         self.total += 1;
-        for (column, counts) in &mut self.facets {
-            for ord in column.iter().flat_map(|column| column.term_ords(doc)) {
-                *counts.entry(ord).or_default() += 1;
-            }
-        }
+        self.facets.iter_mut().for_each(|facet| facet.count(doc));
         if self.documents_max == 0 {
             return;
         }
@@ -266,14 +332,17 @@ impl SegmentCollector for PageSegmentCollector {
         self.best.push((self.rank.clone(), doc));
     }
 
-    fn harvest(self) -> tantivy::Result<SearchMatches> {
+    fn harvest(self) -> Result<SearchMatches, CollectError> {
+        if let Some(facet) = self.facets.iter().position(FacetCounter::is_full) {
+            return Err(CollectError::TooManyValues(facet));
+        }
         let mut documents = Vec::with_capacity(self.best.len());
         for (rank, doc) in self.best {
             let key = self.ranks.iter().map(|ranks| ranks.value(doc)).collect::<tantivy::Result<_>>()?;
             let missing = || TantivyError::InternalError("a document without an id or a version".to_owned());
             let mut id = Vec::new();
             let ord = self.ids.ords().first(doc).ok_or_else(missing)?;
-            self.ids.ord_to_bytes(ord, &mut id)?;
+            self.ids.ord_to_bytes(ord, &mut id).map_err(TantivyError::from)?;
             documents.push(MatchedDocument {
                 address: DocAddress::new(self.ordinal, doc),
                 uuid: Uuid::from_slice(&id).map_err(|_| missing())?,
@@ -282,19 +351,7 @@ impl SegmentCollector for PageSegmentCollector {
                 key,
             });
         }
-        let facets = self.facets.into_iter().map(|(column, counts)| values(column.as_ref(), &counts));
-        Ok(SearchMatches { documents, total: self.total, facets: facets.collect::<tantivy::Result<_>>()? })
+        let facets = self.facets.iter().map(FacetCounter::values).collect::<tantivy::Result<_>>()?;
+        Ok(SearchMatches { documents, total: self.total, facets })
     }
-}
-
-fn values(column: Option<&StrColumn>, counts: &HashMap<u64, u64>) -> tantivy::Result<BTreeMap<String, u64>> {
-    let mut values = BTreeMap::new();
-    if let Some(column) = column {
-        for (ord, documents) in counts {
-            let mut text = String::new();
-            column.ord_to_str(*ord, &mut text)?;
-            values.insert(text, *documents);
-        }
-    }
-    Ok(values)
 }

@@ -16,6 +16,10 @@
 //! order of the values (`encoding`). A range of values is therefore a range of terms. Sorting and facets read columns
 //! in the same encoding (`collect`).
 //!
+//! # Searches
+//! A search runs on a blocking thread, as many at a time as the machine has cores; further ones wait. A search whose future
+//! is dropped stops soon (`stop`), so that clients that give up leave no work behind.
+//!
 //! # Versions and crashes
 //! One thread owns the writer (`writer`). It takes all waiting puts and compares each document with the version in the
 //! index, including the versions of deleted documents, whose tombstones stay for [`DELETE_MEMORY`]. It then writes and
@@ -25,6 +29,7 @@ mod baseline;
 mod collect;
 mod encoding;
 mod entry;
+mod facets;
 mod folder;
 mod generation;
 mod layout;
@@ -33,6 +38,7 @@ mod query;
 mod scan;
 mod search;
 mod sink;
+mod stop;
 mod store;
 mod writer;
 

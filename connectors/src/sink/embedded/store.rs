@@ -6,7 +6,10 @@ use futures::future::{BoxFuture, FutureExt};
 use millstream_pipeline::sink::generations::{Generation as GenerationInfo, Generations};
 use millstream_pipeline::sink::{Sink, SinkError};
 use millstream_search::SearchModel;
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread::available_parallelism;
+use tokio::sync::Semaphore;
 
 /// All generations of the embedded index of one process.
 ///
@@ -14,6 +17,8 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct EmbeddedStore {
     pub(super) folder: Arc<IndexFolder>,
+    /// Permits for searches.
+    pub(super) searches: Arc<Semaphore>,
 }
 
 impl EmbeddedStore {
@@ -23,7 +28,8 @@ impl EmbeddedStore {
     /// [`SinkError::Unfit`] if another process has the folder open, it is the copy of another database, or it is damaged;
     /// [`SinkError::Unavailable`] if it cannot be read.
     pub fn open(options: &EmbeddedOptions, model: Arc<SearchModel>) -> Result<Self, SinkError> {
-        Ok(Self { folder: Arc::new(IndexFolder::open(options, model)?) })
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        Ok(Self { folder: Arc::new(IndexFolder::open(options, model)?), searches: Arc::new(Semaphore::new(cores)) })
     }
 
     async fn with_folder<T: Send + 'static>(
