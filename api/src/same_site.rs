@@ -113,7 +113,7 @@ impl Origin {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         let port = authority.port_u16();
-        let has_bad_port = port.is_none() && authority.as_str().ends_with(':');
+        let has_bad_port = port.is_none() && authority.as_str() != authority.host();
         if host.is_empty() || has_bad_port || authority.as_str().contains('@') {
             return None;
         }
