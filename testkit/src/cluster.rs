@@ -48,11 +48,11 @@ done
 /// A private cluster in a temporary directory.
 #[derive(Debug)]
 pub struct TestCluster {
-    managed: Option<ManagedCluster>,
-    options: ClusterOptions,
-    directory: PathBuf,
+    pub(crate) managed: Option<ManagedCluster>,
+    pub(crate) options: ClusterOptions,
+    pub(crate) directory: PathBuf,
     // Its standard input is the pipe that closes when this process ends.
-    _watchdog: Child,
+    pub(crate) _watchdog: Child,
 }
 
 impl TestCluster {
@@ -112,31 +112,44 @@ impl TestCluster {
 
     /// Stops the server cleanly and starts it again on the same port.
     pub async fn restart(&mut self) {
+        self.stop().await;
+        self.start_again().await;
+    }
+
+    /// Stops the server cleanly.
+    pub async fn stop(&mut self) {
         let managed = self.managed.take().expect("the test cluster is running");
         managed.stop(Duration::from_secs(30)).await.expect("the test cluster stops");
-        self.start_again().await;
     }
 
     /// Kills the server, like a power failure, and starts it again on the same port; it recovers from its WAL.
     pub async fn crash_and_restart(&mut self) {
-        let mut managed = self.managed.take().expect("the test cluster is running");
+        self.crash().await;
+        self.start_again().await;
+    }
+
+    /// Kills the server, like a power failure. Does nothing if it has ended.
+    pub async fn crash(&mut self) {
+        let Some(mut managed) = self.managed.take() else { return };
+        if managed.exit_reason().is_some() {
+            return;
+        }
         let pid = Pid::from_raw(managed.pid().cast_signed());
         kill(pid, Signal::SIGKILL).expect("the server can be killed");
         // Until the process is reaped its id is in use, and a new server would take it for the old one.
         wait_until("the killed server to end", EXIT_DEADLINE, || std::future::ready(managed.exit_reason().is_some()))
             .await;
-        drop(managed);
-        self.start_again().await;
     }
 
-    async fn start_again(&mut self) {
+    /// Starts the stopped or crashed server again on its port.
+    pub async fn start_again(&mut self) {
         let managed = ManagedCluster::start(&self.directory, self.options.clone()).await;
         self.managed = Some(managed.unwrap_or_else(|error| panic!("the test cluster did not restart: {error}")));
     }
 }
 
 /// Creates a directory that the server's account may enter. The watchdog removes it.
-fn temporary_directory() -> PathBuf {
+pub(crate) fn temporary_directory() -> PathBuf {
     let directory =
         tempfile::Builder::new().prefix("millstream-test-").tempdir().expect("a temporary directory").keep();
     fs::set_permissions(&directory, Permissions::from_mode(0o711)).expect("the directory's mode can be set");

@@ -1,6 +1,7 @@
 //! Test support shared by the tests and benches of every crate.
 //!
 //! * [`cluster`]: a temporary PostgreSQL for one test process; [`database`]: databases in it, created in milliseconds.
+//! * [`history`]: puts an earlier state of a cluster back, and makes standbys.
 //! * [`corpus`]: documents to load; [`world`]: a database with its schema.
 //! * [`gate`]: stops a session at a chosen point. [`proxy`]: a network that fails; [`http_proxy`]: the same for single
 //!   requests.
@@ -15,6 +16,7 @@ pub mod contract;
 pub mod corpus;
 pub mod database;
 pub mod gate;
+pub mod history;
 pub mod http_client;
 pub mod http_proxy;
 pub mod proxy;
@@ -26,6 +28,7 @@ pub mod world;
 pub use cluster::TestCluster;
 pub use database::TestDatabase;
 pub use gate::{Gate, Holder};
+pub use history::DataCopy;
 pub use http_client::http_client;
 pub use http_proxy::{Exchange, Fault, HttpFaultProxy};
 pub use proxy::FaultProxy;

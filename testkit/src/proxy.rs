@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::{SockFilter, SockRef};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, tcp},
@@ -26,6 +27,10 @@ struct NetworkFaults {
     paused: bool,
     /// Delay before each chunk.
     delay: Duration,
+    /// Number of black holes; connections made before the last one get no more packets.
+    holes: u64,
+    /// Address to which new connections are forwarded.
+    target: SocketAddr,
 }
 
 /// Forwards connections from a loopback port to a target, with the faults that a test sets. Dropping it ends the proxy.
@@ -41,9 +46,9 @@ impl FaultProxy {
     pub async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let none = NetworkFaults { cuts: 0, refusing: false, paused: false, delay: Duration::ZERO };
+        let none = NetworkFaults { cuts: 0, refusing: false, paused: false, delay: Duration::ZERO, holes: 0, target };
         let (faults, receiver) = watch::channel(none);
-        let acceptor = tokio::spawn(accept(listener, target, receiver));
+        let acceptor = tokio::spawn(accept(listener, receiver));
         Self { address, faults, acceptor }
     }
 
@@ -70,12 +75,23 @@ impl FaultProxy {
         self.faults.send_modify(|faults| faults.paused = true);
     }
 
+    /// Drops all packets of all connections without a word, like a host that lost its power: neither data nor probes are
+    /// acknowledged, and nothing is closed. New connections work. Nothing restores the others.
+    pub fn black_hole(&self) {
+        self.faults.send_modify(|faults| faults.holes += 1);
+    }
+
+    /// Forwards new connections to another address. Present ones stay.
+    pub fn retarget(&self, target: SocketAddr) {
+        self.faults.send_modify(|faults| faults.target = target);
+    }
+
     /// Delays each chunk in both directions.
     pub fn slow_down(&self, delay: Duration) {
         self.faults.send_modify(|faults| faults.delay = delay);
     }
 
-    /// Ends all faults.
+    /// Ends all faults of the present and of new connections, except black holes.
     pub fn restore(&self) {
         self.faults.send_modify(|faults| {
             *faults = NetworkFaults { refusing: false, paused: false, delay: Duration::ZERO, ..*faults }
@@ -89,7 +105,7 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, faults: watch::Receiver<NetworkFaults>) {
+async fn accept(listener: TcpListener, faults: watch::Receiver<NetworkFaults>) {
     // Dropped with this task, which ends all connections.
     let mut connections = JoinSet::new();
     loop {
@@ -97,26 +113,41 @@ async fn accept(listener: TcpListener, target: SocketAddr, faults: watch::Receiv
         // The client sees a connection that fails before it is accepted.
         let Ok((client, _)) = listener.accept().await else { continue };
         if !faults.borrow().refusing {
-            connections.spawn(forward(client, target, faults.clone()));
+            connections.spawn(forward(client, faults.clone()));
         }
     }
 }
 
-async fn forward(client: TcpStream, target: SocketAddr, faults: watch::Receiver<NetworkFaults>) {
-    let Ok(server) = TcpStream::connect(target).await else { return };
-    let made_at = faults.borrow().cuts;
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    let mut broken = faults.clone();
-    tokio::select! {
-        () = pump(from_client, to_server, faults.clone()) => {}
-        () = pump(from_server, to_client, faults) => {}
-        _ = broken.wait_for(|now| now.cuts != made_at) => {}
+async fn forward(mut client: TcpStream, faults: watch::Receiver<NetworkFaults>) {
+    let made = *faults.borrow();
+    let Ok(mut server) = TcpStream::connect(made.target).await else { return };
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    let (mut broken, mut lost) = (faults.clone(), faults.clone());
+    let is_in_black_hole = tokio::select! {
+        () = pump(from_client, to_server, faults.clone()) => false,
+        () = pump(from_server, to_client, faults) => false,
+        _ = broken.wait_for(|now| now.cuts != made.cuts) => false,
+        _ = lost.wait_for(|now| now.holes != made.holes) => true,
+    };
+    if is_in_black_hole {
+        for stream in [&client, &server] {
+            drop_all_packets(stream);
+        }
+        // To close them would tell both ends.
+        std::future::pending().await
     }
 }
 
+/// Lets the kernel drop what arrives for a connection, before it would acknowledge it.
+fn drop_all_packets(stream: &TcpStream) {
+    // The filter's only instruction: return 0 bytes of each packet (BPF_RET | BPF_K).
+    let nothing = SockFilter::new(0x06, 0, 0, 0);
+    SockRef::from(stream).attach_filter(&[nothing]).expect("a filter can be attached");
+}
+
 /// Moves bytes in one direction until either end closes. An error closes the connection for both ends.
-async fn pump(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, mut faults: watch::Receiver<NetworkFaults>) {
+async fn pump(mut from: tcp::ReadHalf<'_>, mut to: tcp::WriteHalf<'_>, mut faults: watch::Receiver<NetworkFaults>) {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let Ok(length @ 1..) = from.read(&mut chunk).await else { return };
