@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help install demo test test-services interop lint bench bench-sinks torture fuzz audit
+.PHONY: help install demo test test-services interop lint bench bench-sinks torture chaos fuzz audit
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench-sinks: install ## measure every sink beside its limit, and how soon each s
 
 torture: install ## kill the process, the backends and the cluster again and again, then verify
 	@scripts/torture
+
+chaos: install ## restored and hanging databases, full disks, forgotten locks, failing services: 200 trials (scripts/chaos --only KIND)
+	@scripts/chaos
 
 fuzz: install ## feed hostile bodies to the writer for a minute, guided by coverage
 	@scripts/fuzz

@@ -1,6 +1,6 @@
 //! The clients that write during faults: a loader, several editors of students, and a renamer of hubs.
 
-use crate::answered_writes::{AnsweredWrites, MARKED};
+use crate::support::answered_writes::{AnsweredWrites, MARKED};
 use crate::support::http::{Http, Reply};
 use crate::support::random::Random;
 use millstream_testkit::corpus::Document;

@@ -7,7 +7,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod answered_writes;
 mod clients;
 mod fault;
 mod trial;

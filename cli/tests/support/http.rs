@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, header};
 use serde_json::Value;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A response: status, the headers that tests read, and the body.
@@ -44,6 +45,13 @@ impl Http {
     pub(crate) fn new(base: impl Into<String>) -> Self {
         let client = millstream_testkit::http_client().tcp_nodelay(true).build().expect("an HTTP client");
         Self { base: base.into(), client }
+    }
+
+    /// Creates a client for the same address with a limit per request. With `fresh` every request opens a connection.
+    pub(crate) fn limited(&self, timeout: Duration, fresh: bool) -> Self {
+        let builder = millstream_testkit::http_client().tcp_nodelay(true).timeout(timeout);
+        let builder = if fresh { builder.pool_max_idle_per_host(0) } else { builder };
+        Self { base: self.base.clone(), client: builder.build().expect("an HTTP client") }
     }
 
     /// Returns host and port, such as `127.0.0.1:8080`.
@@ -111,6 +119,12 @@ impl Http {
     pub(crate) async fn metrics(&self) -> String {
         let response = self.client.get(format!("{}/metrics", self.base)).send().await.expect("a response");
         response.text().await.expect("metrics are text")
+    }
+
+    /// Returns whether `/health` reports success.
+    pub(crate) async fn is_live(&self) -> bool {
+        let response = self.client.get(format!("{}/health", self.base)).send().await;
+        response.is_ok_and(|response| response.status().is_success())
     }
 
     /// Returns whether `/health/ready` reports success.

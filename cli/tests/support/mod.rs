@@ -1,6 +1,7 @@
 //! Shared parts of the end-to-end tests: the pipeline in one process on a real PostgreSQL, clients, and oracles.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub(crate) mod answered_writes;
 pub(crate) mod api_server;
 pub(crate) mod comparison;
 pub(crate) mod http;

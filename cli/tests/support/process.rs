@@ -1,7 +1,7 @@
 //! Millstream as a separate process that tests can signal and kill.
 
 use super::http::Http;
-use millstream_store::connect::ConnectOptions;
+use millstream_store::connect::{ConnectOptions, SslMode};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::File;
@@ -69,7 +69,13 @@ pub(crate) fn url(database: &ConnectOptions) -> String {
     let escape = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
     let password = database.password().map(String::from_utf8_lossy).unwrap_or_default();
     let (user, host, port, dbname) = (database.user(), database.host(), database.port(), database.dbname());
-    format!("postgres://{}:{}@{host}:{port}/{dbname}?sslmode=disable", escape(user), escape(&password))
+    let tls = match (database.ssl_mode(), database.ssl_root_cert()) {
+        (SslMode::VerifyFull, Some(file)) => {
+            format!("sslmode=verify-full&sslrootcert={}", escape(&file.to_string_lossy()))
+        }
+        _ => "sslmode=disable".to_owned(),
+    };
+    format!("postgres://{}:{}@{host}:{port}/{dbname}?{tls}", escape(user), escape(&password))
 }
 
 impl Process {
@@ -80,11 +86,17 @@ impl Process {
 
     /// Starts a role and waits until it reports ready.
     pub(crate) async fn start_as(setup: &Setup, role: &[&str]) -> Self {
+        Self::start_with(setup, role, |_| {}).await
+    }
+
+    /// Starts a role with a changed command, and waits until it reports ready.
+    pub(crate) async fn start_with(setup: &Setup, role: &[&str], change: impl FnOnce(&mut Command)) -> Self {
         std::fs::create_dir_all(&setup.data_dir).expect("a data folder");
         let log = setup.log();
         let stderr = File::options().create(true).append(true).open(&log).expect("a log file");
-        let mut child =
-            command(setup, role).stdout(Stdio::piped()).stderr(stderr).spawn().expect("the millstream binary starts");
+        let mut command = command(setup, role);
+        change(&mut command);
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the millstream binary starts");
         let stdout = child.stdout.take().expect("stdout is piped");
         let mut lines = BufReader::new(stdout).lines();
         let ready = timeout(START, lines.next_line()).await;
@@ -95,7 +107,8 @@ impl Process {
         Self { child, http, log, _lines: lines }
     }
 
-    fn pid(&self) -> Pid {
+    /// Returns the process id.
+    pub(crate) fn pid(&self) -> Pid {
         let pid = self.child.id().unwrap_or_else(|| panic!("the process has ended: {}", tail(&self.log)));
         Pid::from_raw(pid.cast_signed())
     }
@@ -109,6 +122,11 @@ impl Process {
     pub(crate) async fn kill(mut self) {
         kill(self.pid(), Signal::SIGKILL).expect("the process can be killed");
         self.child.wait().await.expect("the exit status is available");
+    }
+
+    /// Returns the exit status if the process has ended.
+    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().expect("the exit status is available")
     }
 
     /// Fails if the process has ended.

@@ -71,6 +71,11 @@ impl AnsweredWrites {
         self.deleted(uuid, true);
     }
 
+    /// Forgets what was written later than this result of [`AnsweredWrites::all`].
+    pub(crate) fn return_to(&self, documents: Vec<(Uuid, Known)>) {
+        self.with(|present| *present = documents.into_iter().collect());
+    }
+
     /// Returns all known documents.
     pub(crate) fn all(&self) -> Vec<(Uuid, Known)> {
         self.with(|documents| documents.iter().map(|(uuid, known)| (*uuid, known.clone())).collect())

@@ -1,0 +1,257 @@
+//! Clients during a trial: writers whose answered writes are remembered, a renamer, and a reader of an unrelated document.
+
+use crate::support::answered_writes::{AnsweredWrites, MARKED};
+use crate::support::http::{Http, Reply};
+use crate::support::random::Random;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Number of concurrent writers of students and enrolments.
+const WRITERS: usize = 4;
+/// The longest wait of a client for an answer.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(100);
+/// Pause after a request without success, and between two requests for the unrelated document.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Pause between two renames.
+const RENAME_PAUSE: Duration = Duration::from_millis(300);
+const GRADE: &str = "uri://meadow.example/GradeLevelDescriptor#Chaos";
+/// Name of the class period that trials with locks rename.
+const LOCKED_PERIOD: &str = "Lunch";
+/// Enrolments that embed the renamed period.
+const DEPENDENTS: usize = 30;
+
+/// The clients' memory, and what they saw.
+pub(crate) struct Traffic {
+    http: Http,
+    pub(crate) writes: AnsweredWrites,
+    /// The student of each enrolment, by path.
+    pub(crate) enrolments: Mutex<BTreeMap<String, String>>,
+    pub(crate) seen: Mutex<Seen>,
+    /// Path of the document that no writer touches.
+    unrelated: String,
+    /// The class period that is renamed all the time.
+    period: Period,
+    /// The class period that trials with locks rename.
+    locked_period: Period,
+    next: AtomicU64,
+}
+
+/// A class period; many enrolments embed its name.
+struct Period {
+    id: Uuid,
+    path: String,
+}
+
+/// The observations of the clients in one trial.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    pub(crate) answered: u64,
+    /// Answers that ask for a retry: 503, 429.
+    pub(crate) unavailable: u64,
+    /// Other answers from 500 on.
+    pub(crate) failed: u64,
+    pub(crate) refused: u64,
+    /// Requests without an answer.
+    pub(crate) silent: u64,
+    /// One of the other answers.
+    pub(crate) example: Option<String>,
+    pub(crate) get_longest: Duration,
+    pub(crate) gets: u64,
+    pub(crate) gets_failed: u64,
+}
+
+impl Traffic {
+    /// Posts the documents that the clients refer to.
+    pub(crate) async fn begin(http: &Http) -> Self {
+        let http = http.limited(CLIENT_TIMEOUT, false);
+        let post = async |endpoint: &str, body: Value| {
+            let reply = http.post(&format!("meadow/{endpoint}"), body.to_string()).await;
+            assert!(reply.is_success(), "{endpoint}: {reply:?}");
+            let id = reply.id.expect("an id");
+            (id, format!("meadow/{endpoint}/{id}"))
+        };
+        let grade = json!({"namespace": "uri://meadow.example/GradeLevelDescriptor", "codeValue": "Chaos",
+                           "shortDescription": "Grade"});
+        let (_, unrelated) = post("gradeLevelDescriptors", grade).await;
+        let grades = json!([{"gradeLevelDescriptor": GRADE}]);
+        post("schools", json!({"schoolId": 77, "nameOfInstitution": "Alder", "gradeLevels": grades})).await;
+        let period = async |name: &str| {
+            let (id, path) = post("classPeriods", class_period(name)).await;
+            Period { id, path }
+        };
+        let (period, locked_period) = (period("1st").await, period(LOCKED_PERIOD).await);
+        for number in 0..DEPENDENTS {
+            let student = format!("base-{number}");
+            post("students", student_body(&student, "Ada")).await;
+            let mut enrolment = enrolment_body(&student);
+            enrolment["homeroomClassPeriodReference"] = json!({"classPeriodName": "1st", "schoolId": 77});
+            post("studentSchoolAssociations", enrolment).await;
+        }
+        let (writes, enrolments, seen) = Default::default();
+        Self { http, writes, enrolments, seen, unrelated, period, locked_period, next: AtomicU64::new(1) }
+    }
+
+    /// Writes, renames and reads until `stop` is cancelled.
+    pub(crate) async fn run(&self, random: &mut Random, stop: &CancellationToken) {
+        let writers = (0..WRITERS).map(|_| self.write(random.split(), stop)).collect::<Vec<_>>();
+        tokio::join!(futures::future::join_all(writers), self.rename(stop), self.read(stop));
+    }
+
+    /// Reads the unrelated document until `stop` is cancelled, each time through a new connection.
+    pub(crate) async fn read(&self, stop: &CancellationToken) {
+        let http = self.http.limited(CLIENT_TIMEOUT, true);
+        while !stop.is_cancelled() {
+            let begun = Instant::now();
+            // A request that the end of the trial interrupts has waited until then.
+            let reply = stop.run_until_cancelled(http.try_get(&self.unrelated)).await;
+            let is_failed = !matches!(reply, None | Some(Ok(Reply { status: 200, .. })));
+            self.count_get(begun.elapsed(), is_failed);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn count_get(&self, took: Duration, is_failed: bool) {
+        let mut seen = self.seen.lock();
+        seen.get_longest = seen.get_longest.max(took);
+        seen.gets += 1;
+        seen.gets_failed += u64::from(is_failed);
+    }
+
+    /// Creates students and enrolments, edits and deletes students.
+    async fn write(&self, mut random: Random, stop: &CancellationToken) {
+        let mut students: Vec<(Uuid, String)> = Vec::new();
+        while !stop.is_cancelled() {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let mark = format!("mark {number}");
+            if students.len() < 3 || random.chance(25) {
+                let student = format!("c-{number}");
+                students.extend(self.create(&student, &mark).await.map(|id| (id, student.clone())));
+                if random.chance(50) {
+                    self.enrol(&student).await;
+                }
+            } else if random.chance(15) {
+                let (id, _) = students.swap_remove(random.below(students.len()));
+                let reply = self.classify(self.http.try_delete(&student_path(id)).await).await;
+                match reply {
+                    Some(reply) if reply.is_success() => self.writes.deleted(id, true),
+                    // An enrolment refers to it.
+                    Some(_) => {}
+                    None => self.writes.deleted(id, false),
+                }
+            } else {
+                let (id, student) = random.pick(&students).clone();
+                let mut body = student_body(&student, &mark);
+                body["id"] = json!(id);
+                match self.classify(self.http.try_put(&student_path(id), body.to_string()).await).await {
+                    Some(Reply { etag: Some(version), .. }) => {
+                        self.writes.written(id, student_path(id), version, Some(&mark));
+                    }
+                    Some(_) => {}
+                    None => self.writes.possibly_marked(id, &mark),
+                }
+            }
+        }
+    }
+
+    /// Returns an identity that no student had.
+    pub(crate) fn new_student(&self) -> String {
+        format!("n-{}", self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Creates a student; returns its id if that was answered.
+    pub(crate) async fn create(&self, student: &str, mark: &str) -> Option<Uuid> {
+        let body = student_body(student, mark).to_string();
+        let reply = self.classify(self.http.try_post("meadow/students", body).await).await?;
+        let (id, version) = reply.id.zip(reply.etag).filter(|_| reply.is_success())?;
+        self.writes.written(id, student_path(id), version, Some(mark));
+        Some(id)
+    }
+
+    /// Enrols a student; returns the path of the enrolment if that was answered.
+    pub(crate) async fn enrol(&self, student: &str) -> Option<String> {
+        let body = enrolment_body(student).to_string();
+        let reply = self.classify(self.http.try_post("meadow/studentSchoolAssociations", body).await).await?;
+        let (id, version) = reply.id.zip(reply.etag).filter(|_| reply.is_success())?;
+        let path = format!("meadow/studentSchoolAssociations/{id}");
+        self.writes.written(id, path.clone(), version, None);
+        self.enrolments.lock().insert(path.clone(), student.to_owned());
+        Some(path)
+    }
+
+    /// Enrols a base student once more, in the class period that trials with locks rename.
+    pub(crate) async fn enrol_in_period(&self, student: &str, day: usize) -> Option<Reply> {
+        let mut body = enrolment_body(student);
+        body["entryDate"] = json!(format!("2031-{:02}-{:02}", 1 + day / 28 % 12, 1 + day % 28));
+        body["homeroomClassPeriodReference"] = json!({"classPeriodName": LOCKED_PERIOD, "schoolId": 77});
+        self.classify(self.http.try_post("meadow/studentSchoolAssociations", body.to_string()).await).await
+    }
+
+    /// Reads a document; `None` without an answer.
+    pub(crate) async fn get(&self, path: &str) -> Option<Reply> {
+        self.http.try_get(path).await.ok()
+    }
+
+    /// Renames the class period that trials with locks rename, and gives it its name back.
+    pub(crate) async fn rename_locked_period(&self) {
+        for name in ["Renamed under a lock", LOCKED_PERIOD] {
+            self.rename_period(&self.locked_period, name).await;
+        }
+    }
+
+    async fn rename_period(&self, period: &Period, name: &str) {
+        let mut body = class_period(name);
+        body["id"] = json!(period.id);
+        self.classify(self.http.try_put(&period.path, body.to_string()).await).await;
+    }
+
+    async fn rename(&self, stop: &CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(RENAME_PAUSE)).await.is_some() {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            self.rename_period(&self.period, &format!("Period {number}")).await;
+        }
+    }
+
+    /// Counts an answer. `None`: the outcome of the request is unknown.
+    async fn classify(&self, reply: Result<Reply, reqwest::Error>) -> Option<Reply> {
+        {
+            let mut seen = self.seen.lock();
+            match &reply {
+                Ok(reply) if reply.is_success() => seen.answered += 1,
+                Ok(Reply { status: 503 | 429, .. }) => seen.unavailable += 1,
+                Ok(reply) if reply.status >= 500 => {
+                    seen.failed += 1;
+                    seen.example = Some(format!("{} {}", reply.status, String::from_utf8_lossy(&reply.body)));
+                }
+                Ok(_) => seen.refused += 1,
+                Err(_) => seen.silent += 1,
+            }
+        }
+        let known = reply.ok().filter(|reply| reply.status < 500);
+        if known.as_ref().is_none_or(|reply| !reply.is_success()) {
+            tokio::time::sleep(PAUSE).await;
+        }
+        known
+    }
+}
+
+fn student_path(id: Uuid) -> String {
+    format!("meadow/students/{id}")
+}
+
+pub(crate) fn student_body(student: &str, name: &str) -> Value {
+    json!({"studentUniqueId": student, MARKED: name, "lastSurname": "Abara", "birthData": {"birthDate": "2014-01-01"}})
+}
+
+fn enrolment_body(student: &str) -> Value {
+    json!({"entryDate": "2030-08-19", "schoolReference": {"schoolId": 77}, "entryGradeLevelDescriptor": GRADE,
+           "studentReference": {"studentUniqueId": student}})
+}
+
+fn class_period(name: &str) -> Value {
+    json!({"classPeriodName": name, "schoolReference": {"schoolId": 77}})
+}
