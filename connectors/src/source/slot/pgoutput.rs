@@ -62,7 +62,7 @@ fn relation(reader: &mut MessageReader) -> Result<Relation, SourceError> {
     let name = reader.string()?;
     reader.u8()?; // replica identity
     let count = reader.u16()?;
-    let mut columns = Vec::with_capacity(usize::from(count));
+    let mut columns = Vec::with_capacity(reader.at_most(count));
     for _ in 0..count {
         reader.u8()?; // flags
         columns.push(reader.string()?);
@@ -78,7 +78,7 @@ fn insert(reader: &mut MessageReader) -> Result<Insert, SourceError> {
         return Err(unreadable("an inserted row without its new values".to_owned()));
     }
     let count = reader.u16()?;
-    let mut values = Vec::with_capacity(usize::from(count));
+    let mut values = Vec::with_capacity(reader.at_most(count));
     for _ in 0..count {
         values.push(match reader.u8()? {
             b'n' => None,
@@ -151,6 +151,11 @@ impl MessageReader {
             return Err(unreadable("a pgoutput message that ends too early".to_owned()));
         }
         Ok(self.data.split_to(length))
+    }
+
+    /// Bounds a number of elements that the message claims: each takes a byte at least.
+    fn at_most(&self, count: u16) -> usize {
+        usize::from(count).min(self.data.len())
     }
 
     fn u8(&mut self) -> Result<u8, SourceError> {
@@ -253,6 +258,12 @@ pub(super) mod tests {
             content_version: 4,
         };
         assert_eq!(change, expected);
+    }
+
+    #[test]
+    fn a_claimed_number_of_columns_takes_no_memory() {
+        let reader = MessageReader { data: Bytes::from_static(b"nn") };
+        assert_eq!((reader.at_most(u16::MAX), reader.at_most(1)), (2, 1));
     }
 
     #[test]
