@@ -46,8 +46,8 @@ torture: install ## kill the process, the backends and the cluster again and aga
 chaos: install ## restored and hanging databases, full disks, forgotten locks, failing services: 200 trials (scripts/chaos --only KIND)
 	@scripts/chaos
 
-fuzz: install ## feed hostile bodies to the writer for a minute, guided by coverage
-	@scripts/fuzz
+fuzz: install ## feed hostile bytes to every reader for a minute in total; SECONDS=60: for each (guided by coverage)
+	@scripts/fuzz $(if $(SECONDS),--seconds $(SECONDS))
 
 audit: install ## licences, bans and sources of every dependency (builds cargo-deny once)
 	@scripts/audit

@@ -35,6 +35,8 @@ mod client_stream;
 mod connections;
 mod copy_wait;
 mod data;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod links;
 mod media;

@@ -6,6 +6,8 @@
 
 mod condition;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod request;
 mod token;
 mod value;

@@ -33,6 +33,8 @@
 
 mod consumer;
 mod control;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod member;
 mod options;
 mod producer;

@@ -15,6 +15,8 @@
 mod clients;
 mod envelope;
 mod fence;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod options;
 mod scan;
 mod sink;

@@ -16,7 +16,7 @@ use super::names::DESCRIPTORS;
 use super::request::Request;
 
 /// The indexes under the prefix and their aliases.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct Aliases(BTreeMap<String, IndexAliases>);
 
 #[derive(Debug, Deserialize)]
@@ -33,7 +33,7 @@ impl Aliases {
         if response.status == 404 {
             return Ok(Self::default());
         }
-        cluster.parse(response, "cannot list the indexes").map(Self)
+        cluster.parse(response, "cannot list the indexes")
     }
 
     /// Returns the stems of the indexes of a generation.

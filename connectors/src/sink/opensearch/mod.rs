@@ -24,6 +24,8 @@ mod create_index;
 mod document_types;
 mod errors;
 mod fetch;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod generation;
 mod indexes;
 mod items;

@@ -45,9 +45,9 @@ struct CreatePitResponse {
 }
 
 #[derive(Deserialize)]
-struct ScanResponse<'a> {
+pub(super) struct ScanResponse<'a> {
     #[serde(borrow)]
-    hits: StoredHits<'a>,
+    pub(super) hits: StoredHits<'a>,
 }
 
 impl GenerationScan {

@@ -18,6 +18,8 @@
 
 mod assembler;
 mod errors;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod heartbeat;
 mod lifecycle;
 mod link;

@@ -30,6 +30,8 @@ mod compaction;
 mod end;
 mod errors;
 mod form;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod ledger;
 mod open;
 mod options;
