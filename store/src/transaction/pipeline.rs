@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
+use bytes::BytesMut;
 use futures::future::join_all;
-use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Row, Statement};
 
 use crate::connect::Client;
 use crate::error::StoreError;
@@ -70,9 +71,15 @@ impl<'c> Pipeline<'c> {
             // Before anything is sent: a statement that still had to be prepared would be overtaken by its successors.
             prepared.push(self.client.prepare_cached(sql).await?);
         }
+        // Before anything is sent, too: a statement that cannot be encoded would be missing from the transaction that its
+        // successors, the COMMIT among them, complete.
+        let mut encoded = Vec::with_capacity(self.steps.len());
+        for ((sql, params), statement) in self.steps.into_iter().zip(&prepared) {
+            encoded.push(encode(&sql, params, statement)?);
+        }
         let client: &tokio_postgres::Client = self.client;
-        let sent = self.steps.iter().zip(&prepared).map(|((_, params), statement)| {
-            let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| &**param as &(dyn ToSql + Sync)).collect();
+        let sent = encoded.iter().zip(&prepared).map(|(params, statement)| {
+            let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
             async move { client.query(statement, &params).await }
         });
         let mut answers = Vec::with_capacity(prepared.len());
@@ -81,6 +88,51 @@ impl<'c> Pipeline<'c> {
         }
         Ok(PipelineRows(answers))
     }
+}
+
+/// A parameter in PostgreSQL's binary format; `None` for NULL.
+#[derive(Debug)]
+struct EncodedParam(Option<BytesMut>);
+
+impl ToSql for EncodedParam {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(match &self.0 {
+            Some(bytes) => {
+                out.extend_from_slice(bytes);
+                IsNull::No
+            }
+            None => IsNull::Yes,
+        })
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+/// Encodes the parameters of a statement as the server expects them.
+fn encode(sql: &str, params: Vec<Param>, statement: &Statement) -> Result<Vec<EncodedParam>, StoreError> {
+    let types = statement.params();
+    if params.len() != types.len() {
+        let reason = format!("a statement takes {} parameters and was given {}: {sql}", types.len(), params.len());
+        return Err(StoreError::other(reason));
+    }
+    let encoded = params.iter().zip(types).enumerate().map(|(at, (param, ty))| {
+        let mut bytes = BytesMut::new();
+        match param.to_sql_checked(ty, &mut bytes) {
+            Ok(IsNull::No) => Ok(EncodedParam(Some(bytes))),
+            Ok(IsNull::Yes) => Ok(EncodedParam(None)),
+            Err(error) => {
+                let number = at + 1;
+                Err(StoreError::other(format!(
+                    "parameter {number} of a statement cannot be sent as {ty}: {error}: {sql}"
+                )))
+            }
+        }
+    });
+    encoded.collect()
 }
 
 /// The rows of one statement of a [`Pipeline`], to be read from its [`PipelineRows`].
