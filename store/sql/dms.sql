@@ -148,6 +148,9 @@ CREATE TABLE "dms"."Tombstone" (
     CONSTRAINT "PK_Tombstone" PRIMARY KEY ("DocumentUuid")
 );
 
+-- Maintenance looks for the oldest every few minutes.
+CREATE INDEX "IX_Tombstone_DeletedAt" ON "dms"."Tombstone" ("DeletedAt");
+
 -- The composed body of each document at a version. Rebuildable; no answer depends on a row being here.
 CREATE TABLE "dms"."DocumentCache" (
     "DocumentId" bigint NOT NULL,

@@ -1,2 +1,2 @@
 SELECT "DocumentUuid" FROM "dms"."Tombstone"
-WHERE "DeletedAt" < now() - make_interval(secs => $1::float8) LIMIT $2::int8
+WHERE "DeletedAt" < now() - make_interval(secs => $1::float8) ORDER BY "DeletedAt" LIMIT $2::int8
