@@ -98,6 +98,30 @@ fn unbounded_descriptor_texts_are_bounded_after_the_hash_is_taken() {
     assert_ne!(set.hash, load_changed(|_| {}).expect("the core loads alone").hash);
 }
 
+/// The published schemas of Data Standard 5.0 and 5.1 have such a constraint.
+#[test]
+fn an_equality_constraint_on_a_path_that_exists_nowhere_is_a_named_warning() {
+    let [core, extension] = support::fixture_files().map(|file| {
+        let text = std::fs::read(&file).expect("the fixture is there");
+        serde_json::from_slice::<Value>(&text).expect("the fixture is JSON")
+    });
+    for side in ["sourceJsonPath", "targetJsonPath"] {
+        let mut core = core.clone();
+        let constraints = &mut core["projectSchema"]["resourceSchemas"]["courseOfferings"]["equalityConstraints"];
+        constraints[0][side] = json!("$.sessionReference.nowhere");
+        let texts = [("core.json", &core), ("extension.json", &extension)]
+            .map(|(name, value)| (PathBuf::from(name), value.to_string().into_bytes()));
+        let set = load_texts(&texts).unwrap_or_else(|errors| panic!("{errors}"));
+        let [warning] = &set.warnings[..] else { panic!("{:?}", set.warnings) };
+        for named in [&format!("courseOfferings.equalityConstraints[0].{side}"), "$.sessionReference.nowhere"] {
+            assert!(warning.contains(named), "{named} in {warning}");
+        }
+        let model = millstream_schema::model::derive(&set).unwrap_or_else(|errors| panic!("{errors}"));
+        let mapping = millstream_schema::plan::compile(&set, &model);
+        assert_eq!(mapping.resources.len(), model.resources.len());
+    }
+}
+
 #[test]
 fn formats_that_are_not_known_are_warnings() {
     let set = load_changed(|file| {

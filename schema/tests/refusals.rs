@@ -228,8 +228,7 @@ fn an_extension_outside_its_ext_member() {
 #[test]
 fn extension_paths_are_checked_against_the_merged_schema() {
     refused_alone(EXTENSION, "studentSectionAssociations.equalityConstraints[0].targetJsonPath", "not a value", |f| {
-        f.added("studentSectionAssociations")["equalityConstraints"][0]["targetJsonPath"] =
-            json!("$.studentReference.studentId");
+        f.added("studentSectionAssociations")["equalityConstraints"][0]["targetJsonPath"] = json!("$.studentReference");
     });
 }
 

@@ -93,8 +93,20 @@ fn scalar(mapping: &DocumentPath, body: &BodySchema<'_>, at: &Location<'_>, find
 fn equality(entry: &Entry<'_>, body: &BodySchema<'_>, findings: &mut Findings) {
     for (index, constraint) in entry.resource.equality_constraints.iter().enumerate() {
         let at = entry.location().member("equalityConstraints").item(index);
-        leads_to_value(&constraint.source_json_path, body, &at.member("sourceJsonPath"), findings);
-        leads_to_value(&constraint.target_json_path, body, &at.member("targetJsonPath"), findings);
+        equal_value(&constraint.source_json_path, body, &at.member("sourceJsonPath"), findings);
+        equal_value(&constraint.target_json_path, body, &at.member("targetJsonPath"), findings);
+    }
+}
+
+/// A constraint whose path exists nowhere compares nothing; one on an object or array compares wrongly.
+fn equal_value(json_path: &str, body: &BodySchema<'_>, at: &Location<'_>, findings: &mut Findings) {
+    if !follows_grammar(json_path, at, findings) {
+        return;
+    }
+    if body.find(json_path).is_none() {
+        findings.warn(at, format!("{json_path} is not in jsonSchemaForInsert: the constraint has no effect"));
+    } else {
+        leads_to_value(json_path, body, at, findings);
     }
 }
 
