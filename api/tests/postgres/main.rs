@@ -2,6 +2,7 @@
 
 mod cached;
 mod documents;
+mod equality;
 mod pages;
 mod queries;
 mod real_schema;
