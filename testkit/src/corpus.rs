@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
 };
 
@@ -46,6 +46,27 @@ pub fn find() -> Option<Corpus> {
     }
     let root = workspace().join("../shared/corpus");
     root.is_dir().then_some(Corpus { root })
+}
+
+/// [`find`], for a test that does nothing without the corpus: reports the skip on the standard error of the process, which
+/// the test harness does not capture. `scripts/test` counts these lines.
+///
+/// # Panics
+/// See [`find`].
+pub fn find_or_skip() -> Option<Corpus> {
+    let corpus = find();
+    if corpus.is_none() {
+        report_skip();
+    }
+    corpus
+}
+
+/// Reports that the test of this thread skipped its work.
+pub(crate) fn report_skip() {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let line = format!("skipped: {test}: no corpus beside the repository, and MILLSTREAM_CORPUS names none\n");
+    io::stderr().lock().write_all(line.as_bytes()).unwrap_or_default();
 }
 
 /// Returns the small schema and documents of this repository.

@@ -40,7 +40,7 @@ const QUERIES: [(&str, &[(&str, &str)]); 8] = [
 #[ignore = "measures"]
 #[allow(clippy::print_stderr, reason = "a measurement prints its figures")]
 async fn what_it_costs() {
-    let Some(world) = World::corpus() else { return };
+    let Some(world) = World::corpus_or_skip() else { return };
     let deliveries = corpus(world);
     let folder = folder();
     let model = Arc::new(SearchModel::of(&world.mapping));
