@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_schema::plan::{Mapping, ResourceIx};
 use millstream_store::connect::Database;
 use millstream_store::load::Caches;
@@ -57,22 +58,24 @@ pub struct StoreReader {
     database: Database,
     mapping: Arc<Mapping>,
     caches: Arc<Caches>,
+    memory: MemoryBudget,
 }
 
 impl StoreReader {
-    /// Creates a reader. Other components that compose documents of the same database may share `caches`.
-    pub fn new(database: Database, mapping: Arc<Mapping>, caches: Arc<Caches>) -> Self {
-        Self { database, mapping, caches }
+    /// Creates a reader. Other components that compose documents of the same database may share `caches`; `memory` is
+    /// shared with every other component of the process that holds documents.
+    pub fn new(database: Database, mapping: Arc<Mapping>, caches: Arc<Caches>, memory: MemoryBudget) -> Self {
+        Self { database, mapping, caches, memory }
     }
 }
 
 impl DocumentReader for StoreReader {
     fn get(&self, resource: ResourceIx, uuid: Uuid) -> BoxFuture<'_, Result<Option<ReadDocument>, ReadError>> {
-        Box::pin(read::get(&self.database, &self.mapping, &self.caches, resource, uuid))
+        Box::pin(read::get(&self.database, &self.mapping, &self.caches, &self.memory, resource, uuid))
     }
 
     fn page<'a>(&'a self, resource: ResourceIx, request: &'a QueryRequest) -> BoxFuture<'a, Result<Page, ReadError>> {
-        Box::pin(read::page(&self.database, &self.mapping, &self.caches, resource, request))
+        Box::pin(read::page(&self.database, &self.mapping, &self.caches, &self.memory, resource, request))
     }
 }
 

@@ -10,6 +10,7 @@
 //! * [`sink::Sink`] receives documents, guarded by their versions.
 //! * [`binding::Binding`] names the database that a queue or a copy belongs to.
 //! * [`clock::Clock`] and [`Backoff`] put time and delays under the control of tests.
+//! * [`memory::MemoryBudget`] bounds the document bytes that a process holds.
 //! * [`telemetry`] declares metrics once per crate.
 
 mod backoff;
@@ -17,6 +18,7 @@ pub mod binding;
 mod change;
 pub mod clock;
 pub mod error;
+pub mod memory;
 mod position;
 pub mod queue;
 pub mod sink;

@@ -12,6 +12,7 @@ use millstream_outbox::relay::FencingEpoch;
 use millstream_pipeline::Position;
 use millstream_pipeline::clock::Clock;
 use millstream_pipeline::error::chain;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_pipeline::queue::WorkQueue;
 use millstream_pipeline::source::SourceStatus;
 use millstream_schema::plan::Mapping;
@@ -31,6 +32,8 @@ pub struct Deps {
     pub mapping: Arc<Mapping>,
     /// Caches of composing, shared with every other component that composes from this database.
     pub caches: Arc<Caches>,
+    /// The memory that rows and bodies of documents take, shared with every other component of the process.
+    pub memory: MemoryBudget,
     /// The work queue.
     pub queue: Arc<dyn WorkQueue>,
     /// The source of changes.

@@ -2,6 +2,7 @@
 
 mod support;
 
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_store::load::Caches;
 use millstream_store::query::{QueryError, QueryRequest};
 use millstream_store::read::{Page, ReadDocument, ReadError, get, page};
@@ -12,14 +13,14 @@ use uuid::Uuid;
 
 async fn read(world: &World, name: &str, uuid: Uuid) -> Option<ReadDocument> {
     let ix = resource(&world.mapping, name);
-    get(world.database(), &world.mapping, &Caches::default(), ix, uuid)
+    get(world.database(), &world.mapping, &Caches::default(), &MemoryBudget::default(), ix, uuid)
         .await
         .unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 async fn try_query(world: &World, name: &str, request: &QueryRequest) -> Result<Page, ReadError> {
     let ix = resource(&world.mapping, name);
-    page(world.database(), &world.mapping, &Caches::default(), ix, request).await
+    page(world.database(), &world.mapping, &Caches::default(), &MemoryBudget::default(), ix, request).await
 }
 
 async fn query(world: &World, name: &str, request: &QueryRequest) -> Page {
@@ -285,7 +286,8 @@ async fn a_document_that_cannot_be_composed_says_so() {
         .damage(&format!(r#"DELETE FROM "dms"."ReferentialIdentity" WHERE "DocumentId" = {}"#, session.document_id))
         .await;
     let ix = resource(&world.mapping, "CourseOffering");
-    let refused = get(world.database(), &world.mapping, &Caches::default(), ix, offering.uuid).await;
+    let refused =
+        get(world.database(), &world.mapping, &Caches::default(), &MemoryBudget::default(), ix, offering.uuid).await;
     assert!(matches!(&refused, Err(ReadError::Compose(error)) if error.uuid == offering.uuid), "{refused:?}");
     // The pooled connection is fit for the next reader.
     assert!(read(&world, "School", world.first("School").uuid).await.is_some());

@@ -8,7 +8,7 @@ use support::World;
 async fn audit(world: &World) -> Report {
     let mut seen = 0;
     // Ranges smaller than the data, so that references cross them.
-    let options = VerifyOptions { range_documents: 50 };
+    let options = VerifyOptions { range_documents: 50, ..VerifyOptions::default() };
     let mut progress = |so_far: &Report| {
         assert!(so_far.documents > seen, "progress moves");
         seen = so_far.documents;

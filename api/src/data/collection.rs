@@ -1,8 +1,8 @@
 //! `/data/{project}/{endpoint}`: a collection.
 //!
 //! A page is a JSON array of the same bytes that a GET of each document returns. `Total-Count` is the number of matching
-//! documents (`totalCount=true`). `Next-Page-Token` comes with every full page; passed as `pageToken`, it continues after
-//! that page at the same cost at any depth.
+//! documents (`totalCount=true`). `Next-Page-Token` comes with every full page, and with one that is shorter because its
+//! documents are large; passed as `pageToken`, it continues after that page at the same cost at any depth.
 
 use super::write;
 use crate::address::{Address, Segments};
@@ -17,6 +17,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header, request};
 use axum::response::{IntoResponse, Response};
+use millstream_pipeline::memory::reserved_bytes;
 use millstream_schema::plan::ResourceIx;
 use millstream_store::read::ReadDocument;
 use millstream_writer::Outcome;
@@ -47,7 +48,7 @@ async fn page(api: &ApiState, resource: ResourceIx, query: Option<&str>) -> Resu
     let request = read_query(query, &api.options)?;
     let _admission = api.admit()?;
     let page = api.reader.page(resource, &request).await?;
-    let mut response = Response::new(Body::from(array(&page.documents)));
+    let mut response = Response::new(Body::from(reserved_bytes(array(page.documents), page.memory)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, JSON);
     if let Some(total) = page.total {
@@ -59,11 +60,12 @@ async fn page(api: &ApiState, resource: ResourceIx, query: Option<&str>) -> Resu
     Ok(response)
 }
 
-fn array(documents: &[ReadDocument]) -> Vec<u8> {
+/// Writes a page. Each body is freed once it is copied.
+fn array(documents: Vec<ReadDocument>) -> Vec<u8> {
     let bodies: usize = documents.iter().map(|document| document.body.len() + ENVELOPE_BYTES).sum();
     let mut bytes = Vec::with_capacity(bodies + 2);
     bytes.push(b'[');
-    for (at, document) in documents.iter().enumerate() {
+    for (at, document) in documents.into_iter().enumerate() {
         if at > 0 {
             bytes.push(b',');
         }

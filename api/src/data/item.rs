@@ -3,7 +3,7 @@
 use super::write;
 use crate::address::{Address, Segments};
 use crate::backend::DocumentWriter;
-use crate::media::{ENVELOPE_BYTES, JSON};
+use crate::media::JSON;
 use crate::min_version::check_min_version;
 use crate::problem::Problem;
 use crate::request::{ReceivedBody, etag, preconditions, read_body};
@@ -52,9 +52,7 @@ async fn get(api: &ApiState, resource: ResourceIx, uuid: Uuid, headers: &HeaderM
     } else if conditions.if_none_match.is_some_and(|known| known.matches(document.version)) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
-    let mut bytes = Vec::with_capacity(document.body.len() + ENVELOPE_BYTES);
-    document.append_to(&mut bytes);
-    Ok(([(header::CONTENT_TYPE, JSON), (header::ETAG, tag)], Body::from(bytes)).into_response())
+    Ok(([(header::CONTENT_TYPE, JSON), (header::ETAG, tag)], Body::from(document.into_json())).into_response())
 }
 
 async fn put(

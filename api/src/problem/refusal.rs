@@ -116,6 +116,7 @@ impl From<ReadError> for Problem {
             ReadError::Query(error) => error.into(),
             ReadError::Store(error) => error.into(),
             ReadError::Compose(error) => Self::defect(&error),
+            ReadError::OverBudget(error) => Self::defect(&error),
         }
     }
 }
@@ -127,7 +128,9 @@ impl From<QueryError> for Problem {
             QueryError::UnknownField { .. } | QueryError::NotSupported { .. } => {
                 Self::new(ProblemKind::BadRequest, SEE_ERRORS).with_errors([message])
             }
-            QueryError::BadValue { .. } | QueryError::BadPageToken => Self::bad_parameters([message]),
+            QueryError::BadValue { .. } | QueryError::BadPageToken | QueryError::PageTooLarge { .. } => {
+                Self::bad_parameters([message])
+            }
         }
     }
 }

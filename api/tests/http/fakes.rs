@@ -181,6 +181,7 @@ pub(crate) fn document(uuid: Uuid, version: i64) -> ReadDocument {
         last_modified: "2031-08-20T09:15:00Z".parse().expect("a timestamp"),
         body: Bytes::from_static(br#"{"studentUniqueId":"S-7001","weight": 1.10}"#),
         from_cache: true,
+        memory: None,
     }
 }
 

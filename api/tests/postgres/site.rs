@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use futures::FutureExt;
 use http_body_util::BodyExt;
 use millstream_api::{Api, ApiOptions, ApiParts, StoreReader, router};
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_store::load::Caches;
 use millstream_testkit::{TestDatabase, World};
 use millstream_writer::{Writer, WriterOptions};
@@ -26,7 +27,12 @@ impl Site {
         let database = world.database().await;
         let mapping = Arc::clone(&world.mapping);
         let writer = Writer::new(database.database().clone(), Arc::clone(&mapping), WriterOptions::default());
-        let reader = StoreReader::new(database.database().clone(), Arc::clone(&mapping), Arc::new(Caches::default()));
+        let reader = StoreReader::new(
+            database.database().clone(),
+            Arc::clone(&mapping),
+            Arc::new(Caches::default()),
+            MemoryBudget::default(),
+        );
         let parts = ApiParts {
             mapping,
             reader: Arc::new(reader),

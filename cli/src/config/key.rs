@@ -130,6 +130,12 @@ pub const KEYS: &[Key] = &[
         "Port of the managed cluster on 127.0.0.1; 0 picks a free one and keeps it.",
     ),
     key(
+        "memory.budget_mib",
+        number(64, 1_048_576),
+        "512",
+        "Memory for rows and bodies of documents in this process, in MiB: work that needs more waits.",
+    ),
+    key(
         "source.kind",
         Kind::Choice(&["logical", "poll", "topic", "debezium"]),
         "logical",

@@ -24,6 +24,7 @@ impl Config {
                 pool_size: check.number("database.pool_size"),
                 managed_port: check.number("database.managed_port"),
             },
+            memory_bytes: check.number::<usize>("memory.budget_mib") * 1024 * 1024,
             source: check.source(),
             sinks: SinkSettings {
                 wanted: check.sinks("sinks"),

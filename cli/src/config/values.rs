@@ -17,6 +17,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database.
     pub database: Database,
+    /// Bytes of documents in memory at most.
+    pub memory_bytes: usize,
     /// The source of changes.
     pub source: Source,
     /// The durable queue.

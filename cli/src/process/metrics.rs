@@ -3,7 +3,8 @@
 use super::state::RunningProcess;
 use crate::telemetry::metrics::{
     DATABASE_CONNECTIONS, DATABASE_CONNECTIONS_IDLE, DATABASE_CONNECTIONS_MAX, DATABASE_MANAGED,
-    DATABASE_NEWEST_VERSION, DATABASE_WAITING, PROCESS_INFO, PROCESS_UPTIME_MS,
+    DATABASE_NEWEST_VERSION, DATABASE_WAITING, MEMORY_BUDGET_BYTES, MEMORY_IN_FLIGHT_BYTES, PROCESS_INFO,
+    PROCESS_UPTIME_MS,
 };
 use metrics::gauge;
 use millstream_projector::{newest_version, sink_manager::ReplayReport};
@@ -49,6 +50,8 @@ impl ProcessMetrics {
         let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id().to_string());
         gauge!(PROCESS_INFO, "version" => version, "role" => process.role.to_string(), "pid" => pid).set(1.0);
         gauge!(PROCESS_UPTIME_MS).set(self.uptime_ms as f64);
+        gauge!(MEMORY_BUDGET_BYTES).set(process.memory.capacity() as f64);
+        gauge!(MEMORY_IN_FLIGHT_BYTES).set(process.memory.in_flight() as f64);
         gauge!(DATABASE_MANAGED).set(f64::from(u8::from(self.managed)));
         gauge!(DATABASE_CONNECTIONS).set(self.connections as f64);
         gauge!(DATABASE_CONNECTIONS_MAX).set(self.connections_max as f64);

@@ -3,6 +3,7 @@
 
 use super::role::Role;
 use crate::{failure::Failure, sink_kind::SinkKind, sinks::Sinks};
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_pipeline::queue::{Lanes, WorkQueue};
 use millstream_projector::{
     ProjectorHandle, SourceFactory, SystemClock, caught_up, replay::Replay, sink_manager::SinkManager,
@@ -30,6 +31,8 @@ pub(crate) struct RunningProcess {
     /// Whether this process manages the database server.
     pub(crate) managed: bool,
     pub(crate) database: Database,
+    /// The memory that documents of this process take.
+    pub(crate) memory: MemoryBudget,
     pub(crate) started: Instant,
     /// The part of the projector that the role runs.
     pub(crate) projector: Option<ProjectorHandle>,

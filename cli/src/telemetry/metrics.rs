@@ -14,6 +14,10 @@ millstream_pipeline::metric_table! {
         "Tasks that wait for a connection to the database";
     DATABASE_NEWEST_VERSION: &str = "millstream_database_newest_version", Gauge, Count,
         "Newest version of any document";
+    MEMORY_BUDGET_BYTES: &str = "millstream_memory_budget_bytes", Gauge, Bytes,
+        "Memory that rows and bodies of documents may take (`memory.budget_mib`)";
+    MEMORY_IN_FLIGHT_BYTES: &str = "millstream_memory_in_flight_bytes", Gauge, Bytes,
+        "Memory that is reserved for rows and bodies of documents";
     PUBLISH_CHANGES: &str = "millstream_publish_changes_total", Counter, Count,
         "Change records written to the change topic";
     PUBLISH_CONNECTED: &str = "millstream_publish_connected", Gauge, Flag,

@@ -8,6 +8,7 @@ use crate::{
     sinks::Sinks,
 };
 use millstream_api::{Api, ApiParts, Extras, SearchParts, StoreReader};
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_projector::{
     Deps, Projector, ProjectorHandle, ProjectorOptions, SourceFactory, SystemClock,
     delivery::DeliveryWorkerOptions,
@@ -29,6 +30,7 @@ pub(super) struct Components<'a> {
     queue: &'a Queue,
     mapping: Arc<Mapping>,
     caches: Arc<Caches>,
+    pub(super) memory: MemoryBudget,
     pub(super) sinks: Arc<Sinks>,
     /// The source of changes, which this or another process follows.
     pub(super) source: Arc<dyn SourceFactory>,
@@ -44,7 +46,8 @@ impl<'a> Components<'a> {
         let sinks = Arc::new(Sinks::of(&database, context.config, &context.compiled).await?);
         let mapping = Arc::clone(&context.compiled.mapping);
         let source = source::factory(context.config, &database)?;
-        Ok(Self { context, database, queue, mapping, caches: Arc::new(Caches::default()), sinks, source })
+        let memory = MemoryBudget::new(context.config.memory_bytes);
+        Ok(Self { context, database, queue, mapping, caches: Arc::new(Caches::default()), memory, sinks, source })
     }
 
     /// Starts the part of the projector that the role runs.
@@ -54,6 +57,7 @@ impl<'a> Components<'a> {
             database: self.database.clone(),
             mapping: Arc::clone(&self.mapping),
             caches: Arc::clone(&self.caches),
+            memory: self.memory.clone(),
             queue: self.queue.work(),
             source: Arc::clone(&self.source),
             clock: Arc::new(SystemClock),
@@ -67,6 +71,7 @@ impl<'a> Components<'a> {
             lanes: self.queue.lanes(),
             sinks: Arc::<Sinks>::clone(&self.sinks),
             database: self.database.clone(),
+            memory: self.memory.half(),
             clock: Arc::new(SystemClock),
             delivery: DeliveryWorkerOptions::default(),
             replay: ReplayOptions::default(),
@@ -82,7 +87,7 @@ impl<'a> Components<'a> {
 
     /// Builds the HTTP API.
     pub(super) async fn api(self) -> Result<Api, Failure> {
-        let Self { context, database, mapping, caches, sinks, .. } = self;
+        let Self { context, database, mapping, caches, memory, sinks, .. } = self;
         let writer = {
             let (database, mapping, options) =
                 (database.clone(), Arc::clone(&mapping), options::writer(context.config));
@@ -92,7 +97,7 @@ impl<'a> Components<'a> {
         let recorder = context.recorder.clone();
         let parts = ApiParts {
             mapping: Arc::clone(&mapping),
-            reader: Arc::new(StoreReader::new(database, mapping, caches)),
+            reader: Arc::new(StoreReader::new(database, mapping, caches, memory)),
             writer: Arc::new(writer),
             probe: health::probe(&context.state),
             metrics: Arc::new(move || recorder.render()),

@@ -67,6 +67,7 @@ impl Running {
             effective_schema_hash: context.compiled.schema.hash.clone(),
             managed: server.cluster.is_some(),
             database: database.clone(),
+            memory: components.memory.clone(),
             started: context.started,
             projector: components.projector(),
             mapping: Arc::clone(&context.compiled.mapping),

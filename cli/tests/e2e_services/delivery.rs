@@ -1,6 +1,7 @@
 //! From a lane through a delivery worker to the indexes, with faults of every kind: no entry is dropped, and only
 //! documents that are refused permanently end in quarantine.
 
+use millstream_pipeline::memory::MemoryBudget;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,6 +49,7 @@ impl DeliveryTest {
             lane: Arc::<MemoryQueue>::clone(&lane),
             sink: Arc::clone(&sink),
             database: database.database().clone(),
+            memory: MemoryBudget::default(),
             clock: Arc::new(SystemClock),
             options: DeliveryWorkerOptions {
                 poison_backoff: Backoff { base: ms(5), ceiling: ms(20) },

@@ -2,6 +2,7 @@
 
 use super::http::Http;
 use millstream_api::{Api, ApiOptions, ApiParts, Drained, ServerOptions, StoreReader, serve};
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_schema::plan::Mapping;
 use millstream_store::connect::Database;
 use millstream_store::load::Caches;
@@ -29,7 +30,8 @@ impl ApiServer {
         options: WriterOptions,
     ) -> Self {
         let writer = Writer::new(database.clone(), Arc::clone(mapping), options).expect("a writer");
-        let reader = StoreReader::new(database.clone(), Arc::clone(mapping), Arc::clone(caches));
+        let reader =
+            StoreReader::new(database.clone(), Arc::clone(mapping), Arc::clone(caches), MemoryBudget::default());
         let parts = ApiParts {
             mapping: Arc::clone(mapping),
             reader: Arc::new(reader),

@@ -5,6 +5,7 @@ use super::source::Slot;
 use super::{TIMEOUT, report};
 use millstream_connectors::queue::local::{LocalQueue, LocalQueueOptions};
 use millstream_pipeline::clock::SystemClock;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_pipeline::queue::WorkQueue;
 use millstream_pipeline::{Position, PositionParseError};
 use millstream_projector::{Deps, Projector, ProjectorHandle, ProjectorOptions, ProjectorStatus};
@@ -75,6 +76,7 @@ impl Running {
             database: self.database.clone(),
             mapping: Arc::clone(&self.world.mapping),
             caches: Arc::clone(&self.caches),
+            memory: MemoryBudget::default(),
             queue: Arc::clone(&queue) as Arc<dyn WorkQueue>,
             source: Arc::new(Slot::named(&self.slot(), self.database.options())),
             clock: Arc::new(SystemClock),

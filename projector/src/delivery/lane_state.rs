@@ -4,6 +4,7 @@ use super::counters::LaneCounters;
 use crate::error::{During, ProjectorError};
 use millstream_pipeline::Backoff;
 use millstream_pipeline::clock::Clock;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_pipeline::queue::{SettleReport, Settled, Taken, Ticket, WorkQueue};
 use millstream_pipeline::sink::Sink;
 use millstream_store::connect::Database;
@@ -24,6 +25,8 @@ pub struct DeliveryWorkerDeps {
     pub sink: Arc<dyn Sink>,
     /// The database with the cached bodies.
     pub database: Database,
+    /// The memory that bodies in flight take.
+    pub memory: MemoryBudget,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Settings.

@@ -18,34 +18,61 @@ use uuid::Uuid;
 
 const ACTION: &str = "reading documents to deliver";
 
-/// Returns the delivery for each entry, in their order; `None` for a document that is neither cached nor deleted yet.
-pub(super) async fn load(database: &Database, entries: &[&Work]) -> Result<Vec<Option<Delivery>>, ProjectorError> {
+/// The content to deliver for one entry, as far as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LoadedEntry {
+    /// Its delivery.
+    Delivery(Delivery),
+    /// The document is neither cached nor deleted yet.
+    Uncached,
+    /// Its body has so many bytes, which did not fit.
+    Deferred(usize),
+}
+
+/// Returns what there is to deliver for each entry, in their order, with bodies of at most `bytes_max` bytes. If no
+/// body fits, the first by DocumentId tells how many bytes it needs.
+pub(super) async fn load(
+    database: &Database,
+    entries: &[&Work],
+    bytes_max: usize,
+) -> Result<Vec<LoadedEntry>, ProjectorError> {
     let client = database.get().await.during(ACTION)?;
     let ids: Vec<i64> = entries.iter().filter(|work| !work.deleted).map(|work| work.document_id).collect();
     let mut found = HashMap::with_capacity(entries.len());
+    let mut deferred = HashMap::new();
     if !ids.is_empty() {
-        let cached = cache::load(&client, &ids).await.during(ACTION)?;
-        found.extend(cached.into_iter().map(|document| (document.document_id, body_delivery(document))));
+        let cached = cache::load(&client, &ids, bytes_max).await.during(ACTION)?;
+        found.extend(cached.documents.into_iter().map(|document| (document.document_id, body_delivery(document))));
+        deferred.extend(cached.deferred.into_iter().map(|body| (body.document_id, body.bytes)));
     }
     // Read afterwards: a document that is deleted in between is found in one of the two.
-    let missing = entries.iter().filter(|work| !found.contains_key(&work.document_id));
-    let missing: Vec<Uuid> = missing.map(|work| work.document_uuid).collect();
+    let is_missing = |work: &&&Work| {
+        !found.contains_key(&work.document_id) && (work.deleted || !deferred.contains_key(&work.document_id))
+    };
+    let missing: Vec<Uuid> = entries.iter().filter(is_missing).map(|work| work.document_uuid).collect();
     let known = if missing.is_empty() { HashSet::new() } else { add_deletes(&client, &missing, &mut found).await? };
-    let is_pruned =
-        |work: &Work| !work.deleted && !found.contains_key(&work.document_id) && !known.contains(&work.document_uuid);
+    let is_pruned = |work: &Work| {
+        let is_found = found.contains_key(&work.document_id) || deferred.contains_key(&work.document_id);
+        !work.deleted && !is_found && !known.contains(&work.document_uuid)
+    };
     let newest = match entries.iter().any(|work| is_pruned(work)) {
         true => Some(sequence::newest_version(&client).await.during(ACTION)?),
         false => None,
     };
-    let mut delivery = |work: &&Work| {
+    let mut loaded = |work: &&Work| {
+        if let Some(bytes) = deferred.get(&work.document_id).filter(|_| !work.deleted) {
+            return LoadedEntry::Deferred(*bytes);
+        }
         let newest = newest.filter(|_| !known.contains(&work.document_uuid));
-        let delivery = found.remove(&work.document_id).or_else(|| pruned_delete(work, newest))?;
+        let Some(delivery) = found.remove(&work.document_id).or_else(|| pruned_delete(work, newest)) else {
+            return LoadedEntry::Uncached;
+        };
         // A sink may hold a newer version than was ever assigned, as after a restore: a proof enqueues deletes above
         // it.
         let version = if work.deleted { delivery.version.max(work.version) } else { delivery.version };
-        Some(Delivery { repair: work.repair, version, ..delivery })
+        LoadedEntry::Delivery(Delivery { repair: work.repair, version, ..delivery })
     };
-    Ok(entries.iter().map(&mut delivery).collect())
+    Ok(entries.iter().map(&mut loaded).collect())
 }
 
 /// Returns the delivery for one entry as of now; `None` while its document is neither cached nor deleted.
@@ -53,7 +80,10 @@ pub(super) async fn load(database: &Database, entries: &[&Work]) -> Result<Vec<O
 /// # Errors
 /// When the database does not answer.
 pub async fn deliverable(database: &Database, work: &Work) -> Result<Option<Delivery>, ProjectorError> {
-    Ok(load(database, &[work]).await?.pop().flatten())
+    match load(database, &[work], usize::MAX).await?.pop() {
+        Some(LoadedEntry::Delivery(delivery)) => Ok(Some(delivery)),
+        _ => Ok(None),
+    }
 }
 
 /// Adds deletes of the documents that have tombstones. Returns the public ids that have a row or a tombstone.

@@ -1,36 +1,40 @@
 //! One round: reads the bodies of a group and puts them in requests within the sink's limits.
 //!
-//! The bodies of one request are in memory at a time. Sizes are known only after reading, so the first few documents
-//! decide how many are read at once after them.
+//! The bodies of one request are in memory at a time. The database knows their sizes before it reads them, so a read
+//! ends where the request is full.
 
 use super::attempt::{Attempt, AttemptResult, Round};
 use super::lane_state::LaneState;
-use super::load::load;
+use super::load::{LoadedEntry, load};
 use crate::error::ProjectorError;
+use millstream_pipeline::memory::{MemoryReservation, OverBudget};
 use millstream_pipeline::queue::{Taken, Work};
 use millstream_pipeline::sink::{Content, Delivery, Limits, Outcome, RetryCause};
+use std::collections::VecDeque;
 
-/// Documents that are read while no sizes are known.
-const FIRST_LOOK: usize = 64;
+/// A request takes its bodies as they are read, and once more as the sink encodes them.
+const COPIES: usize = 2;
 
 /// Delivers a group. After a request that did not reach the sink, or timed out, the other documents are not sent.
 pub(super) async fn deliver(state: &LaneState, group: Vec<Taken>) -> Round {
-    let (group_size, limits) = (group.len(), state.deps.sink.limits());
+    let group_size = group.len();
     let mut attempts = Vec::with_capacity(group_size);
-    let (mut rest, mut sizing, mut lost) = (group.into_iter(), ReadSizing::default(), false);
-    while rest.len() > 0 {
-        let mut loaded = Vec::new();
-        let read = sizing.read(state, &mut rest, &limits, &mut loaded).await;
-        let deliveries: Vec<Delivery> = loaded.iter().filter_map(|(_, delivery)| delivery.clone()).collect();
-        let outcomes = if lost || read.is_err() { Vec::new() } else { put_in_parts(state, &deliveries).await };
+    let (mut reader, mut lost) = (GroupReader::new(state, group), false);
+    while !reader.rest.is_empty() {
+        let Request { entries, outage, reserved: _reserved } = reader.next_request().await;
+        let deliveries: Vec<Delivery> = entries.iter().filter_map(|(_, read)| read.delivery().cloned()).collect();
+        let outcomes = if lost || outage.is_some() { Vec::new() } else { put_in_parts(state, &deliveries).await };
         lost |= outcomes.iter().any(is_outage);
         let mut outcomes = outcomes.into_iter();
-        let outage = read.err();
-        for (taken, delivery) in loaded {
-            let result = match delivery {
+        for (taken, read) in entries {
+            let result = match read {
                 _ if outage.is_some() => AttemptResult::Unread,
-                None => AttemptResult::Uncached,
-                Some(delivery) => AttemptResult::Answered {
+                Read::Uncached => AttemptResult::Uncached,
+                Read::TooLarge(bytes, over) => {
+                    let reason = format!("its body does not fit into memory: {over}");
+                    AttemptResult::Answered { deleted: false, bytes, outcome: Outcome::Rejected { reason } }
+                }
+                Read::Delivery(delivery) => AttemptResult::Answered {
                     deleted: matches!(delivery.content, Content::Deleted),
                     bytes: delivery.bytes(),
                     outcome: outcomes.next().unwrap_or_else(if lost { not_tried } else { unanswered }),
@@ -39,6 +43,7 @@ pub(super) async fn deliver(state: &LaneState, group: Vec<Taken>) -> Round {
             attempts.push(Attempt { taken, result, group_size });
         }
         if outage.is_some() {
+            let rest = reader.rest.into_iter();
             attempts.extend(rest.map(|taken| Attempt { taken, result: AttemptResult::Unread, group_size }));
             return Round { attempts, outage };
         }
@@ -46,52 +51,88 @@ pub(super) async fn deliver(state: &LaneState, group: Vec<Taken>) -> Round {
     Round { attempts, outage: None }
 }
 
-/// The number of documents read at once, from the sizes read so far.
-#[derive(Default)]
-struct ReadSizing {
-    /// Documents read so far.
-    documents: usize,
-    /// Bytes of their bodies.
-    bytes: usize,
+/// The result of reading one entry.
+enum Read {
+    Delivery(Delivery),
+    Uncached,
+    /// Its body, of so many bytes, exceeds the memory that a delivery can have.
+    TooLarge(usize, OverBudget),
 }
 
-impl ReadSizing {
-    /// Reads about as much as one request may carry. `loaded` gets every entry taken from `rest`, also when the
-    /// database fails.
-    async fn read(
-        &mut self,
-        state: &LaneState,
-        rest: &mut std::vec::IntoIter<Taken>,
-        limits: &Limits,
-        loaded: &mut Vec<(Taken, Option<Delivery>)>,
-    ) -> Result<(), ProjectorError> {
-        let mut bytes = 0;
-        while rest.len() > 0 && (loaded.is_empty() || bytes + self.mean() <= limits.batch_bytes_max) {
-            let part: Vec<Taken> = rest.take(self.fitting(limits.batch_bytes_max.saturating_sub(bytes))).collect();
-            let works: Vec<&Work> = part.iter().map(|taken| &taken.work).collect();
-            let read = load(&state.deps.database, &works).await;
-            let (deliveries, failed) = match read {
-                Ok(deliveries) => (deliveries, None),
-                Err(error) => (vec![None; part.len()], Some(error)),
+impl Read {
+    const fn delivery(&self) -> Option<&Delivery> {
+        match self {
+            Self::Delivery(delivery) => Some(delivery),
+            Self::Uncached | Self::TooLarge(..) => None,
+        }
+    }
+}
+
+/// The entries of one request, and the memory that it takes. After an outage nothing of them was read.
+struct Request {
+    entries: Vec<(Taken, Read)>,
+    outage: Option<ProjectorError>,
+    reserved: Option<MemoryReservation>,
+}
+
+/// Reads a group request by request.
+struct GroupReader<'a> {
+    state: &'a LaneState,
+    limits: Limits,
+    rest: VecDeque<Taken>,
+    /// Entries to ask for next: about as many as fit.
+    count: usize,
+}
+
+impl<'a> GroupReader<'a> {
+    fn new(state: &'a LaneState, group: Vec<Taken>) -> Self {
+        let limits = state.deps.sink.limits();
+        Self { state, limits, rest: group.into(), count: limits.batch_documents_max.max(1) }
+    }
+
+    /// Reads about as much as one request may carry, at least one entry.
+    async fn next_request(&mut self) -> Request {
+        let memory = &self.state.deps.memory;
+        let mut bytes_max = memory.portion(self.limits.batch_bytes_max);
+        loop {
+            let reserved = match memory.reserve(bytes_max.saturating_mul(COPIES)).await {
+                Ok(reserved) => reserved,
+                Err(over) => {
+                    let entries = self.rest.pop_front().map(|taken| (taken, Read::TooLarge(bytes_max, over)));
+                    return Request { entries: entries.into_iter().collect(), outage: None, reserved: None };
+                }
             };
-            let read: usize = deliveries.iter().flatten().map(Delivery::bytes).sum();
-            (self.documents, self.bytes, bytes) = (self.documents + part.len(), self.bytes + read, bytes + read);
-            loaded.extend(part.into_iter().zip(deliveries));
-            if let Some(error) = failed {
-                return Err(error);
+            let part: Vec<Taken> = self.rest.drain(..self.count.min(self.rest.len())).collect();
+            let works: Vec<&Work> = part.iter().map(|taken| &taken.work).collect();
+            let loaded = match load(&self.state.deps.database, &works, bytes_max).await {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    let entries = part.into_iter().map(|taken| (taken, Read::Uncached)).collect();
+                    return Request { entries, outage: Some(error), reserved: Some(reserved) };
+                }
+            };
+            let mut entries = Vec::with_capacity(part.len());
+            let mut deferred = Vec::new();
+            for (taken, loaded) in part.into_iter().zip(loaded) {
+                match loaded {
+                    LoadedEntry::Delivery(delivery) => entries.push((taken, Read::Delivery(delivery))),
+                    LoadedEntry::Uncached => entries.push((taken, Read::Uncached)),
+                    LoadedEntry::Deferred(bytes) => deferred.push((bytes, taken)),
+                }
+            }
+            self.count = match deferred.is_empty() {
+                true => self.count.saturating_mul(2).min(self.limits.batch_documents_max.max(1)),
+                false => entries.len().max(1),
+            };
+            // The smallest first: if no body fits, the next read is for that one alone.
+            deferred.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+            let smallest = deferred.last().map(|(bytes, _)| *bytes);
+            deferred.into_iter().for_each(|(_, taken)| self.rest.push_front(taken));
+            match smallest {
+                Some(bytes) if entries.is_empty() => (self.count, bytes_max) = (1, bytes_max.max(bytes)),
+                _ => return Request { entries, outage: None, reserved: Some(reserved) },
             }
         }
-        Ok(())
-    }
-
-    /// Mean size of the bodies read so far.
-    fn mean(&self) -> usize {
-        self.bytes.checked_div(self.documents).unwrap_or_default()
-    }
-
-    /// Number of documents of the mean size in so many bytes.
-    fn fitting(&self, bytes: usize) -> usize {
-        if self.documents == 0 { FIRST_LOOK } else { (bytes / self.mean().max(1)).max(1) }
     }
 }
 

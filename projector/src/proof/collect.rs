@@ -32,14 +32,19 @@ pub(super) async fn collect(
         if page.is_empty() {
             break;
         }
-        for Held { uuid, version, resource_key, content } in page {
-            let digest = match &content {
-                Content::Document(json) => Some(body_hash(json).to_vec()),
-                Content::Deleted => None,
-            };
-            copy.write(&SinkDocument { uuid, version, resource_key, digest }).await.during(ACTION)?;
-        }
+        let documents: Vec<SinkDocument> = page.into_iter().map(digested).collect();
+        copy.write(&documents).await.during(ACTION)?;
         progress(copy.written());
     }
     Ok(copy.finish().await.during(ACTION)?)
+}
+
+/// Keeps a digest instead of the bytes.
+fn digested(held: Held) -> SinkDocument {
+    let Held { uuid, version, resource_key, content } = held;
+    let digest = match content {
+        Content::Document(json) => Some(body_hash(&json).to_vec()),
+        Content::Deleted => None,
+    };
+    SinkDocument { uuid, version, resource_key, digest }
 }

@@ -2,9 +2,11 @@
 
 use super::finding::{Finding, FindingKind, Findings};
 use crate::error::{During, ProjectorError};
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_store::compose::body_hash;
 use millstream_store::connect::{Client, Database};
-use millstream_store::table::cache;
+use millstream_store::error::StoreError;
+use millstream_store::table::cache::{self, CachedPart};
 use millstream_store::table::known_version;
 use millstream_store::table::proof::{SinkCopy, SinkDocument};
 use std::collections::{BTreeMap, HashMap};
@@ -16,6 +18,10 @@ const ACTION: &str = "comparing a sink with the cache";
 const PAGE: i64 = 500;
 /// Documents per page of the sink, which may hold many that are not in the cache.
 const SINK_PAGE: i64 = 2 * PAGE;
+/// Bytes of bodies per page of the cache. They are kept only until their digests are computed.
+const PAGE_BYTES: usize = 8 << 20;
+/// A page takes its bodies as they are read, and once more in their envelopes.
+const COPIES: usize = 2;
 
 /// A cached document, reduced to a digest.
 struct CachedCopy {
@@ -26,12 +32,15 @@ struct CachedCopy {
 }
 
 /// Compares all documents.
-pub(super) async fn compare(database: &Database, sink: &SinkCopy) -> Result<Findings, ProjectorError> {
-    let client = database.get().await.during(ACTION)?;
+pub(super) async fn compare(
+    database: &Database,
+    memory: &MemoryBudget,
+    sink: &SinkCopy,
+) -> Result<Findings, ProjectorError> {
     let mut findings = Findings::default();
     let mut after = Uuid::nil();
     loop {
-        let (mut cached, mut last) = cached_page(&client, after).await?;
+        let (mut cached, mut last) = cached_page(database, memory, after).await?;
         let held = sink.page(after, last.unwrap_or(Uuid::max()), SINK_PAGE).await.during(ACTION)?;
         if let Some(end) = held.last().filter(|_| held.len() as i64 == SINK_PAGE).map(|row| row.uuid) {
             // The sink's page ends first: cached documents behind it are read again with the next page.
@@ -39,7 +48,7 @@ pub(super) async fn compare(database: &Database, sink: &SinkCopy) -> Result<Find
             last = Some(end);
         }
         findings.compared += cached.len() as u64;
-        compare_page(&client, cached, held, &mut findings).await?;
+        compare_page(database, cached, held, &mut findings).await?;
         match last {
             Some(last) => after = last,
             None => return Ok(findings),
@@ -49,21 +58,35 @@ pub(super) async fn compare(database: &Database, sink: &SinkCopy) -> Result<Find
 
 /// Returns the next documents of the cache, and the last of them if there may be more.
 async fn cached_page(
-    client: &Client,
+    database: &Database,
+    memory: &MemoryBudget,
     after: Uuid,
 ) -> Result<(BTreeMap<Uuid, CachedCopy>, Option<Uuid>), ProjectorError> {
-    let documents = cache::page_by_uuid(client, after, PAGE).await.during(ACTION)?;
-    let last = if documents.len() as i64 == PAGE { documents.last().map(|document| document.uuid) } else { None };
-    let copies = documents.into_iter().map(|document| {
-        let digest = body_hash(&document.json).to_vec();
-        let (document_id, resource_key, version) = (document.document_id, document.resource_key, document.version);
-        (document.uuid, CachedCopy { document_id, resource_key, version, digest })
-    });
-    Ok((copies.collect(), last))
+    let mut bytes_max = memory.portion(PAGE_BYTES);
+    loop {
+        let too_large =
+            |over| StoreError::other(format!("the first document after {after} does not fit into memory: {over}"));
+        let _reserved = memory.reserve(bytes_max.saturating_mul(COPIES)).await.map_err(too_large).during(ACTION)?;
+        let client = database.get().await.during(ACTION)?;
+        let CachedPart { documents, deferred } =
+            cache::page_by_uuid(&client, after, PAGE, bytes_max).await.during(ACTION)?;
+        if let (true, Some(first)) = (documents.is_empty(), deferred.first()) {
+            bytes_max = first.bytes.max(bytes_max + 1);
+            continue;
+        }
+        let is_last = deferred.is_empty() && (documents.len() as i64) < PAGE;
+        let last = documents.last().filter(|_| !is_last).map(|document| document.uuid);
+        let copies = documents.into_iter().map(|document| {
+            let digest = body_hash(&document.json).to_vec();
+            let (document_id, resource_key, version) = (document.document_id, document.resource_key, document.version);
+            (document.uuid, CachedCopy { document_id, resource_key, version, digest })
+        });
+        return Ok((copies.collect(), last));
+    }
 }
 
 async fn compare_page(
-    client: &Client,
+    database: &Database,
     mut cached: BTreeMap<Uuid, CachedCopy>,
     held: Vec<SinkDocument>,
     findings: &mut Findings,
@@ -80,7 +103,8 @@ async fn compare_page(
         findings.add(finding(uuid, FindingKind::Missing, &cached, None));
     }
     if !uncached.is_empty() {
-        classify_uncached(client, uncached, findings).await?;
+        let client = database.get().await.during(ACTION)?;
+        classify_uncached(&client, uncached, findings).await?;
     }
     Ok(())
 }

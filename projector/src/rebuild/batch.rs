@@ -2,6 +2,7 @@
 
 use super::decision::RebuildDecision;
 use super::failure_scope::{FailureScope, failure_scope};
+use super::part::Part;
 use super::snapshot::{self, RebuildRequest, SnapshotRead};
 use super::visibility::VisibilityRetries;
 use crate::context::Context;
@@ -50,29 +51,40 @@ enum StoreResult {
     NotComposed(String),
 }
 
-/// Rebuilds a batch. If the database is unusable, entries are retried after `outage_delay`.
+/// Rebuilds a batch, in parts that fit into memory. If the database is unusable, entries are retried after
+/// `outage_delay`.
 pub(super) async fn rebuild(context: &Context, batch: Vec<Taken>, outage_delay: Duration) -> RebuiltBatch {
+    let memory = &context.deps.memory;
     let mut rebuilt = RebuiltBatch::default();
-    let mut parts = vec![batch];
+    let mut parts = vec![Part::of_batch(batch, memory)];
     while let Some(mut part) = parts.pop() {
-        let error = match rebuild_together(context, &part).await {
-            Ok(settlements) => {
+        let reserved = match part.reserve(memory).await {
+            Ok(reserved) => reserved,
+            Err(over) => {
+                let reason = format!("its rows do not fit into memory: {over}");
+                let settled = part.entries.iter().map(|taken| failed(context, taken, reason.clone()));
+                rebuilt.settlements.extend(settled);
+                continue;
+            }
+        };
+        let result = rebuild_together(context, &mut part).await;
+        drop(reserved);
+        let error = match result {
+            Ok((settlements, deferred)) => {
                 rebuilt.settlements.extend(settlements);
+                parts.extend(deferred);
                 continue;
             }
             Err(error) => error,
         };
-        match (failure_scope(&error), part.len()) {
-            (FailureScope::Documents, 1) => rebuilt.settlements.push(failed(context, &part[0], chain(&error))),
-            (FailureScope::Documents, len) => {
-                parts.push(part.split_off(len / 2));
-                parts.push(part);
-            }
+        match (failure_scope(&error), part.entries.len()) {
+            (FailureScope::Documents, 1) => rebuilt.settlements.push(failed(context, &part.entries[0], chain(&error))),
+            (FailureScope::Documents, _) => parts.extend(part.halves()),
             (FailureScope::Database, _) => {
                 // The other parts would fail in the same way.
                 parts.push(part);
                 let not_before_ms = context.now_ms().saturating_add(outage_delay.as_millis() as u64);
-                let waiting = parts.drain(..).flatten();
+                let waiting = parts.drain(..).flat_map(|part| part.entries);
                 rebuilt.settlements.extend(waiting.map(|taken| (taken.ticket, Settled::RetryAt { not_before_ms })));
                 rebuilt.outage = Some(error);
             }
@@ -81,21 +93,24 @@ pub(super) async fn rebuild(context: &Context, batch: Vec<Taken>, outage_delay: 
     rebuilt
 }
 
-/// Rebuilds with one snapshot and one upsert. After an error no entry is settled.
-async fn rebuild_together(context: &Context, batch: &[Taken]) -> Result<Settlements, ProjectorError> {
+/// Rebuilds with one snapshot and one upsert. Takes the entries of documents that did not fit out of the part and
+/// returns them as further parts. After an error no entry is settled.
+async fn rebuild_together(context: &Context, part: &mut Part) -> Result<(Settlements, Vec<Part>), ProjectorError> {
     let deps = &context.deps;
-    let requests: Vec<RebuildRequest> = batch
-        .iter()
-        .map(|Taken { work, .. }| RebuildRequest {
-            document_id: work.document_id,
-            version: work.version,
-            xid: work.xid,
-            deleted: work.deleted,
-        })
-        .collect();
-    let SnapshotRead { decisions, composed } =
-        snapshot::read(&deps.database, &deps.mapping, &deps.caches, &requests).await?;
+    let requests: Vec<RebuildRequest> = part.entries.iter().map(|taken| RebuildRequest::of(&taken.work)).collect();
+    let SnapshotRead { decisions, composed, deferred } =
+        snapshot::read(&deps.database, &deps.mapping, &deps.caches, &requests, part.bytes_max).await?;
     let mut stored = store(context, &composed).await?;
+    drop(composed);
+
+    let sizes: HashMap<i64, usize> = deferred.iter().map(|found| (found.head.document_id, found.bytes)).collect();
+    let decided: HashMap<i64, RebuildDecision> =
+        requests.iter().map(|request| request.document_id).zip(decisions).collect();
+    let parts = part.split_off(&sizes, &deps.memory);
+    let batch = &part.entries;
+    let decision = |taken: &Taken| decided.get(&taken.work.document_id).copied();
+    let decisions: Vec<RebuildDecision> =
+        batch.iter().map(|taken| decision(taken).unwrap_or(RebuildDecision::Compose)).collect();
 
     let retries = VisibilityRetries::record(context, batch, &decisions);
     let mut settlements = Vec::with_capacity(batch.len());
@@ -118,7 +133,7 @@ async fn rebuild_together(context: &Context, batch: &[Taken]) -> Result<Settleme
         });
     }
     announce_cascades(context, batch, &decisions);
-    Ok(settlements)
+    Ok((settlements, parts))
 }
 
 /// Stores composed bodies; returns the result by document.

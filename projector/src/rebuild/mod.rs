@@ -6,6 +6,9 @@
 //! statement that refuses those that were overtaken meanwhile. An entry leaves the queue only when its outcome is
 //! known; the others are read again ([`visibility`]).
 //!
+//! A batch is rebuilt in parts whose rows fit into the memory that was reserved for them ([`part`]). The size of a
+//! document is not known beforehand: one that does not fit is measured and rebuilt in a later part.
+//!
 //! Entries do not wait for each other: an entry that is not visible is retried alone, a document that cannot be
 //! composed or stored fails alone. If a statement fails because of some document's content, the batch is halved until
 //! that document is alone ([`failure_scope`]).
@@ -13,6 +16,7 @@
 mod batch;
 mod decision;
 mod failure_scope;
+mod part;
 mod snapshot;
 mod visibility;
 pub(crate) mod worker;

@@ -2,8 +2,9 @@
 
 use super::decision::{RebuildDecision, Requirement};
 use crate::error::{During, ProjectorError};
+use millstream_pipeline::queue::Work;
 use millstream_schema::plan::Mapping;
-use millstream_store::compose::{Composed, compose_documents};
+use millstream_store::compose::{Composed, ComposedPart, DeferredDocument, compose_within};
 use millstream_store::connect::{Database, Transaction};
 use millstream_store::load::{Caches, DocumentHead, heads_by_id};
 use millstream_store::table::transactions;
@@ -23,21 +24,31 @@ pub(super) struct RebuildRequest {
     pub(super) deleted: bool,
 }
 
+impl RebuildRequest {
+    pub(super) const fn of(work: &Work) -> Self {
+        Self { document_id: work.document_id, version: work.version, xid: work.xid, deleted: work.deleted }
+    }
+}
+
 /// The decision for each requested document in one snapshot, and the bodies to store.
 #[derive(Debug, Default)]
 pub(super) struct SnapshotRead {
     /// In the order of the requests.
     pub(super) decisions: Vec<RebuildDecision>,
-    /// Bodies of exactly the documents decided as [`RebuildDecision::Compose`].
+    /// Bodies of the leading documents decided as [`RebuildDecision::Compose`].
     pub(super) composed: Vec<Composed>,
+    /// The other documents decided so: their rows did not fit into memory.
+    pub(super) deferred: Vec<DeferredDocument>,
 }
 
-/// Reads in one `REPEATABLE READ READ ONLY` transaction, which has ended when this returns.
+/// Reads in one `REPEATABLE READ READ ONLY` transaction, which has ended when this returns. Rows that bodies are composed
+/// from have at most `bytes_max` bytes.
 pub(super) async fn read(
     database: &Database,
     mapping: &Mapping,
     caches: &Caches,
     requests: &[RebuildRequest],
+    bytes_max: usize,
 ) -> Result<SnapshotRead, ProjectorError> {
     let mut client = database.get().await.during(ACTION)?;
     let tx = client
@@ -47,7 +58,7 @@ pub(super) async fn read(
         .start()
         .await
         .during(ACTION)?;
-    let read = read_in(&tx, mapping, caches, requests).await?;
+    let read = read_in(&tx, mapping, caches, requests, bytes_max).await?;
     tx.commit().await.during(ACTION)?;
     Ok(read)
 }
@@ -57,6 +68,7 @@ async fn read_in(
     mapping: &Mapping,
     caches: &Caches,
     requests: &[RebuildRequest],
+    bytes_max: usize,
 ) -> Result<SnapshotRead, ProjectorError> {
     let ids: Vec<i64> = requests.iter().map(|request| request.document_id).collect();
     // Sent together: the first to be executed takes the snapshot, and both read it.
@@ -79,11 +91,11 @@ async fn read_in(
         .filter(|(_, decision)| **decision == RebuildDecision::Compose)
         .filter_map(|(request, _)| heads.remove(&request.document_id))
         .collect();
-    let composed = match to_compose.is_empty() {
-        true => Vec::new(),
-        false => compose_documents(tx, mapping, caches, to_compose).await.during(ACTION)?,
+    let ComposedPart { composed, deferred } = match to_compose.is_empty() {
+        true => ComposedPart::default(),
+        false => compose_within(tx, mapping, caches, to_compose, bytes_max).await.during(ACTION)?,
     };
-    Ok(SnapshotRead { decisions, composed })
+    Ok(SnapshotRead { decisions, composed, deferred })
 }
 
 async fn not_visible(tx: &Transaction<'_>, requests: &[RebuildRequest]) -> Result<HashSet<u64>, ProjectorError> {

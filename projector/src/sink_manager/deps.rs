@@ -5,6 +5,7 @@ use crate::error::ProjectorError;
 use crate::replay::{ReplayError, ReplayOptions};
 use futures::future::BoxFuture;
 use millstream_pipeline::clock::Clock;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_pipeline::queue::{Lanes, QueueError};
 use millstream_pipeline::sink::{Sink, SinkError};
 use millstream_store::connect::Database;
@@ -29,6 +30,8 @@ pub struct SinkManagerDeps {
     pub sinks: Arc<dyn SinkFactory>,
     /// The database with the cached bodies.
     pub database: Database,
+    /// The memory that bodies in flight to all sinks take.
+    pub memory: MemoryBudget,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Settings of delivery workers.

@@ -165,6 +165,7 @@ fn start_worker(
         lane: Arc::clone(lane),
         sink: Arc::clone(sink),
         database: deps.database.clone(),
+        memory: deps.memory.clone(),
         clock: Arc::clone(&deps.clock),
         options: deps.delivery,
     })

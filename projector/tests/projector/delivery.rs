@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use millstream_pipeline::Backoff;
 use millstream_pipeline::clock::SystemClock;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_pipeline::queue::{Lanes, MemoryQueue, WorkQueue};
 use millstream_pipeline::sink::{
     Content, Delivery, DocumentKey, Limits, MemorySink, Outcome, RetryCause, Scan, Sink, SinkError,
@@ -135,6 +136,7 @@ impl Sink for ScriptedSink {
 /// A district: a bed with a running projector and a queue with lanes.
 pub(super) struct District {
     pub(super) bed: Bed,
+    pub(super) memory: MemoryBudget,
     pub(super) queue: Arc<MemoryQueue>,
     pub(super) projector: ProjectorHandle,
 }
@@ -145,7 +147,7 @@ impl District {
         let queue = bed.queue();
         let cache_queue = Arc::<MemoryQueue>::clone(&queue) as Arc<dyn WorkQueue>;
         let projector = Projector::start(bed.deps(cache_queue, PolledSource::factory(bed.db())));
-        Self { bed, queue, projector }
+        Self { bed, memory: MemoryBudget::default(), queue, projector }
     }
 
     pub(super) async fn lane(&self, name: &str) -> Arc<dyn WorkQueue> {
@@ -159,6 +161,7 @@ impl District {
             lane: self.lane(name).await,
             sink,
             database: self.bed.db().clone(),
+            memory: self.memory.clone(),
             clock: Arc::new(SystemClock),
             options: DeliveryWorkerOptions {
                 poison_backoff: Backoff { base: ms(5), ceiling: ms(20) },

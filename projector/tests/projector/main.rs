@@ -4,6 +4,7 @@ mod cascade;
 mod delivery;
 mod intake;
 mod live;
+mod memory;
 mod poison;
 mod proof;
 mod sink_manager;

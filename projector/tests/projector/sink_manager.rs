@@ -4,6 +4,7 @@ use super::delivery::{District, ScriptedSink, held};
 use super::support::DEADLINE;
 use futures::future::{BoxFuture, FutureExt};
 use millstream_pipeline::clock::SystemClock;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_pipeline::queue::{Lanes, MemoryQueue, QueueError, WorkQueue};
 use millstream_pipeline::sink::{MemorySink, Sink, SinkError};
 use millstream_projector::delivery::DeliveryWorkerOptions;
@@ -49,6 +50,7 @@ async fn manager_of(district: &District, sinks: Arc<dyn SinkFactory>) -> SinkMan
         lanes: Arc::<MemoryQueue>::clone(&district.queue),
         sinks,
         database: district.bed.db().clone(),
+        memory: MemoryBudget::default(),
         clock: Arc::new(SystemClock),
         delivery: DeliveryWorkerOptions::default(),
         replay: ReplayOptions { page: 7, ..ReplayOptions::default() },

@@ -1,3 +1,9 @@
--- The sub-select hides the length of the array from the planner, which would plan again for each length.
-SELECT "DocumentId", "DocumentUuid", "ResourceKeyId", "ContentVersion", "LastModifiedAt", "Body"
-FROM "dms"."DocumentCache" WHERE "DocumentId" = ANY((SELECT $1::int8[])::int8[])
+-- The sub-select hides the length of the array from the planner, which would plan again for each length. The size of a body is
+-- known without reading it; bodies beyond the bytes that were asked for stay in the table.
+SELECT "DocumentId", "DocumentUuid", "ResourceKeyId", "ContentVersion", "LastModifiedAt", "BodyBytes",
+       CASE WHEN "BytesThrough" <= $2::int8 THEN "Body" END AS "Body"
+  FROM (SELECT c."DocumentId", c."DocumentUuid", c."ResourceKeyId", c."ContentVersion", c."LastModifiedAt", c."Body",
+               octet_length(c."Body")::int8 AS "BodyBytes",
+               sum(octet_length(c."Body")) OVER (ORDER BY c."DocumentId" ROWS UNBOUNDED PRECEDING) AS "BytesThrough"
+          FROM "dms"."DocumentCache" c WHERE c."DocumentId" = ANY((SELECT $1::int8[])::int8[])) q
+ ORDER BY "DocumentId"

@@ -14,11 +14,13 @@ pub use error::{ComposeError, ComposeProblem};
 pub(crate) use value::write_text;
 
 use crate::error::StoreError;
-use crate::load::{Batch, Caches, DocumentHead, Lookups, load_documents, load_lookups};
+use crate::load::{
+    Batch, Caches, DocumentHead, Lookups, RowBudget, TypeRows, document_sizes, load_documents, load_lookups,
+};
 use body::BodyComposer;
 use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{Mapping, ResourceIx, ResourceKeyId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A document and its body, or why it has none.
 #[derive(Debug)]
@@ -33,14 +35,74 @@ pub struct Composed {
 ///
 /// `client` must be inside one `REPEATABLE READ` transaction, the one in which the heads were read: the body then is
 /// that of the head's version. It sends a constant number of statements per type among the documents. A document that
-/// cannot be composed has the error in its own [`Composed::body`].
+/// cannot be composed has the error in its own [`Composed::body`]. The caller bounds the size of the documents;
+/// [`compose_within`] does it by itself.
 pub async fn compose_documents<C: GenericClient>(
     client: &C,
     mapping: &Mapping,
     caches: &Caches,
     heads: Vec<DocumentHead>,
 ) -> Result<Vec<Composed>, StoreError> {
-    Ok(Loaded::read(client, mapping, caches, heads).await?.compose(mapping))
+    let Loaded { batch, lookups, heads } = Loaded::read(client, mapping, caches, heads).await?;
+    Ok(compose_rows(mapping, batch, &lookups, heads))
+}
+
+/// The leading documents of a batch, composed, and those that did not fit.
+#[derive(Debug, Default)]
+pub struct ComposedPart {
+    /// The documents whose rows fit, in the order given.
+    pub composed: Vec<Composed>,
+    /// The others, in the order given. The first of them needs more memory than was left after the composed ones.
+    pub deferred: Vec<DeferredDocument>,
+}
+
+/// A document that was not loaded, because its rows did not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeferredDocument {
+    /// The document.
+    pub head: DocumentHead,
+    /// Memory that its rows take, in bytes.
+    pub bytes: usize,
+}
+
+/// Composes as many of these distinct documents as have rows of at most `bytes_max` bytes, in the order given. Bodies
+/// take about as much again once the rows are freed.
+///
+/// `client` as for [`compose_documents`].
+pub async fn compose_within<C: GenericClient>(
+    client: &C,
+    mapping: &Mapping,
+    caches: &Caches,
+    mut heads: Vec<DocumentHead>,
+    bytes_max: usize,
+) -> Result<ComposedPart, StoreError> {
+    if let Some(batch) = load_documents(client, mapping, &heads, &RowBudget::new(bytes_max)).await? {
+        let lookups = load_lookups(client, mapping, caches, &batch).await?;
+        return Ok(ComposedPart { composed: compose_rows(mapping, batch, &lookups, heads), deferred: Vec::new() });
+    }
+    let sizes = document_sizes(client, mapping, &heads).await?;
+    let deferred = split_off_beyond(&mut heads, &sizes, bytes_max);
+    let composed = match heads.is_empty() {
+        true => Vec::new(),
+        false => compose_documents(client, mapping, caches, heads).await?,
+    };
+    Ok(ComposedPart { composed, deferred })
+}
+
+/// Leaves the leading documents whose rows fit, and returns the others.
+pub(crate) fn split_off_beyond(
+    heads: &mut Vec<DocumentHead>,
+    sizes: &HashMap<i64, usize>,
+    bytes_max: usize,
+) -> Vec<DeferredDocument> {
+    let size = |head: &DocumentHead| sizes.get(&head.document_id).copied().unwrap_or_default();
+    let mut bytes = 0_usize;
+    let fitting = heads.iter().take_while(|head| {
+        bytes = bytes.saturating_add(size(head));
+        bytes <= bytes_max
+    });
+    let rest = heads.split_off(fitting.count());
+    rest.into_iter().map(|head| DeferredDocument { bytes: size(&head), head }).collect()
 }
 
 /// Documents whose rows and lookups were read: composing them needs no database.
@@ -59,7 +121,7 @@ impl Loaded {
         caches: &Caches,
         heads: Vec<DocumentHead>,
     ) -> Result<Self, StoreError> {
-        let batch = load_documents(client, mapping, &heads).await?;
+        let batch = load_documents(client, mapping, &heads, &RowBudget::measured()).await?.unwrap_or_default();
         let lookups = load_lookups(client, mapping, caches, &batch).await?;
         Ok(Self { batch, lookups, heads })
     }
@@ -77,27 +139,44 @@ pub(crate) fn compose_loaded(
     lookups: &Lookups,
     heads: Vec<DocumentHead>,
 ) -> Vec<Composed> {
-    let mut bodies: BTreeMap<i64, Result<Vec<u8>, ComposeProblem>> = BTreeMap::new();
+    let mut bodies = Bodies::new();
     for (ix, rows) in &batch.types {
-        let mut composer = BodyComposer::new(mapping.resource(*ix), rows, lookups);
-        for id in &rows.ids {
-            bodies.insert(*id, composer.compose(*id));
-        }
+        compose_type(mapping, *ix, rows, lookups, &mut bodies);
     }
+    with_heads(mapping, bodies, heads)
+}
+
+/// [`compose_loaded`] that frees the rows of each type once its bodies are composed.
+fn compose_rows(mapping: &Mapping, batch: Batch, lookups: &Lookups, heads: Vec<DocumentHead>) -> Vec<Composed> {
+    let mut bodies = Bodies::new();
+    for (ix, rows) in batch.types {
+        compose_type(mapping, ix, &rows, lookups, &mut bodies);
+    }
+    with_heads(mapping, bodies, heads)
+}
+
+type Bodies = BTreeMap<i64, Result<Vec<u8>, ComposeProblem>>;
+
+fn compose_type(mapping: &Mapping, ix: ResourceIx, rows: &TypeRows, lookups: &Lookups, bodies: &mut Bodies) {
+    let mut composer = BodyComposer::new(mapping.resource(ix), rows, lookups);
+    for id in &rows.ids {
+        bodies.insert(*id, composer.compose(*id));
+    }
+}
+
+fn with_heads(mapping: &Mapping, mut bodies: Bodies, heads: Vec<DocumentHead>) -> Vec<Composed> {
     let unknown = |key: ResourceKeyId| Err(ComposeProblem::UnknownType(key));
-    heads
-        .into_iter()
-        .map(|head| {
-            let body = bodies.get(&head.document_id).cloned().unwrap_or_else(|| unknown(head.key));
-            let body = body.map_err(|problem| ComposeError {
-                document_id: head.document_id,
-                uuid: head.uuid,
-                resource: resource_name(mapping, head.key),
-                problem,
-            });
-            Composed { head, body }
-        })
-        .collect()
+    let composed = heads.into_iter().map(|head| {
+        let body = bodies.remove(&head.document_id).unwrap_or_else(|| unknown(head.key));
+        let body = body.map_err(|problem| ComposeError {
+            document_id: head.document_id,
+            uuid: head.uuid,
+            resource: resource_name(mapping, head.key),
+            problem,
+        });
+        Composed { head, body }
+    });
+    composed.collect()
 }
 
 fn resource_name(mapping: &Mapping, key: ResourceKeyId) -> String {

@@ -8,10 +8,14 @@
 mod identities;
 mod lookups;
 mod remembered;
+mod row_budget;
 mod rows;
+mod sizes;
 
 pub use crate::table::document::{DocumentHead, heads_after, heads_by_id, heads_by_uuid};
 pub(crate) use identities::IdentityValues;
 pub(crate) use lookups::{LoadedDescriptor, Lookups, load_descriptors, load_lookups};
 pub use remembered::Caches;
+pub(crate) use row_budget::RowBudget;
 pub(crate) use rows::{Batch, Extent, TableRows, TypeRows, load_batch, load_documents};
+pub(crate) use sizes::document_sizes;

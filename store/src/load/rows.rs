@@ -1,9 +1,10 @@
 //! The rows of a batch of documents, type by type and table by table, kept as they came from the server.
 
+use super::row_budget::RowBudget;
 use crate::error::{ErrorKind, StoreError};
 use crate::table::document::DocumentHead;
-use crate::table::query::query_cached;
 use deadpool_postgres::GenericClient;
+use futures::TryStreamExt;
 use futures::future::join_all;
 use millstream_schema::plan::{ColumnPlan, ColumnType, Mapping, ResourceIx, ResourcePlan, TablePlan};
 use std::collections::BTreeMap;
@@ -42,13 +43,35 @@ pub(crate) enum Extent {
 }
 
 /// Reads the rows of these documents: one statement per table of each type among them, all sent at once. Documents of
-/// unknown types have no rows.
+/// unknown types have no rows. Returns `None` if the rows exceed the budget.
 pub(crate) async fn load_batch<C: GenericClient>(
     client: &C,
     mapping: &Mapping,
     documents: impl IntoIterator<Item = (i64, i16)>,
     extent: Extent,
-) -> Result<Batch, StoreError> {
+    budget: &RowBudget,
+) -> Result<Option<Batch>, StoreError> {
+    let ids = ids_by_type(mapping, documents);
+    let statements = ids.iter().flat_map(|(ix, ids)| {
+        tables_of(mapping.resource(*ix), extent).iter().map(move |table| load_table(client, table, ids, budget))
+    });
+    // Takes every answer, the failed one too: none may be left unread on the connection. The driver discards what a
+    // statement still sends after its rows were dropped.
+    let mut answers = join_all(statements).await.into_iter();
+    let mut batch = Batch::default();
+    for (ix, ids) in &ids {
+        let count = tables_of(mapping.resource(*ix), extent).len();
+        let tables = answers.by_ref().take(count).collect::<Result<Vec<_>, _>>()?;
+        batch.types.insert(*ix, TypeRows { ids: ids.clone(), tables });
+    }
+    Ok((!budget.is_exceeded()).then_some(batch))
+}
+
+/// The distinct documents of each known type, ascending.
+pub(super) fn ids_by_type(
+    mapping: &Mapping,
+    documents: impl IntoIterator<Item = (i64, i16)>,
+) -> BTreeMap<ResourceIx, Vec<i64>> {
     let mut ids: BTreeMap<ResourceIx, Vec<i64>> = BTreeMap::new();
     for (id, key) in documents {
         if let Some(ix) = mapping.by_key(key) {
@@ -59,18 +82,7 @@ pub(crate) async fn load_batch<C: GenericClient>(
         ids.sort_unstable();
         ids.dedup();
     }
-    let statements = ids.iter().flat_map(|(ix, ids)| {
-        tables_of(mapping.resource(*ix), extent).iter().map(move |table| load_table(client, table, ids))
-    });
-    // Takes every answer, the failed one too: none may be left unread on the connection.
-    let mut answers = join_all(statements).await.into_iter();
-    let mut batch = Batch::default();
-    for (ix, ids) in &ids {
-        let count = tables_of(mapping.resource(*ix), extent).len();
-        let tables = answers.by_ref().take(count).collect::<Result<Vec<_>, _>>()?;
-        batch.types.insert(*ix, TypeRows { ids: ids.clone(), tables });
-    }
-    Ok(batch)
+    ids
 }
 
 /// [`load_batch`] of whole documents.
@@ -78,8 +90,9 @@ pub(crate) async fn load_documents<C: GenericClient>(
     client: &C,
     mapping: &Mapping,
     heads: &[DocumentHead],
-) -> Result<Batch, StoreError> {
-    load_batch(client, mapping, heads.iter().map(|head| (head.document_id, head.key)), Extent::Whole).await
+    budget: &RowBudget,
+) -> Result<Option<Batch>, StoreError> {
+    load_batch(client, mapping, heads.iter().map(|head| (head.document_id, head.key)), Extent::Whole, budget).await
 }
 
 fn tables_of(resource: &ResourcePlan, extent: Extent) -> &[TablePlan] {
@@ -89,12 +102,38 @@ fn tables_of(resource: &ResourcePlan, extent: Extent) -> &[TablePlan] {
     }
 }
 
-async fn load_table<C: GenericClient>(client: &C, plan: &TablePlan, ids: &[i64]) -> Result<TableRows, StoreError> {
-    let rows = query_cached(client, &plan.select_sql, &[&ids]).await?;
+/// Reads rows until the budget is exceeded.
+async fn load_table<C: GenericClient>(
+    client: &C,
+    plan: &TablePlan,
+    ids: &[i64],
+    budget: &RowBudget,
+) -> Result<TableRows, StoreError> {
+    let statement = client.prepare_cached(&plan.select_sql).await?;
+    let found = client.query_raw(&statement, [&ids]).await?;
+    let mut found = std::pin::pin!(found);
+    let mut rows = Vec::new();
+    while let Some(row) = found.try_next().await? {
+        if !budget.take(row_overhead(plan) + row.raw_size_bytes()) {
+            break;
+        }
+        rows.push(row);
+    }
     if let Some(first) = rows.first() {
         check_types(plan, first)?;
     }
     Ok(TableRows { rows, depth: plan.depth })
+}
+
+/// Memory of a row beside its values: the driver's row and column offsets, and the values that composing looks up for
+/// its references and descriptors.
+pub(super) fn row_overhead(plan: &TablePlan) -> usize {
+    const ROW_BYTES: usize = 96;
+    const COLUMN_BYTES: usize = 24;
+    const LOOKUP_BYTES: usize = 128;
+    let is_lookup = |column: &&ColumnPlan| matches!(column.ty, ColumnType::Document | ColumnType::Descriptor);
+    let lookups = plan.columns.iter().filter(is_lookup).count();
+    ROW_BYTES + (1 + plan.depth + plan.columns.len()) * COLUMN_BYTES + lookups * LOOKUP_BYTES
 }
 
 /// Checks that the result set is what the plan says: from here on values are read as bytes, by position.

@@ -30,4 +30,12 @@ pub enum QueryError {
     /// No page of this resource returned this page token.
     #[error("The value of 'pageToken' is not one that a page of this resource returned.")]
     BadPageToken,
+    /// The page has more bytes than one answer may take.
+    #[error(
+        "The page does not fit into one answer: ask for at most {fitting} documents ('limit'), or page with 'pageToken'."
+    )]
+    PageTooLarge {
+        /// The number of leading documents that fit.
+        fitting: usize,
+    },
 }

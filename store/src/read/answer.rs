@@ -1,40 +1,79 @@
-//! Documents of an answer: current in the cache, or to be composed.
+//! Documents of an answer: current in the cache, or to be composed, as many as fit into memory.
 
 use super::document::{ReadDocument, ReadError};
-use crate::compose::compose_documents;
+use crate::compose::compose_within;
 use crate::connect::{Client, Transaction};
 use crate::error::StoreError;
 use crate::load::{Caches, DocumentHead};
-use crate::table::document_body::DocumentBody;
+use crate::table::document_body::{CachedBody, DocumentBody};
 use bytes::Bytes;
 use deadpool_postgres::GenericClient;
 use millstream_schema::plan::Mapping;
 use tokio_postgres::IsolationLevel;
 
-/// The documents of an answer whose every row is current.
-pub(super) fn from_cache(found: Vec<DocumentBody>) -> Vec<ReadDocument> {
-    found.into_iter().filter_map(|found| Some(served(found.head, found.body?, true))).collect()
+/// An answer takes its bodies as they are read, and once more while they are assembled or composed from rows.
+pub(super) const COPIES: usize = 2;
+
+/// The leading documents of an answer that fit into memory.
+#[derive(Debug, Default)]
+pub(super) struct AnswerPart {
+    pub(super) documents: Vec<ReadDocument>,
+    /// Bytes that the first of the other documents needs; `None` if there are none.
+    pub(super) deferred: Option<usize>,
 }
 
-/// The documents of an answer, those that are not current composed from the tables. `client` is in the transaction in
-/// which they were found.
+/// Whether every document that was read is current in the cache.
+pub(super) fn is_current(found: &[DocumentBody]) -> bool {
+    found.iter().all(|found| found.body != CachedBody::NotCurrent)
+}
+
+/// The leading documents of an answer of which every row is current.
+pub(super) fn from_cache(found: Vec<DocumentBody>) -> AnswerPart {
+    let mut part = AnswerPart::default();
+    for DocumentBody { head, body } in found {
+        match body {
+            CachedBody::Current(body) => part.documents.push(served(head, body, true)),
+            CachedBody::Deferred { bytes } => {
+                part.deferred = Some(bytes);
+                break;
+            }
+            CachedBody::NotCurrent => break,
+        }
+    }
+    part
+}
+
+/// The leading documents of an answer, those that are not current composed from rows of at most `bytes_max` bytes.
+/// `client` is in the transaction in which they were found.
 pub(super) async fn composed<C: GenericClient>(
     client: &C,
     mapping: &Mapping,
     caches: &Caches,
-    found: Vec<DocumentBody>,
-) -> Result<Vec<ReadDocument>, ReadError> {
-    let stale = found.iter().filter(|found| found.body.is_none()).map(|found| found.head.clone()).collect();
-    let mut bodies = compose_documents(client, mapping, caches, stale).await?.into_iter();
-    let mut documents = Vec::with_capacity(found.len());
-    for found in found {
-        if let Some(body) = found.body {
-            documents.push(served(found.head, body, true));
+    mut found: Vec<DocumentBody>,
+    bytes_max: usize,
+) -> Result<AnswerPart, ReadError> {
+    let mut part = AnswerPart::default();
+    let is_deferred = |found: &DocumentBody| matches!(found.body, CachedBody::Deferred { .. });
+    if let Some(at) = found.iter().position(is_deferred)
+        && let CachedBody::Deferred { bytes } = found[at].body
+    {
+        part.deferred = Some(bytes);
+        found.truncate(at);
+    }
+    let stale = found.iter().filter(|found| found.body == CachedBody::NotCurrent).map(|found| found.head.clone());
+    let composed = compose_within(client, mapping, caches, stale.collect(), bytes_max).await?;
+    let mut bodies = composed.composed.into_iter();
+    for DocumentBody { head, body } in found {
+        if let CachedBody::Current(body) = body {
+            part.documents.push(served(head, body, true));
         } else if let Some(composed) = bodies.next() {
-            documents.push(served(composed.head, Bytes::from(composed.body?), false));
+            part.documents.push(served(composed.head, Bytes::from(composed.body?), false));
+        } else {
+            part.deferred = composed.deferred.first().map(|deferred| deferred.bytes);
+            break;
         }
     }
-    Ok(documents)
+    Ok(part)
 }
 
 fn served(head: DocumentHead, body: Bytes, from_cache: bool) -> ReadDocument {
@@ -44,6 +83,7 @@ fn served(head: DocumentHead, body: Bytes, from_cache: bool) -> ReadDocument {
         last_modified: head.last_modified,
         body,
         from_cache,
+        memory: None,
     }
 }
 

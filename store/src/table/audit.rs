@@ -22,7 +22,7 @@ pub const SHARED_TABLES: [(&str, &str); 5] = [
 ];
 
 row_struct! {
-    /// A whole row of `dms.DocumentCache`.
+    /// A row of `dms.DocumentCache`.
     #[derive(Debug)]
     pub struct CachedBody {
         /// The document.
@@ -35,16 +35,24 @@ row_struct! {
         pub key: ResourceKeyId = "ResourceKeyId",
         /// When the version came to be.
         pub last_modified: Timestamp = "LastModifiedAt",
-        /// The body.
-        pub body: String = "Body",
+        /// Size of the body.
+        pub bytes: i64 = "BodyBytes",
+        /// The body; `None` if it did not fit.
+        pub body: Option<String> = "Body",
         /// The hash of the body.
         pub hash: Option<Vec<u8>> = "BodyHash",
     }
 }
 
-/// Reads the cached bodies of these documents.
-pub async fn cached_bodies<C: GenericClient>(client: &C, ids: &[i64]) -> Result<Vec<CachedBody>, StoreError> {
-    read_rows(&query_cached(client, CACHED_BODIES, &[&ids]).await?)
+/// Reads the cached bodies of these documents, in the order of their ids, bodies as long as all together have at most
+/// `bytes_max` bytes.
+pub async fn cached_bodies<C: GenericClient>(
+    client: &C,
+    ids: &[i64],
+    bytes_max: usize,
+) -> Result<Vec<CachedBody>, StoreError> {
+    let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX);
+    read_rows(&query_cached(client, CACHED_BODIES, &[&ids, &bytes_max]).await?)
 }
 
 row_struct! {

@@ -10,61 +10,77 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::document::DocumentHead;
-use super::query::{FromRow, column_index, expanded, query_cached, read_rows};
+use super::query::{FromRow, column_index, column_indexes, expanded, query_cached, read_rows};
 use crate::error::StoreError;
 
 static BY_UUID: LazyLock<String> = expanded!("document_body_by_uuid.sql");
 static PAGE: LazyLock<String> = expanded!("document_body_page.sql");
 
-/// The page statement's own parameters, which precede those of its filters: behind which document, limit, offset.
-pub const PAGING_PARAMETERS: usize = 3;
+/// The page statement's own parameters, which precede those of its filters: behind which document, limit, offset, most
+/// bytes of bodies.
+pub const PAGING_PARAMETERS: usize = 4;
 
 /// A document with its cached body, if the cache holds the body of the effective version.
 #[derive(Debug, Clone)]
 pub struct DocumentBody {
     /// The document.
     pub head: DocumentHead,
-    /// The cached body; `None` if it must be composed.
-    pub body: Option<Bytes>,
+    /// Its cached body.
+    pub body: CachedBody,
+}
+
+/// The result of reading a cached body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CachedBody {
+    /// The body of the effective version.
+    Current(Bytes),
+    /// No body of the effective version: it must be composed.
+    NotCurrent,
+    /// The body of the effective version, not read because it did not fit.
+    Deferred {
+        /// Its size.
+        bytes: usize,
+    },
 }
 
 /// The columns of a [`DocumentBody`].
 #[derive(Debug)]
 pub struct DocumentBodyColumns {
     head: <DocumentHead as FromRow>::Columns,
-    cached_version: usize,
-    body: usize,
+    cached: [usize; 3],
 }
 
 impl FromRow for DocumentBody {
     type Columns = DocumentBodyColumns;
 
     fn columns(row: &Row) -> Result<Self::Columns, StoreError> {
-        Ok(DocumentBodyColumns {
-            head: DocumentHead::columns(row)?,
-            cached_version: column_index(row, "CachedVersion")?,
-            body: column_index(row, "Body")?,
-        })
+        let cached = column_indexes(row, ["CachedVersion", "BodyBytes", "Body"])?;
+        Ok(DocumentBodyColumns { head: DocumentHead::columns(row)?, cached })
     }
 
     fn from_row(row: &Row, columns: &Self::Columns) -> Result<Self, StoreError> {
         let head = DocumentHead::from_row(row, &columns.head)?;
-        let cached: Option<i64> = row.try_get(columns.cached_version)?;
-        let body = match row.try_get::<_, Option<&str>>(columns.body)? {
-            Some(body) if cached == Some(head.effective_version) => Some(Bytes::copy_from_slice(body.as_bytes())),
-            _ => None,
+        let [version, bytes, body] = columns.cached;
+        let body = if row.try_get::<_, Option<i64>>(version)? != Some(head.effective_version) {
+            CachedBody::NotCurrent
+        } else if let Some(body) = row.try_get::<_, Option<&str>>(body)? {
+            CachedBody::Current(Bytes::copy_from_slice(body.as_bytes()))
+        } else {
+            CachedBody::Deferred { bytes: usize::try_from(row.try_get::<_, i64>(bytes)?).unwrap_or_default() }
         };
         Ok(Self { head, body })
     }
 }
 
-/// Reads a document of a type by its public id.
+/// Reads a document of a type by its public id, with a body of at most `bytes_max` bytes.
 pub async fn by_uuid<C: GenericClient>(
     client: &C,
     uuid: Uuid,
     key: ResourceKeyId,
+    bytes_max: usize,
 ) -> Result<Option<DocumentBody>, StoreError> {
-    let rows = query_cached(client, &BY_UUID, &[&uuid, &key]).await?;
+    let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX);
+    let rows = query_cached(client, &BY_UUID, &[&uuid, &key, &bytes_max]).await?;
     Ok(read_rows(&rows)?.pop())
 }
 
@@ -111,7 +127,7 @@ impl PageQuery {
         let statement = match &self.types {
             None => client.prepare_cached(&self.sql).await?,
             Some(types) => {
-                let types = [[Type::INT8, Type::INT8, Type::INT8].as_slice(), types].concat();
+                let types = [[Type::INT8; PAGING_PARAMETERS].as_slice(), types].concat();
                 client.prepare_typed(&self.sql, &types).await?
             }
         };
@@ -121,10 +137,10 @@ impl PageQuery {
         page.total = first.try_get("Total")?;
         let document_id = column_index(first, "DocumentId")?;
         let columns = DocumentBody::columns(first)?;
-        for row in &rows {
-            // A total without documents is a row of its own.
+        for row in rows {
+            // A total without documents is a row of its own. Each row is freed once it is read.
             if row.try_get::<_, Option<i64>>(document_id)?.is_some() {
-                page.documents.push(DocumentBody::from_row(row, &columns)?);
+                page.documents.push(DocumentBody::from_row(&row, &columns)?);
             }
         }
         Ok(page)

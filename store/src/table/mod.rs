@@ -26,6 +26,7 @@ pub mod query;
 pub mod replay;
 pub mod resolution;
 pub mod resource_key;
+pub mod row_size;
 pub mod sequence;
 pub mod server;
 pub mod tombstone;

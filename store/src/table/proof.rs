@@ -3,10 +3,9 @@
 //! [`SinkCopyWriter`] fills the table, [`SinkCopy`] reads it. Both own the session that the table belongs to.
 
 use super::query::{read_rows, row_struct, sql};
-use crate::connect::{Client, Database};
+use crate::connect::{Database, Session};
 use crate::error::StoreError;
 use std::fmt;
-use std::pin::Pin;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
@@ -16,7 +15,6 @@ const COPY_SQL: &str = r#"COPY pg_temp."Held" FROM STDIN BINARY"#;
 const COLUMNS: [Type; 5] = [Type::INT8, Type::UUID, Type::INT8, Type::INT2, Type::BYTEA];
 const INDEX_SQL: &str = sql!("ddl/proof_index.sql");
 const PAGE_SQL: &str = sql!("proof_page.sql");
-const DROP_SQL: &str = r#"DROP TABLE pg_temp."Held""#;
 
 row_struct! {
     /// A document as a sink holds it, reduced to a version and a digest.
@@ -34,11 +32,13 @@ row_struct! {
 }
 
 /// Fills the table.
+///
+/// The table belongs to a session outside the pool, which ends with it: a comparison that fails or is cancelled leaves
+/// nothing behind. Every write is a transaction of its own. Reading a sink takes minutes; a transaction that lasted as
+/// long would hold back `pg_snapshot_xmin`, below which the polling source reads, and vacuum.
 pub struct SinkCopyWriter {
-    // Dropped before the session returns to its pool: this ends the COPY.
-    rows: Pin<Box<BinaryCopyInWriter>>,
-    client: Client,
-    written: i64,
+    session: Session,
+    written: u64,
 }
 
 impl SinkCopyWriter {
@@ -47,38 +47,41 @@ impl SinkCopyWriter {
     /// # Errors
     /// When the database fails.
     pub async fn create(database: &Database) -> Result<Self, StoreError> {
-        let client = database.get().await?;
-        client.batch_execute(CREATE_SQL).await?;
-        let copy = client.copy_in(COPY_SQL).await?;
-        Ok(Self { rows: Box::pin(BinaryCopyInWriter::new(copy, &COLUMNS)), client, written: 0 })
+        let session = Session::open(database.options()).await?;
+        session.batch_execute(CREATE_SQL).await?;
+        Ok(Self { session, written: 0 })
     }
 
-    /// Adds a document. Of several rows with one public id the last one counts.
+    /// Adds documents. Of several rows with one public id the last one counts.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn write(&mut self, document: &SinkDocument) -> Result<(), StoreError> {
-        let SinkDocument { uuid, version, resource_key, digest } = document;
-        let row: [&(dyn ToSql + Sync); 5] = [&self.written, uuid, version, resource_key, digest];
-        self.rows.as_mut().write(&row).await?;
-        self.written += 1;
+    pub async fn write(&mut self, documents: &[SinkDocument]) -> Result<(), StoreError> {
+        let copy = self.session.copy_in(COPY_SQL).await?;
+        let mut rows = std::pin::pin!(BinaryCopyInWriter::new(copy, &COLUMNS));
+        for SinkDocument { uuid, version, resource_key, digest } in documents {
+            let ordinal = self.written.cast_signed();
+            let row: [&(dyn ToSql + Sync); 5] = [&ordinal, uuid, version, resource_key, digest];
+            rows.as_mut().write(&row).await?;
+            self.written += 1;
+        }
+        rows.as_mut().finish().await?;
         Ok(())
     }
 
     /// Returns the number of rows written.
     #[must_use]
     pub const fn written(&self) -> u64 {
-        self.written.unsigned_abs()
+        self.written
     }
 
-    /// Completes and indexes the table.
+    /// Indexes the table.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn finish(mut self) -> Result<SinkCopy, StoreError> {
-        self.rows.as_mut().finish().await?;
-        self.client.batch_execute(INDEX_SQL).await?;
-        Ok(SinkCopy { client: self.client })
+    pub async fn finish(self) -> Result<SinkCopy, StoreError> {
+        self.session.batch_execute(INDEX_SQL).await?;
+        Ok(SinkCopy { session: self.session })
     }
 }
 
@@ -88,9 +91,9 @@ impl fmt::Debug for SinkCopyWriter {
     }
 }
 
-/// The contents of a sink when it was read.
+/// The contents of a sink when it was read. Dropping it drops the table with its session.
 pub struct SinkCopy {
-    client: Client,
+    session: Session,
 }
 
 impl SinkCopy {
@@ -99,15 +102,7 @@ impl SinkCopy {
     /// # Errors
     /// When the database fails.
     pub async fn page(&self, after: Uuid, to: Uuid, limit: i64) -> Result<Vec<SinkDocument>, StoreError> {
-        read_rows(&self.client.query(PAGE_SQL, &[&after, &to, &limit]).await?)
-    }
-
-    /// Drops the table; the session returns to its pool.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn drop_table(self) -> Result<(), StoreError> {
-        Ok(self.client.batch_execute(DROP_SQL).await?)
+        read_rows(&self.session.query(PAGE_SQL, &[&after, &to, &limit]).await?)
     }
 }
 

@@ -7,7 +7,9 @@
 use super::range::Range;
 use crate::compose::write_text;
 use crate::error::StoreError;
-use crate::load::{Batch, Extent, IdentityValues, LoadedDescriptor, TableRows, TypeRows, load_batch, load_descriptors};
+use crate::load::{
+    Batch, Extent, IdentityValues, LoadedDescriptor, RowBudget, TableRows, TypeRows, load_batch, load_descriptors,
+};
 use crate::table::document;
 use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{IdentityElement, IdentitySource, Mapping, ResourceIx, ResourcePlan};
@@ -63,7 +65,8 @@ async fn load_below<C: GenericClient>(client: &C, mapping: &Mapping, first: &Bat
             break;
         }
         let documents = document::types(client, &level).await?.into_iter().map(|found| (found.document_id, found.key));
-        let batch = load_batch(client, mapping, documents, Extent::Root).await?;
+        let batch = load_batch(client, mapping, documents, Extent::Root, &RowBudget::measured()).await?;
+        let batch = batch.unwrap_or_default();
         wanted = identity_targets(mapping, &batch).collect();
         seen.extend(level);
         levels.push(batch);

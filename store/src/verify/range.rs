@@ -1,9 +1,12 @@
 //! One range of documents, with everything that the checks compare.
 
 use super::report::{Difference, DifferenceKind, Report};
-use crate::compose::{Composed, compose_loaded};
+use crate::compose::{Composed, DeferredDocument, compose_loaded, split_off_beyond};
 use crate::error::StoreError;
-use crate::load::{Batch, Caches, DocumentHead, LoadedDescriptor, load_descriptors, load_documents, load_lookups};
+use crate::load::{
+    Batch, Caches, DocumentHead, LoadedDescriptor, RowBudget, document_sizes, load_descriptors, load_documents,
+    load_lookups,
+};
 use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{Mapping, ResourcePlan};
 use std::collections::HashMap;
@@ -19,14 +22,43 @@ pub(super) struct Range<'m> {
     pub(super) composed: Vec<Composed>,
 }
 
+/// The result of reading a range.
+pub(super) enum RangePart<'m> {
+    /// The leading documents, whose rows fit.
+    Leading(Range<'m>),
+    /// The rows of the first document alone do not fit.
+    Oversized(DeferredDocument),
+}
+
 impl<'m> Range<'m> {
-    /// Reads everything that the checks compare against.
+    /// Reads everything that the checks compare the leading documents against, whose rows have at most `bytes_max`
+    /// bytes.
     pub(super) async fn load<C: GenericClient>(
         client: &C,
         mapping: &'m Mapping,
+        mut heads: Vec<DocumentHead>,
+        bytes_max: usize,
+    ) -> Result<RangePart<'m>, StoreError> {
+        if let Some(batch) = load_documents(client, mapping, &heads, &RowBudget::new(bytes_max)).await? {
+            return Ok(RangePart::Leading(Self::of(client, mapping, heads, batch).await?));
+        }
+        let sizes = document_sizes(client, mapping, &heads).await?;
+        let deferred = split_off_beyond(&mut heads, &sizes, bytes_max);
+        if heads.is_empty()
+            && let Some(first) = deferred.into_iter().next()
+        {
+            return Ok(RangePart::Oversized(first));
+        }
+        let batch = load_documents(client, mapping, &heads, &RowBudget::measured()).await?.unwrap_or_default();
+        Ok(RangePart::Leading(Self::of(client, mapping, heads, batch).await?))
+    }
+
+    async fn of<C: GenericClient>(
+        client: &C,
+        mapping: &'m Mapping,
         heads: Vec<DocumentHead>,
+        batch: Batch,
     ) -> Result<Self, StoreError> {
-        let batch = load_documents(client, mapping, &heads).await?;
         // Empty caches per range: an audit trusts nothing that was read in another snapshot.
         let lookups = load_lookups(client, mapping, &Caches::default(), &batch).await?;
         let mut referenced = descriptor_ids(mapping, &batch);

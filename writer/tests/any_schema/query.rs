@@ -3,6 +3,7 @@
 use crate::expected_state::ExpectedState;
 use crate::shape::{Kind, Set};
 use crate::trial::Counts;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_schema::plan::Mapping;
 use millstream_schema::referential::{canonical_number, lower_uri};
 use millstream_store::load::Caches;
@@ -42,7 +43,8 @@ pub(crate) async fn query_all(
             let expected: BTreeSet<Uuid> = documents.iter().filter(matches).filter_map(|(uuid, _)| *uuid).collect();
             let filters = vec![(field.name.clone(), asked.clone())];
             let request = QueryRequest { filters, limit: 500, ..QueryRequest::default() };
-            let page = read::page(database.database(), mapping, &caches, resource, &request).await;
+            let page =
+                read::page(database.database(), mapping, &caches, &MemoryBudget::default(), resource, &request).await;
             let page = page.map_err(|error| format!("{}?{}={asked}: {error:?}", found.endpoint, field.name))?;
             let answered: BTreeSet<Uuid> = page.documents.iter().map(|document| document.uuid).collect();
             if answered != expected {

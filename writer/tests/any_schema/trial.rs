@@ -5,6 +5,7 @@ use crate::expected_state::{Node, same, spelled};
 use crate::fill::Filler;
 use crate::generate::generate;
 use crate::shape::Set;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_projector::cascade::work_off_page;
 use millstream_schema::{apischema, ddl, model, plan};
 use millstream_store::load::Caches;
@@ -241,7 +242,15 @@ impl Trial<'_> {
         for document in 0..self.filler.state.documents.len() {
             let known = &self.filler.state.documents[document];
             let (resource, uuid) = (self.resource(document)?, known.uuid.unwrap_or_default());
-            let found = read::get(self.database.database(), &self.mapping, &self.caches, resource, uuid).await;
+            let found = read::get(
+                self.database.database(),
+                &self.mapping,
+                &self.caches,
+                &MemoryBudget::default(),
+                resource,
+                uuid,
+            )
+            .await;
             let found = found.map_err(|error| format!("{when}: document {document} cannot be read: {error:?}"))?;
             let expected = (!known.deleted).then(|| self.filler.state.body(document));
             let found: Option<Value> = match &found {

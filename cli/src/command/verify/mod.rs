@@ -20,6 +20,7 @@ use crate::{
     failure::{Failure, Outcome},
     text::grouped,
 };
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_store::{
     connect::Database,
     provision::{self, SchemaState},
@@ -197,7 +198,7 @@ async fn audit_tables(
     loop {
         let live = wait_until_caught_up(config, until).await? || config.queue.in_kafka;
         let started = Instant::now();
-        let report = audit_once(&database, compiled).await?;
+        let report = audit_once(&database, compiled, &MemoryBudget::new(config.memory_bytes)).await?;
         if live && exit(&report) == Exit::Behind && Instant::now() < until {
             continue;
         }
@@ -223,7 +224,7 @@ async fn check_schema(server: &Server, database: &Database, compiled: &Compiled)
     Err(Failure::failed(format!("{} {problem}", server.options)))
 }
 
-async fn audit_once(database: &Database, compiled: &Compiled) -> Result<Report, Failure> {
+async fn audit_once(database: &Database, compiled: &Compiled, memory: &MemoryBudget) -> Result<Report, Failure> {
     let mut last_line = Instant::now();
     let mut progress = |report: &Report| {
         if last_line.elapsed() >= LINE_INTERVAL {
@@ -231,7 +232,7 @@ async fn audit_once(database: &Database, compiled: &Compiled) -> Result<Report, 
             tracing::info!(documents = report.documents, differences = report.difference_count(), "verifying");
         }
     };
-    let options = verify::VerifyOptions::default();
+    let options = verify::VerifyOptions { memory: memory.clone(), ..verify::VerifyOptions::default() };
     verify::verify(database, &compiled.mapping, &options, &mut progress).await.map_err(Failure::failed)
 }
 

@@ -16,6 +16,7 @@ use crate::{
     text::grouped,
     up::{self, Queue},
 };
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_projector::{SystemClock, caught_up, proof, sink_manager::SinkFactory};
 use millstream_store::connect::Database;
 use std::{
@@ -227,7 +228,8 @@ impl OfflineComparison<'_> {
             Ok(sink) => sink,
             Err(error) => return failed(Failure::failed(error)),
         };
-        let report = match proof::prove(self.database, &*sink, &SystemClock, &mut |_| {}).await {
+        let memory = MemoryBudget::new(self.config.memory_bytes);
+        let report = match proof::prove(self.database, &memory, &*sink, &SystemClock, &mut |_| {}).await {
             Ok(report) => report,
             Err(error) => return failed(Failure::failed(error)),
         };

@@ -36,7 +36,7 @@ async fn prove_lane(process: &RunningProcess, lane: EntryQueue, repair: bool) ->
     };
     let started = Instant::now();
     let mut progress = |held: u64| tracing::debug!(lane = name, held, "reading the documents of a sink");
-    let report = match proof::prove(&process.database, &*sink, &SystemClock, &mut progress).await {
+    let report = match proof::prove(&process.database, &process.memory, &*sink, &SystemClock, &mut progress).await {
         Ok(report) => report,
         Err(error) => return Ok(SinkProof::Failed { lane: name, error: Failure::failed(error).to_string() }),
     };

@@ -6,6 +6,7 @@ mod source;
 pub(crate) use source::{Covering, HandSource, PolledSource};
 
 use millstream_pipeline::clock::SystemClock;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_pipeline::queue::{MemoryQueue, WorkQueue};
 use millstream_projector::{Deps, ProjectorOptions, SourceFactory};
 use millstream_schema::plan::ResourceIx;
@@ -193,6 +194,7 @@ impl Bed {
             database: self.db().clone(),
             mapping: Arc::clone(&self.world.mapping),
             caches: Arc::new(Caches::default()),
+            memory: MemoryBudget::default(),
             queue,
             source,
             clock: Arc::new(SystemClock),

@@ -1,2 +1,1 @@
-DROP TABLE IF EXISTS pg_temp."Held";
 CREATE TEMPORARY TABLE "Held" ("Ordinal" bigint NOT NULL, "Uuid" uuid NOT NULL, "Version" bigint, "ResourceKey" smallint, "Digest" bytea)

@@ -5,5 +5,5 @@
 mod read;
 mod upsert;
 
-pub use read::{CachedDocument, evict, load, page_by_uuid};
+pub use read::{CachedDocument, CachedPart, DeferredBody, evict, load, page_by_uuid};
 pub use upsert::{CacheOutcome, CacheRow, SameVersion, upsert};

@@ -3,6 +3,7 @@
 use super::documents::{Act, Doc, Documents};
 use super::fixture::{Fixture, bytes, put, writers};
 use super::scheduler::application_name;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_schema::plan::{Mapping, ResourceIx};
 use millstream_store::connect::Database;
 use millstream_store::load::Caches;
@@ -119,7 +120,15 @@ impl Actor {
 
     async fn body(&self, documents: &Documents, doc: Doc) -> Option<(i64, Value)> {
         let resource = self.resource(doc.endpoint());
-        let read = read::get(&self.database, &self.mapping, &self.caches, resource, documents.id(doc)).await;
+        let read = read::get(
+            &self.database,
+            &self.mapping,
+            &self.caches,
+            &MemoryBudget::default(),
+            resource,
+            documents.id(doc),
+        )
+        .await;
         let read = read.unwrap_or_else(|error| panic!("{doc:?} cannot be read: {error:?}"))?;
         Some((read.version, serde_json::from_slice(&read.body).expect("a body is JSON")))
     }

@@ -1,5 +1,6 @@
 //! Provisioned databases with the schemas of the schedules.
 
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_projector::cascade::work_off_page;
 use millstream_schema::apischema::{self, EffectiveSchema};
 use millstream_schema::plan::{self, Mapping, ResourceIx};
@@ -105,7 +106,9 @@ impl Fixture {
 
     /// Reads a document as a client of the API does.
     pub(crate) async fn read(&self, endpoint: &str, id: Uuid) -> Option<ReadDocument> {
-        let read = read::get(self.db(), &self.mapping, &self.caches, self.resource(endpoint), id).await;
+        let read =
+            read::get(self.db(), &self.mapping, &self.caches, &MemoryBudget::default(), self.resource(endpoint), id)
+                .await;
         read.unwrap_or_else(|error| panic!("{endpoint} {id} cannot be read: {error:?}"))
     }
 
