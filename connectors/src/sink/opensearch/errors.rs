@@ -21,6 +21,8 @@ pub(super) enum ItemStatus {
     Final(Outcome),
     /// The index of its resource does not exist yet: create it and send the item again.
     NoIndex,
+    /// Too large: send it again alone; a single document is rejected.
+    TooLarge(String),
 }
 
 /// The class of a bulk response.
@@ -50,14 +52,21 @@ pub(super) enum Refusal {
 /// Classifies the status of an unsuccessful response.
 pub(super) fn classify_refusal(status: u16) -> Refusal {
     match status {
-        408 | 429 | 500..=599 => Refusal::Transient,
+        402 | 408 | 429 | 500..=599 => Refusal::Transient,
         401 => Refusal::Unauthenticated,
         403 => Refusal::Forbidden,
         _ => Refusal::Permanent,
     }
 }
 
-/// Classifies an item. Failures of the cluster count no attempt; unlisted ones are attributed to the document.
+/// Whether the cluster, or a service in front of it, has no capacity now: a quota, the rate, the disk. It says nothing
+/// about a document.
+const fn is_capacity(status: u16) -> bool {
+    matches!(status, 402 | 429 | 503 | 507)
+}
+
+/// Classifies an item. Failures of the cluster count no attempt. Only statuses that judge the content of a document
+/// reject it; an unlisted status of the server counts an attempt.
 pub(super) fn classify_item(item: &BulkItem) -> ItemStatus {
     let kind = item.error.as_ref().map(|error| error.kind.as_str());
     let reason = || {
@@ -70,11 +79,13 @@ pub(super) fn classify_item(item: &BulkItem) -> ItemStatus {
         (404, None) => Outcome::Done,
         (404, Some(INDEX_NOT_FOUND)) => return ItemStatus::NoIndex,
         (409, _) => Outcome::Superseded,
-        (429 | 503, _) => Outcome::retry(RetryCause::Throttled, reason()),
-        // Writes are forbidden for this user or for all users, for example because the disk is full.
-        (401 | 403, _) => Outcome::retry(RetryCause::Unavailable, reason()),
+        (status, _) if is_capacity(status) => Outcome::retry(RetryCause::Throttled, reason()),
+        (413, _) => return ItemStatus::TooLarge(reason()),
+        (400 | 422, _) => Outcome::Rejected { reason: reason() },
         (404 | 408, _) => Outcome::retry(RetryCause::Failed, reason()),
-        (400..=499, _) => Outcome::Rejected { reason: reason() },
+        // Writes are forbidden for this user or for all users, for example because the disk is full. Other statuses of
+        // this class are about the request or come from a proxy.
+        (400..=499, _) => Outcome::retry(RetryCause::Unavailable, reason()),
         _ => Outcome::retry(RetryCause::Failed, reason()),
     })
 }
@@ -88,7 +99,7 @@ pub(super) fn classify_bulk(response: &BulkResponse) -> BulkStatus {
     match response.status {
         200..=299 => BulkStatus::ByItem,
         400 | 413 => BulkStatus::Refused(reason()),
-        429 | 503 => BulkStatus::All(Outcome::retry(RetryCause::Throttled, reason())),
+        status if is_capacity(status) => BulkStatus::All(Outcome::retry(RetryCause::Throttled, reason())),
         // A proxy may have given up on a request that the node still carries out.
         500..=599 => BulkStatus::All(Outcome::retry(RetryCause::Unanswered, reason())),
         _ => BulkStatus::All(Outcome::retry(RetryCause::Unavailable, reason())),
@@ -123,9 +134,14 @@ mod tests {
         assert_eq!(class(409, Some("version_conflict_engine_exception")), ItemStatus::Final(Outcome::Superseded));
         let refused = Outcome::Rejected { reason: "status 400, mapper_parsing_exception: why".to_owned() };
         assert_eq!(class(400, Some("mapper_parsing_exception")), ItemStatus::Final(refused));
+        assert_eq!(class(413, Some("x")), ItemStatus::TooLarge("status 413, x: why".to_owned()));
         for (status, expected) in [
+            (402, RetryCause::Throttled),
             (429, RetryCause::Throttled),
             (503, RetryCause::Throttled),
+            (507, RetryCause::Throttled),
+            (405, RetryCause::Unavailable),
+            (451, RetryCause::Unavailable),
             (403, RetryCause::Unavailable),
             (500, RetryCause::Failed),
             (302, RetryCause::Failed),
@@ -146,8 +162,10 @@ mod tests {
         assert_eq!(classify_bulk(&response(200)), BulkStatus::ByItem);
         assert!(matches!(classify_bulk(&response(413)), BulkStatus::Refused(_)));
         for (status, expected) in [
+            (402, RetryCause::Throttled),
             (429, RetryCause::Throttled),
             (503, RetryCause::Throttled),
+            (507, RetryCause::Throttled),
             (502, RetryCause::Unanswered),
             (401, RetryCause::Unavailable),
             (302, RetryCause::Unavailable),

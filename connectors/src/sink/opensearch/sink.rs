@@ -176,6 +176,10 @@ impl OpenSearchSink {
             match classify_item(item) {
                 ItemStatus::Final(outcome) => put.outcomes[*at] = Some(outcome),
                 ItemStatus::NoIndex => without_index.push(*at),
+                ItemStatus::TooLarge(reason) if part.len() == 1 => {
+                    put.outcomes[*at] = Some(Outcome::Rejected { reason });
+                }
+                ItemStatus::TooLarge(_) => put.parts.push(vec![*at]),
             }
         }
         let again = self.create_indexes(put, without_index).await;
