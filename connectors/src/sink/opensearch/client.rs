@@ -8,14 +8,14 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::{RequestBuilder, Url, header};
+use reqwest::{RequestBuilder, Response, Url, header};
 use rustls::crypto::ring;
 
 use super::options::{OpenSearchOptions, OpenSearchOptionsError};
 use super::request::Request;
 
-/// Limit of a bulk response: above the largest possible one, 1,000 items with long reasons.
-const BULK_RESPONSE_BYTES_MAX: usize = 64 << 20;
+/// Limit of a response: above the largest possible one of a bulk, 1,000 items with long reasons, and of one document.
+pub(super) const RESPONSE_BYTES_MAX: usize = 64 << 20;
 /// Length of excerpts from responses in messages.
 const EXCERPT_BYTES: usize = 400;
 /// The fields of a bulk response that the sink reads.
@@ -82,6 +82,16 @@ impl ClusterClient {
 
     /// Sends a request and reads the complete response.
     pub(super) async fn send(&self, request: Request) -> Result<ApiResponse, RequestError> {
+        let response = self.send_within(request, RESPONSE_BYTES_MAX).await?;
+        response.ok_or_else(|| RequestError::Lost(too_long(RESPONSE_BYTES_MAX)))
+    }
+
+    /// Sends a request and reads the complete response; returns `None` if it has more than `bytes_max` bytes.
+    pub(super) async fn send_within(
+        &self,
+        request: Request,
+        bytes_max: usize,
+    ) -> Result<Option<ApiResponse>, RequestError> {
         let url = request.url(&self.url);
         let mut builder = self.http.request(request.method, url).header(header::ACCEPT, "application/json");
         if let Some(body) = request.body {
@@ -89,8 +99,11 @@ impl ClusterClient {
         }
         let response = self.with_user(builder).send().await.map_err(|error| request_error(&error))?;
         let status = response.status().as_u16();
-        let body = response.bytes().await.map_err(|error| RequestError::Lost(describe_error(&error)))?;
-        Ok(ApiResponse { status, body })
+        match read_body(response, bytes_max).await {
+            (body, None) => Ok(Some(ApiResponse { status, body })),
+            (_, Some(Truncation::TooLong)) => Ok(None),
+            (_, Some(Truncation::Broken(reason))) => Err(RequestError::Lost(reason)),
+        }
     }
 
     fn with_user(&self, request: RequestBuilder) -> RequestBuilder {
@@ -104,23 +117,41 @@ impl ClusterClient {
     pub(super) async fn bulk(&self, lines: Bytes) -> Result<BulkResponse, RequestError> {
         let request = self.http.post(self.bulk_url.clone());
         let request = request.header(header::CONTENT_TYPE, "application/x-ndjson").body(lines);
-        let mut response = self.with_user(request).send().await.map_err(|error| request_error(&error))?;
+        let response = self.with_user(request).send().await.map_err(|error| request_error(&error))?;
         let status = response.status().as_u16();
         let retry_after = response.headers().get("retry-after");
         let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let mut body = BytesMut::new();
-        let truncated = loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > BULK_RESPONSE_BYTES_MAX => {
-                    break Some(format!("the response has more than {BULK_RESPONSE_BYTES_MAX} bytes"));
-                }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break None,
-                Err(error) => break Some(describe_error(&error)),
-            }
-        };
-        Ok(BulkResponse { status, body: body.freeze(), truncated, retry_after })
+        let (body, truncation) = read_body(response, RESPONSE_BYTES_MAX).await;
+        let truncated = truncation.map(|truncation| match truncation {
+            Truncation::TooLong => too_long(RESPONSE_BYTES_MAX),
+            Truncation::Broken(reason) => reason,
+        });
+        Ok(BulkResponse { status, body, truncated, retry_after })
     }
+}
+
+/// Why only the beginning of a response was read.
+enum Truncation {
+    TooLong,
+    Broken(String),
+}
+
+/// Reads a response as far as it arrives and as `bytes_max` allows.
+async fn read_body(mut response: Response, bytes_max: usize) -> (Bytes, Option<Truncation>) {
+    let mut body = BytesMut::new();
+    let truncation = loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > bytes_max => break Some(Truncation::TooLong),
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => break None,
+            Err(error) => break Some(Truncation::Broken(describe_error(&error))),
+        }
+    };
+    (body.freeze(), truncation)
+}
+
+fn too_long(bytes_max: usize) -> String {
+    format!("the response has more than {bytes_max} bytes")
 }
 
 /// Builds the HTTP client. Without TLS (`is_plain`) it disables certificate checks, so that it does not load root

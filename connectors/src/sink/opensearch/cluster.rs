@@ -70,6 +70,15 @@ impl Cluster {
         self.client.send(request).await.map_err(|error| self.unavailable(error.reason()))
     }
 
+    /// Sends a request and returns the response, whatever its status; `None` if it has more than `bytes_max` bytes.
+    pub(super) async fn send_within(
+        &self,
+        request: Request,
+        bytes_max: usize,
+    ) -> Result<Option<ApiResponse>, SinkError> {
+        self.client.send_within(request, bytes_max).await.map_err(|error| self.unavailable(error.reason()))
+    }
+
     /// Sends a request and returns the response if it was successful. `action` begins the error message.
     pub(super) async fn expect(&self, request: Request, action: &str) -> Result<ApiResponse, SinkError> {
         let response = self.send(request).await?;

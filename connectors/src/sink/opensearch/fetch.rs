@@ -14,6 +14,8 @@ use super::request::Request;
 
 /// Documents per request.
 const PAGE: usize = 200;
+/// Limit of the response for several documents. Beyond it they are read again in halves.
+const PAGE_BYTES_MAX: usize = 16 << 20;
 
 /// The stored source of a document. Always requested whole: for a part, the node parses the source and writes it again,
 /// with other digits in its numbers and another order of members.
@@ -65,13 +67,25 @@ pub(super) async fn fetch(
     keys: &[DocumentKey],
 ) -> Result<Vec<Option<Bytes>>, SinkError> {
     let mut documents = Vec::with_capacity(keys.len());
-    for page in keys.chunks(PAGE) {
-        documents.extend(fetch_page(cluster, number, page).await?);
+    let mut parts: Vec<&[DocumentKey]> = keys.chunks(PAGE).rev().collect();
+    while let Some(part) = parts.pop() {
+        match fetch_page(cluster, number, part).await? {
+            Some(found) => documents.extend(found),
+            None => {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.extend([second, first]);
+            }
+        }
     }
     Ok(documents)
 }
 
-async fn fetch_page(cluster: &Cluster, number: u32, keys: &[DocumentKey]) -> Result<Vec<Option<Bytes>>, SinkError> {
+/// Returns the documents of a page; `None` if there are several and they are too large together.
+async fn fetch_page(
+    cluster: &Cluster,
+    number: u32,
+    keys: &[DocumentKey],
+) -> Result<Option<Vec<Option<Bytes>>>, SinkError> {
     let mut docs = Vec::with_capacity(keys.len());
     for key in keys {
         let Some(ty) = cluster.types.get(key.resource_key) else {
@@ -81,7 +95,16 @@ async fn fetch_page(cluster: &Cluster, number: u32, keys: &[DocumentKey]) -> Res
         docs.push(json!({ "_index": index, "_id": key.uuid }));
     }
     let request = Request::post(&["_mget"]).json(&json!({ "docs": docs }));
-    let response = cluster.expect(request, "cannot read documents").await?;
+    let response = match keys {
+        [_] => cluster.send(request).await?,
+        _ => match cluster.send_within(request, PAGE_BYTES_MAX).await? {
+            Some(response) => response,
+            None => return Ok(None),
+        },
+    };
+    if !response.is_ok() {
+        return Err(cluster.refused(&response, "cannot read documents"));
+    }
     let read: MgetResponse<'_> = serde_json::from_slice(&response.body)
         .map_err(|error| cluster.broken(format!("cannot read documents: {error}")))?;
     if read.docs.len() != keys.len() {
@@ -95,5 +118,5 @@ async fn fetch_page(cluster: &Cluster, number: u32, keys: &[DocumentKey]) -> Res
         }
         (None, _) => Ok(None),
     });
-    found.collect()
+    found.collect::<Result<_, _>>().map(Some)
 }

@@ -22,6 +22,9 @@ const KEEP_ALIVE: &str = "5m";
 const PAGE_FIRST: usize = 100;
 const PAGE_MAX: usize = 2_000;
 const PAGE_BYTES: usize = 2 << 20;
+/// Limit of a page of several documents: the size of documents is known only when they arrive. A page that exceeds it is
+/// read again with half as many documents.
+const PAGE_BYTES_MAX: usize = 4 * PAGE_BYTES;
 
 /// A running scan.
 pub(super) struct GenerationScan {
@@ -68,7 +71,11 @@ impl GenerationScan {
                     None => return Ok(Vec::new()),
                 },
             };
-            let (held, bytes) = self.page_of(&view).await?;
+            let Some((held, bytes)) = self.page_of(&view).await? else {
+                self.page = (self.page / 2).max(1);
+                self.view = Some(view);
+                continue;
+            };
             let Some(last) = held.last() else {
                 self.close(&view).await;
                 continue;
@@ -90,7 +97,8 @@ impl GenerationScan {
         Ok(pit.pit_id)
     }
 
-    async fn page_of(&self, view: &PointInTime) -> Result<(Vec<Held>, usize), SinkError> {
+    /// Returns a page and its size; `None` if it has several documents and is too large.
+    async fn page_of(&self, view: &PointInTime) -> Result<Option<(Vec<Held>, usize)>, SinkError> {
         let mut body = json!({
             "size": self.page,
             "pit": { "id": view.pit, "keep_alive": KEEP_ALIVE },
@@ -102,7 +110,16 @@ impl GenerationScan {
             body["search_after"] = json!([after]);
         }
         let request = Request::post(&["_search"]).with("allow_partial_search_results", "false").json(&body);
-        let response = self.cluster.expect(request, "cannot read a page").await?;
+        let response = match self.page {
+            1 => self.cluster.send(request).await?,
+            _ => match self.cluster.send_within(request, PAGE_BYTES_MAX).await? {
+                Some(response) => response,
+                None => return Ok(None),
+            },
+        };
+        if !response.is_ok() {
+            return Err(self.cluster.refused(&response, "cannot read a page"));
+        }
         let read: ScanResponse<'_> = serde_json::from_slice(&response.body)
             .map_err(|error| self.cluster.broken(format!("cannot read a page: {error}")))?;
         let held = read.hits.hits.into_iter().map(|hit| Held {
@@ -111,7 +128,7 @@ impl GenerationScan {
             resource_key: hit.source.resource.and_then(|resource| self.cluster.types.key(resource.get())),
             content: Content::Document(Bytes::copy_from_slice(hit.source.document.get().as_bytes())),
         });
-        Ok((held.collect(), response.body.len()))
+        Ok(Some((held.collect(), response.body.len())))
     }
 
     /// Releases the point in time. If this fails, it expires.

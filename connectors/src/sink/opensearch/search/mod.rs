@@ -36,8 +36,12 @@ const SEARCH_ATTEMPTS: usize = 20;
 /// Pause before a retry on an index whose shard is not available yet.
 const SHARD_PAUSE: Duration = Duration::from_millis(50);
 
-/// Returns the body of a search request.
-fn request(query: &SearchQuery) -> Value {
+/// Limit of a response. A page that exceeds it is read again with half as many documents, and is shorter than its limit.
+const PAGE_BYTES_MAX: usize = 16 << 20;
+const TOO_LARGE: &str = "the page has more than 16 MiB: ask for fewer documents, or fewer facet values";
+
+/// Returns the body of a search request for up to `limit` documents.
+fn request(query: &SearchQuery, limit: u32) -> Value {
     let resource = &query.resource;
     let mut must = condition::of_terms(&query.terms);
     let mut filter = condition::of_group(resource, &query.conditions);
@@ -49,7 +53,7 @@ fn request(query: &SearchQuery) -> Value {
     }
     let mut body = json!({
         // One document more than the limit shows whether there is another page.
-        "size": if query.limit == 0 { 0 } else { query.limit.saturating_add(1) },
+        "size": if limit == 0 { 0 } else { limit.saturating_add(1) },
         "version": true,
         "track_total_hits": false,
         "sort": order::sort(query),
@@ -75,7 +79,7 @@ impl OpenSearchIndexes {
     async fn run_search(&self, query: &SearchQuery) -> Result<SearchPage, SearchError> {
         let cluster = &*self.cluster;
         ownership::check(cluster).await.map_err(|error| failed(cluster, error))?;
-        let body = request(query);
+        let mut limit = query.limit;
         let mut live = live_generation(cluster).await?;
         let mut reason = "generations were swapped and removed during the search".to_owned();
         for _ in 0..SEARCH_ATTEMPTS {
@@ -83,8 +87,14 @@ impl OpenSearchIndexes {
             let request = Request::post(&[&index, "_search"])
                 .with("allow_partial_search_results", "false")
                 .with("ignore_unavailable", "true")
-                .json(&body);
-            let response = cluster.send(request).await.map_err(|error| failed(cluster, error))?;
+                .json(&request(query, limit));
+            let response =
+                cluster.send_within(request, PAGE_BYTES_MAX).await.map_err(|error| failed(cluster, error))?;
+            let Some(response) = response else {
+                limit = shorter(query, limit).ok_or_else(|| failed(cluster, cluster.broken(TOO_LARGE.to_owned())))?;
+                "its page was too large".clone_into(&mut reason);
+                continue;
+            };
             if response.status == 503 && response.is_error(SEARCH_FAILED) {
                 // The index has no available shard: briefly after its creation, or while a node is down.
                 reason = response.error_summary();
@@ -96,7 +106,7 @@ impl OpenSearchIndexes {
             }
             let response = SearchResponse::read(&response.body).map_err(|error| invalid(cluster, &error))?;
             if response.has_index() {
-                return response.page(query).map_err(|error| invalid(cluster, &error));
+                return response.page(query, limit).map_err(|error| invalid(cluster, &error));
             }
             // The generation has no such index, unless the generation itself was removed.
             let now = live_generation(cluster).await?;
@@ -107,6 +117,12 @@ impl OpenSearchIndexes {
         }
         Err(SearchError::Unavailable { engine: cluster.describe(), reason })
     }
+}
+
+/// Returns a smaller limit for a page that was too large; `None` if there is none, or if the rest could not be read with a
+/// next page.
+fn shorter(query: &SearchQuery, limit: u32) -> Option<u32> {
+    (limit > 1 && !query.is_by_relevance()).then_some(limit / 2)
 }
 
 /// Returns the number of the live generation.

@@ -38,12 +38,13 @@ impl<'a> SearchResponse<'a> {
         self.shards.total > 0
     }
 
-    pub(super) fn page(self, query: &SearchQuery) -> Result<SearchPage, InvalidResponse> {
+    /// Returns the page of up to `limit` documents.
+    pub(super) fn page(self, query: &SearchQuery, limit: u32) -> Result<SearchPage, InvalidResponse> {
         if self.shards.failed > 0 {
             return Err(format!("{} of {} shards failed", self.shards.failed, self.shards.total).into());
         }
         let mut page = SearchPage::default();
-        let limit = query.limit as usize;
+        let limit = limit as usize;
         let has_more = self.hits.hits.len() > limit;
         let hits = self.hits.hits.into_iter().take(limit).map(|found| Hit {
             uuid: found.id,
