@@ -11,4 +11,5 @@ mod indexes;
 mod price;
 mod search;
 mod support;
+mod templates;
 mod tls;

@@ -11,6 +11,7 @@ use super::errors;
 use super::mapping::IndexMapping;
 use super::names::DESCRIPTORS;
 use super::request::Request;
+use super::template;
 use millstream_pipeline::binding::Binding;
 
 /// Index names per request. A node limits the request line to 4 KiB.
@@ -83,7 +84,8 @@ async fn create(cluster: &Cluster, number: u32, stem: &str, aliases: Vec<String>
     };
     let name = cluster.names.index(number, stem);
     let aliases: Map<String, Value> = aliases.into_iter().map(|alias| (alias, json!({}))).collect();
-    let body = mapping.create(meta(cluster, mapping), Value::Object(aliases));
+    let settings = template::index_settings(cluster);
+    let body = mapping.create(settings, meta(cluster, mapping), Value::Object(aliases));
     let response = cluster.send(Request::put(&[&name]).json(&body)).await?;
     if response.is_ok() {
         Ok(IndexCreation::Created)

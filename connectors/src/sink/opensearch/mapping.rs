@@ -67,14 +67,16 @@ impl IndexMapping {
         Self { properties, digest, fields, collections: count(|resource| resource.collections.len()) }
     }
 
-    /// Returns the body of the request that creates the index. `meta` describes its origin.
-    pub(super) fn create(&self, meta: Value, aliases: Value) -> Value {
+    /// Returns the body of the request that creates the index with these settings. `meta` describes its origin.
+    pub(super) fn create(&self, mut settings: Map<String, Value>, meta: Value, aliases: Value) -> Value {
+        let limits = json!({
+            "total_fields.limit": self.fields.max(FIELDS_MIN),
+            "nested_fields.limit": self.collections.max(COLLECTIONS_MIN),
+            "nested_objects.limit": ELEMENTS_MAX,
+        });
+        settings.insert("mapping".to_owned(), limits);
         json!({
-            "settings": { "index.mapping": {
-                "total_fields.limit": self.fields.max(FIELDS_MIN),
-                "nested_fields.limit": self.collections.max(COLLECTIONS_MIN),
-                "nested_objects.limit": ELEMENTS_MAX,
-            } },
+            "settings": { "index": settings },
             "mappings": { "dynamic": false, "_meta": meta, "properties": self.properties },
             "aliases": aliases,
         })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use millstream_pipeline::sink::SinkError;
 
@@ -21,6 +21,9 @@ const REQUIRED_SETTINGS: [(&str, &str, &str); 2] = [
     ("index.translog.durability", "request", "a confirmed write has to be on disk"),
 ];
 
+/// Priority of the template, unless a template of the host has it for the same indexes.
+const PRIORITY: u64 = 500;
+
 #[derive(Deserialize)]
 struct TemplateListing {
     index_templates: Vec<ListedTemplate>,
@@ -28,6 +31,7 @@ struct TemplateListing {
 
 #[derive(Deserialize)]
 struct ListedTemplate {
+    name: String,
     index_template: IndexTemplate,
 }
 
@@ -35,6 +39,8 @@ struct ListedTemplate {
 struct IndexTemplate {
     #[serde(default)]
     index_patterns: Vec<String>,
+    #[serde(default)]
+    priority: u64,
     #[serde(default)]
     template: TemplateContent,
     #[serde(default, rename = "_meta")]
@@ -55,24 +61,78 @@ struct TemplateMeta {
     source: Option<String>,
 }
 
-fn body(cluster: &Cluster, generations: u32) -> Value {
+/// Returns the settings of every index. They are in the template and in the request that creates an index: a template of
+/// the host may win over this one.
+pub(super) fn index_settings(cluster: &Cluster) -> Map<String, Value> {
     let options = &cluster.options;
+    let settings = json!({
+        "number_of_shards": "1",
+        "number_of_replicas": options.replicas.to_string(),
+        "refresh_interval": format!("{}ms", options.refresh_interval.as_millis()),
+        "gc_deletes": REQUIRED_SETTINGS[0].1,
+        "translog": { "durability": REQUIRED_SETTINGS[1].1 },
+        "analysis": analysis::settings(),
+    });
+    match settings {
+        Value::Object(settings) => settings,
+        _ => Map::new(),
+    }
+}
+
+fn body(cluster: &Cluster, priority: u64, generations: u32) -> Value {
     json!({
         "index_patterns": [cluster.names.all_indexes()],
-        "priority": 500,
-        "_meta": { "generations": generations, "source": options.binding.as_ref().map(Binding::as_str) },
+        "priority": priority,
+        "_meta": { "generations": generations, "source": cluster.options.binding.as_ref().map(Binding::as_str) },
         "template": {
-            "settings": { "index": {
-                "number_of_shards": "1",
-                "number_of_replicas": options.replicas.to_string(),
-                "refresh_interval": format!("{}ms", options.refresh_interval.as_millis()),
-                "gc_deletes": REQUIRED_SETTINGS[0].1,
-                "translog": { "durability": REQUIRED_SETTINGS[1].1 },
-                "analysis": analysis::settings(),
-            } },
+            "settings": { "index": index_settings(cluster) },
             "mappings": { "dynamic": false },
         },
     })
+}
+
+/// Returns the priority that the template needs to win over the host's templates for the same indexes, which it names in
+/// the log: of two templates with one priority the node refuses the second.
+async fn priority(cluster: &Cluster) -> Result<u64, SinkError> {
+    let response = cluster.send(Request::get(&["_index_template"])).await?;
+    // A user may have the privilege for this template alone.
+    if matches!(response.status, 403 | 404) {
+        return Ok(PRIORITY);
+    }
+    let listing: TemplateListing = cluster.parse(response, "cannot read the index templates")?;
+    let own = cluster.names.all_indexes();
+    let rivals = listing.index_templates.into_iter().filter(|listed| {
+        listed.name != cluster.names.template()
+            && listed.index_template.priority >= PRIORITY
+            && listed.index_template.index_patterns.iter().any(|pattern| patterns_overlap(pattern, &own))
+    });
+    let rivals: Vec<(String, u64)> = rivals.map(|listed| (listed.name, listed.index_template.priority)).collect();
+    let Some(highest) = rivals.iter().map(|(_, priority)| *priority).max() else { return Ok(PRIORITY) };
+    let priority = highest.saturating_add(1);
+    let conflicting: Vec<String> = rivals.iter().map(|(name, priority)| format!("{name} ({priority})")).collect();
+    tracing::warn!(
+        template = cluster.names.template(),
+        priority,
+        conflicting = conflicting.join(", "),
+        "index templates of the host match these indexes too; giving the own template a higher priority"
+    );
+    Ok(priority)
+}
+
+/// Whether some name matches both patterns, in which `*` stands for any characters.
+fn patterns_overlap(first: &str, second: &str) -> bool {
+    let (first, second): (Vec<char>, Vec<char>) = (first.chars().collect(), second.chars().collect());
+    // Row `i`, column `j`: whether the first `i` characters of one and the first `j` of the other overlap.
+    let mut overlaps = vec![vec![false; second.len() + 1]; first.len() + 1];
+    for i in 0..=first.len() {
+        for j in 0..=second.len() {
+            let skips_first = i > 0 && (first[i - 1] == '*' || (j > 0 && second[j - 1] == '*')) && overlaps[i - 1][j];
+            let skips_second = j > 0 && (second[j - 1] == '*' || (i > 0 && first[i - 1] == '*')) && overlaps[i][j - 1];
+            let same = i > 0 && j > 0 && first[i - 1] == second[j - 1] && overlaps[i - 1][j - 1];
+            overlaps[i][j] = (i == 0 && j == 0) || skips_first || skips_second || same;
+        }
+    }
+    overlaps[first.len()][second.len()]
 }
 
 /// Creates the template if it is missing; otherwise compares it and lists every difference.
@@ -86,7 +146,7 @@ pub(super) async fn ensure(cluster: &Cluster) -> Result<(), SinkError> {
     };
     // Another process may have created it since.
     ownership::compare(cluster, found.meta.source.as_deref())?;
-    let expected = body(cluster, 0);
+    let expected = body(cluster, PRIORITY, 0);
     let mut differences = Vec::new();
     let patterns = [cluster.names.all_indexes()];
     if found.index_patterns != patterns {
@@ -103,7 +163,8 @@ pub(super) async fn ensure(cluster: &Cluster) -> Result<(), SinkError> {
         }
     }
     if differences.is_empty() {
-        if found.meta.source.is_none() && cluster.options.binding.is_some() {
+        let is_unnamed = found.meta.source.is_none() && cluster.options.binding.is_some();
+        if is_unnamed || found.priority < priority(cluster).await? {
             put(cluster, found.meta.generations).await?;
         }
         return Ok(());
@@ -124,7 +185,8 @@ pub(super) async fn generations(cluster: &Cluster) -> Result<u32, SinkError> {
 /// Records the number of generations ever created, so that no number is used twice.
 pub(super) async fn put(cluster: &Cluster, generations: u32) -> Result<(), SinkError> {
     let name = cluster.names.template();
-    let request = Request::put(&["_index_template", name]).json(&body(cluster, generations));
+    let priority = priority(cluster).await?;
+    let request = Request::put(&["_index_template", name]).json(&body(cluster, priority, generations));
     cluster.expect(request, "cannot write the index template").await.map(drop)
 }
 
@@ -182,4 +244,19 @@ fn flatten(settings: &Value) -> BTreeMap<String, String> {
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_overlap_if_a_name_matches_both() {
+        for pattern in ["*", "millstream*", "millstream.g*", "mill*am.g1.*", "*.students", "millstream.g1.x", "**"] {
+            assert!(patterns_overlap(pattern, "millstream.g*"), "{pattern}");
+        }
+        for pattern in ["logs-*", "millstream", "millstream.read.*", "other.g*", ""] {
+            assert!(!patterns_overlap(pattern, "millstream.g*"), "{pattern}");
+        }
+    }
 }
