@@ -99,7 +99,7 @@ pub(super) const DOCUMENTS: &[(&str, u64, &str)] = &[
         "students",
         13,
         r#"{"studentUniqueId":"S-3","firstName":"Bo","lastSurname":"Fontaine","heightInCentimeters":142.51,
-        "birthData":{"birthDate":"2009-06-07","multipleBirth":true}}"#,
+        "birthData":{"birthDate":"2009-06-07","birthCity":"Mu\u0308nster","multipleBirth":true}}"#,
     ),
     (
         "sessions",

@@ -17,6 +17,8 @@ pub(super) struct BulkLine<'a> {
     pub(super) alias: &'a str,
     /// Name of its resource, as JSON.
     pub(super) resource_json: &'a str,
+    /// Texts to be indexed beside those of the document, as a JSON array.
+    pub(super) texts: Option<&'a str>,
 }
 
 /// Returns whether the document contains a line break, which would end its line in a bulk. JSON allows one between
@@ -58,7 +60,7 @@ fn aliases_with_deletes_only<'a>(all: &[BulkLine<'a>]) -> BTreeSet<&'a str> {
 }
 
 fn put_line(bytes: &mut BytesMut, line: BulkLine<'_>) {
-    let BulkLine { delivery, alias, resource_json } = line;
+    let BulkLine { delivery, alias, .. } = line;
     let mut id = [0; Hyphenated::LENGTH];
     let id: &str = delivery.key.uuid.hyphenated().encode_lower(&mut id);
     let action = match delivery.content {
@@ -83,22 +85,23 @@ fn put_line(bytes: &mut BytesMut, line: BulkLine<'_>) {
     ];
     head.iter().for_each(|part| bytes.put_slice(part.as_bytes()));
     if let Content::Document(json) = &delivery.content {
-        put_source(bytes, id, resource_json, json);
+        put_source(bytes, id, &line, json);
         bytes.put_slice(b"\n");
     }
 }
 
-fn put_source(bytes: &mut BytesMut, id: &str, resource_json: &str, json: &[u8]) {
-    let frame = ["{\"id\":\"", id, "\",\"resource\":", resource_json, ",\"document\":"];
+fn put_source(bytes: &mut BytesMut, id: &str, line: &BulkLine<'_>, json: &[u8]) {
+    let texts = line.texts.map_or(["", ""], |texts| [",\"text\":", texts]);
+    let frame = ["{\"id\":\"", id, "\",\"resource\":", line.resource_json, texts[0], texts[1], ",\"document\":"];
     frame.iter().for_each(|part| bytes.put_slice(part.as_bytes()));
     bytes.put_slice(json);
     bytes.put_slice(b"}");
 }
 
 /// Encodes the body of a document outside a bulk.
-pub(super) fn source(id: &str, resource_json: &str, json: &[u8]) -> Bytes {
+pub(super) fn source(id: &str, line: &BulkLine<'_>, json: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(json.len() + FRAME_BYTES);
-    put_source(&mut bytes, id, resource_json, json);
+    put_source(&mut bytes, id, line, json);
     bytes.freeze()
 }
 
@@ -116,7 +119,7 @@ mod tests {
         let repair = Delivery { repair: true, ..put.clone() };
         let delete = Delivery { key, version: 8, content: Content::Deleted, repair: false };
         let all = [put, repair, delete];
-        let line = |delivery| BulkLine { delivery, alias: "m.write.g1.x", resource_json: "\"ed-fi/x\"" };
+        let line = |delivery| BulkLine { delivery, alias: "m.write.g1.x", resource_json: "\"ed-fi/x\"", texts: None };
         let bytes = lines(&all.iter().map(line).collect::<Vec<_>>());
         let id = "00000000-0000-0000-0000-0000000000ab";
         let document = format!("{{\"id\":\"{id}\",\"resource\":\"ed-fi/x\",\"document\":{{\"amount\":1.10}}}}\n");

@@ -1,8 +1,11 @@
 //! The resources of a schema and their indexes.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use millstream_search::{SearchModel, SearchResource};
+use millstream_search::text::nfc;
+use millstream_search::{SearchModel, SearchResource, extract};
 
 use super::mapping::IndexMapping;
 use super::names::{self, DESCRIPTORS};
@@ -25,6 +28,25 @@ pub(super) struct DocumentType {
     pub(super) resource_json: String,
     /// Stem of its index's name: `ed-fi.students`, the part after prefix and generation.
     pub(super) stem: String,
+    /// The searchable fields of the resource.
+    resource: Arc<SearchResource>,
+}
+
+impl DocumentType {
+    /// Returns the texts of a document in NFC, as a JSON array, if it has a text in another form. They are indexed beside
+    /// the document, whose bytes stay as they were sent.
+    pub(super) fn composed_texts(&self, json: &[u8]) -> Option<String> {
+        if json.is_ascii() && !json.windows(2).any(|pair| pair == b"\\u") {
+            return None;
+        }
+        let body = serde_json::from_slice(json).ok()?;
+        let texts = extract(&self.resource, &body).texts;
+        if texts.iter().all(|text| matches!(nfc(text), Cow::Borrowed(_))) {
+            return None;
+        }
+        let composed: Vec<Cow<'_, str>> = texts.iter().map(|text| nfc(text)).collect();
+        serde_json::to_string(&composed).ok()
+    }
 }
 
 impl DocumentTypes {
@@ -46,7 +68,7 @@ impl DocumentTypes {
                 faults.push(format!("two resources of the schema would share the index {stem}: rename one of them"));
             }
             let resource_json = serde_json::Value::from(resource_name(resource)).to_string();
-            by_key.insert(resource.key, DocumentType { resource_json, stem });
+            by_key.insert(resource.key, DocumentType { resource_json, stem, resource: Arc::clone(resource) });
         }
         let keys = by_key.iter().map(|(key, ty): (&i16, &DocumentType)| (ty.resource_json.clone(), *key)).collect();
         if faults.is_empty() { Ok(Self { by_key, keys, indexes }) } else { Err(OpenSearchOptionsError { faults }) }

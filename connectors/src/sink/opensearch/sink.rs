@@ -48,6 +48,8 @@ type Part = Vec<usize>;
 struct PutState<'a> {
     deliveries: &'a [Delivery],
     outcomes: Vec<Option<Outcome>>,
+    /// Texts to be indexed beside those of a delivery.
+    texts: BTreeMap<usize, String>,
     /// Parts still to be sent; the last one is next.
     parts: Vec<Part>,
     /// Created indexes, so that none is created twice.
@@ -84,6 +86,7 @@ impl OpenSearchSink {
         let mut put = PutState {
             deliveries,
             outcomes: vec![None; deliveries.len()],
+            texts: self.composed_texts(deliveries),
             parts: Vec::new(),
             created: BTreeSet::new(),
         };
@@ -125,14 +128,14 @@ impl OpenSearchSink {
     }
 
     async fn send(&self, put: &mut PutState<'_>, part: &Part) -> Result<(), RequestError> {
-        let all: Vec<BulkLine<'_>> = part.iter().filter_map(|at| self.line(&put.deliveries[*at])).collect();
+        let all: Vec<BulkLine<'_>> = part.iter().filter_map(|at| self.line(put, *at)).collect();
         let response = self.cluster.client.bulk(lines(&all)).await?;
         self.classify(put, part, &response).await;
         Ok(())
     }
 
     async fn send_alone(&self, put: &mut PutState<'_>, at: usize) -> Result<(), RequestError> {
-        if let Some(line) = self.line(&put.deliveries[at]) {
+        if let Some(line) = self.line(put, at) {
             let item = put_alone(&self.cluster, line).await?;
             self.classify_items(put, &[at], &[item]).await;
         }
@@ -144,9 +147,19 @@ impl OpenSearchSink {
     }
 
     /// Returns the line of a delivery; `None` only for an unknown resource, which `partition` rejects.
-    fn line<'a>(&'a self, delivery: &'a Delivery) -> Option<BulkLine<'a>> {
+    fn line<'a>(&'a self, put: &'a PutState<'_>, at: usize) -> Option<BulkLine<'a>> {
+        let delivery = put.deliveries.get(at)?;
         let ty = self.type_of(delivery)?;
-        Some(BulkLine { delivery, alias: self.aliases.get(&ty.stem)?, resource_json: &ty.resource_json })
+        let texts = put.texts.get(&at).map(String::as_str);
+        Some(BulkLine { delivery, alias: self.aliases.get(&ty.stem)?, resource_json: &ty.resource_json, texts })
+    }
+
+    fn composed_texts(&self, deliveries: &[Delivery]) -> BTreeMap<usize, String> {
+        let texts = deliveries.iter().enumerate().filter_map(|(at, delivery)| match &delivery.content {
+            Content::Document(json) => Some((at, self.type_of(delivery)?.composed_texts(json)?)),
+            Content::Deleted => None,
+        });
+        texts.collect()
     }
 
     async fn classify(&self, put: &mut PutState<'_>, part: &[usize], response: &BulkResponse) {
@@ -220,7 +233,7 @@ impl PutState<'_> {
 
 /// Writes one document with its own request: a bulk cannot carry one with a line break. Never called for deletes.
 async fn put_alone(cluster: &Cluster, line: BulkLine<'_>) -> Result<BulkItem, RequestError> {
-    let BulkLine { delivery, alias, resource_json } = line;
+    let BulkLine { delivery, alias, .. } = line;
     let id = delivery.key.uuid.hyphenated().to_string();
     let json: &[u8] = match &delivery.content {
         Content::Document(json) => json,
@@ -232,7 +245,7 @@ async fn put_alone(cluster: &Cluster, line: BulkLine<'_>) -> Result<BulkItem, Re
         .with("require_alias", "true")
         .with("version", version)
         .with("version_type", version_type)
-        .bytes(source(&id, resource_json, json));
+        .bytes(source(&id, &line, json));
     let response = cluster.client.send(request).await?;
     Ok(BulkItem::of_response(response.status, &response.body))
 }
