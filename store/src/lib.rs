@@ -17,6 +17,7 @@ pub mod load;
 pub mod provision;
 pub mod query;
 pub mod read;
+pub mod repair;
 pub mod retry;
 pub mod table;
 pub mod transaction;

@@ -9,6 +9,7 @@ use super::query::{query_cached, read_rows, row_struct, sql};
 use crate::error::StoreError;
 
 const CACHED_BODIES: &str = sql!("audit_cached_bodies.sql");
+const CACHED_HEADS: &str = sql!("cached_heads.sql");
 const MISPLACED_ROWS: &str = sql!("audit_misplaced_rows.sql");
 const ROWS_WITHOUT_DOCUMENT: &str = sql!("audit_rows_without_document.sql");
 
@@ -53,6 +54,28 @@ pub async fn cached_bodies<C: GenericClient>(
 ) -> Result<Vec<CachedBody>, StoreError> {
     let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX);
     read_rows(&query_cached(client, CACHED_BODIES, &[&ids, &bytes_max]).await?)
+}
+
+row_struct! {
+    /// A row of `dms.DocumentCache` without its body.
+    #[derive(Debug, Clone)]
+    pub struct CachedHead {
+        /// The document.
+        pub document_id: i64 = "DocumentId",
+        /// The version of the body.
+        pub version: i64 = "ContentVersion",
+        /// The public id.
+        pub uuid: Uuid = "DocumentUuid",
+        /// Its resource type.
+        pub key: ResourceKeyId = "ResourceKeyId",
+        /// When the version came to be.
+        pub last_modified: Timestamp = "LastModifiedAt",
+    }
+}
+
+/// Reads the cached rows of these documents without their bodies.
+pub async fn cached_heads<C: GenericClient>(client: &C, ids: &[i64]) -> Result<Vec<CachedHead>, StoreError> {
+    read_rows(&query_cached(client, CACHED_HEADS, &[&ids]).await?)
 }
 
 row_struct! {

@@ -5,11 +5,49 @@ use millstream_schema::plan::ResourceKeyId;
 
 use super::query::{query_cached, read_rows, row_struct, sql};
 use crate::error::StoreError;
-use crate::transaction::pipeline::{Param, Pipeline};
+use crate::transaction::pipeline::{Param, Pipeline, params};
 
 const BY_ID: &str = sql!("descriptor_by_id.sql");
 /// Leaves out what a descriptor never changes: see [`DescriptorColumn::is_immutable`](millstream_schema::plan::DescriptorColumn::is_immutable).
 const UPDATE: &str = sql!("descriptor_update.sql");
+
+const COLUMNS: &str = sql!("descriptor_columns.sql");
+const COLUMNS_SET: &str = sql!("descriptor_columns_set.sql");
+
+row_struct! {
+    /// The columns of a descriptor that identify it.
+    #[derive(Debug, Clone)]
+    pub struct DescriptorColumns {
+        /// The descriptor's document.
+        pub document_id: i64 = "DocumentId",
+        /// Its namespace, as the client wrote it.
+        pub namespace: String = "Namespace",
+        /// Its code value, as the client wrote it.
+        pub code_value: String = "CodeValue",
+        /// `namespace#codeValue`, written by the writer.
+        pub uri: String = "Uri",
+        /// The same in lower case.
+        pub uri_lower: String = "UriLower",
+        /// Its type.
+        pub key: ResourceKeyId = "ResourceKeyId",
+    }
+}
+
+/// Reads the identifying columns of descriptors.
+pub async fn columns<C: GenericClient>(client: &C, ids: &[i64]) -> Result<Vec<DescriptorColumns>, StoreError> {
+    read_rows(&query_cached(client, COLUMNS, &[&ids]).await?)
+}
+
+/// Adds the correction of the columns that the writer derives.
+pub fn set_derived_columns(
+    pipeline: &mut Pipeline<'_>,
+    document_id: i64,
+    uri: String,
+    uri_lower: String,
+    key: ResourceKeyId,
+) {
+    pipeline.execute(COLUMNS_SET, params![document_id, uri, uri_lower, key]);
+}
 
 row_struct! {
     /// A descriptor as a referrer needs it.

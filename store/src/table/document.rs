@@ -7,13 +7,16 @@ use jiff::Timestamp;
 use millstream_schema::plan::ResourceKeyId;
 use uuid::Uuid;
 
-use super::query::{expanded, query_cached, read_rows, row_struct, sql};
+use super::query::{expanded, query_cached, read_column, read_rows, row_struct, sql};
 use crate::error::StoreError;
 use crate::transaction::pipeline::{Pipeline, StatementRef, params};
 
 static HEADS_BY_ID: LazyLock<String> = expanded!("document_heads_by_id.sql");
 static HEADS_BY_UUID: LazyLock<String> = expanded!("document_heads_by_uuid.sql");
 static HEADS_AFTER: LazyLock<String> = expanded!("document_heads_after.sql");
+static HEADS_OF_TYPE_AFTER: LazyLock<String> = expanded!("document_heads_of_type_after.sql");
+const ESTIMATE: &str = sql!("document_estimate.sql");
+const SAMPLE: &str = sql!("document_sample.sql");
 const TYPES: &str = sql!("document_types.sql");
 const UUIDS: &str = sql!("document_uuids.sql");
 const INSERT: &str = sql!("document_insert.sql");
@@ -76,6 +79,28 @@ pub async fn heads_after<C: GenericClient>(
     limit: u32,
 ) -> Result<Vec<DocumentHead>, StoreError> {
     read_rows(&query_cached(client, &HEADS_AFTER, &[&after, &i64::from(limit)]).await?)
+}
+
+/// Does the same as [`heads_after`] for the documents of one type.
+pub async fn heads_of_type_after<C: GenericClient>(
+    client: &C,
+    after: i64,
+    limit: u32,
+    key: ResourceKeyId,
+) -> Result<Vec<DocumentHead>, StoreError> {
+    read_rows(&query_cached(client, &HEADS_OF_TYPE_AFTER, &[&after, &i64::from(limit), &key]).await?)
+}
+
+/// Returns the planner's estimate of the number of documents; 0 before the first ANALYZE.
+pub async fn estimated_count<C: GenericClient>(client: &C) -> Result<i64, StoreError> {
+    let statement = client.prepare_cached(ESTIMATE).await?;
+    Ok(client.query_one(&statement, &[]).await?.try_get("Documents")?)
+}
+
+/// Draws `count` documents at random and returns their public ids. A document can come more than once; there are none
+/// if there is no document.
+pub async fn sample<C: GenericClient>(client: &C, count: u32) -> Result<Vec<Uuid>, StoreError> {
+    read_column(&query_cached(client, SAMPLE, &[&i64::from(count)]).await?, "DocumentUuid")
 }
 
 row_struct! {

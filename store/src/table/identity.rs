@@ -16,6 +16,7 @@ const VALUES_OF_OWN_TYPE: &str = sql!("identity_values_of_own_type.sql");
 /// length of the array from the planner, which would otherwise plan every call separately.
 const VALUES_EXCEPT_TYPES: &str = sql!("identity_values_except_types.sql");
 const ROWS: &str = sql!("identity_rows.sql");
+const HOLDERS: &str = sql!("identity_holders.sql");
 
 /// A row to insert.
 #[derive(Debug, Clone)]
@@ -108,6 +109,26 @@ row_struct! {
 /// Reads all rows of these documents.
 pub async fn rows<C: GenericClient>(client: &C, document_ids: &[i64]) -> Result<Vec<StoredIdentity>, StoreError> {
     read_rows(&query_cached(client, ROWS, &[&document_ids]).await?)
+}
+
+row_struct! {
+    /// A document that has a ReferentialId.
+    #[derive(Debug, Clone, Copy)]
+    pub struct IdentityHolder {
+        /// The document.
+        pub document_id: i64 = "DocumentId",
+        /// The hash of type and values.
+        pub referential_id: Uuid = "ReferentialId",
+    }
+}
+
+/// Reads which documents other than `except` have one of these ReferentialIds.
+pub async fn holders<C: GenericClient>(
+    client: &C,
+    referential_ids: &[Uuid],
+    except: &[i64],
+) -> Result<Vec<IdentityHolder>, StoreError> {
+    read_rows(&query_cached(client, HOLDERS, &[&referential_ids, &except]).await?)
 }
 
 /// `{"a","b"}`: `unnest` cannot take arrays of arrays of different lengths apart.

@@ -16,6 +16,7 @@ const INSERT: &str = sql!("identity_lock_insert.sql");
 const SHARE: &str = sql!("identity_lock_share.sql");
 const OWN: &str = sql!("identity_lock_own.sql");
 const LEVEL: &str = sql!("identity_lock_level.sql");
+const ENSURE: &str = sql!("identity_lock_ensure.sql");
 const EXISTING: &str = sql!("identity_lock_existing.sql");
 
 row_struct! {
@@ -30,6 +31,11 @@ row_struct! {
 /// Adds the rows of new documents of a changeable type.
 pub fn insert(pipeline: &mut Pipeline<'_>, document_ids: Vec<i64>) {
     pipeline.execute(INSERT, params![document_ids]);
+}
+
+/// Adds the rows that existing documents of changeable types lack; the answer is the documents that lacked one.
+pub fn ensure(pipeline: &mut Pipeline<'_>, document_ids: Vec<i64>) -> StatementRef<LockedIdentity> {
+    pipeline.add(ENSURE, params![document_ids])
 }
 
 /// Adds `FOR SHARE` locks, in ascending order, on `references` and on all that the documents `referrers` refer to now.

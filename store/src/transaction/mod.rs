@@ -35,8 +35,12 @@ impl WriteTransaction {
 
     /// A pipeline in the open transaction.
     pub fn pipeline(&self) -> Result<Pipeline<'_>, StoreError> {
-        let client = self.client.as_ref().ok_or_else(|| StoreError::other("the transaction was already ended"))?;
-        Ok(Pipeline::new(client))
+        Ok(Pipeline::new(self.client()?))
+    }
+
+    /// The connection, for reads inside the open transaction that wait for their rows.
+    pub fn client(&self) -> Result<&Client, StoreError> {
+        self.client.as_ref().ok_or_else(|| StoreError::other("the transaction was already ended"))
     }
 
     /// Marks the transaction as ended by a `COMMIT` that a pipeline has sent and seen succeed.

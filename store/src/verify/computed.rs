@@ -22,7 +22,7 @@ const LEVELS_MAX: usize = 32;
 /// Why an identity cannot be computed from the rows.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Uncomputable(String);
+pub(crate) struct Uncomputable(String);
 
 impl<T: Into<String>> From<T> for Uncomputable {
     fn from(reason: T) -> Self {
@@ -31,25 +31,34 @@ impl<T: Into<String>> From<T> for Uncomputable {
 }
 
 /// The identity of every document of a range, or why it cannot be computed.
-pub(super) struct ComputedIdentities {
+pub(crate) struct ComputedIdentities {
     identities: HashMap<i64, Result<IdentityValues, Uncomputable>>,
 }
 
 impl ComputedIdentities {
     /// Computes the identities of a range.
     pub(super) async fn load<C: GenericClient>(client: &C, range: &Range<'_>) -> Result<Self, StoreError> {
-        let mapping = range.mapping;
-        let below = load_below(client, mapping, &range.batch).await?;
-        let batches: Vec<&Batch> = std::iter::once(&range.batch).chain(&below).collect();
+        Self::of_batch(client, range.mapping, &range.batch, &range.ids).await
+    }
+
+    /// Computes the identities of these documents, whose root rows are in the batch.
+    pub(crate) async fn of_batch<C: GenericClient>(
+        client: &C,
+        mapping: &Mapping,
+        batch: &Batch,
+        ids: &[i64],
+    ) -> Result<Self, StoreError> {
+        let below = load_below(client, mapping, batch).await?;
+        let batches: Vec<&Batch> = std::iter::once(batch).chain(&below).collect();
         let wanted: BTreeSet<i64> = batches.iter().flat_map(|batch| identity_descriptors(mapping, batch)).collect();
         let descriptors = load_descriptors(client, &wanted.into_iter().collect::<Vec<_>>()).await?;
         let mut computer = IdentityComputer { mapping, roots: roots_of(&batches), descriptors, done: HashMap::new() };
-        let identities = range.ids.iter().map(|id| (*id, computer.identity(*id, 0))).collect();
+        let identities = ids.iter().map(|id| (*id, computer.identity(*id, 0))).collect();
         Ok(Self { identities })
     }
 
     /// The identity of a document of the range.
-    pub(super) fn identity(&self, document_id: i64) -> Option<&Result<IdentityValues, Uncomputable>> {
+    pub(crate) fn identity(&self, document_id: i64) -> Option<&Result<IdentityValues, Uncomputable>> {
         self.identities.get(&document_id)
     }
 }

@@ -1,8 +1,8 @@
 //! The audit: compares identities, edges and cached bodies with the rows that they were derived from.
 //!
 //! It goes through all documents in ranges of ids, each range in one `REPEATABLE READ` snapshot and within a number of
-//! bytes, so it can run beside live writers. Identities are computed from rows alone, level by level down the references, never from stored
-//! IdentityValues; edges from every reference column of every table; bodies by the composer that the projector uses.
+//! bytes, so it can run beside live writers. Identities are computed from rows alone, level by level down the
+//! references, never from stored IdentityValues; edges from every reference column of every table; bodies by the composer that the projector uses.
 //! Pending work (an older version in the cache) counts as `behind`; a disagreement at an equal version is a difference
 //! (docs/design/rules.md#rule-30).
 
@@ -14,25 +14,21 @@ mod identities;
 mod orphans;
 mod range;
 mod report;
+mod scope;
+mod walk;
 
-pub use report::{Difference, DifferenceKind, Differences, Report};
+pub(crate) use computed::ComputedIdentities;
+pub use report::{ConcernedDocuments, Difference, DifferenceKind, Differences, Report};
+pub use scope::Scope;
+pub use walk::Walk;
 
-use crate::compose::DeferredDocument;
 use crate::connect::Database;
 use crate::error::StoreError;
-use crate::load::heads_after;
-use computed::ComputedIdentities;
 use deadpool_postgres::GenericClient;
 use millstream_pipeline::memory::MemoryBudget;
 use millstream_schema::plan::Mapping;
-use range::{Range, RangePart, difference};
-use tokio_postgres::IsolationLevel;
-
-/// Most bytes of rows in a range, and of cached bodies that are compared with it at once.
-const RANGE_BYTES: usize = 16 << 20;
-
-/// A range takes its rows and the bodies composed from them.
-const COPIES: usize = 2;
+use range::Range;
+use std::time::Duration;
 
 /// Options of an audit.
 #[derive(Debug, Clone)]
@@ -41,11 +37,13 @@ pub struct VerifyOptions {
     pub range_documents: u32,
     /// The memory that ranges are read within.
     pub memory: MemoryBudget,
+    /// How long one statement may take at most; without it the session's own limit holds.
+    pub statement_timeout: Option<Duration>,
 }
 
 impl Default for VerifyOptions {
     fn default() -> Self {
-        Self { range_documents: 2_000, memory: MemoryBudget::default() }
+        Self { range_documents: 2_000, memory: MemoryBudget::default(), statement_timeout: None }
     }
 }
 
@@ -56,60 +54,29 @@ pub async fn verify(
     options: &VerifyOptions,
     progress: &mut (dyn FnMut(&Report) + Send),
 ) -> Result<Report, StoreError> {
-    let mut report = Report::default();
-    let mut after = i64::MIN;
-    while let Some(last) = check_next(database, mapping, options, after, &mut report).await? {
-        after = last;
-        progress(&report);
-    }
-    let client = database.get().await?;
-    existence::check_misplaced_rows(&client, mapping, &mut report).await?;
-    orphans::check(&client, mapping, &mut report).await?;
-    Ok(report)
+    verify_scope(database, mapping, &Scope::All, options, progress).await
 }
 
-/// Checks the next range. Returns its last document, or `None` if no document is left.
-async fn check_next(
+/// Audits a part of the database. Rows that belong to no document, or that are in the root table of another type, are
+/// looked for only in [`Scope::All`]: that reads whole tables.
+pub async fn verify_scope(
     database: &Database,
     mapping: &Mapping,
+    scope: &Scope,
     options: &VerifyOptions,
-    after: i64,
-    report: &mut Report,
-) -> Result<Option<i64>, StoreError> {
-    let (mut documents, mut bytes_max) = (options.range_documents.max(1), options.memory.portion(RANGE_BYTES));
-    let mut oversized: Option<DeferredDocument> = None;
-    loop {
-        let _reserved = match (options.memory.reserve(bytes_max.saturating_mul(COPIES)).await, oversized) {
-            (Ok(reserved), _) => reserved,
-            (Err(over), Some(DeferredDocument { head, .. })) => {
-                let expected = "a body".to_owned();
-                report.add(DifferenceKind::Uncomposable, difference(mapping, &head, expected, over.to_string()));
-                return Ok(Some(head.document_id));
-            }
-            (Err(over), None) => return Err(StoreError::other(format!("a range of documents cannot be read: {over}"))),
-        };
-        let mut client = database.get().await?;
-        let snapshot =
-            client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
-        let heads = heads_after(&snapshot, after, documents).await?;
-        if heads.is_empty() {
-            snapshot.commit().await?;
-            return Ok(None);
-        }
-        match Range::load(&snapshot, mapping, heads, bytes_max).await? {
-            RangePart::Leading(range) => {
-                let last = range.ids.last().copied();
-                check_range(&snapshot, range, bytes_max, report).await?;
-                snapshot.commit().await?;
-                return Ok(last);
-            }
-            RangePart::Oversized(document) => {
-                snapshot.commit().await?;
-                (documents, bytes_max) = (1, document.bytes.max(bytes_max + 1));
-                oversized = Some(document);
-            }
-        }
+    progress: &mut (dyn FnMut(&Report) + Send),
+) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    let mut walk = Walk::new(scope);
+    while !walk.next(database, mapping, options, &mut report).await?.is_empty() {
+        progress(&report);
     }
+    if *scope == Scope::All {
+        let client = database.get().await?;
+        existence::check_misplaced_rows(&client, mapping, &mut report).await?;
+        orphans::check(&client, mapping, &mut report).await?;
+    }
+    Ok(report)
 }
 
 /// Runs every check on one range.

@@ -23,6 +23,8 @@ pub struct Report {
     pub behind_examples: Vec<Difference>,
     /// The differences, by kind.
     pub differences: BTreeMap<DifferenceKind, Differences>,
+    /// The documents with a difference or behind, up to a bound.
+    pub concerned: ConcernedDocuments,
 }
 
 /// All differences of one kind.
@@ -97,6 +99,20 @@ pub enum DifferenceKind {
 }
 
 impl DifferenceKind {
+    /// Whether the right value follows from the rows of documents, so that a repair can write it.
+    pub fn is_derivable(self) -> bool {
+        !matches!(
+            self,
+            Self::UnknownType
+                | Self::RootRowMissing
+                | Self::RootRowMisplaced
+                | Self::RowOfNoDocument
+                | Self::IdentityUncomputable
+                | Self::ReferenceType
+                | Self::DescriptorType
+        )
+    }
+
     /// A short name for tables and messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -145,6 +161,7 @@ impl Report {
 
     pub(super) fn add_behind(&mut self, example: Difference) {
         self.behind += 1;
+        self.concerned.add(example.uuid, None);
         if self.behind_examples.len() < EXAMPLES_MAX {
             self.behind_examples.push(example);
         }
@@ -153,9 +170,55 @@ impl Report {
     pub(super) fn add(&mut self, kind: DifferenceKind, example: Difference) {
         let found = self.differences.entry(kind).or_default();
         found.count += 1;
+        self.concerned.add(example.uuid, Some(kind));
         if found.examples.len() < EXAMPLES_MAX {
             found.examples.push(example);
         }
+    }
+}
+
+/// Documents that are kept; of further ones only the number of findings is.
+const DOCUMENTS_MAX: usize = 100_000;
+
+/// The documents that an audit found something about, each with the kinds of its differences, up to 100,000 documents.
+#[derive(Debug, Clone, Default)]
+pub struct ConcernedDocuments {
+    documents: BTreeMap<Uuid, Vec<DifferenceKind>>,
+    beyond: u64,
+}
+
+impl ConcernedDocuments {
+    /// Adds a finding about a document; `None` if its cached body is only behind. Findings about no document are left out.
+    fn add(&mut self, uuid: Uuid, kind: Option<DifferenceKind>) {
+        if uuid.is_nil() {
+            return;
+        }
+        if self.documents.len() >= DOCUMENTS_MAX && !self.documents.contains_key(&uuid) {
+            self.beyond += 1;
+            return;
+        }
+        let kinds = self.documents.entry(uuid).or_default();
+        kinds.extend(kind.filter(|kind| !kinds.contains(kind)));
+    }
+
+    /// The documents by public id, each with the kinds of its differences; a document without a kind is behind.
+    pub fn iter(&self) -> impl Iterator<Item = (Uuid, &[DifferenceKind])> {
+        self.documents.iter().map(|(uuid, kinds)| (*uuid, kinds.as_slice()))
+    }
+
+    /// The number of documents.
+    pub fn len(&self) -> usize {
+        self.documents.len()
+    }
+
+    /// Whether nothing was found about any document.
+    pub fn is_empty(&self) -> bool {
+        self.documents.is_empty()
+    }
+
+    /// The number of findings about documents that are not listed.
+    pub fn beyond(&self) -> u64 {
+        self.beyond
     }
 }
 

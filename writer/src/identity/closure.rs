@@ -100,7 +100,13 @@ impl Closure {
     }
 }
 
-fn check_bounds(options: &WriterOptions, size: usize, depth: usize, complete: bool) -> Result<(), WriteError> {
+/// Refuses a closure that is too large or too deep. `complete` says whether it was walked to its end.
+pub(crate) fn check_bounds(
+    options: &WriterOptions,
+    size: usize,
+    depth: usize,
+    complete: bool,
+) -> Result<(), WriteError> {
     let at_least = if complete { "" } else { "at least " };
     if size > options.closure_max {
         return Err(WriteError::RenameRefused {

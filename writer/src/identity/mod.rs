@@ -7,10 +7,10 @@
 //! document's references, exclusive locks on the closure, the `Document` rows of all that gets a version, then the
 //! database-wide rename lock, and only then versions are drawn.
 
-mod closure;
+pub(crate) mod closure;
 mod equality_check;
 mod recompute;
-mod referrers;
+pub(crate) mod referrers;
 
 use crate::attempt::{AttemptError, abandon};
 use crate::error::WriteError;
