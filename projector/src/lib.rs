@@ -49,6 +49,7 @@ mod status;
 mod task_group;
 pub mod tombstones;
 mod visibility_wait;
+pub mod watchdog;
 
 pub use caught_up::{caught_up, newest_version};
 pub use context::Deps;

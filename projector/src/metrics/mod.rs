@@ -87,6 +87,13 @@ millstream_pipeline::metric_table! {
     LANE_QUARANTINES: &str = "millstream_lane_quarantines_total", Counter, Count, "Documents put into a lane's quarantine";
     LANE_CONCURRENCY: &str = "millstream_lane_concurrency", Gauge, Count, "Current limit of concurrent requests to the sink";
     LANE_REQUESTS: &str = "millstream_lane_requests", Gauge, Count, "Requests in flight to the sink";
+    WATCHDOG_CHECKED: &str = "millstream_watchdog_checked_total", Counter, Count, "Documents that the consistency watchdog recomputed, by kind of check: tables or sink";
+    WATCHDOG_MISMATCHES: &str = "millstream_watchdog_mismatches_total", Counter, Count, "Confirmed mismatches, by kind";
+    WATCHDOG_REPAIRS: &str = "millstream_watchdog_repairs_total", Counter, Count, "Mismatches that were found mended, by kind";
+    WATCHDOG_REPAIR_MS: &str = "millstream_watchdog_repair_ms", Histogram, Milliseconds, "Time from a confirmed mismatch until it was found mended";
+    WATCHDOG_OPEN: &str = "millstream_watchdog_open", Gauge, Count, "Confirmed mismatches that are not mended yet";
+    WATCHDOG_FAILURES: &str = "millstream_watchdog_failures_total", Counter, Count, "Rounds of the watchdog that failed and were retried";
+
     LANE_LAG_MS: &str = "millstream_lane_lag_ms", Histogram, Milliseconds, "Time from the arrival of a change to its confirmed delivery, touches excluded";
 }
 

@@ -77,7 +77,7 @@ impl Finding {
 
 /// The result of one comparison.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     /// Documents of the cache that were compared.
     pub(super) compared: u64,
     /// Documents in the sink that exist and are not cached.
@@ -87,19 +87,24 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    pub(super) fn add(&mut self, finding: Finding) {
+    pub(crate) fn add(&mut self, finding: Finding) {
         *self.counts.entry(finding.kind).or_default() += 1;
         if self.kept.len() < KEPT_MAX {
             self.kept.insert(finding.uuid, finding);
         }
     }
 
-    pub(super) fn extend(&mut self, finding: Option<Finding>) {
+    pub(crate) fn extend(&mut self, finding: Option<Finding>) {
         finding.into_iter().for_each(|finding| self.add(finding));
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.counts.is_empty()
+    }
+
+    /// The findings by public id.
+    pub(crate) fn by_document(&self) -> &HashMap<Uuid, Finding> {
+        &self.kept
     }
 
     fn total(&self) -> u64 {
@@ -149,6 +154,15 @@ impl SinkReport {
         }
         report.findings.sort_by_key(|finding| (finding.kind, finding.uuid));
         report
+    }
+
+    /// Keeps only the differences about documents of one type.
+    pub fn retain_type(&mut self, resource_key: i16) {
+        self.findings.retain(|finding| finding.resource_key == Some(resource_key));
+        self.counts.clear();
+        for finding in &self.findings {
+            *self.counts.entry(finding.kind).or_default() += 1;
+        }
     }
 
     /// Returns the number of differences.

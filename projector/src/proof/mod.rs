@@ -12,9 +12,12 @@
 
 mod collect;
 mod compare;
+mod documents;
 mod finding;
 mod prove;
 
 pub use collect::ProofError;
+pub(crate) use documents::compare_documents;
+pub use documents::prove_documents;
 pub use finding::{Finding, FindingKind, SinkReport};
 pub use prove::prove;

@@ -14,3 +14,4 @@ mod timeouts;
 mod tombstones;
 mod versions;
 mod visibility;
+mod watchdog;

@@ -2,7 +2,6 @@
 INSERT INTO "dms"."IdentityLock" ("DocumentId")
 SELECT d."DocumentId" FROM "dms"."Document" d
  WHERE d."DocumentId" = ANY((SELECT $1::int8[])::int8[])
-   AND NOT EXISTS (SELECT FROM "dms"."IdentityLock" l WHERE l."DocumentId" = d."DocumentId")
  ORDER BY d."DocumentId"
 ON CONFLICT ("DocumentId") DO NOTHING
 RETURNING "DocumentId"
