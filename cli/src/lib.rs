@@ -15,6 +15,7 @@ pub mod exit;
 pub mod failure;
 pub mod load;
 mod process;
+mod rebuild_entries;
 pub mod signal;
 mod sink_kind;
 mod sink_proof;
@@ -110,12 +111,13 @@ async fn perform(action: Action, config: Config, out: &mut (dyn Write + Send)) -
         Action::Sink(SinkAction::Run(words)) => Box::pin(up::run(sink_role(&words)?, config, out)).await,
         Action::Load(load) => Box::pin(command::load::run(load, &config, out)).await,
         Action::Status { json } => command::status::run(json, &config, out).await,
-        Action::Verify { json, wait_s, sink, repair } => {
-            let options = VerifyOptions { wait: Duration::from_secs(wait_s), json, sink, repair };
+        Action::Verify(arguments) => {
+            let options = VerifyOptions::from(arguments);
             Box::pin(command::verify::run(compile(&config)?, &config, &options, out)).await
         }
         Action::Sink(action) => command::sink::run(action, &config, out).await,
         Action::Index(command) => command::index::run(command, &config, out).await,
+        Action::Incidents(action) => command::incidents::run(&action, &config, out),
         Action::Quarantine(action) => command::quarantine::run(action, &config, out).await,
         Action::Replay(arguments) => Box::pin(command::replay::run(arguments, &config, out)).await,
         Action::Rebuild(RebuildAction::Cache { per_s, detach, progress }) => {

@@ -2,20 +2,23 @@
 //! the sink, and by `millstream verify` where no process runs.
 
 use crate::{
-    control::protocol::{FindingExample, SinkComparison},
+    control::protocol::{FindingExample, ProveOnly, SinkComparison},
     failure::Failure,
     process::state::resource_name,
 };
-use millstream_pipeline::queue::WorkQueue;
+use millstream_pipeline::{memory::MemoryBudget, queue::WorkQueue, sink::Sink};
 use millstream_projector::{
     Clock, SystemClock,
-    proof::{Finding, SinkReport},
+    proof::{self, Finding, FindingKind, ProofError, SinkReport},
 };
 use millstream_schema::plan::Mapping;
+use millstream_store::connect::Database;
 use std::{collections::BTreeMap, time::Duration};
 
 /// Examples of each kind in a report.
 const EXAMPLES_MAX: usize = 10;
+/// Documents of which a sink holds a newer version, in a report.
+const NEWER_MAX: usize = 1_000;
 
 /// Enqueues every difference that delivery can repair into the lane of the sink; returns how many.
 pub(crate) async fn enqueue_repairs(lane: &dyn WorkQueue, report: &SinkReport) -> Result<u64, Failure> {
@@ -26,6 +29,27 @@ pub(crate) async fn enqueue_repairs(lane: &dyn WorkQueue, report: &SinkReport) -
         lane.put(work, None).await.map_err(Failure::failed)?;
     }
     Ok(enqueued)
+}
+
+/// Compares a sink with the cache: single documents by id, or the whole sink. `progress` gets the number of documents read.
+pub(crate) async fn compare(
+    database: &Database,
+    memory: &MemoryBudget,
+    sink: &dyn Sink,
+    only: Option<&ProveOnly>,
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<SinkReport, ProofError> {
+    match only {
+        Some(ProveOnly::Documents(documents)) => {
+            proof::prove_documents(database, memory, sink, &SystemClock, documents).await
+        }
+        Some(ProveOnly::Resource(key)) => {
+            let mut report = proof::prove(database, memory, sink, &SystemClock, progress).await?;
+            report.retain_type(*key);
+            Ok(report)
+        }
+        None => proof::prove(database, memory, sink, &SystemClock, progress).await,
+    }
 }
 
 /// Converts the report of a comparison. `enqueued` is the number of enqueued repairs, if repairs were asked for.
@@ -43,6 +67,7 @@ pub(crate) fn comparison(
             of_kind.push(example(mapping, finding));
         }
     }
+    let newer = report.findings.iter().filter(|finding| finding.kind == FindingKind::Newer);
     SinkComparison {
         lane: lane.to_owned(),
         sink: report.sink.clone(),
@@ -56,6 +81,7 @@ pub(crate) fn comparison(
         took_ms: took.as_millis() as u64,
         waiting: 0,
         mended_by: None,
+        newer: newer.take(NEWER_MAX).map(|finding| finding.uuid).collect(),
     }
 }
 

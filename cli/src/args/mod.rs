@@ -3,10 +3,12 @@
 mod copies;
 mod load;
 mod settings;
+mod verify;
 
 pub use copies::{IndexCommand, QuarantineAction, QuarantinedId, RebuildAction, ReplayArguments, SinkAction};
 pub use load::{DemoArguments, LoadArguments, ProgressStyle};
 pub use settings::SettingFlags;
+pub use verify::{IncidentsAction, VerifyArguments};
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -54,20 +56,7 @@ pub enum Action {
         json: bool,
     },
     /// Recompute identities, edges and bodies of every document from its rows and compare them with what is stored.
-    Verify {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-        /// Longest wait for a running Millstream to finish its queue and cascades.
-        #[arg(long, value_name = "SECONDS", default_value_t = 120)]
-        wait_s: u64,
-        /// Compare only this sink with the cache; `none` for no sink. By default all sinks that are delivered to.
-        #[arg(long, value_name = "NAME")]
-        sink: Option<String>,
-        /// Rebuild and redeliver documents that differ in the cache or in a sink.
-        #[arg(long)]
-        repair: bool,
-    },
+    Verify(VerifyArguments),
     /// Add, remove, pause and fill copies of all documents while everything runs; or, with only a name, deliver to that
     /// sink in a process of its own.
     #[command(subcommand)]
@@ -75,6 +64,9 @@ pub enum Action {
     /// Build a search index beside the live one, compare it, swap it in and back.
     #[command(subcommand)]
     Index(IndexCommand),
+    /// Show the mismatches that the consistency watchdog has confirmed.
+    #[command(subcommand)]
+    Incidents(IncidentsAction),
     /// Inspect, retry and discard documents that could not be rebuilt or delivered.
     #[command(subcommand)]
     Quarantine(QuarantineAction),

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod ddl;
+pub mod incidents;
 pub mod index;
 pub mod load;
 pub mod quarantine;

@@ -267,6 +267,24 @@ pub const KEYS: &[Key] = &[
     key("projector.batch", number(1, 10_000), "200", "Documents that one rebuild batch reads in one snapshot."),
     key("projector.workers", number(1, 64), "2", "Rebuild batches at the same time."),
     key(
+        "watchdog.documents_per_s",
+        number(0, 100_000),
+        "0",
+        "Documents per second that the consistency watchdog recomputes; 0 for the rate of `watchdog.pass_days`.",
+    ),
+    key(
+        "watchdog.pass_days",
+        number(0, 3_650),
+        "7",
+        "Days for one pass of the watchdog over all documents, unless `watchdog.documents_per_s` is set; 0 for no watchdog.",
+    ),
+    key(
+        "watchdog.on_mismatch",
+        Kind::Choice(&["alert", "repair", "unhealthy"]),
+        "alert",
+        "Reaction to a confirmed mismatch beyond log, metrics and `millstream incidents`: none, repair it, or report the process as not ready until it is mended.",
+    ),
+    key(
         "shutdown.deadline_ms",
         number(0, 3_600_000),
         "25000",

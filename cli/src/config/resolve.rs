@@ -6,6 +6,7 @@ use super::{
     settings::Settings,
     values::{Api, Config, Database, Embedded, Log, Projector, QueueSettings, Renames, SinkSettings, Telemetry},
 };
+use millstream_projector::watchdog::{OnMismatch, WatchdogOptions};
 use std::{path::PathBuf, time::Duration};
 
 impl Config {
@@ -68,6 +69,16 @@ impl Config {
                 workers: check.number("projector.workers"),
                 cascade_page: check.number("cascade.page"),
                 cascade_workers: check.number("cascade.workers"),
+            },
+            watchdog: WatchdogOptions {
+                documents_per_s: Some(check.number("watchdog.documents_per_s")).filter(|rate| *rate > 0),
+                pass: Duration::from_secs(check.number::<u64>("watchdog.pass_days") * 24 * 3_600),
+                on_mismatch: match check.choice("watchdog.on_mismatch").as_str() {
+                    "repair" => OnMismatch::Repair,
+                    "unhealthy" => OnMismatch::Unhealthy,
+                    _ => OnMismatch::Alert,
+                },
+                ..WatchdogOptions::default()
             },
             shutdown_deadline: check.millis("shutdown.deadline_ms"),
             log: Log { filter: check.log_filter("log.level"), json: check.choice("log.format") == "json" },

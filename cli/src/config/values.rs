@@ -4,6 +4,7 @@ use super::secret::Secret;
 use crate::sink_kind::SinkKind;
 use millstream_api::PublicUrl;
 use millstream_connectors::source::topic::RecordForm;
+use millstream_projector::watchdog::WatchdogOptions;
 use millstream_store::connect::ConnectOptions;
 use reqwest::Url;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -35,6 +36,8 @@ pub struct Config {
     pub renames: Renames,
     /// The projector.
     pub projector: Projector,
+    /// The consistency watchdog.
+    pub watchdog: WatchdogOptions,
     /// Longest wait for work in flight at a stop.
     pub shutdown_deadline: Duration,
     /// Log lines.

@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use futures::future::BoxFuture;
 use millstream_api::{Check, Probe};
 use millstream_store::error::StoreError;
+use std::sync::atomic::Ordering;
 
 /// Returns the probe of `/health/ready`.
 pub(crate) fn probe(state: &ProcessState) -> Probe {
@@ -17,7 +18,11 @@ pub(crate) fn probe(state: &ProcessState) -> Probe {
 
 async fn checks(state: &ProcessState) -> Vec<Check> {
     let checks = state.view(async |running| match running {
-        Some(process) => vec![database(process).await, projector(process).await],
+        Some(process) => {
+            let mut checks = vec![database(process).await, projector(process).await];
+            checks.extend(watchdog(process));
+            checks
+        }
         None => vec![check("process", Some("the process is starting or stopping"))],
     });
     checks.await
@@ -46,6 +51,13 @@ async fn projector(process: &RunningProcess) -> Check {
         Ok(_) => check("projector", Some("the projector has stopped: see the log")),
         Err(_) => check("projector", Some("the queue does not answer: see the log")),
     }
+}
+
+/// Checks that the watchdog knows of no mismatch, if the configuration says that one makes the process unready.
+fn watchdog(process: &RunningProcess) -> Option<Check> {
+    let open = process.mismatches.as_ref()?.load(Ordering::Relaxed);
+    let problem = (open > 0).then_some("stored data does not agree: see `millstream incidents list --open`");
+    Some(check("watchdog", problem))
 }
 
 fn check(name: &'static str, problem: Option<&str>) -> Check {

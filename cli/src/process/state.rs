@@ -9,10 +9,10 @@ use millstream_projector::{
     ProjectorHandle, SourceFactory, SystemClock, caught_up, replay::Replay, sink_manager::SinkManager,
 };
 use millstream_schema::plan::Mapping;
-use millstream_store::connect::Database;
+use millstream_store::{connect::Database, load::Caches};
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 use tokio::sync::RwLock;
@@ -37,6 +37,8 @@ pub(crate) struct RunningProcess {
     /// The part of the projector that the role runs.
     pub(crate) projector: Option<ProjectorHandle>,
     pub(crate) mapping: Arc<Mapping>,
+    /// Identities and descriptors that composing remembers, shared by all components of this process.
+    pub(crate) caches: Arc<Caches>,
     /// The cache queue.
     pub(crate) queue: Arc<dyn WorkQueue>,
     /// The lanes, one per copy.
@@ -46,6 +48,8 @@ pub(crate) struct RunningProcess {
     /// Replays into the cache.
     pub(crate) replay: Replay,
     pub(crate) role: Role,
+    /// Mismatches that make the process unready; `None` unless `watchdog.on_mismatch` is `unhealthy`.
+    pub(crate) mismatches: Option<Arc<AtomicU64>>,
     pub(crate) sink_manager: SinkManager,
     /// The sinks that this process adds if they are missing.
     pub(crate) wanted: Vec<SinkKind>,

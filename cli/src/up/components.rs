@@ -29,7 +29,7 @@ pub(super) struct Components<'a> {
     database: Database,
     queue: &'a Queue,
     mapping: Arc<Mapping>,
-    caches: Arc<Caches>,
+    pub(super) caches: Arc<Caches>,
     pub(super) memory: MemoryBudget,
     pub(super) sinks: Arc<Sinks>,
     /// The source of changes, which this or another process follows.
@@ -114,7 +114,7 @@ impl<'a> Components<'a> {
 }
 
 /// Opens the replays into the cache of a data folder. An interrupted replay resumes at once.
-pub(crate) async fn cache_replay(
+async fn cache_replay(
     config: &Config,
     queue: &Queue,
     database: &Database,

@@ -19,8 +19,9 @@ mod running;
 mod search;
 mod source;
 mod start;
+mod watchdog;
 
-pub(crate) use components::cache_replay;
+pub(crate) use options::writer as writer_options;
 pub use publish::run as publish;
 pub(crate) use queue::Queue;
 pub(crate) use source::factory as source;

@@ -9,7 +9,8 @@ use millstream_pipeline::binding::Binding;
 use millstream_projector::ProjectorOptions;
 use millstream_writer::WriterOptions;
 
-pub(super) fn writer(config: &Config) -> WriterOptions {
+/// Options of the writer, and of repairs, which take the same locks.
+pub(crate) fn writer(config: &Config) -> WriterOptions {
     WriterOptions {
         closure_max: config.renames.closure_max,
         closure_depth_max: config.renames.closure_depth_max,

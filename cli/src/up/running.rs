@@ -1,16 +1,24 @@
 //! The running components, and their stop.
 
-use super::{components::Components, context::StartContext, maintenance, options, queue::Queue};
+use super::{components::Components, context::StartContext, maintenance, options, queue::Queue, watchdog};
 use crate::{
     database::Server,
     failure::Failure,
-    process::state::{ProcessState, RunningProcess},
+    process::{
+        role::Role,
+        state::{ProcessState, RunningProcess},
+    },
     signal::Signals,
     telemetry::{self, recorder},
 };
 use millstream_api::{Drained, serve};
+use millstream_projector::watchdog::{IncidentLog, OnMismatch};
 use millstream_store::connect::Database;
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -61,6 +69,7 @@ impl Running {
         let queue = Queue::open(config, &database).await?;
         let address = format!("http://{}", listener.local_addr().map_err(Failure::failed)?);
         let components = Components::new(context, database.clone(), &queue).await?;
+        let mismatches = Arc::<AtomicU64>::default();
         let process = RunningProcess {
             address: address.clone(),
             url: config.api.public_url.as_ref().map_or_else(|| address.clone(), ToString::to_string),
@@ -71,12 +80,14 @@ impl Running {
             started: context.started,
             projector: components.projector(),
             mapping: Arc::clone(&context.compiled.mapping),
+            caches: Arc::clone(&components.caches),
             queue: queue.work(),
             lanes: queue.lanes(),
             source: Arc::clone(&components.source),
             replay: components.replay().await?,
             wanted: role.wanted(config),
             role,
+            mismatches: (config.watchdog.on_mismatch == OnMismatch::Unhealthy).then(|| Arc::clone(&mismatches)),
             sink_manager: components.sink_manager().await?,
             sinks: Arc::clone(&components.sinks),
         };
@@ -86,7 +97,7 @@ impl Running {
         let api = components.api().await?;
         let serving = serve(listener, api, stop_api.clone(), options::server(config));
         let api = tokio::spawn(telemetry::task("api", serving));
-        let (maintenance, stop_maintenance) = start_maintenance(context, &database);
+        let (maintenance, stop_maintenance) = start_maintenance(context, &database, mismatches)?;
         Ok(Self { address, state, database, queue, api, stop_api, maintenance, stop_maintenance })
     }
 
@@ -136,7 +147,11 @@ impl Running {
 }
 
 /// Starts the maintenance tasks of the role.
-fn start_maintenance(context: &StartContext<'_>, database: &Database) -> (TaskTracker, CancellationToken) {
+fn start_maintenance(
+    context: &StartContext<'_>,
+    database: &Database,
+    mismatches: Arc<AtomicU64>,
+) -> Result<(TaskTracker, CancellationToken), Failure> {
     let (config, state) = (context.config, &context.state);
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     if context.role.maintains_database() {
@@ -149,8 +164,14 @@ fn start_maintenance(context: &StartContext<'_>, database: &Database) -> (TaskTr
     tasks.spawn(telemetry::task("wanted_sinks", maintenance::wanted_sinks(state.clone(), stop.clone())));
     tasks.spawn(telemetry::task("process_metrics", maintenance::process_metrics(state.clone(), stop.clone())));
     tasks.spawn(telemetry::task("recorder", recorder::maintain(context.recorder.clone(), stop.clone())));
+    let rate = config.watchdog.documents_per_s.is_some() || !config.watchdog.pass.is_zero();
+    if rate && matches!(context.role, Role::All | Role::Project) {
+        let log = Arc::new(IncidentLog::open(&config.data_dir).map_err(Failure::failed)?);
+        let watching = watchdog::watch(state.clone(), config.clone(), log, mismatches, stop.clone());
+        tasks.spawn(telemetry::task("watchdog", watching));
+    }
     tasks.close();
-    (tasks, stop)
+    Ok((tasks, stop))
 }
 
 /// Completes when the managed server has ended by itself; returns the end of its log.

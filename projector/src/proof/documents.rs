@@ -5,11 +5,13 @@ use super::finding::{Finding, FindingKind, Findings, SinkReport};
 use crate::error::{During, ProjectorError};
 use bytes::Bytes;
 use millstream_pipeline::clock::Clock;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_pipeline::sink::{DocumentKey, Sink};
 use millstream_store::connect::Database;
-use millstream_store::table::cache::{self, CachedDocument};
+use millstream_store::error::StoreError;
+use millstream_store::table::cache::{self, CachedDocument, CachedPart, DeferredBody};
 use millstream_store::table::known_version::{self, KnownVersion};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -17,6 +19,10 @@ const ACTION: &str = "comparing documents of a sink with the cache";
 
 /// Documents per read.
 const TOGETHER: usize = 100;
+/// Bytes of cached bodies per read.
+const READ_BYTES: usize = 8 << 20;
+/// A read takes the bodies as they are read, once more in their envelopes, and the copies of the sink.
+const COPIES: usize = 3;
 /// Pause before the second comparison.
 const SECOND_AFTER: Duration = Duration::from_secs(1);
 
@@ -27,28 +33,40 @@ const SECOND_AFTER: Duration = Duration::from_secs(1);
 /// When the sink or the database cannot be read. Differences are not an error.
 pub async fn prove_documents(
     database: &Database,
+    memory: &MemoryBudget,
     sink: &dyn Sink,
     clock: &dyn Clock,
     documents: &[Uuid],
 ) -> Result<SinkReport, ProofError> {
-    let first = compare_documents(database, sink, documents).await?;
+    let first = compare_documents(database, memory, sink, documents).await?;
     if first.is_empty() {
         return Ok(SinkReport::of(sink.describe(), &first, None));
     }
     clock.sleep(SECOND_AFTER).await;
-    let second = compare_documents(database, sink, documents).await?;
+    let second = compare_documents(database, memory, sink, documents).await?;
     Ok(SinkReport::of(sink.describe(), &first, Some(&second)))
 }
 
 /// Compares once.
 pub(crate) async fn compare_documents(
     database: &Database,
+    memory: &MemoryBudget,
     sink: &dyn Sink,
     documents: &[Uuid],
 ) -> Result<Findings, ProofError> {
     let mut findings = Findings::default();
-    for chunk in documents.chunks(TOGETHER) {
-        let (known, cached) = read(database, chunk).await?;
+    let mut waiting: VecDeque<Uuid> = documents.iter().copied().collect();
+    let mut bytes_max = memory.portion(READ_BYTES);
+    while !waiting.is_empty() {
+        let too_large = |over| StoreError::other(format!("a document does not fit into memory: {over}"));
+        let _reserved = memory.reserve(bytes_max.saturating_mul(COPIES)).await.map_err(too_large).during(ACTION)?;
+        let chunk: Vec<Uuid> = waiting.drain(..waiting.len().min(TOGETHER)).collect();
+        let Copies { known, cached, deferred } = read(database, &chunk, bytes_max).await?;
+        bytes_max = match deferred.first() {
+            Some(first) if cached.is_empty() => first.bytes.max(bytes_max + 1),
+            _ => memory.portion(READ_BYTES),
+        };
+        waiting.extend(deferred.iter().map(|deferred| deferred.uuid));
         let keys: Vec<DocumentKey> =
             known.iter().map(|known| DocumentKey { uuid: known.uuid, resource_key: known.resource_key }).collect();
         let held = sink.fetch(&keys).await.map_err(ProofError::from)?;
@@ -68,19 +86,28 @@ pub(crate) async fn compare_documents(
     Ok(findings)
 }
 
+/// Documents as the database has them.
+struct Copies {
+    /// Documents and tombstones, without the deferred documents.
+    known: Vec<KnownVersion>,
+    cached: HashMap<Uuid, CachedDocument>,
+    /// Documents whose cached bodies did not fit.
+    deferred: Vec<DeferredBody>,
+}
+
 /// Reads the documents and tombstones, then the cached bodies.
-async fn read(
-    database: &Database,
-    documents: &[Uuid],
-) -> Result<(Vec<KnownVersion>, HashMap<Uuid, CachedDocument>), ProjectorError> {
+async fn read(database: &Database, documents: &[Uuid], bytes_max: usize) -> Result<Copies, ProjectorError> {
     let client = database.get().await.during(ACTION)?;
     let mut known = known_version::by_uuid(&client, documents).await.during(ACTION)?;
     // A living document that has a tombstone by mistake comes twice.
     known.sort_by_key(|known| (known.uuid, known.deleted));
     known.dedup_by_key(|known| known.uuid);
     let living: Vec<i64> = known.iter().filter(|known| !known.deleted).map(|known| known.document_id).collect();
-    let cached = cache::load(&client, &living).await.during(ACTION)?;
-    Ok((known, cached.into_iter().map(|cached| (cached.uuid, cached)).collect()))
+    let CachedPart { documents, deferred } = cache::load(&client, &living, bytes_max).await.during(ACTION)?;
+    let unread: HashSet<Uuid> = deferred.iter().map(|deferred| deferred.uuid).collect();
+    known.retain(|known| !unread.contains(&known.uuid));
+    let cached = documents.into_iter().map(|cached| (cached.uuid, cached)).collect();
+    Ok(Copies { known, cached, deferred })
 }
 
 fn finding(known: &KnownVersion, kind: FindingKind, held: Option<&Bytes>) -> Finding {

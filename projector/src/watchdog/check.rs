@@ -3,14 +3,13 @@
 use super::incident::MismatchKind;
 use crate::error::{During, ProjectorError};
 use crate::proof::{ProofError, compare_documents};
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_pipeline::sink::Sink;
 use millstream_schema::plan::Mapping;
 use millstream_store::connect::Database;
-use millstream_store::load::{DocumentHead, heads_after, heads_by_uuid};
-use millstream_store::verify::verify_heads;
+use millstream_store::load::DocumentHead;
+use millstream_store::verify::{Report, Scope, VerifyOptions, Walk};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-use tokio_postgres::IsolationLevel;
 use uuid::Uuid;
 
 const ACTION: &str = "checking documents";
@@ -31,32 +30,34 @@ pub(super) struct Seen {
     pub(super) kinds: BTreeSet<MismatchKind>,
 }
 
-/// Looks at tables and cache: one connection, one snapshot, a deadline per statement. Returns every document of the batch.
+/// Looks at tables and cache: one connection and one snapshot at a time, a deadline per statement. Returns the documents
+/// of the batch; of [`Batch::After`] only the leading ones whose rows fit into memory together.
 pub(super) async fn look_at_tables(
     database: &Database,
     mapping: &Mapping,
     batch: &Batch,
-    statement_timeout: Duration,
+    options: &VerifyOptions,
 ) -> Result<BTreeMap<Uuid, Seen>, ProjectorError> {
-    let mut client = database.get().await.during(ACTION)?;
-    let snapshot = client
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await
-        .during(ACTION)?;
-    let limit = format!("SET LOCAL statement_timeout = {}", statement_timeout.as_millis());
-    snapshot.batch_execute(&limit).await.during(ACTION)?;
+    let mut report = Report::default();
     let heads = match batch {
-        Batch::After(after, count) => heads_after(&snapshot, *after, *count).await,
-        Batch::Documents(documents) => heads_by_uuid(&snapshot, documents).await,
+        Batch::After(after, count) => {
+            let options = VerifyOptions { range_documents: *count, ..options.clone() };
+            Walk::after(*after).next(database, mapping, &options, &mut report).await.during(ACTION)?
+        }
+        Batch::Documents(documents) => {
+            let mut walk = Walk::new(&Scope::Documents(documents.clone()));
+            let mut heads = Vec::new();
+            loop {
+                let checked = walk.next(database, mapping, options, &mut report).await.during(ACTION)?;
+                if checked.is_empty() {
+                    break heads;
+                }
+                heads.extend(checked);
+            }
+        }
     };
-    let heads = heads.during(ACTION)?;
     let mut seen: BTreeMap<Uuid, Seen> =
-        heads.iter().map(|head| (head.uuid, Seen { head: head.clone(), kinds: BTreeSet::new() })).collect();
-    let report = verify_heads(&snapshot, mapping, heads).await.during(ACTION)?;
-    snapshot.commit().await.during(ACTION)?;
+        heads.into_iter().map(|head| (head.uuid, Seen { head, kinds: BTreeSet::new() })).collect();
     for (uuid, kinds) in report.concerned.iter() {
         if let Some(seen) = seen.get_mut(&uuid) {
             seen.kinds.extend(kinds.iter().map(|kind| MismatchKind::Tables(*kind)));
@@ -71,9 +72,10 @@ pub(super) async fn look_at_tables(
 /// Looks at the copies of these documents in a sink; returns those that differ.
 pub(super) async fn look_at_sink(
     database: &Database,
+    memory: &MemoryBudget,
     sink: &dyn Sink,
     documents: &[Uuid],
 ) -> Result<BTreeMap<Uuid, crate::proof::Finding>, ProofError> {
-    let findings = compare_documents(database, sink, documents).await?;
+    let findings = compare_documents(database, memory, sink, documents).await?;
     Ok(findings.by_document().iter().map(|(uuid, finding)| (*uuid, finding.clone())).collect())
 }

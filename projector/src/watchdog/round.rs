@@ -12,11 +12,13 @@ use crate::proof::{Finding, ProofError};
 use futures::future::BoxFuture;
 use millstream_pipeline::clock::Clock;
 use millstream_pipeline::error::chain;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_pipeline::queue::WorkQueue;
 use millstream_pipeline::sink::Sink;
 use millstream_schema::plan::Mapping;
 use millstream_store::connect::Database;
 use millstream_store::table::{document, replay};
+use millstream_store::verify::VerifyOptions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -49,6 +51,8 @@ pub struct WatchedSink {
 pub struct WatchdogDeps {
     /// The database; one connection at a time.
     pub database: Database,
+    /// The memory that documents are read within.
+    pub memory: MemoryBudget,
     /// The compiled mapping.
     pub mapping: Arc<Mapping>,
     /// The cache queue.
@@ -212,8 +216,13 @@ impl Watchdog {
         deleted: &[Uuid],
         sink: Option<&WatchedSink>,
     ) -> Result<(BTreeMap<Uuid, Seen>, BTreeMap<Uuid, Finding>), RoundError> {
-        let WatchdogDeps { database, mapping, options, .. } = &self.deps;
-        let seen = look_at_tables(database, mapping, batch, options.statement_timeout).await?;
+        let WatchdogDeps { database, memory, mapping, options, .. } = &self.deps;
+        let verify = VerifyOptions {
+            memory: memory.clone(),
+            statement_timeout: Some(options.statement_timeout),
+            ..VerifyOptions::default()
+        };
+        let seen = look_at_tables(database, mapping, batch, &verify).await?;
         let mut documents: Vec<Uuid> = match batch {
             Batch::After(..) => seen.keys().copied().collect(),
             // A document that was deleted meanwhile may be in the sink still.
@@ -221,7 +230,7 @@ impl Watchdog {
         };
         documents.extend(deleted.iter().filter(|uuid| !seen.contains_key(uuid)));
         let found = match sink {
-            Some(of) => look_at_sink(database, &*of.sink, &documents).await?,
+            Some(of) => look_at_sink(database, memory, &*of.sink, &documents).await?,
             None => BTreeMap::new(),
         };
         Ok((seen, found))

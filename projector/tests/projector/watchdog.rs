@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use millstream_pipeline::Position;
 use millstream_pipeline::clock::SystemClock;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_pipeline::queue::{MemoryQueue, Work, WorkQueue};
 use millstream_pipeline::sink::{Content, Delivery, DocumentKey, MemorySink, Sink};
 use millstream_projector::sink_manager::{SinkManager, backfill};
@@ -86,6 +87,7 @@ impl Watched {
         let deps = WatchdogDeps {
             source: PolledSource::factory(&database),
             database,
+            memory: MemoryBudget::default(),
             mapping,
             queue: Arc::<MemoryQueue>::clone(&district.queue),
             clock: Arc::new(SystemClock),

@@ -74,11 +74,17 @@ impl Walk {
                     self.pass(std::slice::from_ref(&head));
                     return Ok(vec![head]);
                 }
-                (Err(over), None) => return Err(StoreError::other(format!("a range of documents cannot be read: {over}"))),
+                (Err(over), None) => {
+                    return Err(StoreError::other(format!("a range of documents cannot be read: {over}")));
+                }
             };
             let mut client = database.get().await?;
-            let snapshot =
-                client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
+            let snapshot = client
+                .build_transaction()
+                .isolation_level(IsolationLevel::RepeatableRead)
+                .read_only(true)
+                .start()
+                .await?;
             if let Some(timeout) = options.statement_timeout {
                 snapshot.batch_execute(&format!("SET LOCAL statement_timeout = {}", timeout.as_millis())).await?;
             }

@@ -1,81 +1,224 @@
-//! The repair of tables and cache by `millstream verify --repair`: enqueues every document again, in the running process
-//! or, without one, directly into the durable queue.
+//! The repair of tables and cache by `millstream verify --repair`: derived rows under the writer's locks, then the bodies
+//! of the documents concerned, through the running process or, without one, directly into the durable queue; then a second
+//! verification of exactly those documents.
 
+use super::{
+    audit::{Audit, audit_scope},
+    sinks::Comparison,
+};
 use crate::{
+    compiled::Compiled,
     config::Config,
     control::{
         self, ControlError, Request,
-        protocol::{ReplayStarted, Target},
+        protocol::{RebuildEnqueued, RepairReport, RepairedDocument, SecondVerification},
     },
     database::Server,
     failure::Failure,
+    rebuild_entries::{enqueue_rebuilds, next_step},
     text::grouped,
     up::{self, Queue},
 };
-use millstream_projector::replay::{Job, JobState, Replay, ReplayOptions, Selection, Spec};
-use std::time::Duration;
+use millstream_store::{
+    connect::Database,
+    repair::{DocumentRepair, RepairAction},
+    verify::{Report, Scope},
+};
+use millstream_writer::Repairer;
+use std::{collections::BTreeMap, collections::BTreeSet, fmt::Write as _, sync::Arc, time::Duration};
+use uuid::Uuid;
 
 /// Longest wait for a reply of the running process.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
-/// Pause between two checks of a replay.
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// Connections that a replay needs.
-const CONNECTIONS: usize = 2;
+/// Connections that a repair needs: a transaction, and a read beside it.
+const CONNECTIONS: usize = 3;
+/// Documents per request to the running process.
+const DOCUMENTS_PER_REQUEST: usize = 500;
+/// Repaired documents in a report.
+const DOCUMENTS_SHOWN_JSON: usize = 1_000;
+/// Repaired documents for people.
+const DOCUMENTS_SHOWN: usize = 20;
 
-/// Enqueues every document again, which overwrites and redelivers its cached body. Returns a sentence for the operator.
-pub(super) async fn rebuild_all(server: &Server, config: &Config) -> Result<String, Failure> {
-    let spec = Spec { selection: Selection::All, per_s_max: None, repair: true, empty: false };
-    let request = Request::Replay { target: Target::Cache, spec: spec.clone() };
-    match control::call::<ReplayStarted>(&config.data_dir, &request, REPLY_TIMEOUT).await {
-        Ok(_) => Ok("all bodies are being rebuilt: see `millstream status`, then verify once more".to_owned()),
-        Err(ControlError::NotRunning(_)) => {
-            let enqueued = grouped(enqueue_all(server, config, spec).await?);
-            Ok(format!("{enqueued} bodies are to be made and delivered again: {}", next_step(config)))
+/// A repair of what an audit found.
+pub(super) struct Repair<'a> {
+    pub(super) server: &'a Server,
+    pub(super) compiled: &'a Compiled,
+    pub(super) config: &'a Config,
+    pub(super) dry_run: bool,
+    /// Time for the copies to follow before the second verification.
+    pub(super) wait: Duration,
+    /// The sink to verify again; `none` for none.
+    pub(super) sink: Option<&'a str>,
+}
+
+impl Repair<'_> {
+    /// Repairs tables and cache. `None` if the audit found nothing there, and no sink is ahead of the tables.
+    pub(super) async fn run(&self, audit: &Audit) -> Result<Option<RepairReport>, Failure> {
+        let newer = audit.sinks.newer();
+        if audit.report.is_clean() && newer.is_empty() {
+            return Ok(None);
         }
-        Err(error) => Err(error.into()),
+        let database = self.server.connect(CONNECTIONS).await?;
+        let report = self.repair(&database, &audit.report, &newer).await;
+        database.close();
+        report.map(Some)
     }
-}
 
-/// Returns which processes consume entries that were enqueued while no process runs on the data folder.
-pub(super) fn next_step(config: &Config) -> &'static str {
-    if config.queue.in_kafka {
-        "the processes that share the queue do it; then verify once more"
-    } else {
-        "start `millstream up`, which does it, then verify once more"
+    async fn repair(&self, database: &Database, found: &Report, newer: &[Uuid]) -> Result<RepairReport, Failure> {
+        let concerned: BTreeSet<Uuid> = found.concerned.iter().map(|(uuid, _)| uuid).collect();
+        let documents: Vec<Uuid> = concerned.iter().copied().collect();
+        let options = up::writer_options(self.config);
+        let repairer = Repairer::new(database.clone(), Arc::clone(&self.compiled.mapping), options);
+        let mut repaired = if self.dry_run {
+            repairer.plan(&documents).await.map_err(Failure::failed)?
+        } else {
+            let mut repaired = repairer.repair(&documents).await.map_err(Failure::failed)?;
+            let newer: Vec<Uuid> = newer.iter().filter(|uuid| !concerned.contains(uuid)).copied().collect();
+            repaired.extend(repairer.draw_versions(&newer).await.map_err(Failure::failed)?);
+            repaired
+        };
+        let bodies: Vec<Uuid> = concerned
+            .iter()
+            .copied()
+            .chain(repaired.iter().map(|repair| repair.uuid))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        if self.dry_run {
+            add_planned_bodies(&mut repaired, found);
+        }
+        let mut report = self.report(found, repaired);
+        if self.dry_run {
+            report.enqueued = bodies.len() as u64;
+            "nothing was changed".clone_into(&mut report.next);
+            return Ok(report);
+        }
+        let runs = self.enqueue(database, &bodies, &mut report).await?;
+        report.verified = Some(self.verify_again(database, bodies, runs).await?);
+        Ok(report)
     }
-}
 
-/// Enqueues every document; returns how many. If it is interrupted, the next start resumes it.
-async fn enqueue_all(server: &Server, config: &Config, spec: Spec) -> Result<u64, Failure> {
-    let database = server.connect(CONNECTIONS).await?;
-    let queue = Queue::open(config, &database).await?;
-    // No process consumes the queue meanwhile, so waiting for room would never end; one entry per document fits.
-    let options = ReplayOptions { queue_max: u64::MAX, ..ReplayOptions::default() };
-    let enqueued = match up::cache_replay(config, &queue, &database, options).await {
-        Ok(replay) => run_to_end(&replay, spec).await,
-        Err(failure) => Err(failure),
-    };
-    let closed = queue.close().await;
-    database.close();
-    let enqueued = enqueued?;
-    closed.map(|()| enqueued)
-}
-
-async fn run_to_end(replay: &Replay, spec: Spec) -> Result<u64, Failure> {
-    // An interrupted replay is a subset of this one.
-    replay.cancel().await.map_err(Failure::failed)?;
-    replay.start(spec).await.map_err(Failure::failed)?;
-    loop {
-        match replay.job() {
-            Some(Job { state: JobState::Done, done, .. }) => {
-                replay.stop().await;
-                return Ok(done);
-            }
-            Some(Job { state: JobState::Running, .. }) => tokio::time::sleep(POLL_INTERVAL).await,
-            ended => {
-                let error = ended.and_then(|job| job.last_error).unwrap_or_else(|| "it was cancelled".to_owned());
-                return Err(Failure::failed(format!("failed to enqueue every document: {error}")));
-            }
+    fn report(&self, found: &Report, repaired: Vec<DocumentRepair>) -> RepairReport {
+        let underivable = found.differences.iter().filter(|(kind, _)| !kind.is_derivable());
+        let documents_more = repaired.len().saturating_sub(DOCUMENTS_SHOWN_JSON) as u64;
+        RepairReport {
+            dry_run: self.dry_run,
+            documents: repaired.into_iter().take(DOCUMENTS_SHOWN_JSON).map(described).collect(),
+            documents_more,
+            left: underivable.map(|(kind, found)| (kind.name().to_owned(), found.count)).collect(),
+            beyond: found.concerned.beyond(),
+            ..RepairReport::default()
         }
     }
+
+    /// Enqueues the bodies; returns whether a process runs on the data folder.
+    async fn enqueue(&self, database: &Database, bodies: &[Uuid], report: &mut RepairReport) -> Result<bool, Failure> {
+        for chunk in bodies.chunks(DOCUMENTS_PER_REQUEST) {
+            let request = Request::Rebuild { documents: chunk.to_vec() };
+            match control::call::<RebuildEnqueued>(&self.config.data_dir, &request, REPLY_TIMEOUT).await {
+                Ok(reply) => report.enqueued += reply.enqueued,
+                Err(ControlError::NotRunning(_)) => {
+                    let queue = Queue::open(self.config, database).await?;
+                    let enqueued = enqueue_rebuilds(database, &*queue.work(), bodies).await;
+                    let closed = queue.close().await;
+                    report.enqueued = enqueued?;
+                    next_step(self.config).clone_into(&mut report.next);
+                    return closed.map(|()| false);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        "the running process makes them: see `millstream status`".clone_into(&mut report.next);
+        Ok(true)
+    }
+
+    /// Verifies the documents again, after the running process had time to make their copies.
+    async fn verify_again(
+        &self,
+        database: &Database,
+        documents: Vec<Uuid>,
+        runs: bool,
+    ) -> Result<SecondVerification, Failure> {
+        let scope = Scope::Documents(documents);
+        let wait = if runs { self.wait } else { Duration::ZERO };
+        let (report, _) = audit_scope(database, self.compiled, self.config, &scope, wait).await?;
+        let kinds: BTreeMap<String, u64> =
+            report.differences.iter().map(|(kind, found)| (kind.name().to_owned(), found.count)).collect();
+        let mut second = SecondVerification {
+            documents: report.documents,
+            differences: report.difference_count(),
+            behind: report.behind,
+            kinds,
+        };
+        if runs && self.sink != Some("none") {
+            let until = std::time::Instant::now() + self.wait;
+            let context = Comparison { compiled: self.compiled, config: self.config, database, repair: false };
+            let sinks = context.compare(self.sink, &scope, until).await?;
+            second.differences += sinks.differences();
+            second.behind += sinks.behind();
+        }
+        Ok(second)
+    }
+}
+
+/// Adds the rebuild of the body to the plan of every document concerned.
+fn add_planned_bodies(planned: &mut Vec<DocumentRepair>, found: &Report) {
+    let mut by_id: BTreeMap<Uuid, usize> = planned.iter().enumerate().map(|(at, repair)| (repair.uuid, at)).collect();
+    for (uuid, _) in found.concerned.iter() {
+        let at = *by_id.entry(uuid).or_insert_with(|| {
+            planned.push(DocumentRepair { uuid, ..DocumentRepair::default() });
+            planned.len() - 1
+        });
+        if let Some(repair) = planned.get_mut(at) {
+            repair.actions.push(RepairAction::RebuildBody);
+        }
+    }
+}
+
+fn described(repair: DocumentRepair) -> RepairedDocument {
+    RepairedDocument {
+        id: repair.uuid.simple().to_string(),
+        resource: repair.resource,
+        actions: repair.actions.iter().map(ToString::to_string).collect(),
+        left: repair.left,
+    }
+}
+
+/// Describes a repair for people. Writing to a string cannot fail.
+pub(super) fn text(report: &RepairReport) -> String {
+    let mut text = String::new();
+    let documents = report.documents.len() as u64 + report.documents_more;
+    let verb = if report.dry_run { "would be repaired" } else { "repaired" };
+    _ = writeln!(text, "{verb}: {} documents", grouped(documents));
+    for document in report.documents.iter().take(DOCUMENTS_SHOWN) {
+        _ = writeln!(text, "    {}", format!("{} {}", document.resource, document.id).trim_start());
+        for action in &document.actions {
+            _ = writeln!(text, "      {action}");
+        }
+        for left in &document.left {
+            _ = writeln!(text, "      left: {left}");
+        }
+    }
+    if documents > DOCUMENTS_SHOWN as u64 {
+        let more = grouped(documents - DOCUMENTS_SHOWN as u64);
+        _ = writeln!(text, "    and {more} more; --json lists up to {DOCUMENTS_SHOWN_JSON}");
+    }
+    for (kind, count) in &report.left {
+        _ = writeln!(text, "left, because the rows do not determine it: {kind}: {}", grouped(*count));
+    }
+    if report.beyond > 0 {
+        let beyond = grouped(report.beyond);
+        _ = writeln!(text, "{beyond} findings concern further documents: verify once more");
+    }
+    let bodies = grouped(report.enqueued);
+    _ = writeln!(text, "{bodies} bodies are to be made and delivered again: {}", report.next);
+    if let Some(second) = &report.verified {
+        let (documents, differences) = (grouped(second.documents), grouped(second.differences));
+        let behind = grouped(second.behind);
+        _ = writeln!(text, "verified again: {documents} documents, {differences} differences, {behind} behind");
+        for (kind, count) in &second.kinds {
+            _ = writeln!(text, "    {kind}: {}", grouped(*count));
+        }
+    }
+    text
 }

@@ -1,28 +1,30 @@
 //! The comparison of sinks with the cache by `millstream verify`: done by the process that delivers to them or, where no
 //! process runs, by the command itself.
 
-use super::repair;
+use super::scope::restriction;
 use crate::{
     compiled::Compiled,
     config::Config,
     control::{
         self, ControlError, Request,
-        protocol::{LaneStatus, ProofReport, ReplayState, SinkComparison, SinkProof, StatusReport},
+        protocol::{LaneStatus, ProofReport, ProveOnly, ReplayState, SinkComparison, SinkProof, StatusReport},
     },
     failure::Failure,
+    rebuild_entries::next_step,
     sink_kind::SinkKind,
-    sink_proof::{comparison, enqueue_repairs},
+    sink_proof::{compare, comparison, enqueue_repairs},
     sinks::{LaneName, Sinks},
     text::grouped,
     up::{self, Queue},
 };
 use millstream_pipeline::memory::MemoryBudget;
-use millstream_projector::{SystemClock, caught_up, proof, sink_manager::SinkFactory};
-use millstream_store::connect::Database;
+use millstream_projector::{SystemClock, caught_up, sink_manager::SinkFactory};
+use millstream_store::{connect::Database, verify::Scope};
 use std::{
     fmt::Write as _,
     time::{Duration, Instant},
 };
+use uuid::Uuid;
 
 /// Pause between two checks of lanes that are not empty.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -57,6 +59,11 @@ impl SinkReports {
     /// Returns the number of sinks that were not compared.
     pub(super) fn not_compared(&self) -> usize {
         self.0.iter().filter(|proof| matches!(proof, SinkProof::NotCompared { .. })).count()
+    }
+
+    /// Returns the documents of which a sink holds a version newer than the source's: only a new version reaches it.
+    pub(super) fn newer(&self) -> Vec<Uuid> {
+        self.compared().flat_map(|comparison| comparison.newer.iter().copied()).collect()
     }
 
     /// Adds the configured sinks without a lane as not compared. With a shared queue, a process delivers only to the sinks
@@ -137,25 +144,35 @@ fn describe(text: &mut String, proof: &SinkProof) {
     }
 }
 
-/// Compares the sinks that are meant, after their lanes had until `until` to become empty.
-pub(super) async fn compare(
-    compiled: &Compiled,
-    config: &Config,
-    database: &Database,
-    sink: Option<&str>,
-    repair: bool,
-    until: Instant,
-) -> Result<SinkReports, Failure> {
-    if sink == Some("none") {
-        return Ok(SinkReports::default());
+/// A comparison of sinks with the cache.
+pub(super) struct Comparison<'a> {
+    pub(super) compiled: &'a Compiled,
+    pub(super) config: &'a Config,
+    pub(super) database: &'a Database,
+    /// Enqueue the differences that delivery can repair.
+    pub(super) repair: bool,
+}
+
+impl Comparison<'_> {
+    /// Compares the sinks that are meant, after their lanes had until `until` to become empty.
+    pub(super) async fn compare(
+        &self,
+        sink: Option<&str>,
+        scope: &Scope,
+        until: Instant,
+    ) -> Result<SinkReports, Failure> {
+        if sink == Some("none") {
+            return Ok(SinkReports::default());
+        }
+        let only = restriction(scope);
+        if !wait_until_delivered(self.config, until).await? {
+            return self.compare_offline(sink, only.as_ref(), until).await;
+        }
+        let request = Request::Prove { sink: sink.map(str::to_owned), repair: self.repair, only };
+        let ProofReport { sinks } = control::call(&self.config.data_dir, &request, REPLY_TIMEOUT).await?;
+        let reports = SinkReports(sinks);
+        Ok(if sink.is_none() { reports.with_wanted(self.config) } else { reports })
     }
-    if !wait_until_delivered(config, until).await? {
-        return OfflineComparison { compiled, config, database, repair }.compare(sink, until).await;
-    }
-    let request = Request::Prove { sink: sink.map(str::to_owned), repair };
-    let ProofReport { sinks } = control::call(&config.data_dir, &request, REPLY_TIMEOUT).await?;
-    let reports = SinkReports(sinks);
-    Ok(if sink.is_none() { reports.with_wanted(config) } else { reports })
 }
 
 /// Waits until the lanes of the running process are empty; returns whether a process runs. Lanes that are not empty in time
@@ -178,19 +195,17 @@ fn all_delivered(status: &StatusReport) -> bool {
 }
 
 /// The comparison without a running process: this process reads the lanes of the queue and the sinks.
-struct OfflineComparison<'a> {
-    compiled: &'a Compiled,
-    config: &'a Config,
-    database: &'a Database,
-    repair: bool,
-}
-
-impl OfflineComparison<'_> {
-    async fn compare(&self, sink: Option<&str>, until: Instant) -> Result<SinkReports, Failure> {
+impl Comparison<'_> {
+    async fn compare_offline(
+        &self,
+        sink: Option<&str>,
+        only: Option<&ProveOnly>,
+        until: Instant,
+    ) -> Result<SinkReports, Failure> {
         let reports = match Queue::open_existing(self.config, self.database).await? {
             None => SinkReports::default(),
             Some(queue) => {
-                let reports = self.compare_lanes(&queue, sink, until).await;
+                let reports = self.compare_lanes(&queue, sink, only, until).await;
                 let closed = queue.close().await;
                 let reports = reports?;
                 closed.map(|()| reports)?
@@ -206,7 +221,13 @@ impl OfflineComparison<'_> {
         }
     }
 
-    async fn compare_lanes(&self, queue: &Queue, sink: Option<&str>, until: Instant) -> Result<SinkReports, Failure> {
+    async fn compare_lanes(
+        &self,
+        queue: &Queue,
+        sink: Option<&str>,
+        only: Option<&ProveOnly>,
+        until: Instant,
+    ) -> Result<SinkReports, Failure> {
         let sinks = Sinks::of(self.database, self.config, self.compiled).await?;
         let mut reports = Vec::new();
         for lane in queue.lanes().lanes().await.map_err(Failure::failed)? {
@@ -214,14 +235,20 @@ impl OfflineComparison<'_> {
                 if self.config.queue.in_kafka {
                     wait_for_others(self.config, queue, Some(&lane.name), self.database, until).await?;
                 }
-                reports.push(self.compare_lane(&sinks, queue, &lane.name).await?);
+                reports.push(self.compare_lane(&sinks, queue, &lane.name, only).await?);
             }
         }
         Ok(SinkReports(reports))
     }
 
     /// Compares one sink. Repairs go to its lane, where they are durable until a process delivers them.
-    async fn compare_lane(&self, sinks: &Sinks, queue: &Queue, lane: &str) -> Result<SinkProof, Failure> {
+    async fn compare_lane(
+        &self,
+        sinks: &Sinks,
+        queue: &Queue,
+        lane: &str,
+        only: Option<&ProveOnly>,
+    ) -> Result<SinkProof, Failure> {
         let started = Instant::now();
         let failed = |error: Failure| Ok(SinkProof::Failed { lane: lane.to_owned(), error: error.to_string() });
         let sink = match sinks.open(lane).await {
@@ -229,7 +256,7 @@ impl OfflineComparison<'_> {
             Err(error) => return failed(Failure::failed(error)),
         };
         let memory = MemoryBudget::new(self.config.memory_bytes);
-        let report = match proof::prove(self.database, &memory, &*sink, &SystemClock, &mut |_| {}).await {
+        let report = match compare(self.database, &memory, &*sink, only, &mut |_| {}).await {
             Ok(report) => report,
             Err(error) => return failed(Failure::failed(error)),
         };
@@ -242,7 +269,7 @@ impl OfflineComparison<'_> {
             Some(lane) if self.repair => Some(enqueue_repairs(&*lane, &report).await?),
             _ => None,
         };
-        let mended_by = enqueued.map(|_| repair::next_step(self.config).to_owned());
+        let mended_by = enqueued.map(|_| next_step(self.config).to_owned());
         let comparison = comparison(&self.compiled.mapping, lane, &report, enqueued, started.elapsed());
         Ok(SinkProof::Compared(Box::new(SinkComparison { waiting, mended_by, ..comparison })))
     }

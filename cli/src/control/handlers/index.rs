@@ -72,7 +72,7 @@ pub(super) async fn compare(
     generation: Option<u32>,
 ) -> Result<ProofReport, Failure> {
     let generation = or_newest(process, sink, generation).await?;
-    proof::prove(process, Some(&lane(sink, generation)), false).await
+    proof::prove(process, Some(&lane(sink, generation)), false, None).await
 }
 
 /// Makes a generation live. Unless `unchecked`, it is compared with the cache first, and a difference prevents the swap.
@@ -84,7 +84,7 @@ pub(super) async fn swap(
 ) -> Result<IndexLive, Failure> {
     let live = or_newest(process, sink, generation).await?;
     if !unchecked {
-        let report = proof::prove(process, Some(&lane(sink, live)), false).await?;
+        let report = proof::prove(process, Some(&lane(sink, live)), false, None).await?;
         if let Some(problem) = report.sinks.first().and_then(obstacle) {
             return Err(Failure::failed(format!(
                 "generation {live} of {sink} differs from the source ({problem}), so the live one stays: wait until it is \

@@ -7,7 +7,7 @@ mod sinks;
 mod unreadable;
 
 use super::{
-    protocol::{IndexAction, Request, Response, WaitDone},
+    protocol::{IndexAction, RebuildEnqueued, Request, Response, WaitDone},
     server::Handler,
 };
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
         state::{ProcessState, RunningProcess},
         status,
     },
+    rebuild_entries::enqueue_rebuilds,
 };
 use millstream_projector::newest_version;
 use std::{sync::Arc, time::Duration};
@@ -60,7 +61,15 @@ async fn handle(process: &RunningProcess, request: Request) -> Result<Response, 
             wait(process, version, sink.as_deref(), Duration::from_millis(timeout_ms)).await?.into()
         }
         Request::Index { sink, action } => handle_index(process, &sink, action).await?,
-        Request::Prove { sink, repair } => proof::prove(process, sink.as_deref(), repair).await?.into(),
+        Request::Prove { sink, repair, only } => {
+            proof::prove(process, sink.as_deref(), repair, only.as_ref()).await?.into()
+        }
+        Request::Rebuild { documents } => {
+            // Repaired identities and descriptors may have been remembered as they were.
+            process.caches.clear();
+            let enqueued = enqueue_rebuilds(&process.database, &*process.queue, &documents).await?;
+            RebuildEnqueued { enqueued }.into()
+        }
     })
 }
 

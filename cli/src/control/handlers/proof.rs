@@ -1,16 +1,20 @@
 //! The handler of comparisons of sinks with the cache.
 
 use crate::{
-    control::protocol::{ProofReport, SinkProof},
+    control::protocol::{ProofReport, ProveOnly, SinkProof},
     failure::Failure,
     process::{sinks::EntryQueue, state::RunningProcess},
-    sink_proof::{comparison, enqueue_repairs},
+    sink_proof::{compare, comparison, enqueue_repairs},
 };
-use millstream_projector::{SystemClock, proof};
 use std::time::Instant;
 
 /// Compares the lanes that a name means; all of them without one.
-pub(super) async fn prove(process: &RunningProcess, sink: Option<&str>, repair: bool) -> Result<ProofReport, Failure> {
+pub(super) async fn prove(
+    process: &RunningProcess,
+    sink: Option<&str>,
+    repair: bool,
+    only: Option<&ProveOnly>,
+) -> Result<ProofReport, Failure> {
     let lanes = match sink {
         Some(sink) => process.lanes_of(sink).await?,
         None => process.lane_names().await?,
@@ -23,12 +27,17 @@ pub(super) async fn prove(process: &RunningProcess, sink: Option<&str>, repair: 
             continue;
         }
         let lane = process.lane(lane).await?;
-        sinks.push(prove_lane(process, lane, repair).await?);
+        sinks.push(prove_lane(process, lane, repair, only).await?);
     }
     Ok(ProofReport { sinks })
 }
 
-async fn prove_lane(process: &RunningProcess, lane: EntryQueue, repair: bool) -> Result<SinkProof, Failure> {
+async fn prove_lane(
+    process: &RunningProcess,
+    lane: EntryQueue,
+    repair: bool,
+    only: Option<&ProveOnly>,
+) -> Result<SinkProof, Failure> {
     let EntryQueue { name, queue, sink } = lane;
     let Some(sink) = sink else {
         let error = "the sink cannot be opened here: see `millstream status`; another process may deliver to it";
@@ -36,7 +45,7 @@ async fn prove_lane(process: &RunningProcess, lane: EntryQueue, repair: bool) ->
     };
     let started = Instant::now();
     let mut progress = |held: u64| tracing::debug!(lane = name, held, "reading the documents of a sink");
-    let report = match proof::prove(&process.database, &process.memory, &*sink, &SystemClock, &mut progress).await {
+    let report = match compare(&process.database, &process.memory, &*sink, only, &mut progress).await {
         Ok(report) => report,
         Err(error) => return Ok(SinkProof::Failed { lane: name, error: Failure::failed(error).to_string() }),
     };

@@ -3,10 +3,10 @@
 use super::{
     CascadeStatus, DatabaseStatus, EntriesReleased, EntriesSkipped, FindingExample, GenerationEntry, GenerationList,
     IndexAction, IndexBuildStarted, IndexDropped, IndexLive, LaneStatus, LastError, ProcessPhase, ProjectorStatus,
-    ProofReport, QuarantineEntry, QuarantineReport, QueueStatus, RebuildStatus, Refusal, ReplayCancelled,
-    ReplayStarted, ReplayState, ReplayStatus, Request, Response, ResyncStatus, RunningStatus, Section, SinkAdded,
-    SinkComparison, SinkCopy, SinkPaused, SinkProof, SinkRemoved, SinkView, SourceStatus, StatusReport, Target,
-    UnreadableRecord, VerifyExample, VerifyKind, VerifyReport, WaitDone, schema,
+    ProofReport, QuarantineEntry, QuarantineReport, QueueStatus, RebuildEnqueued, RebuildStatus, Refusal,
+    ReplayCancelled, ReplayStarted, ReplayState, ReplayStatus, Request, Response, ResyncStatus, RunningStatus, Section,
+    SinkAdded, SinkComparison, SinkCopy, SinkPaused, SinkProof, SinkRemoved, SinkView, SourceStatus, StatusReport,
+    Target, UnreadableRecord, VerifyExample, VerifyKind, VerifyReport, WaitDone, schema,
 };
 use millstream_projector::replay::{Selection, Spec};
 use serde::Serialize;
@@ -62,6 +62,8 @@ fn replies_about_sinks_and_replays() {
     check(&replay, started, r#"{"total": 3, "targets": ["cache"]}"#);
     let cancel = Request::ReplayCancel { target: Target::Cache };
     check(&cancel, ReplayCancelled { cancelled: Vec::new() }, r#"{"cancelled": []}"#);
+    let rebuild = Request::Rebuild { documents: vec![ID] };
+    check(&rebuild, RebuildEnqueued { enqueued: 1 }, r#"{"enqueued": 1}"#);
     let wait = Request::Wait { version: 7, sink: None, timeout_ms: 1 };
     check(&wait, WaitDone { version: 7 }, r#"{"version": 7}"#);
 }
@@ -159,6 +161,7 @@ fn comparison() -> SinkComparison {
         took_ms: 5,
         waiting: 3,
         mended_by: None,
+        newer: Vec::new(),
     }
 }
 
@@ -168,7 +171,7 @@ const COMPARISON: &str = r#""lane": "kafka", "sink": "topic t", "compared": 9, "
 
 #[test]
 fn replies_about_comparisons() {
-    let prove = Request::Prove { sink: None, repair: false };
+    let prove = Request::Prove { sink: None, repair: false, only: None };
     let repaired = SinkComparison { mended: 1, unmended: Some(0), mended_by: Some(text("start it")), ..comparison() };
     let sinks = vec![
         SinkProof::Compared(Box::new(comparison())),
@@ -198,13 +201,15 @@ fn the_report_of_verify() {
         differences: 2,
         behind: 2,
         sinks: vec![SinkProof::Compared(Box::new(comparison()))],
+        concerned: vec![text("7")],
+        concerned_more: 0,
         repair: None,
     };
     let golden = format!(
         r#"{{"documents": 9, "rows": 20, "took_ms": 5, "kinds": [{{"kind": "body differs", "count": 1, "examples":
         [{{"id": "7", "resource": "students", "expected": "a", "found": "b"}}]}}], "behind_examples": [],
         "differences": 2, "behind": 2,
-        "sinks": [{{{COMPARISON}, "mended": 0, "unmended": null, "took_ms": 5, "waiting": 3}}], "repair": null}}"#
+        "sinks": [{{{COMPARISON}, "mended": 0, "unmended": null, "took_ms": 5, "waiting": 3}}], "concerned": ["7"], "concerned_more": 0, "repair": null}}"#
     );
     assert_json(&report, &golden.replace("ID", ID_TEXT));
 }

@@ -8,6 +8,7 @@ mod index;
 mod projector;
 mod proof;
 mod quarantine;
+mod rebuild;
 mod request;
 mod response;
 mod schema;
@@ -27,9 +28,10 @@ pub use proof::{FindingExample, ProofReport, SinkComparison, SinkProof};
 pub use quarantine::{
     EntriesReleased, EntriesSkipped, QuarantineEntry, QuarantineReport, SinkCopy, SinkView, UnreadableRecord,
 };
-pub use request::{IndexAction, Request, Target};
+pub use rebuild::RebuildEnqueued;
+pub use request::{IndexAction, ProveOnly, Request, Target};
 pub use response::{Refusal, Reply, Response};
 pub use schema::{SCHEMA_FILE, schema};
 pub use sinks::{ReplayCancelled, ReplayStarted, SinkAdded, SinkPaused, SinkRemoved, WaitDone};
 pub use status::{DatabaseStatus, ProcessPhase, RunningStatus, Section, StatusReport};
-pub use verify::{VerifyExample, VerifyKind, VerifyReport};
+pub use verify::{RepairReport, RepairedDocument, SecondVerification, VerifyExample, VerifyKind, VerifyReport};

@@ -72,6 +72,9 @@ pub struct SinkComparison {
     /// Which process delivers the enqueued repairs; absent if the replying process does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mended_by: Option<String>,
+    /// Documents of which the sink holds a version newer than the source's, up to 1,000: they need a new version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub newer: Vec<Uuid>,
 }
 
 /// One difference.

@@ -104,7 +104,25 @@ pub enum Request {
         sink: Option<String>,
         /// Enqueue the differences that delivery can repair.
         repair: bool,
+        /// Restricts the comparison; absent for all documents.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<ProveOnly>,
     },
+    /// Compose documents again and deliver them, even at an equal version, and forget remembered identities.
+    Rebuild {
+        /// Ids of the documents.
+        documents: Vec<Uuid>,
+    },
+}
+
+/// The documents that a comparison of sinks is restricted to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProveOnly {
+    /// These documents, read from the sink by id.
+    Documents(Vec<Uuid>),
+    /// Documents of one type, by `ResourceKeyId`.
+    Resource(i16),
 }
 
 impl Request {
@@ -126,6 +144,7 @@ impl Request {
             Self::Wait { .. } => "wait",
             Self::Index { .. } => "index",
             Self::Prove { .. } => "prove",
+            Self::Rebuild { .. } => "rebuild",
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{
     index::{GenerationList, IndexBuildStarted, IndexDropped, IndexLive},
     proof::ProofReport,
     quarantine::{EntriesReleased, EntriesSkipped, QuarantineReport},
+    rebuild::RebuildEnqueued,
     request::{IndexAction, Request},
     sinks::{ReplayCancelled, ReplayStarted, SinkAdded, SinkPaused, SinkRemoved, WaitDone},
     status::StatusReport,
@@ -75,6 +76,8 @@ responses! {
     IndexLive(IndexLive),
     /// To [`IndexAction::Drop`].
     IndexDropped(IndexDropped),
+    /// To [`Request::Rebuild`].
+    Rebuild(RebuildEnqueued),
     /// To [`Request::Prove`] and [`IndexAction::Compare`].
     Proof(ProofReport),
 }
@@ -102,6 +105,7 @@ impl Response {
             Request::QuarantineSkip { .. } | Request::UnreadableSkip { .. } => read::<EntriesSkipped>(text),
             Request::Wait { .. } => read::<WaitDone>(text),
             Request::Prove { .. } => read::<ProofReport>(text),
+            Request::Rebuild { .. } => read::<RebuildEnqueued>(text),
             Request::Index { action, .. } => match action {
                 IndexAction::List => read::<GenerationList>(text),
                 IndexAction::Build { .. } => read::<IndexBuildStarted>(text),

@@ -20,7 +20,7 @@ enum Protocol {
     /// The reply to a request that was refused or failed.
     Refused { refused: Refusal },
     /// The output of `millstream verify --json`.
-    Verify(VerifyReport),
+    Verify(Box<VerifyReport>),
 }
 
 /// Returns the schema of every reply and of `verify --json`. Clients must accept members that it does not name: a later
