@@ -9,13 +9,15 @@ use crate::{
 use millstream_pipeline::binding::Binding;
 use millstream_store::{
     cluster::{ClusterOptions, ManagedCluster, SUPERUSER, Shutdown},
-    connect::{ConnectOptions, Database, SslMode},
+    connect::{ConnectOptions, Database, SessionSetup, SslMode},
     error::StoreError,
+    origin::Origin,
     provision,
 };
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -83,7 +85,18 @@ impl Server {
 
     /// Opens a pool of connections.
     pub async fn connect(&self, connections: usize) -> Result<Database, Failure> {
-        let connected = Database::connect(&self.options, connections).await;
+        self.pool(connections, None).await
+    }
+
+    /// Opens a pool whose every session is checked: a server that is restarted or replaced may hold another database, or
+    /// this one at an earlier time.
+    pub(crate) async fn connect_checked(&self, connections: usize, origin: &Arc<Origin>) -> Result<Database, Failure> {
+        let origin: Arc<dyn SessionSetup> = Arc::<Origin>::clone(origin);
+        self.pool(connections, Some(origin)).await
+    }
+
+    async fn pool(&self, connections: usize, setup: Option<Arc<dyn SessionSetup>>) -> Result<Database, Failure> {
+        let connected = Database::connect_with(&self.options, connections, setup).await;
         connected.map_err(|source| Failure::failed(ConnectError { server: self.options.to_string(), source }))
     }
 

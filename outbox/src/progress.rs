@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use millstream_pipeline::Position;
 use millstream_pipeline::source::{SourceIdentity, Stream};
-use millstream_store::table::{effective_schema, progress as table, server};
+use millstream_store::table::history::{self, DatabaseState};
+use millstream_store::table::{progress as table, server};
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::PgLsn;
 use uuid::Uuid;
 
 use crate::error::{During, OutboxError};
 use crate::relay::FencingEpoch;
-use crate::source_identity::source_identity;
 
 /// A `pg_snapshot`, as text: which transactions it sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +85,8 @@ pub struct Origin {
     pub epoch: Uuid,
     /// The stream that the position belongs to; `None` in a row of a version that supported only slots.
     pub stream: Option<Stream>,
+    /// The history of the database (`dms."EffectiveSchema"."History"`): it grows when the database has lost commits.
+    pub history: i64,
 }
 
 impl Origin {
@@ -93,12 +95,33 @@ impl Origin {
     /// # Errors
     /// When the database refuses, or was never provisioned.
     pub async fn read<C: GenericClient + Sync>(client: &C, epoch: Uuid, stream: Stream) -> Result<Self, OutboxError> {
-        let source = source_identity(client).await?;
-        let database = effective_schema::database_uuid(client).await.during("reading which database this is")?;
-        let database = database.ok_or_else(|| {
+        let state = history::read(client).await.during("reading which database this is")?;
+        let state = state.ok_or_else(|| {
             OutboxError::State(r#"dms."EffectiveSchema" has no database uuid: apply the schema first"#.to_owned())
         })?;
-        Ok(Self { source, database, epoch, stream: Some(stream) })
+        Ok(Self::of(state, epoch, stream))
+    }
+
+    /// The origin of what is stored in a database in this state.
+    #[must_use]
+    pub fn of(state: DatabaseState, epoch: Uuid, stream: Stream) -> Self {
+        let DatabaseState { system_identifier, timeline, database, history, .. } = state;
+        let source = SourceIdentity { system_identifier, timeline };
+        Self { source, database, epoch, stream: Some(stream), history }
+    }
+
+    /// Whether log positions, transaction ids and versions of `other` have the same meaning here: the same database on
+    /// the same server, in the same history.
+    #[must_use]
+    pub fn has_history_of(&self, other: &Self) -> bool {
+        (&self.source, self.database, self.history) == (&other.source, other.database, other.history)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, database, .. } = self;
+        write!(f, "database {database} on {source}")
     }
 }
 
@@ -138,6 +161,7 @@ pub async fn load<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result
             database: row.database.ok_or_else(|| missing("DatabaseUuid"))?,
             epoch: row.epoch.ok_or_else(|| missing("Epoch"))?,
             stream: row.stream.map(Stream::stored),
+            history: row.history,
         },
     }))
 }
@@ -186,6 +210,7 @@ async fn write<C: GenericClient + Sync>(
         database: origin.database,
         epoch: origin.epoch,
         stream: origin.stream.as_ref().map(Stream::as_str),
+        history: origin.history,
     };
     table::store(client, consumer, epoch, &row).await.during("storing the progress of a consumer")
 }

@@ -155,6 +155,11 @@ async fn a_watermark_is_stored_only_when_it_is_covered() {
     progress::store(client, "cache", &without(origin.clone())).await.expect("store");
     let kept = progress::load(client, "cache").await.expect("load").expect("a row");
     assert!(kept.watermark.is_some(), "what was established stays");
+    let later = Origin { history: origin.history + 1, ..origin.clone() };
+    assert!(origin.has_history_of(&origin) && !origin.has_history_of(&later));
+    progress::store(client, "cache", &without(later.clone())).await.expect("store");
+    let lost = progress::load(client, "cache").await.expect("load").expect("a row");
+    assert_eq!(lost, without(later), "but not in another history");
     let elsewhere = Origin { database: Uuid::from_u128(7), ..origin };
     progress::store(client, "cache", &without(elsewhere.clone())).await.expect("store");
     let foreign = progress::load(client, "cache").await.expect("load").expect("a row");

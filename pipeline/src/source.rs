@@ -224,6 +224,19 @@ pub enum SourceError {
         /// The identity of the server.
         found: SourceIdentity,
     },
+    /// The server has not come as far as the stored position: it was put back to an earlier state, or lost commits in a
+    /// crash. Positions, transaction ids and versions have been given out again, or will be: begin a new history and
+    /// compare all copies with the tables.
+    #[error(
+        "the server is at {server}, before the stored position {stored}: it was put back to an earlier state, or has \
+         lost commits"
+    )]
+    Behind {
+        /// The position that is durable here.
+        stored: Position,
+        /// The end of the server's log, or its newest transaction.
+        server: Position,
+    },
     /// The server refused; trying again cannot help before an operator changes a setting, a privilege or a name.
     #[error("{what} failed: {detail}")]
     Refused {

@@ -12,8 +12,9 @@ use millstream_outbox::progress;
 use millstream_pipeline::clock::Clock;
 use millstream_pipeline::queue::WorkQueue;
 use millstream_store::connect::Database;
-use millstream_store::table::{cascade, sequence, server};
+use millstream_store::table::{cascade, history, sequence, server};
 use std::time::Duration;
+use tokio::time::Instant;
 
 const ACTION: &str = "reading how far the database has come";
 
@@ -22,6 +23,9 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// Pause between reads of the stored progress and of the source's position.
 const PROGRESS_POLL: Duration = Duration::from_millis(50);
+
+/// A difference between the system clock and the monotonic one that is taken for a step.
+const STEP_MS: u64 = 1_000;
 
 /// Returns the largest version given to any document, committed or not.
 ///
@@ -71,7 +75,8 @@ async fn cached(
     clock: &dyn Clock,
 ) -> Result<(), ProjectorError> {
     let client = database.get().await.during(ACTION)?;
-    let lsn = server::wal_flushed(&**client).await.during(ACTION)?.into();
+    // Not the flushed position: with `synchronous_commit = off` an answered write may lie above it.
+    let lsn = server::wal_end(&**client).await.during(ACTION)?.into();
     drop(client);
     while !is_followed(database, source, queue).await? {
         clock.sleep(PROGRESS_POLL).await;
@@ -93,7 +98,7 @@ async fn cached(
 }
 
 /// Whether the queue is complete apart from this stream: no comparison is pending, and its position belongs to the
-/// stream.
+/// stream and to the present history of the database.
 async fn is_followed(
     database: &Database,
     source: &dyn SourceFactory,
@@ -101,19 +106,24 @@ async fn is_followed(
 ) -> Result<bool, ProjectorError> {
     let client = database.get().await.during(ACTION)?;
     let progress = progress::load(&**client, CONSUMER).await.during(ACTION)?;
-    let followed = progress
-        .map(|progress| progress.origin)
-        .is_some_and(|origin| origin.epoch == queue.epoch() && source.stream().continues(origin.stream.as_ref()));
+    let history = history::number(&**client).await.during(ACTION)?;
+    let followed = progress.map(|progress| progress.origin).is_some_and(|origin| {
+        origin.epoch == queue.epoch() && origin.history == history && source.stream().continues(origin.stream.as_ref())
+    });
     Ok(followed)
 }
 
-/// Waits until no entry of the queue is older than this call; if ages are unknown, until the queue is empty.
+/// Waits until no entry of the queue is older than this call; if ages are unknown, until the queue is empty. After a step
+/// of the system clock they are: entries are stamped with it.
 async fn passed(queue: &dyn WorkQueue, clock: &dyn Clock) -> Result<(), ProjectorError> {
-    let since_ms = clock.now_ms();
+    let (since_ms, started) = (clock.now_ms(), Instant::now());
     loop {
         let stats = queue.stats().await.during(ACTION)?;
-        let oldest_ms = clock.now_ms().saturating_sub(stats.oldest_age_ms);
-        if stats.depth == 0 || (!stats.ages_unknown && oldest_ms > since_ms) {
+        let now_ms = clock.now_ms();
+        let expected_ms = since_ms.saturating_add(started.elapsed().as_millis() as u64);
+        let stepped = now_ms.abs_diff(expected_ms) > STEP_MS;
+        let oldest_ms = now_ms.saturating_sub(stats.oldest_age_ms);
+        if stats.depth == 0 || (!stats.ages_unknown && !stepped && oldest_ms > since_ms) {
             return Ok(());
         }
         clock.sleep(POLL).await;

@@ -21,7 +21,9 @@ use millstream_store::load::Caches;
 use parking_lot::{Mutex, MutexGuard};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 /// The parts that a projector works with.
 #[derive(Clone)]
@@ -74,6 +76,12 @@ pub(crate) struct Context {
     position_kind: Mutex<PositionKind>,
     /// The epoch in which progress is stored, while this process holds the lease.
     epoch: Mutex<Option<FencingEpoch>>,
+    /// The history of the database that is followed.
+    history: AtomicI64,
+    /// The largest version and DocumentId that the stream has named: a new history gives out neither.
+    seen_version: AtomicI64,
+    seen_document_id: AtomicI64,
+    started: Instant,
     last_error: Mutex<Option<ErrorReport>>,
 }
 
@@ -90,6 +98,10 @@ impl Context {
             source: Mutex::default(),
             position_kind: Mutex::default(),
             epoch: Mutex::default(),
+            history: AtomicI64::new(0),
+            seen_version: AtomicI64::new(0),
+            seen_document_id: AtomicI64::new(0),
+            started: Instant::now(),
             last_error: Mutex::default(),
         }
     }
@@ -100,6 +112,30 @@ impl Context {
 
     pub(crate) fn now_ms(&self) -> u64 {
         self.deps.clock.now_ms()
+    }
+
+    /// Milliseconds since the start, unaffected by steps of the system clock.
+    pub(crate) fn uptime_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    pub(crate) fn history(&self) -> i64 {
+        self.history.load(Ordering::Relaxed)
+    }
+
+    /// Records a version and a DocumentId of the stream.
+    pub(crate) fn saw(&self, version: i64, document_id: i64) {
+        self.seen_version.fetch_max(version, Ordering::Relaxed);
+        self.seen_document_id.fetch_max(document_id, Ordering::Relaxed);
+    }
+
+    /// Returns the largest version and the largest DocumentId of the stream.
+    pub(crate) fn seen(&self) -> (i64, i64) {
+        (self.seen_version.load(Ordering::Relaxed), self.seen_document_id.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_history(&self, history: i64) {
+        self.history.store(history, Ordering::Relaxed);
     }
 
     pub(crate) fn visibility_waits(&self) -> MutexGuard<'_, VisibilityWaits<Awaited>> {

@@ -41,13 +41,32 @@ pub enum ProjectorError {
         /// The source's error.
         source: SourceError,
     },
-    /// The queue holds work of another database, or of the history of this one before a restore or a failover.
+    /// The server at the address is a standby. It may be promoted, or the address may lead to the primary again.
+    #[error("this server is a standby: waiting until the address leads to the primary, or the standby is promoted")]
+    Standby,
+    /// The database has no tables.
+    #[error(r#"dms."EffectiveSchema" is empty: apply the schema first"#)]
+    NotProvisioned,
+    /// A process has found that the database lost commits, or may have.
+    #[error("the database has begun history {found} (this process followed history {known}): opening the source again")]
+    NewHistory {
+        /// The history that was followed.
+        known: i64,
+        /// The current history.
+        found: i64,
+    },
+    /// The queue holds work of another database.
     #[error(
-        "the queue does not belong to this database, or the database was restored or failed over since: start with an \
-         empty queue (another queue.dir, or queue.topic_prefix with the queue in Kafka); all documents are then compared \
-         with the cache. After a restore to an earlier state the copies have to be new as well: docs/how-to/restore-a-database.md"
+        "the queue belongs to {expected}, but the database at this address is {found}: correct database.url, or start \
+         with an empty queue (another queue.dir, or queue.topic_prefix with the queue in Kafka) and new copies: \
+         docs/how-to/restore-a-database.md"
     )]
-    ForeignQueue,
+    ForeignQueue {
+        /// Server and database that the queue was filled from.
+        expected: String,
+        /// Server and database that answered.
+        found: String,
+    },
 }
 
 impl ProjectorError {

@@ -41,6 +41,7 @@ mod options;
 mod projector;
 pub mod proof;
 mod rebuild;
+pub mod reconcile;
 pub mod replay;
 mod resync;
 mod sampler;

@@ -22,6 +22,9 @@ CREATE TABLE "dms"."EffectiveSchema" (
     "ResourceKeySeedHash" bytea NOT NULL,
     "DatabaseUuid" uuid NOT NULL,
     "AppliedAt" timestamptz NOT NULL,
+    -- Grows whenever the database is found to have lost commits, or may have: a restore, a failover. Transaction ids,
+    -- log positions and versions of another history mean nothing in this one.
+    "History" bigint NOT NULL DEFAULT 0,
     CONSTRAINT "PK_EffectiveSchema" PRIMARY KEY ("Id"),
     CONSTRAINT "CK_EffectiveSchema_OneRow" CHECK ("Id" = 1)
 );
@@ -202,6 +205,8 @@ CREATE TABLE "dms"."ProjectionProgress" (
     "UpdatedAt" timestamptz NOT NULL,
     -- Which stream "Position" is a position in: 'slot NAME', 'poll' or 'topic NAME'.
     "Stream" text,
+    -- The history of the database that this consumer has caught up with. A sink has a row too, named after its lane.
+    "History" bigint NOT NULL DEFAULT 0,
     CONSTRAINT "PK_ProjectionProgress" PRIMARY KEY ("Consumer")
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 50, autovacuum_vacuum_scale_factor = 0);
 

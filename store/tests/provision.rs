@@ -144,14 +144,20 @@ async fn a_database_of_an_earlier_version_gets_what_it_lacks_and_keeps_what_it_h
     let new = text(&database, COLUMNS_SQL).await;
     execute(
         &database,
-        r#"ALTER TABLE "dms"."ProjectionProgress" DROP COLUMN "Stream", DROP COLUMN "Term";
+        r#"ALTER TABLE "dms"."ProjectionProgress" DROP COLUMN "Stream", DROP COLUMN "Term", DROP COLUMN "History";
+           ALTER TABLE "dms"."EffectiveSchema" DROP COLUMN "History";
            DROP INDEX "dms"."IX_Tombstone_DeletedAt";
            INSERT INTO "dms"."ProjectionProgress" ("Consumer", "Position", "UpdatedAt") VALUES ('c', '0/2A', now())"#,
     )
     .await;
     let SchemaState::Outdated { missing } = check(&database, &built.schema).await else { panic!("it is outdated") };
-    let added =
-        ["ProjectionProgress\".\"Term", "ProjectionProgress\".\"Stream", "Tombstone\".\"IX_Tombstone_DeletedAt"];
+    let added = [
+        "ProjectionProgress\".\"Term",
+        "ProjectionProgress\".\"Stream",
+        "Tombstone\".\"IX_Tombstone_DeletedAt",
+        "EffectiveSchema\".\"History",
+        "ProjectionProgress\".\"History",
+    ];
     assert_eq!(missing, added.map(|name| format!(r#""dms"."{name}""#)));
     assert_eq!(apply(&database, &built).await.expect("applies"), Applied::Upgraded);
     assert_eq!(check(&database, &built.schema).await, SchemaState::Current);

@@ -8,6 +8,7 @@
 
 use std::{
     fs::{self, Permissions},
+    net::{Ipv4Addr, SocketAddr},
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -103,6 +104,11 @@ impl TestCluster {
     /// Returns the process id of the server.
     pub fn pid(&self) -> u32 {
         self.managed().pid()
+    }
+
+    /// Returns the address of the server.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.managed().port()))
     }
 
     /// Returns the directory with all files of the cluster.

@@ -70,5 +70,7 @@ impl ProcessMetrics {
 async fn read_server(process: &RunningProcess) -> Option<(i64, String)> {
     let newest = newest_version(&process.database).await.ok()?;
     let client = process.database.get().await.ok()?;
-    Some((newest, server::wal_flushed(&**client).await.ok()?.to_string()))
+    // A failure shows in the numbers that are missing then.
+    process.origin.observe(&client).await.ok()?;
+    Some((newest, server::wal_end(&**client).await.ok()?.to_string()))
 }

@@ -6,10 +6,13 @@ use crate::{failure::Failure, sink_kind::SinkKind, sinks::Sinks};
 use millstream_pipeline::memory::MemoryBudget;
 use millstream_pipeline::queue::{Lanes, WorkQueue};
 use millstream_projector::{
-    ProjectorHandle, SourceFactory, SystemClock, caught_up, replay::Replay, sink_manager::SinkManager,
+    ProjectorHandle, SourceFactory, SystemClock, caught_up,
+    reconcile::{ReconcileDeps, is_reconciled, reconcile},
+    replay::{JobState, Replay},
+    sink_manager::SinkManager,
 };
 use millstream_schema::plan::Mapping;
-use millstream_store::{connect::Database, load::Caches};
+use millstream_store::{connect::Database, load::Caches, origin::Origin};
 use std::{
     fmt,
     sync::{Arc, atomic::AtomicU64},
@@ -33,6 +36,8 @@ pub(crate) struct RunningProcess {
     pub(crate) database: Database,
     /// The memory that documents of this process take.
     pub(crate) memory: MemoryBudget,
+    /// The check of every new session of this process.
+    pub(crate) origin: Arc<Origin>,
     pub(crate) started: Instant,
     /// The part of the projector that the role runs.
     pub(crate) projector: Option<ProjectorHandle>,
@@ -62,8 +67,11 @@ impl RunningProcess {
     pub(crate) async fn caught_up(&self, lane: Option<&str>) -> Result<(), Failure> {
         let lane = match lane {
             Some(name) => {
-                // Until the backfill of a sink is done, old documents may not be enqueued yet.
-                while self.sink_manager.is_being_filled(name).await.map_err(Failure::failed)? {
+                // Until the backfill of a sink is done, old documents may not be enqueued yet; in a new history of the
+                // database it may hold what no longer exists.
+                while self.sink_manager.is_being_filled(name).await.map_err(Failure::failed)?
+                    || !is_reconciled(&self.database, name).await.map_err(Failure::failed)?
+                {
                     tokio::time::sleep(BACKFILL_POLL).await;
                 }
                 Some(self.sink_manager.get(name).await.map_err(Failure::failed)?.0)
@@ -72,6 +80,26 @@ impl RunningProcess {
         };
         let waited = caught_up(&self.database, &*self.source, &*self.queue, lane.as_deref(), &SystemClock).await;
         waited.map_err(Failure::failed)
+    }
+
+    /// Compares the sinks that this process serves with the tables, if the database has begun a new history since.
+    pub(crate) async fn reconcile_sinks(&self) -> Result<(), Failure> {
+        let deps = ReconcileDeps {
+            database: self.database.clone(),
+            source: Arc::clone(&self.source),
+            queue: Arc::clone(&self.queue),
+            clock: Arc::new(SystemClock),
+        };
+        for lane in self.sink_manager.status().await.map_err(Failure::failed)? {
+            let (name, replay) = (&lane.report.name, &lane.replay);
+            if lane.paused || replay.as_ref().is_some_and(|replay| replay.state == JobState::Running) {
+                continue;
+            }
+            if let (queue, Some(sink)) = self.sink_manager.get(name).await.map_err(Failure::failed)? {
+                reconcile(&deps, name, &*queue, &*sink).await.map_err(Failure::failed)?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the name of a resource type as in the URL, if the schema has it.

@@ -8,7 +8,8 @@ use crate::{
     },
 };
 use millstream_outbox::{
-    OutboxError, progress,
+    OutboxError,
+    progress::{self, Origin, Snapshot},
     retention::{ensure_partitions, prune},
 };
 use millstream_projector::{
@@ -16,7 +17,10 @@ use millstream_projector::{
     replay::JobState,
     tombstones::{self, HeldBack, Pruned, TombstoneDeps},
 };
-use millstream_store::{connect::Database, error::StoreError};
+use millstream_store::{
+    connect::{Client, Database},
+    error::StoreError,
+};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -35,6 +39,8 @@ const TOMBSTONES_TIMEOUT: Duration = Duration::from_secs(30);
 const SINKS_INTERVAL: Duration = Duration::from_secs(5);
 /// The same while the process is not ready.
 const SINKS_NEXT: Duration = Duration::from_millis(100);
+/// Pause between two looks whether the database has begun a new history.
+const RECONCILE_INTERVAL: Duration = Duration::from_secs(5);
 /// Pause between two measurements of the process.
 const METRICS_INTERVAL: Duration = Duration::from_secs(1);
 /// Outbox partitions that exist beyond the current one.
@@ -63,14 +69,23 @@ enum OutboxMaintenanceError {
 async fn maintain_outbox(database: &Database, consumer: &str, keep: Duration) -> Result<(), OutboxMaintenanceError> {
     let mut client = database.get().await.map_err(OutboxMaintenanceError::Connection)?;
     let created = ensure_partitions(&mut client, PARTITIONS_AHEAD).await?;
-    let progress = progress::load(&**client, consumer).await?;
-    let watermark = progress.and_then(|progress| progress.watermark).map(|watermark| watermark.snapshot);
+    let watermark = current_watermark(&client, consumer).await?;
     let cutoff = SystemTime::now().checked_sub(keep).unwrap_or(SystemTime::UNIX_EPOCH);
     let pruned = prune(&mut client, cutoff, watermark.as_ref()).await?;
     if !created.is_empty() || !pruned.dropped.is_empty() || pruned.deleted > 0 {
         tracing::info!(?created, dropped = ?pruned.dropped, deleted = pruned.deleted, "maintained the outbox");
     }
     Ok(())
+}
+
+/// Returns the snapshot that the consumer has stored in the present history of the database. The transaction ids of an
+/// earlier one mean nothing here: rows that it seems to show may never have been read.
+async fn current_watermark(client: &Client, consumer: &str) -> Result<Option<Snapshot>, OutboxMaintenanceError> {
+    let Some(progress) = progress::load(&***client, consumer).await? else { return Ok(None) };
+    let Some(stream) = progress.origin.stream.clone() else { return Ok(None) };
+    let here = Origin::read(&***client, progress.origin.epoch, stream).await?;
+    let current = progress.origin.has_history_of(&here);
+    Ok(progress.watermark.filter(|_| current).map(|watermark| watermark.snapshot))
 }
 
 /// Removes old tombstones that no copy needs, until stopped. Errors are logged and retried in the next pass.
@@ -125,7 +140,18 @@ pub(super) async fn wanted_sinks(state: ProcessState, stop: CancellationToken) {
     }
 }
 
-/// Exports the metrics of the process itself, until stopped.
+/// Compares the sinks with the tables whenever the database has begun a new history, until stopped. Errors are logged and
+/// retried.
+pub(super) async fn reconcile_sinks(state: ProcessState, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(RECONCILE_INTERVAL)).await.is_some() {
+        let reconciled = state.with(async |process| process.reconcile_sinks().await);
+        if let Some(Ok(Err(error))) = stop.run_until_cancelled(reconciled).await {
+            tracing::warn!(%error, "failed to compare a sink with the tables; retrying");
+        }
+    }
+}
+
+/// Exports the metrics of the process itself, and looks how far the database has come, until stopped.
 pub(super) async fn process_metrics(state: ProcessState, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(METRICS_INTERVAL)).await.is_some() {
         let exported = state.with(async |process| ProcessMetrics::measure(process).await.export(process));

@@ -13,7 +13,7 @@ use crate::{
 };
 use millstream_api::{Drained, serve};
 use millstream_projector::watchdog::{IncidentLog, OnMismatch};
-use millstream_store::connect::Database;
+use millstream_store::{connect::Database, origin::Origin};
 use std::{
     fmt,
     sync::{Arc, atomic::AtomicU64},
@@ -63,7 +63,7 @@ impl Running {
         context: &StartContext<'_>,
         listener: TcpListener,
         server: &Server,
-        database: Database,
+        (database, origin): (Database, &Arc<Origin>),
     ) -> Result<Self, Failure> {
         let (config, role) = (context.config, context.role);
         let queue = Queue::open(config, &database).await?;
@@ -77,6 +77,7 @@ impl Running {
             managed: server.cluster.is_some(),
             database: database.clone(),
             memory: components.memory.clone(),
+            origin: Arc::clone(origin),
             started: context.started,
             projector: components.projector(),
             mapping: Arc::clone(&context.compiled.mapping),
@@ -161,6 +162,7 @@ fn start_maintenance(
         let outbox = maintenance::outbox(database.clone(), consumer, config.outbox_keep, stop.clone());
         tasks.spawn(telemetry::task("outbox", outbox));
     }
+    tasks.spawn(telemetry::task("reconcile", maintenance::reconcile_sinks(state.clone(), stop.clone())));
     tasks.spawn(telemetry::task("wanted_sinks", maintenance::wanted_sinks(state.clone(), stop.clone())));
     tasks.spawn(telemetry::task("process_metrics", maintenance::process_metrics(state.clone(), stop.clone())));
     tasks.spawn(telemetry::task("recorder", recorder::maintain(context.recorder.clone(), stop.clone())));

@@ -17,12 +17,14 @@ use crate::{
 };
 use millstream_store::{
     connect::Database,
+    origin::Origin,
     provision::{self, Applied, SchemaState},
 };
 use std::{
     fs::DirBuilder,
     io::Write,
     os::unix::fs::DirBuilderExt,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::net::TcpListener;
@@ -76,9 +78,10 @@ async fn serve(
     out: &mut (dyn Write + Send),
 ) -> Outcome {
     let server_ready = context.started.elapsed();
-    let database = server.connect(context.config.database.pool_size).await?;
+    let origin = Arc::new(Origin::default());
+    let database = server.connect_checked(context.config.database.pool_size, &origin).await?;
     provision(context.role, &database, &context.compiled).await?;
-    let running = Running::start(context, listener, server, database).await?;
+    let running = Running::start(context, listener, server, (database, &origin)).await?;
     report_ready(context, &running.address, server_ready, out)?;
     let reason = running.wait(signals, server).await;
     tracing::info!(%reason, "stopping");

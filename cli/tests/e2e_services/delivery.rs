@@ -123,6 +123,7 @@ fn work(number: i64, version: i64, deleted: bool) -> Work {
         resource_key: key(0).resource_key,
         version,
         xid: 0,
+        history: 0,
         deleted,
         rebuild: !deleted,
         repair: false,

@@ -138,7 +138,13 @@ impl PollSource {
         };
         let session = self.session.insert(session);
         let limit = i64::try_from(self.options.batch_max.max(1)).unwrap_or(i64::MAX);
-        Ok(read::before_horizon(&**session, self.delivered, limit).await?)
+        let rows = read::before_horizon(&**session, self.delivered, limit).await?;
+        if rows.horizon < self.delivered.lsn {
+            // Transactions that were read here do not exist any more, and their ids are given out again.
+            let server = Position::before(rows.horizon);
+            return Err(SourceFailure::Stop(SourceError::Behind { stored: self.delivered, server }));
+        }
+        Ok(rows)
     }
 
     /// Opens a session and checks that it is on the expected server.

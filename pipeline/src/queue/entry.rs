@@ -141,13 +141,14 @@ impl Entry {
     /// Merges work that was put for the same document. Returns whether a taker of the entry may have missed something.
     /// A redelivery, an older version that adds nothing, is not missed.
     pub fn add(&mut self, work: &Work) -> bool {
-        let before = (self.work.version, self.work.deleted, self.work.rebuild, self.work.cascade);
+        let state = |work: &Work| (work.progress(), work.document_uuid, work.deleted, work.rebuild, work.cascade);
+        let before = state(&self.work);
         self.work.absorb(work);
-        let after = (self.work.version, self.work.deleted, self.work.rebuild, self.work.cascade);
-        if after.0 > before.0 {
+        let after = state(&self.work);
+        if after.0 > before.0 || after.1 != before.1 {
             (self.quarantined, self.failure) = (false, None);
         }
-        work.version >= before.0 || after != before
+        work.progress() >= before.0 || after != before
     }
 
     /// Applies the taker's report. If work was added meanwhile, the entry stays, but its delivery goes to the lanes all
@@ -230,6 +231,7 @@ pub mod examples {
             resource_key: -3,
             version: 1 << 40,
             xid: u64::MAX,
+            history: 7,
             deleted: false,
             rebuild: true,
             cascade: true,

@@ -16,6 +16,8 @@ const LOW_PRIORITY: u8 = 8;
 const QUARANTINED: u8 = 16;
 const FAILED: u8 = 32;
 const REPAIR: u8 = 64;
+/// The number of a history follows the times. Versions without this flag wrote the same bytes for history 0.
+const HISTORY: u8 = 128;
 
 impl Entry {
     /// Encodes the entry without its document id, which is its key in every store.
@@ -29,7 +31,8 @@ impl Entry {
             | flag(work.repair, REPAIR)
             | flag(work.low_priority, LOW_PRIORITY)
             | flag(self.quarantined, QUARANTINED)
-            | flag(self.failure.is_some(), FAILED);
+            | flag(self.failure.is_some(), FAILED)
+            | flag(work.history != 0, HISTORY);
         let mut bytes = Vec::with_capacity(64);
         bytes.push(flags);
         bytes.extend_from_slice(work.document_uuid.as_bytes());
@@ -39,6 +42,9 @@ impl Entry {
         bytes.extend_from_slice(&work.attempts.to_be_bytes());
         bytes.extend_from_slice(&work.first_enqueued_at_ms.to_be_bytes());
         bytes.extend_from_slice(&work.not_before_ms.to_be_bytes());
+        if work.history != 0 {
+            bytes.extend_from_slice(&work.history.to_be_bytes());
+        }
         if let Some(failure) = &self.failure {
             bytes.extend_from_slice(&failure.first_ms.to_be_bytes());
             bytes.extend_from_slice(&failure.last_ms.to_be_bytes());
@@ -54,12 +60,13 @@ impl Entry {
     pub fn from_bytes(document_id: i64, bytes: &[u8]) -> Result<Self, QueueError> {
         let mut bytes = Reader { bytes, what: "an entry" };
         let [flags] = bytes.array()?;
-        let work = Work {
+        let mut work = Work {
             document_id,
             document_uuid: Uuid::from_bytes(bytes.array()?),
             resource_key: i16::from_be_bytes(bytes.array()?),
             version: i64::from_be_bytes(bytes.array()?),
             xid: u64::from_be_bytes(bytes.array()?),
+            history: 0,
             deleted: flags & DELETED != 0,
             rebuild: flags & REBUILD != 0,
             cascade: flags & CASCADE != 0,
@@ -69,6 +76,9 @@ impl Entry {
             first_enqueued_at_ms: u64::from_be_bytes(bytes.array()?),
             not_before_ms: u64::from_be_bytes(bytes.array()?),
         };
+        if flags & HISTORY != 0 {
+            work.history = u64::from_be_bytes(bytes.array()?);
+        }
         let failure = if flags & FAILED == 0 {
             bytes.end()?;
             None
@@ -89,7 +99,9 @@ mod tests {
     #[test]
     fn entries_read_back() {
         let failure = Failure { reason: "no such column ü".to_owned(), first_ms: 1, last_ms: 2 };
-        for entry in [entry(None), entry(Some(failure))] {
+        let mut first_history = entry(None);
+        first_history.work.history = 0;
+        for entry in [entry(None), entry(Some(failure)), first_history] {
             assert_eq!(Entry::from_bytes(-7, &entry.to_bytes()).ok(), Some(entry));
         }
     }

@@ -18,6 +18,9 @@ pub struct Work {
     /// The transaction that made that version; it has to be visible before the document is read. 0 in a sink's lane:
     /// the version was read before it got there.
     pub xid: u64,
+    /// The history of the database in which the change was made; 0 for a row that was read, and before the first
+    /// restore or failover. Version and transaction of another history mean nothing: the document is read as it is.
+    pub history: u64,
     /// The document was deleted. Final, and absorbs `rebuild`.
     pub deleted: bool,
     /// The body must be rebuilt.
@@ -37,7 +40,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// Returns the work that a change record requires.
+    /// Returns the work that a change record requires. Set [`Work::history`] if the database has had an earlier one.
     #[must_use]
     pub fn of(change: &Change, now_ms: u64) -> Self {
         let Change { document_id, document_uuid, resource_key, content_version, xid, kind, .. } = *change;
@@ -73,6 +76,7 @@ impl Work {
             resource_key,
             version,
             xid: 0,
+            history: 0,
             deleted,
             rebuild: !deleted,
             cascade: false,
@@ -102,6 +106,7 @@ impl Work {
             resource_key: self.resource_key,
             version,
             xid: 0,
+            history: self.history,
             deleted,
             rebuild: !deleted,
             cascade: false,
@@ -113,15 +118,29 @@ impl Work {
         }
     }
 
+    /// Returns the order of the changes of one document: by history, then by version.
+    pub(crate) const fn progress(&self) -> (u64, i64) {
+        (self.history, self.version)
+    }
+
     /// Merges `other`, which is about the same document and was put later, whatever its version.
     ///
-    /// The larger version wins together with its transaction. A delete, a cascade, a repair and the age stay. One
+    /// The larger version of the newer history wins together with its transaction. A delete, a cascade, a repair and the age stay. One
     /// direct edit makes the whole entry direct. A newer version clears failed attempts and the delay: it may succeed
     /// where the older one failed.
+    ///
+    /// Within one history a DocumentId stands for one document. If the two name different documents, a restored database
+    /// has used the id again: the work of the newer history replaces the other.
     pub fn absorb(&mut self, other: &Self) {
         debug_assert_eq!(self.document_id, other.document_id);
-        if other.version > self.version {
-            self.version = other.version;
+        if other.document_uuid != self.document_uuid {
+            if other.history >= self.history {
+                self.clone_from(other);
+            }
+            return;
+        }
+        if other.progress() > self.progress() {
+            (self.history, self.version) = other.progress();
             self.xid = other.xid;
             self.attempts = 0;
             self.not_before_ms = 0;
@@ -189,6 +208,26 @@ mod tests {
         damaged.absorb(&work(ChangeKind::Upsert, 6));
         assert!(damaged.repair && damaged.delivery(6, false, false).repair);
         assert!(work(ChangeKind::Upsert, 5).delivery(5, false, true).repair, "the cache held damaged bytes");
+    }
+
+    #[test]
+    fn a_newer_history_wins_over_a_larger_version_of_an_older_one() {
+        let lost = work(ChangeKind::Identity, 100);
+        let mut sum = lost.clone();
+        sum.absorb(&Work { history: 9, ..work(ChangeKind::Upsert, 60) });
+        assert_eq!((sum.history, sum.version, sum.xid, sum.cascade), (9, 60, 1_060, true));
+        sum.absorb(&lost);
+        assert_eq!((sum.history, sum.version, sum.xid), (9, 60, 1_060), "a late record of the lost history");
+    }
+
+    #[test]
+    fn a_document_that_got_the_id_of_a_lost_one_replaces_it() {
+        let mut pending = work(ChangeKind::Delete, 100);
+        let other = Work { document_uuid: Uuid::from_u128(8), history: 9, ..work(ChangeKind::Upsert, 60) };
+        pending.absorb(&other);
+        assert_eq!(pending, other);
+        pending.absorb(&work(ChangeKind::Delete, 100));
+        assert_eq!(pending, other, "a late record of the lost document");
     }
 
     #[test]

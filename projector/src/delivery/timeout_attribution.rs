@@ -118,6 +118,7 @@ pub(super) mod tests {
             resource_key: 1,
             version: 5,
             xid: 0,
+            history: 0,
             deleted: false,
             rebuild: true,
             cascade: false,

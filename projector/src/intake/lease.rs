@@ -9,27 +9,37 @@ use crate::error::{During, ProjectorError};
 use millstream_outbox::relay::{FencingEpoch, next_epoch, wait_for_lease};
 use millstream_pipeline::source::SourceStatus;
 use millstream_store::connect::Session;
-use std::sync::atomic::{AtomicU64, Ordering};
+use millstream_store::table::history;
+use parking_lot::Mutex;
+use std::time::Duration;
+use tokio::time::Instant;
 
 const ACTION: &str = "waiting for the lease on the outbox";
 
 /// The server ends the session of a lease holder that is silent for this long.
 const IDLE_TIMEOUT_SQL: &str = "SET idle_session_timeout = '10s'";
 
-/// Interval at which the holder checks its epoch.
-const CHECK_EVERY_MS: u64 = 1_000;
+/// Interval at which the holder checks its epoch. Shorter than the server's timeout; measured on a monotonic clock,
+/// because a step of the system clock must not cost the lease.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The lease of this process.
 pub(super) struct LeaderLease {
     session: Session,
     epoch: FencingEpoch,
-    checked_at_ms: AtomicU64,
+    checked_at: Mutex<Instant>,
 }
 
 impl LeaderLease {
     /// Acquires the lease, waiting as a standby while another process holds it.
+    ///
+    /// # Errors
+    /// When the database does not answer; [`ProjectorError::Standby`] when the server is one, to be tried again.
     pub(super) async fn acquire(context: &Context) -> Result<Self, ProjectorError> {
         let session = Session::open(context.deps.database.options()).await.during(ACTION)?;
+        if history::server_state(&*session).await.during(ACTION)?.in_recovery {
+            return Err(ProjectorError::Standby);
+        }
         session.batch_execute(IDLE_TIMEOUT_SQL).await.during(ACTION)?;
         let consumer = &context.options().consumer;
         let standby = "another process follows the outbox: this one stands by".to_owned();
@@ -39,19 +49,29 @@ impl LeaderLease {
         tracing::info!(consumer, epoch = epoch.number(), "acquired the lease on the outbox");
         context.set_source_status(SourceStatus { last_error: None, ..context.source_status() });
         context.set_epoch(Some(epoch.clone()));
-        Ok(Self { session, epoch, checked_at_ms: AtomicU64::new(context.now_ms()) })
+        Ok(Self { session, epoch, checked_at: Mutex::new(Instant::now()) })
     }
 
-    /// Checks once per [`CHECK_EVERY_MS`] that no other process has taken over, which also keeps the session alive.
+    /// The session that holds the lease.
+    pub(super) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Checks once per [`CHECK_INTERVAL`] that no other process has taken over, which also keeps the session alive, and
+    /// that no other process has found that the database lost commits.
     ///
     /// # Errors
-    /// When another process has taken over, or the session is gone and the lease with it.
-    pub(super) async fn check(&self, now_ms: u64) -> Result<(), ProjectorError> {
-        if now_ms.saturating_sub(self.checked_at_ms.load(Ordering::Relaxed)) < CHECK_EVERY_MS {
+    /// When another process has taken over, the session is gone and the lease with it, or a new history has begun.
+    pub(super) async fn check(&self, context: &Context) -> Result<(), ProjectorError> {
+        if self.checked_at.lock().elapsed() < CHECK_INTERVAL {
             return Ok(());
         }
         self.epoch.check(&*self.session).await.during(ACTION)?;
-        self.checked_at_ms.store(now_ms, Ordering::Relaxed);
+        let found = history::number(&*self.session).await.during(ACTION)?;
+        if found != context.history() {
+            return Err(ProjectorError::NewHistory { known: context.history(), found });
+        }
+        *self.checked_at.lock() = Instant::now();
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod progress;
 mod pump;
 pub(crate) mod resync_state;
 pub(crate) mod source;
+mod start;
 mod watermark_schedule;
 
 pub use source::{Opened, PositionKind, SourceFactory, Start};

@@ -4,13 +4,15 @@
 //! the nil epoch, stored before the source starts from scratch, so that a crash in between cannot hide the gap.
 //! Position and watermark are stored only while none is pending. The lock of [`ResyncState`] serialises all of this.
 
-use super::resync_state::{ResyncPhase, ResyncState};
+use super::resync_state::{OpenSource, ResyncPhase, ResyncState};
 use super::source::PositionKind;
 use super::watermark_schedule::WatermarkSchedule;
 use crate::context::Context;
 use crate::error::{During, ProjectorError};
 use crate::resync;
+use millstream_outbox::OutboxError;
 use millstream_outbox::progress::{self, Origin, Progress, ProgressKeeper};
+use millstream_outbox::relay::FencingEpoch;
 use millstream_pipeline::Position;
 use millstream_pipeline::source::SourceError;
 use tokio_util::sync::CancellationToken;
@@ -31,50 +33,53 @@ pub(super) async fn set_pending(
         _ => 0,
     };
     let incomplete = Origin { epoch: Uuid::nil(), ..origin.clone() };
-    store(context, &Progress { position, watermark: None, origin: incomplete }).await?;
-    *phase = ResyncPhase::Pending { cause, origin: origin.clone(), kind: None, serial };
+    let epoch = current_epoch(context)?;
+    store(context, &epoch, &Progress { position, watermark: None, origin: incomplete }).await?;
+    *phase = ResyncPhase::Pending { cause, origin: origin.clone(), open: None, serial };
     Ok(())
 }
 
 /// Records that the source is open: a pending comparison may start, or progress may be stored.
-pub(super) async fn source_opened(context: &Context, origin: Origin, kind: PositionKind) {
+///
+/// # Errors
+/// When this process holds no lease.
+pub(super) async fn source_opened(context: &Context, origin: Origin, kind: PositionKind) -> Result<(), ProjectorError> {
+    let epoch = current_epoch(context)?;
     let mut phase = context.resync.lock().await;
     match &mut *phase {
-        ResyncPhase::Pending { kind: known, .. } => *known = Some(kind),
-        _ => {
-            let keeper = keeper(context, origin);
-            *phase = ResyncPhase::Followed { keeper, kind };
+        ResyncPhase::Pending { open, .. } => {
+            *open = Some(OpenSource { kind, epoch, closed: CancellationToken::new() });
         }
+        _ => *phase = ResyncPhase::Followed { keeper: ProgressKeeper::in_term(epoch, origin), kind },
     }
     drop(phase);
     context.resync.changed.notify_one();
+    Ok(())
 }
 
 /// Records that the source is closed: no progress is stored until it is open again. A pending comparison stays pending.
 pub(super) async fn source_closed(context: &Context) {
     let mut phase = context.resync.lock().await;
     match &mut *phase {
-        ResyncPhase::Pending { kind, .. } => *kind = None,
+        ResyncPhase::Pending { open, .. } => {
+            if let Some(open) = open.take() {
+                open.closed.cancel();
+            }
+        }
         _ => *phase = ResyncPhase::Unknown,
     }
     context.set_epoch(None);
 }
 
-async fn store(context: &Context, progress: &Progress) -> Result<(), ProjectorError> {
+async fn store(context: &Context, epoch: &FencingEpoch, progress: &Progress) -> Result<(), ProjectorError> {
     let client = context.deps.database.get().await.during(ACTION)?;
-    let stored = match context.epoch() {
-        Some(epoch) => progress::store_in_term(&**client, &epoch, progress).await,
-        None => progress::store(&**client, &context.options().consumer, progress).await,
-    };
-    stored.during(ACTION)
+    progress::store_in_term(&**client, epoch, progress).await.during(ACTION)
 }
 
-/// Returns a keeper of the progress of this process.
-fn keeper(context: &Context, origin: Origin) -> ProgressKeeper {
-    match context.epoch() {
-        Some(epoch) => ProgressKeeper::in_term(epoch, origin),
-        None => ProgressKeeper::new(context.options().consumer.clone(), origin),
-    }
+/// Returns the fencing epoch of this process. Nothing is ever stored without one: another process may have taken over.
+fn current_epoch(context: &Context) -> Result<FencingEpoch, ProjectorError> {
+    let lost = || OutboxError::State("this process does not hold the lease on the outbox any more".to_owned());
+    context.epoch().ok_or_else(lost).during(ACTION)
 }
 
 /// Compares all documents when that is pending, stores progress otherwise, until `stop`.
@@ -113,39 +118,45 @@ pub(crate) async fn keep(context: &Context, stop: &CancellationToken) -> Result<
 
 async fn step(context: &Context, schedule: &mut WatermarkSchedule) -> Result<(), ProjectorError> {
     let pending = match &*context.resync.lock().await {
-        ResyncPhase::Pending { kind: None, .. } => return Ok(()),
-        ResyncPhase::Pending { cause, serial, kind: Some(kind), .. } => Some((*cause, *serial, *kind)),
+        ResyncPhase::Pending { open: None, .. } => return Ok(()),
+        ResyncPhase::Pending { cause, serial, open: Some(open), .. } => Some((*cause, *serial, open.clone())),
         _ => None,
     };
     match pending {
-        Some((cause, serial, kind)) => compare(context, cause, serial, kind).await,
+        Some((cause, serial, open)) => compare(context, cause, serial, &open).await,
         None => advance(context, schedule).await,
     }
 }
 
-/// Compares all documents, then records that the stream is complete, unless it started from scratch again meanwhile.
+/// Compares all documents, then records that the stream is complete, unless the source was closed or started from
+/// scratch again meanwhile. The record is stored in the fencing epoch in which the comparison began, and in no other: a
+/// comparison that outlives its lease stores nothing.
 async fn compare(
     context: &Context,
     cause: &'static str,
     compared: u64,
-    kind: PositionKind,
+    open: &OpenSource,
 ) -> Result<(), ProjectorError> {
     tracing::info!(cause, "resync started");
     context.counters.resyncing.set(1);
-    let walked = resync::walk(context).await;
+    let walked = open.closed.run_until_cancelled(resync::walk(context)).await;
     context.counters.resyncing.set(0);
+    let Some(walked) = walked else {
+        tracing::info!(cause, "resync stopped: the source was closed; it starts again when the source is open");
+        return Ok(());
+    };
     walked?;
 
     let mut phase = context.resync.lock().await;
-    let ResyncPhase::Pending { origin, serial, .. } = &*phase else { return Ok(()) };
-    if *serial != compared {
+    let ResyncPhase::Pending { origin, serial, open: Some(now), .. } = &*phase else { return Ok(()) };
+    if *serial != compared || now.epoch != open.epoch {
         context.resync.changed.notify_one();
         return Ok(());
     }
     let position = *context.durable.borrow();
-    store(context, &Progress { position, watermark: None, origin: origin.clone() }).await?;
-    let keeper = keeper(context, origin.clone());
-    *phase = ResyncPhase::Followed { keeper, kind };
+    store(context, &open.epoch, &Progress { position, watermark: None, origin: origin.clone() }).await?;
+    let keeper = ProgressKeeper::in_term(open.epoch.clone(), origin.clone());
+    *phase = ResyncPhase::Followed { keeper, kind: open.kind };
     let (compared, enqueued) = (context.counters.compared.get(), context.counters.enqueued.get());
     tracing::info!(compared, enqueued, "resync finished");
     Ok(())
@@ -155,7 +166,7 @@ async fn advance(context: &Context, schedule: &mut WatermarkSchedule) -> Result<
     let idle_ms = context.options().watermark_idle_interval.as_millis() as u64;
     let mut phase = context.resync.lock().await;
     let ResyncPhase::Followed { keeper, kind } = &mut *phase else { return Ok(()) };
-    if !schedule.is_due(context.counters.changes.get(), context.now_ms(), idle_ms) {
+    if !schedule.is_due(context.counters.changes.get(), context.uptime_ms(), idle_ms) {
         return Ok(());
     }
     let placed = match kind {
@@ -173,7 +184,7 @@ async fn advance(context: &Context, schedule: &mut WatermarkSchedule) -> Result<
         PositionKind::Transactions => keeper.advance_polled(&**client, durable).await.map(|_| true),
     };
     if stored.during(ACTION)? {
-        schedule.stored(context.now_ms());
+        schedule.stored(context.uptime_ms());
         context.counters.watermarks.add(1);
     }
     Ok(())

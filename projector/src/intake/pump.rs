@@ -47,9 +47,9 @@ pub(super) async fn pump(
             event = source.next() => Some(event),
             () = context.deps.clock.sleep(context.options().gauge_interval) => None,
         };
-        lease.check(context.now_ms()).await.map_err(PumpError::Lease)?;
+        lease.check(context).await.map_err(PumpError::Lease)?;
         if let Some(first) = first {
-            let mut batch = IntakeBatch::default();
+            let mut batch = IntakeBatch { history: context.history().unsigned_abs(), ..IntakeBatch::default() };
             batch.add(first.map_err(PumpError::Source)?, context.now_ms());
             let failed = batch.gather(source, max, context);
             // Changes that arrived before the failure are valid.
@@ -67,6 +67,9 @@ async fn put(context: &Context, source: &mut dyn ChangeSource, batch: IntakeBatc
     let records = batch.records;
     let position = batch.position;
     let work: Vec<Work> = batch.work.into_values().collect();
+    for work in &work {
+        context.saw(work.version, work.document_id);
+    }
     let put = context.deps.queue.put(work, Some(position)).await;
     put.during("making changes durable").map_err(PumpError::Queue)?;
     source.confirm(position);
@@ -86,6 +89,8 @@ struct IntakeBatch {
     work: BTreeMap<i64, Work>,
     records: usize,
     position: Position,
+    /// The history of the database in which the changes were made.
+    history: u64,
 }
 
 impl IntakeBatch {
@@ -94,7 +99,7 @@ impl IntakeBatch {
         let SourceEvent::Changes(changes) = event else { return };
         self.records += changes.changes.len();
         for change in &changes.changes {
-            let work = Work::of(change, now_ms);
+            let work = Work { history: self.history, ..Work::of(change, now_ms) };
             match self.work.get_mut(&work.document_id) {
                 Some(known) => known.absorb(&work),
                 None => drop(self.work.insert(work.document_id, work)),

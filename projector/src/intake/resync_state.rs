@@ -2,8 +2,10 @@
 
 use super::source::PositionKind;
 use millstream_outbox::progress::{Origin, ProgressKeeper};
+use millstream_outbox::relay::FencingEpoch;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio_util::sync::CancellationToken;
 
 /// The phase, changed by [`super::progress`] only, and what its tasks wake each other with.
 #[derive(Debug, Default)]
@@ -25,14 +27,24 @@ pub(super) enum ResyncPhase {
     Pending {
         cause: &'static str,
         origin: Origin,
-        /// Set once the source is open. The comparison must not start earlier: changes committed between the two would
+        /// Set while the source is open. The comparison must not start earlier: changes committed between the two would
         /// be in neither.
-        kind: Option<PositionKind>,
+        open: Option<OpenSource>,
         /// Counts the gaps, so that a comparison knows whether another one occurred meanwhile.
         serial: u64,
     },
     /// The stream is complete.
     Followed { keeper: ProgressKeeper, kind: PositionKind },
+}
+
+/// The source that a comparison runs beside.
+#[derive(Debug, Clone)]
+pub(super) struct OpenSource {
+    pub(super) kind: PositionKind,
+    /// The fencing epoch in which it was opened: what the comparison finds is stored in this one only.
+    pub(super) epoch: FencingEpoch,
+    /// Cancelled when it is closed, which ends the comparison.
+    pub(super) closed: CancellationToken,
 }
 
 impl ResyncState {

@@ -32,6 +32,10 @@ pub(super) enum RebuildDecision {
 }
 
 impl Requirement {
+    /// Requires nothing of the snapshot. For an entry of another history of the database, whose transaction id and version
+    /// may have been given to other changes, or to none yet: the document is taken as it is.
+    pub(super) const NONE: Self = Self { version: i64::MIN, deleted: false, visible: true };
+
     /// Decides from the document's head in the snapshot; `None` if it has none.
     pub(super) fn decide(self, head: Option<&DocumentHead>) -> RebuildDecision {
         match head {
@@ -81,6 +85,13 @@ mod tests {
         let deleted = Requirement { version: 10, deleted: true, visible: true };
         assert_eq!(deleted.decide(None), RebuildDecision::Gone);
         assert_eq!(deleted.decide(Some(&head(9, 9))), RebuildDecision::Contradicted);
+    }
+
+    #[test]
+    fn an_entry_of_another_history_is_done_with_what_is_there() {
+        assert_eq!(Requirement::NONE.decide(None), RebuildDecision::Gone);
+        assert_eq!(Requirement::NONE.decide(Some(&head(3, 3))), RebuildDecision::Compose);
+        assert_eq!(Requirement::NONE.decide(Some(&head(3, 5))), RebuildDecision::AwaitsStamp);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use millstream_schema::plan::Mapping;
 use millstream_store::compose::{Composed, ComposedPart, DeferredDocument, compose_within};
 use millstream_store::connect::{Database, Transaction};
 use millstream_store::load::{Caches, DocumentHead, heads_by_id};
-use millstream_store::table::transactions;
+use millstream_store::table::{server, transactions};
 use millstream_store::xid::Xid8;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use tokio_postgres::IsolationLevel;
@@ -21,12 +21,20 @@ pub(super) struct RebuildRequest {
     pub(super) version: i64,
     /// The transaction that has to be visible; 0 if none has to be.
     pub(super) xid: u64,
+    /// The history of the database that version and transaction belong to.
+    pub(super) history: u64,
     pub(super) deleted: bool,
 }
 
 impl RebuildRequest {
     pub(super) const fn of(work: &Work) -> Self {
-        Self { document_id: work.document_id, version: work.version, xid: work.xid, deleted: work.deleted }
+        Self {
+            document_id: work.document_id,
+            version: work.version,
+            xid: work.xid,
+            history: work.history,
+            deleted: work.deleted,
+        }
     }
 }
 
@@ -72,17 +80,22 @@ async fn read_in(
 ) -> Result<SnapshotRead, ProjectorError> {
     let ids: Vec<i64> = requests.iter().map(|request| request.document_id).collect();
     // Sent together: the first to be executed takes the snapshot, and both read it.
-    let (not_visible, heads) = futures::join!(not_visible(tx, requests), heads_by_id(tx, &ids));
+    let (not_visible, heads, server) =
+        futures::join!(not_visible(tx, requests), heads_by_id(tx, &ids), server::instance(tx));
     let not_visible = not_visible?;
+    let history = server.during(ACTION)?.history.unsigned_abs();
     let heads = heads.during(ACTION)?;
     let mut heads: HashMap<i64, DocumentHead> = heads.into_iter().map(|head| (head.document_id, head)).collect();
 
     let decisions: Vec<RebuildDecision> = requests
         .iter()
         .map(|request| {
+            let head = heads.get(&request.document_id);
+            if request.history != history {
+                return Requirement::NONE.decide(head);
+            }
             let visible = !not_visible.contains(&request.xid);
-            let requirement = Requirement { version: request.version, deleted: request.deleted, visible };
-            requirement.decide(heads.get(&request.document_id))
+            Requirement { version: request.version, deleted: request.deleted, visible }.decide(head)
         })
         .collect();
     let to_compose: Vec<DocumentHead> = requests

@@ -242,13 +242,21 @@ async fn a_comparison_begins_only_when_the_source_is_open() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_queue_of_another_database_is_refused() {
     let bed = Bed::new().await;
-    let queue = bed.queue();
-    queue.put(Vec::new(), Some(Position::before(77))).await.expect("a position");
-    let source = HandSource::default();
-    let projector = Projector::start(bed.deps(queue, Arc::new(source.clone())));
+    let (queue, source) = (bed.queue(), HandSource::default());
+    let deps = bed.deps(Arc::clone(&queue) as Arc<dyn WorkQueue>, Arc::new(source.clone()));
+    let projector = Projector::start(deps.clone());
+    bed.wait_followed(&*queue).await;
+    projector.stop(DEADLINE).await.expect("it stops in time");
+    let database = r#"SELECT "DatabaseUuid" FROM "dms"."EffectiveSchema""#;
+    let expected: Uuid = bed.value(database).await;
+    bed.execute(r#"UPDATE "dms"."EffectiveSchema" SET "DatabaseUuid" = gen_random_uuid()"#).await;
+    let found: Uuid = bed.value(database).await;
+    let projector = Projector::start(deps);
     let reason = tokio::time::timeout(DEADLINE, projector.fatal()).await.expect("it gives up");
-    assert!(reason.contains("an empty queue"), "{reason}");
+    for part in ["an empty queue", &expected.to_string(), &found.to_string()] {
+        assert!(reason.contains(part), "{reason}");
+    }
     assert_eq!(projector.status().await.expect("a status").fatal, Some(reason));
-    assert!(source.starts().is_empty());
+    assert_eq!(source.starts().len(), 1);
     projector.stop(DEADLINE).await.expect("it stops in time");
 }

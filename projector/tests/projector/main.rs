@@ -2,6 +2,7 @@
 
 mod cascade;
 mod delivery;
+mod history;
 mod intake;
 mod live;
 mod memory;

@@ -83,6 +83,7 @@ fn entry_of(document_id: i64) -> Work {
         resource_key: 1,
         version: 1,
         xid: 0,
+        history: 0,
         deleted: false,
         rebuild: true,
         cascade: false,

@@ -145,6 +145,7 @@ async fn an_old_entry_of_a_pruned_document_is_delivered_as_a_delete() {
         resource_key: 1,
         version: student.version - 1,
         xid: 0,
+        history: 0,
         deleted: false,
         rebuild: true,
         cascade: false,

@@ -1,3 +1,3 @@
 SELECT "Position", "WatermarkSnapshot"::text AS "WatermarkSnapshot", "WatermarkLsn", "SystemIdentifier", "Timeline",
-       "DatabaseUuid", "Epoch", "Stream"
+       "DatabaseUuid", "Epoch", "Stream", "History"
   FROM "dms"."ProjectionProgress" WHERE "Consumer" = $1::text

@@ -17,6 +17,7 @@ use crate::error::StoreError;
 use crate::load::{
     Batch, Caches, DocumentHead, Lookups, RowBudget, TypeRows, document_sizes, load_documents, load_lookups,
 };
+use crate::table::server;
 use body::BodyComposer;
 use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{Mapping, ResourceIx, ResourceKeyId};
@@ -76,8 +77,10 @@ pub async fn compose_within<C: GenericClient>(
     mut heads: Vec<DocumentHead>,
     bytes_max: usize,
 ) -> Result<ComposedPart, StoreError> {
-    if let Some(batch) = load_documents(client, mapping, &heads, &RowBudget::new(bytes_max)).await? {
-        let lookups = load_lookups(client, mapping, caches, &batch).await?;
+    let budget = RowBudget::new(bytes_max);
+    let (server, batch) = futures::join!(server::instance(client), load_documents(client, mapping, &heads, &budget));
+    if let Some(batch) = batch? {
+        let lookups = load_lookups(client, mapping, &caches.of(server?), &batch).await?;
         return Ok(ComposedPart { composed: compose_rows(mapping, batch, &lookups, heads), deferred: Vec::new() });
     }
     let sizes = document_sizes(client, mapping, &heads).await?;
@@ -121,8 +124,10 @@ impl Loaded {
         caches: &Caches,
         heads: Vec<DocumentHead>,
     ) -> Result<Self, StoreError> {
-        let batch = load_documents(client, mapping, &heads, &RowBudget::measured()).await?.unwrap_or_default();
-        let lookups = load_lookups(client, mapping, caches, &batch).await?;
+        let (server, batch) =
+            futures::join!(server::instance(client), load_documents(client, mapping, &heads, &RowBudget::measured()));
+        let batch = batch?.unwrap_or_default();
+        let lookups = load_lookups(client, mapping, &caches.of(server?), &batch).await?;
         Ok(Self { batch, lookups, heads })
     }
 

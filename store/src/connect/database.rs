@@ -2,12 +2,13 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio::task::JoinHandle;
 use tokio_postgres::NoTls;
 
 use super::{
     options::{ConnectOptions, SslMode},
+    setup::SessionSetup,
     tls,
 };
 use crate::error::{ErrorKind, StoreError};
@@ -36,6 +37,15 @@ impl Database {
     /// Builds a pool of at most `pool_size` connections and opens the first, so that a wrong address or password is
     /// reported here.
     pub async fn connect(options: &ConnectOptions, pool_size: usize) -> Result<Self, StoreError> {
+        Self::connect_with(options, pool_size, None).await
+    }
+
+    /// Connects as [`Database::connect`] does, with work on each new session.
+    pub async fn connect_with(
+        options: &ConnectOptions,
+        pool_size: usize,
+        setup: Option<Arc<dyn SessionSetup>>,
+    ) -> Result<Self, StoreError> {
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = if options.ssl_mode() == SslMode::Disable {
             Manager::from_config(options.driver(), NoTls, manager_config)
@@ -46,9 +56,13 @@ impl Database {
             .max_size(pool_size)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(WAIT_FOR_CONNECTION))
-            .create_timeout(Some(ESTABLISH))
-            .build()
-            .map_err(|error| StoreError::other(format!("the connection pool cannot be built: {error}")))?;
+            .create_timeout(Some(ESTABLISH));
+        let pool = match setup {
+            Some(setup) => pool.post_create(hook(setup)),
+            None => pool,
+        };
+        let pool =
+            pool.build().map_err(|error| StoreError::other(format!("the connection pool cannot be built: {error}")))?;
         let database = Self { pool, options: Arc::new(options.clone()) };
         drop(database.get().await?);
         Ok(database)
@@ -56,7 +70,12 @@ impl Database {
 
     /// Takes a connection from the pool; dropping it gives it back.
     pub async fn get(&self) -> Result<Client, StoreError> {
-        Ok(self.pool.get().await?)
+        match self.pool.get().await {
+            Err(PoolError::PostCreateHook(HookError::Message(message))) => {
+                Err(StoreError::new(ErrorKind::ConnectionLost, message))
+            }
+            taken => Ok(taken?),
+        }
     }
 
     /// The options that this database was connected with.
@@ -74,6 +93,14 @@ impl Database {
     pub fn close(&self) {
         self.pool.close();
     }
+}
+
+/// Runs the work on new sessions. The pool passes its error on as text.
+fn hook(setup: Arc<dyn SessionSetup>) -> Hook {
+    Hook::async_fn(move |client, _| {
+        let setup = Arc::clone(&setup);
+        Box::pin(async move { setup.prepare(client).await.map_err(|error| HookError::message(error.to_string())) })
+    })
 }
 
 impl std::fmt::Debug for Database {

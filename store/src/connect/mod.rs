@@ -7,9 +7,11 @@
 mod database;
 mod options;
 mod parse;
+mod setup;
 mod tls;
 
 pub use database::{Client, Database, Session, Transaction};
 pub use options::{ConnectOptions, Host, SslMode};
 pub use parse::InvalidOptions;
+pub use setup::SessionSetup;
 pub use tls::tls_config;

@@ -1,7 +1,7 @@
 //! Lookups of a batch: identities of referenced documents and URIs of descriptors.
 
 use super::identities::{IdentityValues, load_identities};
-use super::remembered::Caches;
+use super::remembered::Memory;
 use super::rows::Batch;
 use crate::error::StoreError;
 use crate::table::descriptor;
@@ -22,26 +22,26 @@ pub(crate) struct Lookups {
 pub(crate) async fn load_lookups<C: GenericClient>(
     client: &C,
     mapping: &Mapping,
-    caches: &Caches,
+    memory: &Memory,
     batch: &Batch,
 ) -> Result<Lookups, StoreError> {
     let wanted = ReferencedKeys::of(mapping, batch);
     let mut lookups = Lookups::default();
     let mut documents: Vec<i64> = wanted.documents.iter().filter(|(_, fixed)| !**fixed).map(|(id, _)| *id).collect();
     let fixed = wanted.documents.iter().filter(|(_, fixed)| **fixed).map(|(id, _)| *id);
-    documents.extend(caches.identities.take_known(fixed, &mut lookups.identities));
+    documents.extend(memory.identities.take_known(fixed, &mut lookups.identities));
     documents.sort_unstable();
-    let mut descriptors = caches.descriptors.take_known(wanted.descriptors, &mut lookups.descriptors);
+    let mut descriptors = memory.descriptors.take_known(wanted.descriptors, &mut lookups.descriptors);
     descriptors.sort_unstable();
 
     let (identities, uris) =
         futures::join!(load_identities(client, mapping, &documents), load_descriptors(client, &descriptors));
     let (identities, uris) = (identities?, uris?);
     let is_fixed = |id: &i64| wanted.documents.get(id).copied().unwrap_or(false);
-    caches.identities.remember(identities.iter().filter(|(id, _)| is_fixed(id)).map(|(id, v)| (*id, v)));
+    memory.identities.remember(identities.iter().filter(|(id, _)| is_fixed(id)).map(|(id, v)| (*id, v)));
     lookups.identities.extend(identities);
     let uris: HashMap<i64, Arc<str>> = uris.into_iter().map(|(id, found)| (id, found.uri)).collect();
-    caches.descriptors.remember(uris.iter().map(|(id, uri)| (*id, uri)));
+    memory.descriptors.remember(uris.iter().map(|(id, uri)| (*id, uri)));
     lookups.descriptors.extend(uris);
     Ok(lookups)
 }

@@ -16,6 +16,7 @@ pub use crate::table::document::{DocumentHead, heads_after, heads_by_id, heads_b
 pub(crate) use identities::IdentityValues;
 pub(crate) use lookups::{LoadedDescriptor, Lookups, load_descriptors, load_lookups};
 pub use remembered::Caches;
+pub(crate) use remembered::Memory;
 pub(crate) use row_budget::RowBudget;
 pub(crate) use rows::{Batch, Extent, TableRows, TypeRows, load_batch, load_documents};
 pub(crate) use sizes::document_sizes;

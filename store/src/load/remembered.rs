@@ -1,6 +1,7 @@
 //! A bounded memory of facts that never change once they are committed.
 
 use super::identities::IdentityValues;
+use crate::table::server::ServerInstance;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,13 +15,36 @@ const IDENTITIES_MAX: usize = 50_000;
 /// Facts that composing remembers between batches. Share one behind an `Arc` per database.
 ///
 /// Only immutable facts are kept: the URI of a descriptor, and the identity of a document whose type cannot change it.
-/// DocumentIds are never used again, so no entry can become wrong.
+/// DocumentIds are never used again within one history of a database, so no entry can become wrong there. A server that
+/// was restored, failed over or crashed with unflushed commits can use them again. Every batch therefore reads which
+/// server it works on ([`ServerInstance`]), in its own transaction, and gets the memory of that server only: a session
+/// with an old server neither reads nor fills the memory of the new one.
 #[derive(Debug)]
 pub struct Caches {
+    descriptors_max: usize,
+    identities_max: usize,
+    current: Mutex<Option<(ServerInstance, Arc<Memory>)>>,
+}
+
+/// The facts read from one server.
+#[derive(Debug)]
+pub(crate) struct Memory {
     /// DocumentId of a descriptor → its URI as stored.
     pub(crate) descriptors: Remembered<Arc<str>>,
     /// DocumentId → IdentityValues, for documents of unchangeable types only.
     pub(crate) identities: Remembered<IdentityValues>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::with_capacity(DESCRIPTORS_MAX, IDENTITIES_MAX)
+    }
+}
+
+impl Memory {
+    fn with_capacity(descriptors: usize, identities: usize) -> Self {
+        Self { descriptors: Remembered::new(descriptors), identities: Remembered::new(identities) }
+    }
 }
 
 impl Default for Caches {
@@ -32,14 +56,20 @@ impl Default for Caches {
 impl Caches {
     /// Caches that hold at most so many descriptors and identities.
     pub fn with_capacity(descriptors: usize, identities: usize) -> Self {
-        Self { descriptors: Remembered::new(descriptors), identities: Remembered::new(identities) }
+        Self { descriptors_max: descriptors, identities_max: identities, current: Mutex::new(None) }
     }
 
-    /// Forgets everything. Call it when the database behind the same address has become another one (restored to an
-    /// earlier time, failed over to a copy that lagged): only then can a DocumentId mean something else.
-    pub fn clear(&self) {
-        self.descriptors.clear();
-        self.identities.clear();
+    /// Returns the memory of this server. Forgets that of any other one.
+    pub(crate) fn of(&self, server: ServerInstance) -> Arc<Memory> {
+        let mut current = self.current.lock();
+        if let Some((known, memory)) = &*current
+            && *known == server
+        {
+            return Arc::clone(memory);
+        }
+        let memory = Arc::new(Memory::with_capacity(self.descriptors_max, self.identities_max));
+        *current = Some((server, Arc::clone(&memory)));
+        memory
     }
 }
 
@@ -92,11 +122,6 @@ impl<V: Clone> Remembered<V> {
         unknown
     }
 
-    fn clear(&self) {
-        let mut generations = self.generations.lock();
-        *generations = Generations { young: HashMap::new(), old: HashMap::new() };
-    }
-
     /// Remembers these entries.
     pub(crate) fn remember<'v>(&self, entries: impl IntoIterator<Item = (i64, &'v V)>)
     where
@@ -128,7 +153,24 @@ mod tests {
         let mut found = HashMap::new();
         assert_eq!(memory.take_known([100, 199], &mut found), vec![100], "the oldest is forgotten, the newest is not");
         assert_eq!(found.get(&199), Some(&"other"));
-        memory.clear();
-        assert_eq!(memory.take_known([7, 199], &mut HashMap::new()), vec![7, 199]);
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_another_server() {
+        let caches = Caches::with_capacity(10, 10);
+        let (old, new) = (
+            ServerInstance { started_us: 1, table: 16_400, history: 0 },
+            ServerInstance { started_us: 2, table: 16_400, history: 0 },
+        );
+        let late = caches.of(old);
+        late.descriptors.remember([(7_i64, &Arc::from("of the old server"))]);
+        assert!(Arc::ptr_eq(&late, &caches.of(old)), "one server, one memory");
+        assert_eq!(caches.of(new).descriptors.take_known([7], &mut HashMap::new()), vec![7]);
+        // A batch that began on the old server ends after the new one was seen.
+        late.descriptors.remember([(8_i64, &Arc::from("of the old server"))]);
+        assert_eq!(caches.of(new).descriptors.take_known([7, 8], &mut HashMap::new()), vec![7, 8]);
+        assert_eq!(caches.of(old).descriptors.take_known([7], &mut HashMap::new()), vec![7], "it was forgotten");
+        let again = ServerInstance { history: 1, ..new };
+        assert!(!Arc::ptr_eq(&caches.of(new), &caches.of(again)), "a new history on a running server");
     }
 }

@@ -23,10 +23,12 @@ enum Kind {
 }
 
 /// All added objects, in order.
-const ADDED: [Added; 3] = [
+const ADDED: [Added; 5] = [
     Added { table: "ProjectionProgress", name: "Term", kind: Kind::Column("bigint NOT NULL DEFAULT 0") },
     Added { table: "ProjectionProgress", name: "Stream", kind: Kind::Column("text") },
     Added { table: "Tombstone", name: "IX_Tombstone_DeletedAt", kind: Kind::Index(r#"("DeletedAt")"#) },
+    Added { table: "EffectiveSchema", name: "History", kind: Kind::Column("bigint NOT NULL DEFAULT 0") },
+    Added { table: "ProjectionProgress", name: "History", kind: Kind::Column("bigint NOT NULL DEFAULT 0") },
 ];
 
 const COLUMN_SQL: &str = "SELECT EXISTS (SELECT FROM pg_attribute a

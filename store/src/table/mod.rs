@@ -15,6 +15,7 @@ pub mod document;
 pub mod document_body;
 pub mod edge;
 pub mod effective_schema;
+pub mod history;
 pub mod identity;
 pub mod identity_lock;
 pub mod known_version;

@@ -33,6 +33,8 @@ row_struct! {
         pub epoch: Option<Uuid> = "Epoch",
         /// The stream that the position belongs to.
         pub stream: Option<String> = "Stream",
+        /// The history of the database that the position belongs to.
+        pub history: i64 = "History",
     }
 }
 
@@ -53,6 +55,8 @@ pub struct NewProgress<'a> {
     pub epoch: Uuid,
     /// The stream that the position belongs to.
     pub stream: Option<&'a str>,
+    /// The history of the database.
+    pub history: i64,
 }
 
 /// Reads a consumer's row.
@@ -68,7 +72,7 @@ pub async fn store<C: GenericClient + Sync>(
     progress: &NewProgress<'_>,
 ) -> Result<u64, StoreError> {
     let (snapshot, lsn) = progress.watermark.unzip();
-    let params: [&(dyn ToSql + Sync); 10] = [
+    let params: [&(dyn ToSql + Sync); 11] = [
         &consumer,
         &progress.position,
         &snapshot,
@@ -79,6 +83,7 @@ pub async fn store<C: GenericClient + Sync>(
         &progress.epoch,
         &term,
         &progress.stream,
+        &progress.history,
     ];
     Ok(client.execute(STORE, &params).await?)
 }

@@ -10,7 +10,7 @@ use crate::error::StoreError;
 /// checkpoint.
 const IDENTITY: &str = sql!("server_identity.sql");
 const SNAPSHOT: &str = sql!("server_snapshot.sql");
-const WAL_FLUSHED: &str = sql!("server_wal_flushed.sql");
+const INSTANCE: &str = sql!("server_instance.sql");
 const WAL_END: &str = sql!("server_wal_end.sql");
 
 row_struct! {
@@ -39,7 +39,25 @@ pub async fn wal_end<C: GenericClient + Sync>(client: &C) -> Result<PgLsn, Store
     Ok(client.query_one(WAL_END, &[]).await?.try_get("Lsn")?)
 }
 
-/// Reads the position up to which the log is on disk.
-pub async fn wal_flushed<C: GenericClient + Sync>(client: &C) -> Result<PgLsn, StoreError> {
-    Ok(client.query_one(WAL_FLUSHED, &[]).await?.try_get("Lsn")?)
+row_struct! {
+    /// The run of a server and the tables on it: what was read from another one may no longer be true.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct ServerInstance {
+        /// When the server process was started, in microseconds since 1970. A restore, a crash and a failover to
+        /// another server change it.
+        pub started_us: i64 = "StartedUs",
+        /// The oid of `dms."Document"`. Tables that were dropped and restored from a dump have another.
+        pub table: u32 = "Table",
+        /// The history of the database (`dms."EffectiveSchema"."History"`).
+        pub history: i64 = "History",
+    }
+}
+
+/// Reads the run of the server that this session is connected to.
+///
+/// # Errors
+/// When the database fails.
+pub async fn instance<C: deadpool_postgres::GenericClient>(client: &C) -> Result<ServerInstance, StoreError> {
+    let statement = client.prepare_cached(INSTANCE).await?;
+    read_row(&client.query_one(&statement, &[]).await?)
 }

@@ -11,7 +11,7 @@ use crate::table::identity_lock::{self, LockedIdentity};
 /// Session-level advisory lock that sharers pass and renamers hold while they collect row locks.
 const TURNSTILE_LOCK: i64 = 0x6d73_7475_726e;
 /// Transaction-level advisory lock of the whole database: renames become visible in the order of their versions.
-const RENAME_LOCK: i64 = 0x6d73_7265_6e61;
+pub(crate) const RENAME_LOCK: i64 = 0x6d73_7265_6e61;
 
 /// Adds the share locks of a write, through the turnstile; the answer is the locked ids. `current` is the document's id
 /// if it exists already; `delete` also locks its own IdentityLock exclusively (docs/design/rules.md#rule-11).

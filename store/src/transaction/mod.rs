@@ -1,6 +1,6 @@
 //! One write transaction on one pooled connection, with its statements sent in pipelines.
 
-mod locks;
+pub(crate) mod locks;
 pub(crate) mod pipeline;
 
 pub use locks::{lock_renames, lock_turnstile, share_locks, unlock_turnstile};

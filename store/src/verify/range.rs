@@ -4,7 +4,7 @@ use super::report::{Difference, DifferenceKind, Report};
 use crate::compose::{Composed, DeferredDocument, compose_loaded, split_off_beyond};
 use crate::error::StoreError;
 use crate::load::{
-    Batch, Caches, DocumentHead, LoadedDescriptor, RowBudget, document_sizes, load_descriptors, load_documents,
+    Batch, DocumentHead, LoadedDescriptor, Memory, RowBudget, document_sizes, load_descriptors, load_documents,
     load_lookups,
 };
 use deadpool_postgres::GenericClient;
@@ -60,7 +60,7 @@ impl<'m> Range<'m> {
         batch: Batch,
     ) -> Result<Self, StoreError> {
         // Empty caches per range: an audit trusts nothing that was read in another snapshot.
-        let lookups = load_lookups(client, mapping, &Caches::default(), &batch).await?;
+        let lookups = load_lookups(client, mapping, &Memory::default(), &batch).await?;
         let mut referenced = descriptor_ids(mapping, &batch);
         referenced.sort_unstable();
         referenced.dedup();

@@ -34,24 +34,27 @@ impl SlotFactory {
         let what = format!("slot {}", self.options.slot);
         match slot_status(&self.options).await? {
             None => return Err(SourceError::Lost { what, detail: "it does not exist".to_owned() }),
+            Some(slot) if slot.identity != identity => {
+                return Err(SourceError::Foreign { expected: identity, found: slot.identity });
+            }
             Some(slot) if slot.wal_status == "lost" => {
                 let detail = "the server has removed the log behind it (max_slot_wal_keep_size)".to_owned();
                 return Err(SourceError::Lost { what, detail });
             }
-            Some(slot) if slot.confirmed > position => {
+            Some(slot) if slot.confirmed > position && slot.check_not_ahead(position).is_ok() => {
                 return Err(SourceError::Gap { stored: position, resumes: slot.confirmed });
             }
-            Some(_) => {}
+            Some(slot) => slot.check_not_ahead(position)?,
         }
         self.start(position, identity)
     }
 
     /// Opens a source at the slot's own position, for a start without a stored one. Creates a missing slot, and
-    /// recreates a lost one.
+    /// recreates one that is lost or ahead of the log of a server that was put back.
     async fn start_fresh(&self) -> Result<Opened, SourceError> {
         let slot = match ensure_slot(&self.options).await {
-            Err(SourceError::Lost { what, detail }) => {
-                tracing::warn!(what, detail, "recreating the lost slot");
+            Err(error @ (SourceError::Lost { .. } | SourceError::Behind { .. })) => {
+                tracing::warn!(%error, slot = self.options.slot, "recreating the slot");
                 drop_slot(&self.options).await?;
                 ensure_slot(&self.options).await?
             }

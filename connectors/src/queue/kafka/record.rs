@@ -141,6 +141,7 @@ mod tests {
             resource_key: 3,
             version: 5,
             xid: 6,
+            history: 0,
             deleted: false,
             rebuild: true,
             cascade: true,

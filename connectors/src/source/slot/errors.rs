@@ -25,6 +25,8 @@ pub(super) fn classify(what: &str, slot: &str, error: &PgWireError) -> SourceFai
     match error {
         PgWireError::Io(_) | PgWireError::Task(_) | PgWireError::Internal(_) => SourceFailure::Retry(error.to_string()),
         PgWireError::Server(message) => match sqlstate(message) {
+            // A standby answers so to every question about its own log.
+            Some("55000") if message.contains("recovery is in progress") => SourceFailure::Retry(message.clone()),
             Some(code) if is_transient(code) => SourceFailure::Retry(error.to_string()),
             // A server that is not set up for logical decoding at all reports the same code.
             Some(code) if SLOT_LOST.contains(&code) && !message.contains("wal_level") => {
@@ -56,6 +58,7 @@ mod tests {
         assert_eq!(class("requested WAL segment has already been removed (SQLSTATE 58P01)"), "lost");
         assert_eq!(class("can no longer get changes from replication slot \"s\" (SQLSTATE 55000)"), "lost");
         assert_eq!(class("logical decoding requires wal_level >= logical (SQLSTATE 55000)"), "refused");
+        assert_eq!(class("recovery is in progress (SQLSTATE 55000)"), "retry");
         assert_eq!(class("password authentication failed for user \"u\" (SQLSTATE 28P01)"), "refused");
         assert_eq!(class("publication \"p\" does not exist (SQLSTATE 42704)"), "refused");
         assert_eq!(class("no code at all"), "refused");

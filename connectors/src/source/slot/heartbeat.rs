@@ -6,7 +6,7 @@ use pgwire_replication::ReplicationClient;
 
 use super::errors;
 use super::options::LogicalOptions;
-use super::session;
+use super::session::{self, SessionError};
 
 /// Needs neither a table nor a publication.
 const SQL: &str = "SELECT pg_logical_emit_message(false, 'millstream.heartbeat', '')";
@@ -21,12 +21,14 @@ pub(super) async fn run(options: LogicalOptions, interval: Duration) {
         tokio::time::sleep(interval).await;
         match write_one(&options, session.take()).await {
             Ok(client) => session = Some(client),
-            Err(error) if error.is_server() && errors::sqlstate(&error.to_string()) == Some(INSUFFICIENT_PRIVILEGE) => {
+            Err(SessionError::Client(error))
+                if error.is_server() && errors::sqlstate(&error.to_string()) == Some(INSUFFICIENT_PRIVILEGE) =>
+            {
                 tracing::warn!(%error, "stopped heartbeats: grant the role EXECUTE on pg_logical_emit_message, or turn them off");
                 return;
             }
             // The stream's own connection reports a broken server; the next heartbeat retries.
-            Err(error) => tracing::debug!(%error, "heartbeat failed"),
+            Err(error) => tracing::debug!(?error, "heartbeat failed"),
         }
     }
 }
@@ -34,7 +36,7 @@ pub(super) async fn run(options: LogicalOptions, interval: Duration) {
 async fn write_one(
     options: &LogicalOptions,
     session: Option<ReplicationClient>,
-) -> Result<ReplicationClient, pgwire_replication::PgWireError> {
+) -> Result<ReplicationClient, SessionError> {
     let mut client = match session {
         Some(client) => client,
         None => session::open(options, 0).await?,

@@ -10,7 +10,8 @@ use pgwire_replication::Lsn;
 
 use super::errors;
 use super::options::LogicalOptions;
-use super::session::{self, SessionError, SlotRow, text};
+use super::session::{self, SessionError, SlotRow, System, text};
+use crate::source::failure::SourceFailure;
 
 /// The result of [`ensure_slot`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,13 +39,27 @@ pub struct SlotStatus {
     pub safe_wal_bytes: Option<i64>,
     /// Bytes of WAL that the server retains for it.
     pub retained_wal_bytes: i64,
+    /// The identity of the slot's server.
+    pub identity: SourceIdentity,
+    /// The end of the server's log on disk.
+    pub wal_end: u64,
+}
+
+impl SlotStatus {
+    /// Checks that neither the slot nor `stored`, the durable position of this process, is ahead of the server's log.
+    ///
+    /// # Errors
+    /// [`SourceError::Behind`] when the server was put back to an earlier state.
+    pub fn check_not_ahead(&self, stored: Position) -> Result<(), SourceError> {
+        check_not_ahead(stored.max(self.confirmed), self.wal_end)
+    }
 }
 
 /// Checks the publication, then creates the slot if it does not exist. Creation waits for running transactions.
 ///
 /// # Errors
 /// The server is unreachable or refuses, the publication is missing, the slot belongs to another plugin or database, or
-/// the slot is lost.
+/// the slot is lost; [`SourceError::Behind`] when the slot is ahead of the server's log.
 pub async fn ensure_slot(options: &LogicalOptions) -> Result<EnsuredSlot, SourceError> {
     options.check()?;
     ensure(options).await.map_err(|error| explain(options, "creating the slot", error))
@@ -58,12 +73,13 @@ pub async fn slot_status(options: &LogicalOptions) -> Result<Option<SlotStatus>,
     options.check()?;
     let status = async {
         let mut client = session::open(options, 0).await?;
+        let system = session::identify(&mut client).await?;
         match session::slot(&mut client, &options.slot).await? {
             Some(row) if row.database != options.database => Err(SessionError::from(unusable(options, &row))),
-            row => Ok(row),
+            row => Ok((row, system)),
         }
     };
-    let row = status.await.map_err(|error| explain(options, "reading the slot", error))?;
+    let (row, system) = status.await.map_err(|error| explain(options, "reading the slot", error))?;
     Ok(row.map(|row| SlotStatus {
         confirmed: Position::before(row.confirmed),
         restart_lsn: row.restart,
@@ -71,6 +87,8 @@ pub async fn slot_status(options: &LogicalOptions) -> Result<Option<SlotStatus>,
         wal_status: row.wal_status,
         safe_wal_bytes: row.safe_wal_bytes,
         retained_wal_bytes: row.retained_wal_bytes,
+        identity: system.identity,
+        wal_end: system.wal_end,
     }))
 }
 
@@ -89,9 +107,9 @@ pub async fn free_slot(options: &LogicalOptions) -> Result<bool, SourceError> {
              WHERE slot_name = '{}' AND active AND database = current_database()",
             options.slot
         );
-        client.simple_query(&sql).await
+        Ok(client.simple_query(&sql).await?)
     };
-    let rows = free.await.map_err(|error| explain(options, "freeing the slot", error.into()))?;
+    let rows = free.await.map_err(|error| explain(options, "freeing the slot", error))?;
     Ok(!rows.is_empty())
 }
 
@@ -108,18 +126,19 @@ pub async fn drop_slot(options: &LogicalOptions) -> Result<bool, SourceError> {
              WHERE slot_name = '{}' AND database = current_database()",
             options.slot
         );
-        client.simple_query(&sql).await
+        Ok(client.simple_query(&sql).await?)
     };
-    let rows = drop.await.map_err(|error| explain(options, "dropping the slot", error.into()))?;
+    let rows = drop.await.map_err(|error| explain(options, "dropping the slot", error))?;
     Ok(!rows.is_empty())
 }
 
 async fn ensure(options: &LogicalOptions) -> Result<EnsuredSlot, SessionError> {
     let mut client = session::open(options, 0).await?;
-    let identity = session::identity(&mut client).await?;
+    let System { identity, wal_end } = session::identify(&mut client).await?;
     session::check_publication(&mut client, &options.publication).await?;
     if let Some(row) = session::slot(&mut client, &options.slot).await? {
         check(options, &row)?;
+        check_not_ahead(Position::before(row.confirmed), wal_end)?;
         return Ok(EnsuredSlot { created: false, position: Position::before(row.confirmed), identity });
     }
     let sql = format!("SELECT lsn FROM pg_create_logical_replication_slot('{}', 'pgoutput')", options.slot);
@@ -128,6 +147,14 @@ async fn ensure(options: &LogicalOptions) -> Result<EnsuredSlot, SessionError> {
     let lsn =
         lsn.ok_or_else(|| SourceError::Unreadable("the server created a slot and returned no position".to_owned()))?;
     Ok(EnsuredSlot { created: true, position: Position::before(lsn.0), identity })
+}
+
+/// Checks that a position is not behind the end of the server's log.
+pub(super) fn check_not_ahead(position: Position, wal_end: u64) -> Result<(), SourceError> {
+    if position.lsn > wal_end {
+        return Err(SourceError::Behind { stored: position, server: Position::before(wal_end) });
+    }
+    Ok(())
 }
 
 /// Checks that a source can stream from the slot.
@@ -157,6 +184,7 @@ fn explain(options: &LogicalOptions, what: &str, error: SessionError) -> SourceE
     let what = format!("{what} {}", options.slot);
     match error {
         SessionError::Source(error) => error,
+        SessionError::Standby => SourceFailure::Retry(session::STANDBY.to_owned()).into_error(&what),
         SessionError::Client(error) => errors::classify(&what, &options.slot, &error).into_error(&what),
     }
 }

@@ -13,7 +13,13 @@ use super::options::LogicalOptions;
 pub(super) enum SessionError {
     Client(PgWireError),
     Source(SourceError),
+    /// The server is a standby, which has neither the slot nor a log of its own. It may be promoted.
+    Standby,
 }
+
+/// The text of [`SessionError::Standby`].
+pub(super) const STANDBY: &str =
+    "this server is a standby: waiting until it is promoted, or the address leads to the primary";
 
 impl From<PgWireError> for SessionError {
     fn from(error: PgWireError) -> Self {
@@ -40,18 +46,33 @@ pub(super) struct SlotRow {
     pub(super) retained_wal_bytes: i64,
 }
 
-/// Opens a connection. `confirmed` is the position that it acknowledges when it starts to stream.
-pub(super) async fn open(options: &LogicalOptions, confirmed: u64) -> Result<ReplicationClient, PgWireError> {
+/// Opens a connection to a server that is not a standby. `confirmed` is the position that it acknowledges when it starts
+/// to stream.
+pub(super) async fn open(options: &LogicalOptions, confirmed: u64) -> Result<ReplicationClient, SessionError> {
     let config = link::secure(options, options.replication_config(confirmed)).await?;
-    ReplicationClient::connect_gated(config).await
+    let mut client = ReplicationClient::connect_gated(config).await?;
+    let rows = client.simple_query("SELECT pg_is_in_recovery()").await?;
+    match rows.first().and_then(|row| text(row, 0)) {
+        Some("f") => Ok(client),
+        _ => Err(SessionError::Standby),
+    }
 }
 
-/// Reads the server's identity.
-pub(super) async fn identity(client: &mut ReplicationClient) -> Result<SourceIdentity, PgWireError> {
+/// The server and the end of its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct System {
+    pub(super) identity: SourceIdentity,
+    /// The end of the log on disk. No position that was ever received from this history lies behind it.
+    pub(super) wal_end: u64,
+}
+
+/// Reads the server's identity and the end of its log.
+pub(super) async fn identify(client: &mut ReplicationClient) -> Result<System, PgWireError> {
     let system = client.identify_system().await?;
     let timeline = i32::try_from(system.timeline)
         .map_err(|_| PgWireError::Protocol(format!("timeline {} is out of range", system.timeline)))?;
-    Ok(SourceIdentity { system_identifier: system.system_id, timeline })
+    let identity = SourceIdentity { system_identifier: system.system_id, timeline };
+    Ok(System { identity, wal_end: system.xlogpos.0 })
 }
 
 /// Reads the slot; `None` if it does not exist.

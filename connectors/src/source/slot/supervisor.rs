@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::assembler::Assembler;
 use super::options::LogicalOptions;
-use super::session::{self, SessionError};
+use super::session::{self, SessionError, System};
 use super::{errors, heartbeat, lifecycle};
 use crate::source::failure::SourceFailure;
 
@@ -108,6 +108,7 @@ impl Supervisor {
             let reason = match ended {
                 ConnectionEnd::Stopped | ConnectionEnd::ConsumerGone => return Ok(()),
                 ConnectionEnd::Failed(SessionError::Source(error)) => return Err(error),
+                ConnectionEnd::Failed(SessionError::Standby) => session::STANDBY.to_owned(),
                 ConnectionEnd::Failed(SessionError::Client(error)) => {
                     match errors::classify("following the outbox", &self.options.slot, &error) {
                         SourceFailure::Stop(error) => return Err(error),
@@ -159,17 +160,19 @@ impl Supervisor {
     async fn connect(&mut self) -> Result<ReplicationClient, SessionError> {
         let stored = *self.confirmed.borrow();
         let mut client = session::open(&self.options, stored.lsn).await?;
-        let found = session::identity(&mut client).await?;
+        let System { identity: found, wal_end } = session::identify(&mut client).await?;
         let expected = self.identity.get_or_insert_with(|| found.clone());
         if *expected != found {
             return Err(SourceError::Foreign { expected: expected.clone(), found }.into());
         }
+        lifecycle::check_not_ahead(stored, wal_end)?;
         let name = &self.options.slot;
         let Some(row) = session::slot(&mut client, name).await? else {
             let detail = "it does not exist on the server".to_owned();
             return Err(SourceError::Lost { what: format!("slot {name}"), detail }.into());
         };
         lifecycle::check(&self.options, &row)?;
+        lifecycle::check_not_ahead(Position::before(row.confirmed), wal_end)?;
         if row.confirmed > stored.lsn {
             return Err(SourceError::Gap { stored, resumes: Position::before(row.confirmed) }.into());
         }

@@ -7,8 +7,10 @@ use super::bench::{ATTEMPTS_MAX, KEPT, QUARANTINED, QueueBench, REMOVED, work};
 use crate::change::ChangeKind;
 use crate::clock::Clock;
 use crate::position::Position;
-use crate::queue::settle::{SettleReport, Settled};
+use crate::queue::settle::{SettleReport, Settled, Taken};
 use crate::queue::stats::QueueStats;
+use crate::queue::work::Work;
+use uuid::Uuid;
 
 pub(super) async fn changes_of_one_document_are_one_entry(bench: QueueBench<'_>) {
     bench.put(ChangeKind::Identity, 1, 10).await;
@@ -312,4 +314,24 @@ pub(super) async fn many_takers_share_the_work_without_overlap(bench: QueueBench
     let all: Vec<i64> = [a, b, c].concat();
     assert_eq!(all.len() as i64, DOCUMENTS, "each document was taken once");
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len() as i64, DOCUMENTS);
+}
+
+/// After a restore, versions, transaction ids and even DocumentIds mean something else.
+pub(super) async fn work_of_a_new_history_replaces_that_of_a_lost_one(mut bench: QueueBench<'_>) {
+    bench.put(ChangeKind::Identity, 1, 500).await;
+    bench.put(ChangeKind::Delete, 2, 501).await;
+    bench.put(ChangeKind::Upsert, 3, 502).await;
+    bench.reopen().await;
+    let now_ms = bench.clock.now_ms();
+    let edited = Work { history: 7, ..work(ChangeKind::Upsert, 1, 60, now_ms) };
+    let another = Uuid::from_u128(0xA);
+    let reused = Work { history: 7, document_uuid: another, ..work(ChangeKind::Upsert, 2, 61, now_ms) };
+    bench.queue.put(vec![edited, reused], None).await.expect("put");
+    bench.put(ChangeKind::Upsert, 1, 503).await;
+    let mut taken = bench.take(10).await;
+    taken.sort_by_key(|taken| taken.work.document_id);
+    let found: Vec<_> = taken.iter().map(|Taken { work, .. }| (work.history, work.version, work.xid)).collect();
+    assert_eq!(found, [(7, 60, 10_060), (7, 61, 10_061), (0, 502, 10_502)]);
+    assert!(taken[0].work.cascade, "what is pending stays pending");
+    assert_eq!((taken[1].work.document_uuid, taken[1].work.deleted), (another, false), "another document");
 }

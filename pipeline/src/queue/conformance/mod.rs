@@ -37,6 +37,7 @@ pub async fn run<F: QueueFixture>(mut fixture: impl FnMut() -> F) {
         poison_goes_to_quarantine_and_holds_up_nothing,
         a_newer_version_leaves_quarantine_by_itself,
         an_operator_releases_and_discards,
+        work_of_a_new_history_replaces_that_of_a_lost_one,
         positions_never_go_back_by_themselves,
         a_restart_keeps_what_was_put_and_settled,
         waiting_ends_when_work_arrives_or_falls_due,

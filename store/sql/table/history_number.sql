@@ -1,0 +1,1 @@
+SELECT "History" FROM "dms"."EffectiveSchema"
