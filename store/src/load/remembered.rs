@@ -71,6 +71,12 @@ impl Caches {
         *current = Some((server, Arc::clone(&memory)));
         memory
     }
+
+    /// Forgets everything: a repair may have changed facts that never change otherwise. Batches in progress keep what
+    /// they have.
+    pub fn clear(&self) {
+        *self.current.lock() = None;
+    }
 }
 
 /// A map from DocumentId to an immutable value that holds at most `capacity` entries and forgets old ones.
