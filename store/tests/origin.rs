@@ -74,7 +74,7 @@ async fn a_server_that_went_back_begins_a_history_and_gives_out_no_number_again(
     let first = checked(&options, &origin).await;
     let before = text(&first, HISTORY).await;
     drop(first);
-    cluster.take_snapshot().await;
+    let copy = cluster.copy_data().await;
 
     let database = checked(&options, &origin).await;
     assert_eq!(text(&database, HISTORY).await, before, "a restart loses nothing");
@@ -87,7 +87,7 @@ async fn a_server_that_went_back_begins_a_history_and_gives_out_no_number_again(
     drop(session);
     assert_eq!(text(&database, HISTORY).await, before, "a crash that lost nothing");
 
-    cluster.roll_back().await;
+    cluster.put_back(&copy).await;
     let session = wait_for("a session after the rollback", DEADLINE, || async {
         let session = database.get().await.ok()?;
         session.query_one("SELECT 1", &[]).await.ok().map(|_| session)

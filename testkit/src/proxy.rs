@@ -81,6 +81,14 @@ impl FaultProxy {
         self.faults.send_modify(|faults| faults.holes += 1);
     }
 
+    /// Breaks all connections, and forwards new ones to another address.
+    pub fn redirect(&self, target: SocketAddr) {
+        self.faults.send_modify(|faults| {
+            faults.cuts += 1;
+            faults.target = target;
+        });
+    }
+
     /// Forwards new connections to another address. Present ones stay.
     pub fn retarget(&self, target: SocketAddr) {
         self.faults.send_modify(|faults| faults.target = target);

@@ -28,7 +28,7 @@ async fn put_back(source: &str) {
     let mut district = District::start(&cluster, None, &[format!("--source-kind={source}")]).await;
     district.enrol("old", 20).await;
     district.wait_equal().await;
-    cluster.take_snapshot().await;
+    let copy = cluster.copy_data().await;
     district.wait_ready().await;
 
     // Remembered, cached and delivered, then gone with the data directory.
@@ -42,7 +42,7 @@ async fn put_back(source: &str) {
     district.restore_enrolments("old", 5..8);
 
     let before = district.history().await;
-    cluster.roll_back().await;
+    cluster.put_back(&copy).await;
     district.wait_ready().await;
     district.enrol("new", 60).await;
     // Versions of the lost edits are given out again, or would be.
@@ -63,7 +63,7 @@ async fn a_promoted_standby_that_lacks_commits_is_followed_without_a_restart() {
     let mut district = District::start(&primary, Some(proxy.address()), &["--source-kind=logical".to_owned()]).await;
     district.enrol("old", 20).await;
     district.wait_equal().await;
-    let mut standby = primary.start_standby().await;
+    let mut standby = primary.standby().await;
     district.wait_ready().await;
     let promoted = Session::open(&standby.connect_options("postgres")).await.expect("the standby answers");
     let streams = "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')";
@@ -83,8 +83,8 @@ async fn a_promoted_standby_that_lacks_commits_is_followed_without_a_restart() {
     district.restore_enrolments("old", 5..8);
     let before = district.history().await;
 
-    primary.kill().await;
-    standby.resume().await;
+    primary.crash().await;
+    standby.start_again().await;
     proxy.redirect(standby.address());
     district.wait_logged("this server is a standby").await;
     district.database = standby.connect_options(district.database.dbname());
@@ -108,7 +108,7 @@ async fn a_planned_switchover_needs_no_operator() {
     let proxy = FaultProxy::start(primary.address()).await;
     let mut district = District::start(&primary, Some(proxy.address()), &["--source-kind=logical".to_owned()]).await;
     district.enrol("old", 10).await;
-    let standby = primary.start_standby().await;
+    let standby = primary.standby().await;
     district.wait_ready().await;
     let session = Session::open(&standby.connect_options("postgres")).await.expect("the standby answers");
     let streams = "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')";
