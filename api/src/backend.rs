@@ -24,7 +24,7 @@ pub trait DocumentReader: Send + Sync + 'static {
 }
 
 /// Writes documents. Each call is one transaction: `Ok` means committed, `Err` means that nothing was written. One
-/// exception: [`WriteError::Unavailable`] may follow a commit whose confirmation was lost with the connection.
+/// exception: with [`WriteError::OutcomeUnknown`] the confirmation of the commit was lost with the connection.
 pub trait DocumentWriter: Send + Sync + 'static {
     /// Inserts the document, or updates the one with the same identity.
     fn post(

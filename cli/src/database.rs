@@ -9,15 +9,13 @@ use crate::{
 use millstream_pipeline::binding::Binding;
 use millstream_store::{
     cluster::{ClusterOptions, ManagedCluster, SUPERUSER, Shutdown},
-    connect::{ConnectOptions, Database, SessionSetup, SslMode},
+    connect::{ConnectOptions, Database, PoolerError, SslMode, check_sessions},
     error::StoreError,
-    origin::Origin,
     provision,
 };
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -57,6 +55,10 @@ impl Server {
     /// Returns the configured database, or starts the managed cluster and creates it if necessary.
     pub async fn start(config: &Config) -> Result<Self, Failure> {
         if let Some(options) = &config.database.url {
+            check_sessions(options).await.map_err(|error| match error {
+                PoolerError::Store(source) => Failure::failed(ConnectError { server: options.to_string(), source }),
+                error => Failure::usage(error),
+            })?;
             return Ok(Self { options: options.clone(), cluster: None });
         }
         let directory = cluster_dir(config);
@@ -85,18 +87,7 @@ impl Server {
 
     /// Opens a pool of connections.
     pub async fn connect(&self, connections: usize) -> Result<Database, Failure> {
-        self.pool(connections, None).await
-    }
-
-    /// Opens a pool whose every session is checked: a server that is restarted or replaced may hold another database, or
-    /// this one at an earlier time.
-    pub(crate) async fn connect_checked(&self, connections: usize, origin: &Arc<Origin>) -> Result<Database, Failure> {
-        let origin: Arc<dyn SessionSetup> = Arc::<Origin>::clone(origin);
-        self.pool(connections, Some(origin)).await
-    }
-
-    async fn pool(&self, connections: usize, setup: Option<Arc<dyn SessionSetup>>) -> Result<Database, Failure> {
-        let connected = Database::connect_with(&self.options, connections, setup).await;
+        let connected = Database::connect(&self.options, connections).await;
         connected.map_err(|source| Failure::failed(ConnectError { server: self.options.to_string(), source }))
     }
 

@@ -1,9 +1,9 @@
 //! Writing change records in the transaction that makes the change (invariant ATOMIC).
 
 use millstream_pipeline::NewChange;
+use millstream_store::connect::GenericClient;
 use millstream_store::table::outbox::{self, NewOutboxRows};
 use millstream_store::transaction::Pipeline;
-use tokio_postgres::GenericClient;
 
 use crate::error::{During, OutboxError};
 
@@ -20,7 +20,7 @@ pub fn add<'a>(pipeline: &mut Pipeline<'_>, changes: impl IntoIterator<Item = &'
 /// # Errors
 /// When the database refuses the statement or reports another number of rows than there are changes. The caller then
 /// rolls the transaction back: committing a failed transaction reports success and stores nothing.
-pub async fn append<C: GenericClient + Sync>(client: &C, changes: &[NewChange]) -> Result<(), OutboxError> {
+pub async fn append<C: GenericClient>(client: &C, changes: &[NewChange]) -> Result<(), OutboxError> {
     if changes.is_empty() {
         return Ok(());
     }

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use millstream_pipeline::Position;
 use millstream_pipeline::source::{SourceIdentity, Stream};
+use millstream_store::connect::GenericClient;
 use millstream_store::table::history::{self, DatabaseState};
 use millstream_store::table::{progress as table, server};
-use tokio_postgres::GenericClient;
 use tokio_postgres::types::PgLsn;
 use uuid::Uuid;
 
@@ -66,7 +66,7 @@ impl Watermark {
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn read<C: GenericClient + Sync>(client: &C) -> Result<Self, OutboxError> {
+    pub async fn read<C: GenericClient>(client: &C) -> Result<Self, OutboxError> {
         const ACTION: &str = "reading a recovery watermark";
         let snapshot = server::snapshot(client).await.during(ACTION)?;
         let lsn = server::wal_end(client).await.during(ACTION)?;
@@ -94,7 +94,7 @@ impl Origin {
     ///
     /// # Errors
     /// When the database refuses, or was never provisioned.
-    pub async fn read<C: GenericClient + Sync>(client: &C, epoch: Uuid, stream: Stream) -> Result<Self, OutboxError> {
+    pub async fn read<C: GenericClient>(client: &C, epoch: Uuid, stream: Stream) -> Result<Self, OutboxError> {
         let state = history::read(client).await.during("reading which database this is")?;
         let state = state.ok_or_else(|| {
             OutboxError::State(r#"dms."EffectiveSchema" has no database uuid: apply the schema first"#.to_owned())
@@ -140,7 +140,7 @@ pub struct Progress {
 ///
 /// # Errors
 /// When the database refuses, or another program wrote the row.
-pub async fn load<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result<Option<Progress>, OutboxError> {
+pub async fn load<C: GenericClient>(client: &C, consumer: &str) -> Result<Option<Progress>, OutboxError> {
     let Some(row) = table::load(client, consumer).await.during("reading the progress of a consumer")? else {
         return Ok(None);
     };
@@ -171,11 +171,7 @@ pub async fn load<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn store<C: GenericClient + Sync>(
-    client: &C,
-    consumer: &str,
-    progress: &Progress,
-) -> Result<(), OutboxError> {
+pub async fn store<C: GenericClient>(client: &C, consumer: &str, progress: &Progress) -> Result<(), OutboxError> {
     write(client, consumer, None, progress).await.map(|_| ())
 }
 
@@ -183,7 +179,7 @@ pub async fn store<C: GenericClient + Sync>(
 ///
 /// # Errors
 /// [`OutboxError::TakenOver`] when another relay has taken over: nothing is stored then. When the database refuses.
-pub async fn store_in_term<C: GenericClient + Sync>(
+pub async fn store_in_term<C: GenericClient>(
     client: &C,
     epoch: &FencingEpoch,
     progress: &Progress,
@@ -195,7 +191,7 @@ pub async fn store_in_term<C: GenericClient + Sync>(
 }
 
 /// Returns how many rows were written.
-async fn write<C: GenericClient + Sync>(
+async fn write<C: GenericClient>(
     client: &C,
     consumer: &str,
     epoch: Option<i64>,
@@ -248,7 +244,7 @@ impl ProgressKeeper {
         Self { consumer: epoch.consumer().to_owned(), epoch: Some(epoch), origin, candidate: None }
     }
 
-    async fn store<C: GenericClient + Sync>(&self, client: &C, progress: &Progress) -> Result<(), OutboxError> {
+    async fn store<C: GenericClient>(&self, client: &C, progress: &Progress) -> Result<(), OutboxError> {
         match &self.epoch {
             Some(epoch) => store_in_term(client, epoch, progress).await,
             None => store(client, &self.consumer, progress).await,
@@ -276,7 +272,7 @@ impl ProgressKeeper {
     ///
     /// # Errors
     /// When the database refuses; the same call may be made again.
-    pub async fn advance<C: GenericClient + Sync>(
+    pub async fn advance<C: GenericClient>(
         &mut self,
         client: &C,
         durable: Position,
@@ -301,11 +297,7 @@ impl ProgressKeeper {
     ///
     /// # Errors
     /// When the database refuses; the same call may be made again.
-    pub async fn advance_unmarked<C: GenericClient + Sync>(
-        &self,
-        client: &C,
-        durable: Position,
-    ) -> Result<(), OutboxError> {
+    pub async fn advance_unmarked<C: GenericClient>(&self, client: &C, durable: Position) -> Result<(), OutboxError> {
         self.store(client, &Progress { position: durable, watermark: None, origin: self.origin.clone() }).await
     }
 
@@ -314,7 +306,7 @@ impl ProgressKeeper {
     ///
     /// # Errors
     /// When the database refuses; the same call may be made again.
-    pub async fn advance_polled<C: GenericClient + Sync>(
+    pub async fn advance_polled<C: GenericClient>(
         &self,
         client: &C,
         durable: Position,

@@ -6,9 +6,9 @@
 //! see ([`not_in`], for recovery and replay).
 
 use millstream_pipeline::{Change, Position};
+use millstream_store::connect::GenericClient;
 use millstream_store::table::outbox::{self, OutboxRow};
 use millstream_store::xid::Xid8;
-use tokio_postgres::GenericClient;
 
 use crate::error::{During, OutboxError};
 use crate::progress::Snapshot;
@@ -32,7 +32,7 @@ pub struct SettledRows {
 ///
 /// # Errors
 /// When the database refuses, or a row is of an unknown kind.
-pub async fn before_horizon<C: GenericClient + Sync>(
+pub async fn before_horizon<C: GenericClient>(
     client: &C,
     after: Position,
     limit: i64,
@@ -59,7 +59,7 @@ pub async fn before_horizon<C: GenericClient + Sync>(
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn horizon<C: GenericClient + Sync>(client: &C) -> Result<Position, OutboxError> {
+pub async fn horizon<C: GenericClient>(client: &C) -> Result<Position, OutboxError> {
     let xid = outbox::horizon(client).await.during("reading which transactions run")?;
     Ok(Position::before(xid.0))
 }
@@ -69,7 +69,7 @@ pub async fn horizon<C: GenericClient + Sync>(client: &C) -> Result<Position, Ou
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn behind_all_committed<C: GenericClient + Sync>(client: &C) -> Result<Position, OutboxError> {
+pub async fn behind_all_committed<C: GenericClient>(client: &C) -> Result<Position, OutboxError> {
     let xid = outbox::behind_committed(client).await.during("reading which transactions run")?;
     Ok(Position::before(xid.0))
 }
@@ -80,7 +80,7 @@ pub async fn behind_all_committed<C: GenericClient + Sync>(client: &C) -> Result
 ///
 /// # Errors
 /// When the database refuses, or a row is of an unknown kind.
-pub async fn not_in<C: GenericClient + Sync>(
+pub async fn not_in<C: GenericClient>(
     client: &C,
     snapshot: &Snapshot,
     after: i64,

@@ -9,8 +9,8 @@
 //! The slot serves one reader at a time, so two relays never read the same changes; it does not restrict what they do
 //! with the changes that they have already read.
 
+use millstream_store::connect::GenericClient;
 use millstream_store::table::progress;
-use tokio_postgres::GenericClient;
 
 use crate::error::{During, OutboxError};
 
@@ -26,7 +26,7 @@ pub struct FencingEpoch {
 ///
 /// # Errors
 /// When the database refuses, or the session ends.
-pub async fn wait_for_lease<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result<(), OutboxError> {
+pub async fn wait_for_lease<C: GenericClient>(client: &C, consumer: &str) -> Result<(), OutboxError> {
     let sql = "SELECT pg_advisory_lock(hashtextextended('millstream relay ' || $1::text, 0))";
     client.execute(sql, &[&consumer]).await.map(|_| ()).during("waiting for the relay's lease")
 }
@@ -36,7 +36,7 @@ pub async fn wait_for_lease<C: GenericClient + Sync>(client: &C, consumer: &str)
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn next_epoch<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result<FencingEpoch, OutboxError> {
+pub async fn next_epoch<C: GenericClient>(client: &C, consumer: &str) -> Result<FencingEpoch, OutboxError> {
     let number = progress::next_term(client, consumer).await.during("taking over as relay")?;
     Ok(FencingEpoch { consumer: consumer.to_owned(), number })
 }
@@ -60,13 +60,13 @@ impl FencingEpoch {
     ///
     /// # Errors
     /// [`OutboxError::TakenOver`], or when the database refuses.
-    pub async fn check<C: GenericClient + Sync>(&self, client: &C) -> Result<(), OutboxError> {
+    pub async fn check<C: GenericClient>(&self, client: &C) -> Result<(), OutboxError> {
         let found = self.current(client).await?;
         if found == self.number { Ok(()) } else { Err(self.lost(found)) }
     }
 
     /// Why a write in this epoch changed nothing.
-    pub(crate) async fn taken_over<C: GenericClient + Sync>(&self, client: &C) -> Result<OutboxError, OutboxError> {
+    pub(crate) async fn taken_over<C: GenericClient>(&self, client: &C) -> Result<OutboxError, OutboxError> {
         Ok(self.lost(self.current(client).await?))
     }
 
@@ -74,7 +74,7 @@ impl FencingEpoch {
         OutboxError::TakenOver { consumer: self.consumer.clone(), epoch: self.number, found }
     }
 
-    async fn current<C: GenericClient + Sync>(&self, client: &C) -> Result<i64, OutboxError> {
+    async fn current<C: GenericClient>(&self, client: &C) -> Result<i64, OutboxError> {
         let current = progress::term(client, &self.consumer).await.during("reading the current fencing epoch")?;
         Ok(current.unwrap_or(0))
     }

@@ -6,10 +6,11 @@
 
 use std::time::SystemTime;
 
+use millstream_store::connect::GenericClient;
 use millstream_store::error::{ErrorKind, StoreError};
 use millstream_store::table::outbox_partition::{self as partition, Partition};
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, GenericClient};
 
 use crate::error::{During, OutboxError};
 use crate::progress::Snapshot;
@@ -36,7 +37,7 @@ pub struct Pruned {
 ///
 /// # Errors
 /// When the database refuses, for example because the role does not own the table.
-pub async fn ensure_polling_index<C: GenericClient + Sync>(client: &C) -> Result<(), OutboxError> {
+pub async fn ensure_polling_index<C: GenericClient>(client: &C) -> Result<(), OutboxError> {
     partition::ensure_polling_index(client).await.during("making the index for polling")
 }
 

@@ -1,8 +1,8 @@
 //! The server and history that a session talks to.
 
 use millstream_pipeline::source::SourceIdentity;
+use millstream_store::connect::GenericClient;
 use millstream_store::table::server;
-use tokio_postgres::GenericClient;
 
 use crate::error::{During, OutboxError};
 
@@ -11,7 +11,7 @@ use crate::error::{During, OutboxError};
 ///
 /// # Errors
 /// When the database refuses, as a standby does.
-pub async fn source_identity<C: GenericClient + Sync>(client: &C) -> Result<SourceIdentity, OutboxError> {
+pub async fn source_identity<C: GenericClient>(client: &C) -> Result<SourceIdentity, OutboxError> {
     let server = server::identity(client).await.during("reading the identity of the server")?;
     Ok(SourceIdentity { system_identifier: server.system_identifier, timeline: server.timeline })
 }

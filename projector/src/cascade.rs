@@ -11,13 +11,17 @@
 //! document's lock while it draws, so its version is above c and `< c` skips it. For the same reason the edge is not
 //! read again once the row is locked: a document that was pointed elsewhere meanwhile is above c too.
 
+pub(crate) mod deferred;
+
 use crate::context::Context;
 use crate::error::{During, ProjectorError};
+use deferred::CascadeKey;
 use millstream_pipeline::{ChangeKind, NewChange};
 use millstream_store::connect::{Database, Transaction};
 use millstream_store::error::StoreError;
-use millstream_store::retry::{RetryPolicy, with_retry};
+use millstream_store::retry::{RetryError, RetryPolicy, with_retry};
 use millstream_store::table::cascade::{self, OpenCascade};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 const ACTION: &str = "working off a page of a cascade";
@@ -44,19 +48,39 @@ pub struct CascadePage {
 /// # Errors
 /// When the database fails. The cascade is then unchanged.
 pub async fn work_off_page(database: &Database, page_size: usize) -> Result<Option<CascadePage>, ProjectorError> {
-    let page = with_retry(&RetryPolicy::default(), "cascade page", |_| async {
-        let mut client = database.get().await.during(ACTION)?;
-        let tx = client.transaction().await.during(ACTION)?;
-        let page = page(&tx, page_size.max(1)).await?;
-        tx.commit().await.during(ACTION)?;
-        Ok(page)
-    })
-    .await?;
-    Ok(page)
+    work_off_page_except(database, page_size, &[]).await.map_err(|failed| failed.error)
 }
 
-async fn page(tx: &Transaction<'_>, page_size: usize) -> Result<Option<CascadePage>, ProjectorError> {
-    let Some(open) = cascade::take_oldest(tx).await.during(ACTION)? else { return Ok(None) };
+/// A page that failed.
+#[derive(Debug)]
+struct FailedPage {
+    /// The cascade that it belongs to, unless the failure came before one was taken.
+    cascade: Option<CascadeKey>,
+    error: ProjectorError,
+}
+
+/// [`work_off_page`] of any cascade but these.
+async fn work_off_page_except(
+    database: &Database,
+    page_size: usize,
+    except: &[CascadeKey],
+) -> Result<Option<CascadePage>, FailedPage> {
+    let taken = Mutex::new(None);
+    let policy = RetryPolicy::default();
+    let page = with_retry(&policy, "cascade page", |_| async {
+        let mut client = database.get().await.during(ACTION)?;
+        let tx = client.transaction().await.during(ACTION)?;
+        let Some(open) = cascade::take_oldest(&tx, except).await.during(ACTION)? else { return Ok(None) };
+        *taken.lock() = Some((open.document_id, open.version));
+        let page = page(&tx, open, page_size.max(1)).await?;
+        tx.commit().await.during(ACTION)?;
+        Ok(Some(page))
+    });
+    page.await
+        .map_err(|error: RetryError<ProjectorError>| FailedPage { cascade: *taken.lock(), error: error.into_last() })
+}
+
+async fn page(tx: &Transaction<'_>, open: OpenCascade, page_size: usize) -> Result<CascadePage, ProjectorError> {
     let limit = i64::try_from(page_size).unwrap_or(i64::MAX);
     let referrers = cascade::referrers(tx, &open, limit).await.during(ACTION)?;
     let below = match referrers.is_empty() {
@@ -76,7 +100,7 @@ async fn page(tx: &Transaction<'_>, page_size: usize) -> Result<Option<CascadePa
         _ => cascade::close(tx, &open).await.during(ACTION)?,
     }
     let OpenCascade { document_id, version, .. } = open;
-    Ok(Some(CascadePage { document_id, version, looked_at: referrers.len(), stamped, finished }))
+    Ok(CascadePage { document_id, version, looked_at: referrers.len(), stamped, finished })
 }
 
 /// Gives the locked referrers the cascade's version and appends a change record for each.
@@ -93,7 +117,7 @@ async fn stamp(tx: &Transaction<'_>, open: &OpenCascade, below: &[i64]) -> Resul
         content_version: open.version,
     };
     let touches: Vec<NewChange> = stamped.iter().map(touch).collect();
-    millstream_outbox::append(&**tx, &touches).await.during(ACTION)?;
+    millstream_outbox::append(tx, &touches).await.during(ACTION)?;
     Ok(touches.len())
 }
 
@@ -103,15 +127,20 @@ async fn stamp(tx: &Transaction<'_>, open: &OpenCascade, below: &[i64]) -> Resul
 /// Open cascades are read from the table, not remembered: at the start, when a rename has become visible, and by a slow
 /// scan that also finds cascades opened while no process followed the changes.
 ///
+/// A cascade whose page fails, or waits for a lock for too long, is passed over for a growing time ([`deferred`]):
+/// younger ones go on meanwhile.
+///
 /// # Errors
 /// Never: a failure is logged and retried, and the table keeps the progress.
 pub(crate) async fn work(context: &Context, stop: &CancellationToken) -> Result<(), ProjectorError> {
     let (clock, options) = (&context.deps.clock, context.options());
     let mut failures = options.outage_backoff.attempts();
     while !stop.is_cancelled() {
-        let pause = match work_off_page(&context.deps.database, options.cascade_page).await {
+        let except = context.deferred_cascades().at(context.now_ms());
+        let pause = match work_off_page_except(&context.deps.database, options.cascade_page, &except).await {
             Ok(Some(page)) => {
                 failures.succeed();
+                context.deferred_cascades().succeeded((page.document_id, page.version));
                 context.counters.pages.add(1);
                 context.counters.stamped.add(page.stamped);
                 context.counters.cascades_finished.add(usize::from(page.finished));
@@ -119,9 +148,16 @@ pub(crate) async fn work(context: &Context, stop: &CancellationToken) -> Result<
             }
             Ok(None) => {
                 failures.succeed();
-                options.cascade_scan_interval
+                let deferred = context.deferred_cascades().next_in(context.now_ms());
+                deferred.map_or(options.cascade_scan_interval, |next| next.min(options.cascade_scan_interval))
             }
-            Err(error) => {
+            Err(FailedPage { cascade: Some(cascade), error }) if !error.is_outage() => {
+                context.counters.cascade_failures.add(1);
+                let delay = context.deferred_cascades().failed(cascade, context.now_ms());
+                context.will_retry(&error, delay);
+                continue;
+            }
+            Err(FailedPage { error, .. }) => {
                 context.counters.cascade_failures.add(1);
                 let delay = failures.fail();
                 context.will_retry(&error, delay);

@@ -76,7 +76,7 @@ async fn cached(
 ) -> Result<(), ProjectorError> {
     let client = database.get().await.during(ACTION)?;
     // Not the flushed position: with `synchronous_commit = off` an answered write may lie above it.
-    let lsn = server::wal_end(&**client).await.during(ACTION)?.into();
+    let lsn = server::wal_end(&*client).await.during(ACTION)?.into();
     drop(client);
     while !is_followed(database, source, queue).await? {
         clock.sleep(PROGRESS_POLL).await;
@@ -105,8 +105,8 @@ async fn is_followed(
     queue: &dyn WorkQueue,
 ) -> Result<bool, ProjectorError> {
     let client = database.get().await.during(ACTION)?;
-    let progress = progress::load(&**client, CONSUMER).await.during(ACTION)?;
-    let history = history::number(&**client).await.during(ACTION)?;
+    let progress = progress::load(&*client, CONSUMER).await.during(ACTION)?;
+    let history = history::number(&*client).await.during(ACTION)?;
     let followed = progress.map(|progress| progress.origin).is_some_and(|origin| {
         origin.epoch == queue.epoch() && origin.history == history && source.stream().continues(origin.stream.as_ref())
     });

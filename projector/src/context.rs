@@ -1,11 +1,13 @@
 //! State that the tasks of one projector share.
 
+use crate::cascade::deferred::DeferredCascades;
 use crate::counters::Counters;
 use crate::error::ProjectorError;
 use crate::intake::resync_state::ResyncState;
 use crate::intake::source::{PositionKind, SourceFactory};
 use crate::metrics as names;
 use crate::options::ProjectorOptions;
+use crate::rebuild::cancelled::CancelledRebuilds;
 use crate::status::ErrorReport;
 use crate::visibility_wait::VisibilityWaits;
 use millstream_outbox::relay::FencingEpoch;
@@ -83,6 +85,8 @@ pub(crate) struct Context {
     seen_document_id: AtomicI64,
     started: Instant,
     last_error: Mutex<Option<ErrorReport>>,
+    cancelled_rebuilds: Mutex<CancelledRebuilds>,
+    deferred_cascades: Mutex<DeferredCascades>,
 }
 
 impl Context {
@@ -103,6 +107,8 @@ impl Context {
             seen_document_id: AtomicI64::new(0),
             started: Instant::now(),
             last_error: Mutex::default(),
+            cancelled_rebuilds: Mutex::default(),
+            deferred_cascades: Mutex::default(),
         }
     }
 
@@ -140,6 +146,14 @@ impl Context {
 
     pub(crate) fn visibility_waits(&self) -> MutexGuard<'_, VisibilityWaits<Awaited>> {
         self.waits.lock()
+    }
+
+    pub(crate) fn cancelled_rebuilds(&self) -> MutexGuard<'_, CancelledRebuilds> {
+        self.cancelled_rebuilds.lock()
+    }
+
+    pub(crate) fn deferred_cascades(&self) -> MutexGuard<'_, DeferredCascades> {
+        self.deferred_cascades.lock()
     }
 
     pub(crate) fn source_status(&self) -> SourceStatus {

@@ -3,7 +3,7 @@
 use millstream_outbox::OutboxError;
 use millstream_pipeline::queue::QueueError;
 use millstream_pipeline::source::SourceError;
-use millstream_store::error::StoreError;
+use millstream_store::error::{ErrorKind, StoreError};
 use millstream_store::retry::{RetryError, Retryable};
 
 /// A failure of a step of the projector.
@@ -73,6 +73,12 @@ impl ProjectorError {
     /// Whether the durable queue is broken, not merely unreachable.
     pub(crate) const fn is_fatal_queue(&self) -> bool {
         matches!(self, Self::Queue { source, .. } if !matches!(source, QueueError::Unavailable { .. }))
+    }
+
+    /// Whether the database as a whole cannot serve, whatever it is asked for.
+    pub(crate) fn is_outage(&self) -> bool {
+        let Self::Database { source, .. } = self else { return false };
+        source.is_connection_lost() || matches!(source.kind(), ErrorKind::ReadOnly | ErrorKind::Resources)
     }
 
     /// A failure of the database.

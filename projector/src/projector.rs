@@ -1,7 +1,7 @@
 //! Starting and stopping a projector.
 
 use crate::context::{Context, Deps};
-use crate::error::ProjectorError;
+use crate::error::{During, ProjectorError};
 use crate::options::Part;
 use crate::status::ProjectorStatus;
 use crate::task_group::{Fatal, StopError, TaskGroup, wait_fatal};
@@ -76,6 +76,15 @@ impl ProjectorHandle {
     pub async fn status(&self) -> Result<ProjectorStatus, ProjectorError> {
         let fatal = self.fatal.borrow().as_deref().map(str::to_owned);
         sampler::status(&self.context, fatal).await
+    }
+
+    /// Returns why the projector cannot continue, if it cannot. Asks the queue, and not the database.
+    ///
+    /// # Errors
+    /// When the queue does not answer.
+    pub async fn check(&self) -> Result<Option<String>, ProjectorError> {
+        self.context.deps.queue.stats().await.during("reading the queue's counters")?;
+        Ok(self.fatal.borrow().as_deref().map(str::to_owned))
     }
 
     /// Completes with the reason once the projector cannot continue; the process should then stop it and exit. Never

@@ -15,6 +15,7 @@ use crate::error::{During, ProjectorError};
 use crate::intake::source::SourceFactory;
 use crate::proof::{Finding, FindingKind, ProofError, SinkReport, prove};
 use millstream_pipeline::clock::Clock;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_pipeline::queue::{Work, WorkQueue};
 use millstream_pipeline::sink::Sink;
 use millstream_store::connect::Database;
@@ -38,6 +39,8 @@ const STAMP_AGAIN: Duration = Duration::from_millis(100);
 pub struct ReconcileDeps {
     /// The database.
     pub database: Database,
+    /// The memory that bodies are read within.
+    pub memory: MemoryBudget,
     /// The configured source, also if another process follows it.
     pub source: Arc<dyn SourceFactory>,
     /// The cache queue.
@@ -68,7 +71,7 @@ pub async fn is_reconciled(database: &Database, lane: &str) -> Result<bool, Proj
 
 async fn histories(database: &Database, lane: &str) -> Result<ConsumerHistory, ProjectorError> {
     let client = database.get().await.during(ACTION)?;
-    history::of_consumer(&**client, &consumer(lane)).await.during(ACTION)
+    history::of_consumer(&*client, &consumer(lane)).await.during(ACTION)
 }
 
 /// Compares the sink of a lane with the tables and repairs it, until they are equal, unless that was done since the
@@ -92,10 +95,10 @@ pub async fn reconcile(
     for round in 0..ROUNDS_MAX {
         // Completes only after the cache was compared in the present history.
         caught_up(&deps.database, &*deps.source, &*deps.queue, Some(lane), &*deps.clock).await?;
-        let report = prove(&deps.database, sink, &*deps.clock, &mut |_| {}).await?;
+        let report = prove(&deps.database, &deps.memory, sink, &*deps.clock, &mut |_| {}).await?;
         if report.differences() == 0 {
             let client = deps.database.get().await.during(ACTION)?;
-            let recorded = history::caught_up(&**client, &consumer(name), current).await.during(ACTION)?;
+            let recorded = history::caught_up(&*client, &consumer(name), current).await.during(ACTION)?;
             tracing::info!(sink = name, history = current, compared = report.compared, "a sink equals the tables");
             return Ok(recorded);
         }

@@ -14,6 +14,7 @@ pub mod compose;
 pub mod connect;
 pub mod error;
 pub mod load;
+pub mod metrics;
 pub mod origin;
 pub mod provision;
 pub mod query;

@@ -6,12 +6,7 @@
 use std::time::Duration;
 
 use crate::error::{ErrorKind, StoreError};
-
-millstream_pipeline::metric_table! {
-    RETRIES: &str = "millstream_store_retries_total", Counter, Count, "Transactions repeated, by operation and reason";
-    EXHAUSTED: &str = "millstream_store_retries_exhausted_total", Counter, Count,
-        "Operations given up after their last attempt, by operation and reason";
-}
+use crate::metrics::{EXHAUSTED, RETRIES};
 
 /// An error that states whether the operation may be repeated.
 pub trait Retryable {

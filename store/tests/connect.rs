@@ -8,7 +8,7 @@ use std::{
 };
 
 use millstream_store::{
-    connect::{ConnectOptions, Database, Session, SslMode},
+    connect::{ConnectOptions, Database, PoolOptions, Session, SessionSettings, SslMode},
     error::{ErrorKind, StoreError},
     retry::{RetryPolicy, with_retry},
 };
@@ -63,8 +63,8 @@ async fn waiting_in_vain_is_told_apart_from_being_cancelled() {
     let error = failure(&database, r#"SELECT FROM "Hub" FOR UPDATE NOWAIT"#).await;
     assert_eq!(error.kind(), &ErrorKind::LockTimeout);
 
-    let options = database.options().clone().with_statement_timeout(Some(Duration::from_millis(50)));
-    let session = Session::open(&options).await.expect("connects");
+    let settings = SessionSettings { statement_timeout: Some(Duration::from_millis(50)), ..SessionSettings::default() };
+    let session = Session::open_with(database.options(), &settings).await.expect("connects");
     let error = StoreError::from(session.batch_execute(r#"SELECT FROM "Hub" FOR UPDATE"#).await.expect_err("waits"));
     assert_eq!(error.kind(), &ErrorKind::Cancelled);
 }
@@ -101,30 +101,59 @@ async fn a_deadlock_is_resolved_by_repeating() {
 }
 
 #[tokio::test]
-async fn sessions_are_set_up_as_promised() {
+async fn no_setting_of_role_database_or_server_reaches_a_session() {
     let database = TestDatabase::create().await;
-    let options =
-        database.options().clone().with_application_name("a test").with_statement_timeout(Some(Duration::from_secs(7)));
+    let admin = database.session().await;
+    let name = database.options().dbname();
+    for setting in [
+        "jit = on",
+        "default_transaction_isolation = 'repeatable read'",
+        "lock_timeout = '1ms'",
+        "statement_timeout = '1s'",
+        "idle_in_transaction_session_timeout = '1ms'",
+        // Not shorter: it counts from the start of the session, before the session can set its own.
+        "idle_session_timeout = '30s'",
+    ] {
+        admin.batch_execute(&format!("ALTER DATABASE \"{name}\" SET {setting}")).await.expect("set");
+    }
+    let sql = "SELECT current_setting('jit') || ' ' || current_setting('default_transaction_isolation') || ' ' || \
+               current_setting('lock_timeout') || ' ' || current_setting('statement_timeout') || ' ' || \
+               current_setting('idle_in_transaction_session_timeout') || ' ' || current_setting('idle_session_timeout') \
+               || ' ' || current_setting('client_connection_check_interval') || ' ' || current_setting('application_name')";
+    let options = database.options().clone().with_application_name("test");
     let session = Session::open(&options).await.expect("connects");
-    let sql =
-        "SELECT current_setting('jit'), current_setting('statement_timeout'), current_setting('application_name')";
     let row = session.query_one(sql, &[]).await.expect("reads");
-    assert_eq!([0, 1, 2].map(|at| row.get::<_, String>(at)), ["off", "7s", "a test"]);
+    assert_eq!(row.get::<_, String>(0), "off read committed 0 0 0 0 10s test");
+
+    let settings = SessionSettings {
+        lock_timeout: Some(Duration::from_secs(5)),
+        statement_timeout: Some(Duration::from_secs(7)),
+        idle_in_transaction_timeout: Some(Duration::from_secs(60)),
+    };
+    let pool = Database::new(&options, PoolOptions { settings, ..PoolOptions::of_size(1) }).expect("a pool");
+    let row = pool.get().await.expect("connects").query_one(sql, &[]).await.expect("reads");
+    assert_eq!(row.get::<_, String>(0), "off read committed 5s 7s 1min 0 10s test");
 }
 
 #[tokio::test]
-async fn an_unreachable_server_is_a_lost_connection_and_a_wrong_password_is_not() {
+async fn failures_of_connecting_are_told_apart_from_failures_of_statements() {
     let cluster = TestCluster::shared().await;
     let options = cluster.connect_options("postgres");
     let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
     let error = Session::open(&options.clone().with_address("127.0.0.1", closed.port()))
         .await
         .expect_err("nothing listens there");
-    assert!(error.is_connection_lost(), "{error}");
+    assert_eq!((error.kind(), error.sqlstate()), (&ErrorKind::Connect, None), "{error}");
     let error = Database::connect(&options.clone().with_password("guess"), 1).await.expect_err("refused");
-    assert_eq!((error.kind(), error.sqlstate()), (&ErrorKind::Other, Some("28P01")));
-    let error = Database::connect(&options.with_dbname("nonsuch"), 1).await.expect_err("refused");
-    assert_eq!(error.sqlstate(), Some("3D000"));
+    assert_eq!((error.kind(), error.sqlstate()), (&ErrorKind::Connect, Some("28P01")));
+    let error = Database::connect(&options.clone().with_dbname("nonsuch"), 1).await.expect_err("refused");
+    assert_eq!((error.kind(), error.sqlstate()), (&ErrorKind::Connect, Some("3D000")));
+
+    let pool = PoolOptions { wait: Duration::from_millis(20), ..PoolOptions::of_size(1) };
+    let pool = Database::new(&options, pool).expect("a pool");
+    let _taken = pool.get().await.expect("connects");
+    let error = pool.get().await.expect_err("the only connection is taken");
+    assert_eq!(error.kind(), &ErrorKind::Connect, "{error}");
 }
 
 /// A certificate authority and a server certificate for `localhost`, as files.
@@ -203,9 +232,9 @@ async fn verify_full_accepts_the_named_server_by_its_authority_only() {
         url("localhost", "sslmode=verify-full"),
     ] {
         let error = Session::open(&options).await.expect_err("an unproven server");
-        assert_eq!(error.kind(), &ErrorKind::Other, "{options:?}: {error}");
+        assert_eq!(error.kind(), &ErrorKind::Connect, "{options:?}: {error}");
     }
     let plain = TestCluster::shared().await.connect_options("postgres").with_ssl_mode(SslMode::Require);
     let error = Session::open(&plain).await.expect_err("a server without TLS");
-    assert_eq!(error.kind(), &ErrorKind::Other, "{error}");
+    assert_eq!(error.kind(), &ErrorKind::Connect, "{error}");
 }

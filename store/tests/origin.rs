@@ -1,6 +1,6 @@
 //! The check of every new session, on real servers.
 
-use millstream_store::connect::{ConnectOptions, Database, SessionSetup};
+use millstream_store::connect::{ConnectOptions, Database, PoolOptions, SessionSetup};
 use millstream_store::origin::Origin;
 use millstream_store::provision::apply;
 use millstream_testkit::{FaultProxy, TestCluster, World, wait_for};
@@ -11,7 +11,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 async fn checked(options: &ConnectOptions, origin: &Arc<Origin>) -> Database {
     let setup: Arc<dyn SessionSetup> = Arc::<Origin>::clone(origin);
-    Database::connect_with(options, 4, Some(setup)).await.expect("connected")
+    let pool = PoolOptions { setup: Some(setup), ..PoolOptions::of_size(4) };
+    Database::new(options, pool).expect("a pool")
 }
 
 async fn text(database: &Database, sql: &str) -> String {

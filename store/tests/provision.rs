@@ -220,6 +220,25 @@ async fn a_role_without_the_right_is_told_which_one() {
 }
 
 #[tokio::test]
+async fn a_database_that_cannot_store_every_name_is_refused_with_the_command_for_a_right_one() {
+    let server = TestDatabase::create().await;
+    let admin = server.session().await;
+    for encoding in ["SQL_ASCII", "LATIN1"] {
+        let name = format!("{}_{}", server.options().dbname(), encoding.to_lowercase());
+        let create = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'");
+        admin.batch_execute(&create).await.expect("created");
+        let database = Database::connect(&server.options().clone().with_dbname(&name), 1).await.expect("connects");
+        let built = fixtures();
+        let error = refusal(provision::apply(&database, &built.schema, &built.ddl).await).to_string();
+        assert!(error.contains(encoding) && error.contains("TEMPLATE template0 ENCODING 'UTF8'"), "{error}");
+        let facts = provision::server_facts(&database).await.expect("facts");
+        assert!(facts.check_encoding(database.options()).is_err());
+        database.close();
+        admin.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await.expect("dropped");
+    }
+}
+
+#[tokio::test]
 async fn too_many_relations_are_refused_beforehand() {
     let database = TestDatabase::create().await;
     let mut built = fixtures();

@@ -32,6 +32,6 @@ pub use history::DataCopy;
 pub use http_client::http_client;
 pub use http_proxy::{Exchange, Fault, HttpFaultProxy};
 pub use proxy::FaultProxy;
-pub use services::{BrokerOptions, ConnectWorker, KafkaBroker, OpenSearchNode};
+pub use services::{BrokerOptions, ConnectWorker, KafkaBroker, OpenSearchNode, Pooler};
 pub use wait::{wait_for, wait_until};
 pub use world::World;

@@ -16,6 +16,9 @@ pub(crate) enum AttemptError {
     StartOver(&'static str),
     /// A concurrent insert took the identity: try again to find it; a conflict if it stays taken.
     IdentityTaken,
+    /// Other transactions did not release the locks of a rename in one round of waiting: try again after a pause, in
+    /// which those who wait for the turnstile pass.
+    LocksHeld(StoreError),
     /// A referenced document was deleted between resolution and insert: try again to name it.
     ReferenceGone,
     /// The database failed.
@@ -29,6 +32,7 @@ impl Retryable for AttemptError {
             Self::StartOver(reason) => Some(reason),
             Self::IdentityTaken => Some("identity taken"),
             Self::ReferenceGone => Some("reference gone"),
+            Self::LocksHeld(_) => Some("locks held"),
             Self::Store(error) => error.retry_reason(),
         }
     }
@@ -41,7 +45,7 @@ impl fmt::Display for AttemptError {
             Self::StartOver(reason) => f.write_str(reason),
             Self::IdentityTaken => f.write_str("identity taken"),
             Self::ReferenceGone => f.write_str("reference gone"),
-            Self::Store(error) => error.fmt(f),
+            Self::LocksHeld(error) | Self::Store(error) => error.fmt(f),
         }
     }
 }
@@ -83,6 +87,16 @@ impl AttemptError {
     }
 }
 
+impl AttemptError {
+    /// The failure of collecting the locks of a rename.
+    pub(crate) fn of_round(self) -> Self {
+        match self {
+            Self::Store(error) if *error.kind() == ErrorKind::LockTimeout => Self::LocksHeld(error),
+            other => other,
+        }
+    }
+}
+
 /// Rolls back and returns the reason. If the rollback fails, the connection is closed, which rolls back as well.
 pub(crate) async fn abandon<T>(
     transaction: WriteTransaction,
@@ -106,6 +120,7 @@ pub(crate) fn final_error(error: RetryError<AttemptError>) -> WriteError {
         AttemptError::ReferenceGone => {
             WriteError::UnresolvedReference { errors: vec!["A referenced item was deleted meanwhile.".to_owned()] }
         }
+        AttemptError::LocksHeld(error) => WriteError::Unavailable(error),
         AttemptError::Store(error) if error.is_retryable() => WriteError::Busy { attempts },
         AttemptError::Store(error) => WriteError::from_store(error),
     }

@@ -1,7 +1,7 @@
-//! Errors of a write. Each variant is one problem type of docs/design/edfi-api.md#edfi-6.7; in all of them nothing was
-//! written.
+//! Errors of a write. Each variant is one problem type of docs/design/edfi-api.md#edfi-6.7. In all of them but
+//! [`WriteError::OutcomeUnknown`] nothing was written.
 
-use millstream_store::error::StoreError;
+use millstream_store::error::{ErrorKind, StoreError};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -68,15 +68,20 @@ pub enum WriteError {
     /// 412 `precondition-failed:if-none-match`.
     #[error("the document exists")]
     IfNoneMatchFailed,
-    /// 500 `system`: every attempt conflicted with concurrent writes.
+    /// 503 `service-unavailable`: every attempt conflicted with concurrent writes.
     #[error("gave up after {attempts} attempts because of concurrent writes")]
     Busy {
         /// Attempts made.
         attempts: u32,
     },
-    /// 503 `service-unavailable`: the database is not available.
+    /// 503 `service-unavailable`: the database is not available, only reads, lacks a resource, or another transaction
+    /// did not release a lock in time.
     #[error("the database is not available")]
     Unavailable(#[source] StoreError),
+    /// 503 `service-unavailable`: the connection broke after the commit was sent. The write is committed completely or
+    /// not at all, and which of them is unknown; the request may be repeated.
+    #[error("the answer of the commit was lost")]
+    OutcomeUnknown(#[source] StoreError),
     /// 500 `system`: a bug, or a failure that a retry would not fix.
     #[error("the write failed")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -85,7 +90,11 @@ pub enum WriteError {
 impl WriteError {
     /// Classifies a database failure that has no variant of its own.
     pub(crate) fn from_store(error: StoreError) -> Self {
-        if error.is_connection_lost() { Self::Unavailable(error) } else { Self::Internal(Box::new(error)) }
+        match error.kind() {
+            ErrorKind::OutcomeUnknown => Self::OutcomeUnknown(error),
+            _ if error.is_unavailable() => Self::Unavailable(error),
+            _ => Self::Internal(Box::new(error)),
+        }
     }
 
     pub(crate) fn internal(message: impl Into<String>) -> Self {

@@ -19,6 +19,9 @@ use uuid::Uuid;
 ///
 /// A call that is dropped before it returns leaves no half-written document: its connection is closed and the server
 /// rolls back, unless the commit was already sent.
+///
+/// A call that finds no free connection waits in this process and has taken no lock yet. The limits of that wait, and of
+/// waits for locks, are those of the pool (`PoolOptions::wait`, `SessionSettings::lock_timeout`).
 #[derive(Clone, Debug)]
 pub struct Writer {
     database: Database,
@@ -41,7 +44,7 @@ impl Writer {
     /// Upserts by identity: creates the document, or replaces the content of the existing one.
     ///
     /// # Errors
-    /// See [`WriteError`]; nothing was written then.
+    /// See [`WriteError`]; nothing was written then, except that it is unknown with [`WriteError::OutcomeUnknown`].
     pub async fn post(&self, resource: ResourceIx, body: &[u8], when: &Preconditions) -> Result<Written, WriteError> {
         self.upsert(resource, None, body, when).await
     }
@@ -49,7 +52,7 @@ impl Writer {
     /// Replaces the content of the document with this id, and its identity where the type allows that.
     ///
     /// # Errors
-    /// See [`WriteError`]; nothing was written then. A document that does not exist is never created.
+    /// See [`WriteError`] and [`Writer::post`]. A document that does not exist is never created.
     pub async fn put(
         &self,
         resource: ResourceIx,
@@ -63,7 +66,7 @@ impl Writer {
     /// Deletes the document with this id, unless another refers to it.
     ///
     /// # Errors
-    /// See [`WriteError`]; nothing was deleted then.
+    /// See [`WriteError`] and [`Writer::post`].
     pub async fn delete(&self, resource: ResourceIx, id: Uuid, when: &Preconditions) -> Result<Written, WriteError> {
         let delete = Delete {
             database: &self.database,

@@ -42,7 +42,7 @@ pub enum ProblemKind {
     MisdirectedRequest,
     /// 500: a bug.
     System,
-    /// 503: overloaded, shutting down, the database is unreachable, or a write kept conflicting with concurrent ones.
+    /// 503: overloaded, shutting down, the database is not available, or a write kept conflicting with concurrent ones.
     ServiceUnavailable,
     /// 503: the database does not have the tables of this schema.
     DatabaseNotProvisioned,

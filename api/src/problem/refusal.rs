@@ -105,6 +105,11 @@ impl From<WriteError> for Problem {
                     .because(format!("gave up after {attempts} attempts"))
             }
             WriteError::Unavailable(error) => error.into(),
+            WriteError::OutcomeUnknown(error) => Self::unavailable(
+                "The connection to the database broke at the commit. Whether the write was committed is unknown: repeat the \
+                 request, or read the item first if it is sent with 'If-Match' or 'If-None-Match'.",
+            )
+            .because(chain(&error)),
             WriteError::Internal(error) => Self::defect(&*error),
         }
     }
@@ -138,10 +143,19 @@ impl From<QueryError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let problem = match error.kind() {
-            ErrorKind::ConnectionLost => Self::unavailable("The database cannot be reached at the moment. Try again."),
-            ErrorKind::LockTimeout | ErrorKind::Cancelled => {
-                Self::unavailable("The database did not answer in time. Try again.")
+            ErrorKind::Connect | ErrorKind::ConnectionLost | ErrorKind::OutcomeUnknown => {
+                Self::unavailable("The database cannot be reached at the moment. Try again.")
             }
+            ErrorKind::LockTimeout => Self::unavailable(
+                "Other requests kept the database from answering in time. Nothing was written; try again.",
+            ),
+            ErrorKind::Cancelled => Self::unavailable("The database did not answer in time. Try again."),
+            ErrorKind::ReadOnly => {
+                Self::unavailable("The database accepts no writes at the moment. Nothing was written; try again.")
+            }
+            ErrorKind::Resources => Self::unavailable(
+                "The database lacks disk, memory or another resource. Nothing was written; try again.",
+            ),
             ErrorKind::Schema { .. } => Self::new(
                 ProblemKind::DatabaseNotProvisioned,
                 "The database does not have the tables of the loaded schema. Its operator has to provision it.",

@@ -22,7 +22,7 @@ fn validation_errors() -> BTreeMap<String, Vec<String>> {
     BTreeMap::from([("$.a".to_owned(), vec!["a is required.".to_owned()])])
 }
 
-const REFUSALS: [(MakeError, ProblemKind, &str); 16] = [
+const REFUSALS: [(MakeError, ProblemKind, &str); 20] = [
     (|| WriteError::Malformed { errors: vec!["no JSON".to_owned()] }, ProblemKind::BadRequest, "no JSON"),
     (
         || WriteError::Invalid { validation_errors: validation_errors(), errors: vec!["more".to_owned()] },
@@ -55,6 +55,26 @@ const REFUSALS: [(MakeError, ProblemKind, &str); 16] = [
     (|| WriteError::PreconditionFailed, ProblemKind::OptimisticLockFailed, "read it again"),
     (|| WriteError::IfNoneMatchFailed, ProblemKind::IfNoneMatchFailed, "If-None-Match"),
     (|| WriteError::Busy { attempts: 4 }, ProblemKind::ServiceUnavailable, "try again"),
+    (
+        || WriteError::OutcomeUnknown(StoreError::new(ErrorKind::OutcomeUnknown, "SECRET")),
+        ProblemKind::ServiceUnavailable,
+        "committed is unknown: repeat",
+    ),
+    (
+        || WriteError::Unavailable(StoreError::new(ErrorKind::Connect, "SECRET")),
+        ProblemKind::ServiceUnavailable,
+        "cannot be reached",
+    ),
+    (
+        || WriteError::Unavailable(StoreError::new(ErrorKind::ReadOnly, "SECRET")),
+        ProblemKind::ServiceUnavailable,
+        "no writes at the moment",
+    ),
+    (
+        || WriteError::Unavailable(StoreError::new(ErrorKind::Resources, "SECRET")),
+        ProblemKind::ServiceUnavailable,
+        "disk, memory",
+    ),
     (
         || WriteError::Unavailable(StoreError::new(ErrorKind::ConnectionLost, "SECRET")),
         ProblemKind::ServiceUnavailable,

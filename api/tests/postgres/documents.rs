@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use millstream_testkit::World;
 use serde_json::{Value, json};
 
+const JSON: (&str, &str) = ("content-type", "application/json");
 const STUDENTS: &str = "/data/meadow/students";
 
 fn student(id: &str) -> Value {
@@ -114,7 +115,7 @@ async fn conditions_guard_against_lost_updates() {
     body["firstName"] = json!("Adele");
     let send = |method: &'static str, name: &'static str, tag: String, body: Value| {
         let (site, path) = (&site, if method == "POST" { STUDENTS.to_owned() } else { path.clone() });
-        async move { site.send(method, &path, &[(name, &*tag)], body.to_string()).await }
+        async move { site.send(method, &path, &[(name, &*tag), JSON], body.to_string()).await }
     };
     let current = send("POST", "if-match", stale.clone(), body.clone()).await;
     assert_eq!(current.status, StatusCode::OK);
@@ -182,7 +183,7 @@ async fn bad_bodies_change_nothing() {
         };
         assert!(!is_empty("errors") || !is_empty("validationErrors"), "{problem}");
     }
-    let answer = site.send("POST", STUDENTS, &[], b"\xff\xfe".to_vec()).await;
+    let answer = site.send("POST", STUDENTS, &[JSON], b"\xff\xfe".to_vec()).await;
     answer.assert_problem(400, "bad-request");
     assert_eq!((site.count("Document").await, site.count("Outbox").await), (documents, outbox));
 }

@@ -121,7 +121,13 @@ pub const KEYS: &[Key] = &[
         "database.pool_size",
         number(8, 1_000),
         "32",
-        "Pooled connections to the database at most; the replication connection is not counted.",
+        "Pooled connections to the database at most, divided between reads, writes, background work and health; the replication connection is not counted.",
+    ),
+    key(
+        "database.lock_timeout_ms",
+        number(100, 3_600_000),
+        "5000",
+        "A write that waits longer for a lock is answered with 503 and `Retry-After`.",
     ),
     key(
         "database.managed_port",

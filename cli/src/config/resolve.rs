@@ -23,6 +23,7 @@ impl Config {
             database: Database {
                 url: check.database_url("database.url"),
                 pool_size: check.number("database.pool_size"),
+                lock_timeout: check.millis("database.lock_timeout_ms"),
                 managed_port: check.number("database.managed_port"),
             },
             memory_bytes: check.number::<usize>("memory.budget_mib") * 1024 * 1024,
@@ -70,16 +71,7 @@ impl Config {
                 cascade_page: check.number("cascade.page"),
                 cascade_workers: check.number("cascade.workers"),
             },
-            watchdog: WatchdogOptions {
-                documents_per_s: Some(check.number("watchdog.documents_per_s")).filter(|rate| *rate > 0),
-                pass: Duration::from_secs(check.number::<u64>("watchdog.pass_days") * 24 * 3_600),
-                on_mismatch: match check.choice("watchdog.on_mismatch").as_str() {
-                    "repair" => OnMismatch::Repair,
-                    "unhealthy" => OnMismatch::Unhealthy,
-                    _ => OnMismatch::Alert,
-                },
-                ..WatchdogOptions::default()
-            },
+            watchdog: watchdog(&mut check),
             shutdown_deadline: check.millis("shutdown.deadline_ms"),
             log: Log { filter: check.log_filter("log.level"), json: check.choice("log.format") == "json" },
             telemetry: Telemetry { otlp_endpoint: check.http_url("telemetry.otlp_endpoint") },
@@ -96,6 +88,19 @@ impl Config {
             ));
         }
         Ok(&self.schema)
+    }
+}
+
+fn watchdog(check: &mut Check<'_>) -> WatchdogOptions {
+    WatchdogOptions {
+        documents_per_s: Some(check.number("watchdog.documents_per_s")).filter(|rate| *rate > 0),
+        pass: Duration::from_secs(check.number::<u64>("watchdog.pass_days") * 24 * 3_600),
+        on_mismatch: match check.choice("watchdog.on_mismatch").as_str() {
+            "repair" => OnMismatch::Repair,
+            "unhealthy" => OnMismatch::Unhealthy,
+            _ => OnMismatch::Alert,
+        },
+        ..WatchdogOptions::default()
     }
 }
 

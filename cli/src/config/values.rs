@@ -51,8 +51,10 @@ pub struct Config {
 pub struct Database {
     /// Its address; `None` for a managed cluster in the data folder. `Debug` masks the password.
     pub url: Option<ConnectOptions>,
-    /// Connections of the pool at most.
+    /// Pooled connections at most, of all pools together.
     pub pool_size: usize,
+    /// Longest wait of a write for a lock.
+    pub lock_timeout: Duration,
     /// Port of the managed cluster; 0 for a free one.
     pub managed_port: u16,
 }

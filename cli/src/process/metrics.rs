@@ -3,12 +3,12 @@
 use super::state::RunningProcess;
 use crate::telemetry::metrics::{
     DATABASE_CONNECTIONS, DATABASE_CONNECTIONS_IDLE, DATABASE_CONNECTIONS_MAX, DATABASE_MANAGED,
-    DATABASE_NEWEST_VERSION, DATABASE_WAITING, MEMORY_BUDGET_BYTES, MEMORY_IN_FLIGHT_BYTES, PROCESS_INFO,
-    PROCESS_UPTIME_MS,
+    DATABASE_NEWEST_VERSION, DATABASE_POOL_IN_USE, DATABASE_POOL_WAITING, DATABASE_WAITING, MEMORY_BUDGET_BYTES,
+    MEMORY_IN_FLIGHT_BYTES, PROCESS_INFO, PROCESS_UPTIME_MS,
 };
 use metrics::gauge;
 use millstream_projector::{newest_version, sink_manager::ReplayReport};
-use millstream_store::table::server;
+use millstream_store::{connect::PoolStatus, table::server};
 use std::time::Duration;
 
 /// Longest wait for the database server.
@@ -22,6 +22,8 @@ pub(crate) struct ProcessMetrics {
     pub(crate) connections_max: usize,
     pub(crate) connections_idle: usize,
     pub(crate) waiting: usize,
+    /// Counters of each pool.
+    pools: [(&'static str, PoolStatus); 4],
     /// `None` if the server did not reply in time, like the next one.
     pub(crate) newest_version: Option<i64>,
     pub(crate) wal_position: Option<String>,
@@ -30,16 +32,18 @@ pub(crate) struct ProcessMetrics {
 impl ProcessMetrics {
     /// Takes the measurements.
     pub(crate) async fn measure(process: &RunningProcess) -> Self {
-        let pool = process.database.pool().status();
+        let pools = process.pools.named().map(|(name, pool)| (name, pool.status()));
+        let sum = |count: fn(&PoolStatus) -> usize| pools.iter().map(|(_, status)| count(status)).sum();
         let server = tokio::time::timeout(SERVER_TIMEOUT, read_server(process)).await.ok().flatten();
         let (newest_version, wal_position) = server.unzip();
         Self {
             uptime_ms: process.started.elapsed().as_millis() as u64,
             managed: process.managed,
-            connections: pool.size,
-            connections_max: pool.max_size,
-            connections_idle: pool.available,
-            waiting: pool.waiting,
+            connections: sum(|pool| pool.size),
+            connections_max: sum(|pool| pool.max_size),
+            connections_idle: sum(|pool| pool.available),
+            waiting: sum(|pool| pool.waiting),
+            pools,
             newest_version,
             wal_position,
         }
@@ -57,6 +61,10 @@ impl ProcessMetrics {
         gauge!(DATABASE_CONNECTIONS_MAX).set(self.connections_max as f64);
         gauge!(DATABASE_CONNECTIONS_IDLE).set(self.connections_idle as f64);
         gauge!(DATABASE_WAITING).set(self.waiting as f64);
+        for (name, pool) in &self.pools {
+            gauge!(DATABASE_POOL_IN_USE, "pool" => *name).set(pool.size.saturating_sub(pool.available) as f64);
+            gauge!(DATABASE_POOL_WAITING, "pool" => *name).set(pool.waiting as f64);
+        }
         if let Some(version) = self.newest_version {
             gauge!(DATABASE_NEWEST_VERSION).set(version as f64);
         }
@@ -68,9 +76,9 @@ impl ProcessMetrics {
 
 /// Reads the newest version, and the flushed position of the server's log.
 async fn read_server(process: &RunningProcess) -> Option<(i64, String)> {
-    let newest = newest_version(&process.database).await.ok()?;
-    let client = process.database.get().await.ok()?;
+    let newest = newest_version(&process.pools.control).await.ok()?;
+    let client = process.pools.control.get().await.ok()?;
     // A failure shows in the numbers that are missing then.
     process.origin.observe(&client).await.ok()?;
-    Some((newest, server::wal_end(&**client).await.ok()?.to_string()))
+    Some((newest, server::wal_end(&*client).await.ok()?.to_string()))
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod health;
 pub(crate) mod metrics;
+pub(crate) mod pools;
 pub(crate) mod role;
 pub(crate) mod sinks;
 pub(crate) mod state;

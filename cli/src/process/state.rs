@@ -1,7 +1,7 @@
 //! The shared state of a process: which components run. It exists before the first component starts and until the last
 //! has stopped, so that status and health requests are always answered.
 
-use super::role::Role;
+use super::{pools::Pools, role::Role};
 use crate::{failure::Failure, sink_kind::SinkKind, sinks::Sinks};
 use millstream_pipeline::memory::MemoryBudget;
 use millstream_pipeline::queue::{Lanes, WorkQueue};
@@ -12,7 +12,7 @@ use millstream_projector::{
     sink_manager::SinkManager,
 };
 use millstream_schema::plan::Mapping;
-use millstream_store::{connect::Database, load::Caches, origin::Origin};
+use millstream_store::{load::Caches, origin::Origin};
 use std::{
     fmt,
     sync::{Arc, atomic::AtomicU64},
@@ -33,7 +33,7 @@ pub(crate) struct RunningProcess {
     pub(crate) effective_schema_hash: String,
     /// Whether this process manages the database server.
     pub(crate) managed: bool,
-    pub(crate) database: Database,
+    pub(crate) pools: Pools,
     /// The memory that documents of this process take.
     pub(crate) memory: MemoryBudget,
     /// The check of every new session of this process.
@@ -70,7 +70,7 @@ impl RunningProcess {
                 // Until the backfill of a sink is done, old documents may not be enqueued yet; in a new history of the
                 // database it may hold what no longer exists.
                 while self.sink_manager.is_being_filled(name).await.map_err(Failure::failed)?
-                    || !is_reconciled(&self.database, name).await.map_err(Failure::failed)?
+                    || !is_reconciled(&self.pools.background, name).await.map_err(Failure::failed)?
                 {
                     tokio::time::sleep(BACKFILL_POLL).await;
                 }
@@ -78,14 +78,16 @@ impl RunningProcess {
             }
             None => None,
         };
-        let waited = caught_up(&self.database, &*self.source, &*self.queue, lane.as_deref(), &SystemClock).await;
+        let waited =
+            caught_up(&self.pools.background, &*self.source, &*self.queue, lane.as_deref(), &SystemClock).await;
         waited.map_err(Failure::failed)
     }
 
     /// Compares the sinks that this process serves with the tables, if the database has begun a new history since.
     pub(crate) async fn reconcile_sinks(&self) -> Result<(), Failure> {
         let deps = ReconcileDeps {
-            database: self.database.clone(),
+            database: self.pools.background.clone(),
+            memory: self.memory.clone(),
             source: Arc::clone(&self.source),
             queue: Arc::clone(&self.queue),
             clock: Arc::new(SystemClock),

@@ -46,7 +46,7 @@ async fn read_running(process: &RunningProcess) -> RunningStatus {
 
 fn database(process: &RunningProcess, metrics: &ProcessMetrics) -> DatabaseStatus {
     DatabaseStatus {
-        address: process.database.options().to_string(),
+        address: process.pools.options().to_string(),
         managed: metrics.managed,
         connections: metrics.connections as u64,
         connections_max: metrics.connections_max as u64,

@@ -12,6 +12,10 @@ millstream_pipeline::metric_table! {
         "Connections to the database that are not in use";
     DATABASE_WAITING: &str = "millstream_database_waiting", Gauge, Count,
         "Tasks that wait for a connection to the database";
+    DATABASE_POOL_IN_USE: &str = "millstream_database_pool_in_use", Gauge, Count,
+        "Connections to the database that are in use, by pool";
+    DATABASE_POOL_WAITING: &str = "millstream_database_pool_waiting", Gauge, Count,
+        "Tasks that wait for a connection to the database, by pool";
     DATABASE_NEWEST_VERSION: &str = "millstream_database_newest_version", Gauge, Count,
         "Newest version of any document";
     MEMORY_BUDGET_BYTES: &str = "millstream_memory_budget_bytes", Gauge, Bytes,

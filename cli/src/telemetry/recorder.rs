@@ -36,7 +36,7 @@ fn build() -> Result<PrometheusHandle, BuildError> {
 pub fn describe() {
     millstream_api::metrics::describe();
     millstream_projector::metrics::describe();
-    millstream_store::retry::describe();
+    millstream_store::metrics::describe();
     super::metrics::describe();
 }
 

@@ -4,7 +4,7 @@ use super::{context::StartContext, options, queue::Queue, search::SinkSearch, so
 use crate::{
     config::Config,
     failure::Failure,
-    process::{health, role::Role},
+    process::{health, pools::Pools, role::Role},
     sinks::Sinks,
 };
 use millstream_api::{Api, ApiParts, Extras, SearchParts, StoreReader};
@@ -26,7 +26,7 @@ const REPLAY_FILE: &str = "replay.json";
 /// The values that several components share, with one constructor per component.
 pub(super) struct Components<'a> {
     context: &'a StartContext<'a>,
-    database: Database,
+    pools: Pools,
     queue: &'a Queue,
     mapping: Arc<Mapping>,
     pub(super) caches: Arc<Caches>,
@@ -38,23 +38,19 @@ pub(super) struct Components<'a> {
 
 impl<'a> Components<'a> {
     /// Fails when the source is configured wrongly, or the database does not answer.
-    pub(super) async fn new(
-        context: &'a StartContext<'a>,
-        database: Database,
-        queue: &'a Queue,
-    ) -> Result<Self, Failure> {
-        let sinks = Arc::new(Sinks::of(&database, context.config, &context.compiled).await?);
+    pub(super) async fn new(context: &'a StartContext<'a>, pools: Pools, queue: &'a Queue) -> Result<Self, Failure> {
+        let sinks = Arc::new(Sinks::of(&pools.background, context.config, &context.compiled).await?);
         let mapping = Arc::clone(&context.compiled.mapping);
-        let source = source::factory(context.config, &database)?;
+        let source = source::factory(context.config, &pools.background)?;
         let memory = MemoryBudget::new(context.config.memory_bytes);
-        Ok(Self { context, database, queue, mapping, caches: Arc::new(Caches::default()), memory, sinks, source })
+        Ok(Self { context, pools, queue, mapping, caches: Arc::new(Caches::default()), memory, sinks, source })
     }
 
     /// Starts the part of the projector that the role runs.
     pub(super) fn projector(&self) -> Option<ProjectorHandle> {
         let part = self.context.role.part()?;
         Some(Projector::start(Deps {
-            database: self.database.clone(),
+            database: self.pools.background.clone(),
             mapping: Arc::clone(&self.mapping),
             caches: Arc::clone(&self.caches),
             memory: self.memory.clone(),
@@ -70,7 +66,7 @@ impl<'a> Components<'a> {
         let manager = SinkManager::start(SinkManagerDeps {
             lanes: self.queue.lanes(),
             sinks: Arc::<Sinks>::clone(&self.sinks),
-            database: self.database.clone(),
+            database: self.pools.background.clone(),
             memory: self.memory.half(),
             clock: Arc::new(SystemClock),
             delivery: DeliveryWorkerOptions::default(),
@@ -82,22 +78,21 @@ impl<'a> Components<'a> {
 
     /// Opens the replays into the cache.
     pub(super) async fn replay(&self) -> Result<Replay, Failure> {
-        cache_replay(self.context.config, self.queue, &self.database, ReplayOptions::default()).await
+        cache_replay(self.context.config, self.queue, &self.pools.background, ReplayOptions::default()).await
     }
 
     /// Builds the HTTP API.
     pub(super) async fn api(self) -> Result<Api, Failure> {
-        let Self { context, database, mapping, caches, memory, sinks, .. } = self;
+        let Self { context, pools, mapping, caches, memory, sinks, .. } = self;
         let writer = {
-            let (database, mapping, options) =
-                (database.clone(), Arc::clone(&mapping), options::writer(context.config));
+            let (database, mapping, options) = (pools.writes, Arc::clone(&mapping), options::writer(context.config));
             let built = tokio::task::spawn_blocking(move || Writer::new(database, mapping, options));
             built.await.map_err(Failure::failed)?.map_err(Failure::failed)?
         };
         let recorder = context.recorder.clone();
         let parts = ApiParts {
             mapping: Arc::clone(&mapping),
-            reader: Arc::new(StoreReader::new(database, mapping, caches, memory)),
+            reader: Arc::new(StoreReader::new(pools.reads, mapping, caches, memory)),
             writer: Arc::new(writer),
             probe: health::probe(&context.state),
             metrics: Arc::new(move || recorder.render()),

@@ -12,6 +12,7 @@ use millstream_outbox::{
     progress::{self, Origin, Snapshot},
     retention::{ensure_partitions, prune},
 };
+use millstream_pipeline::Backoff;
 use millstream_projector::{
     SystemClock,
     replay::JobState,
@@ -23,12 +24,14 @@ use millstream_store::{
 };
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio_util::sync::CancellationToken;
 
 /// Pause between two passes over the outbox.
 const OUTBOX_INTERVAL: Duration = Duration::from_secs(60);
+/// Pause before old partitions that are being read are tried again: each attempt makes writers wait for a moment.
+const PRUNE_BACKOFF: Backoff = Backoff { base: Duration::from_secs(120), ceiling: Duration::from_secs(3_600) };
 /// Pause between two passes over old tombstones.
 const TOMBSTONES_INTERVAL: Duration = Duration::from_secs(600);
 /// Pause after a pass that removed tombstones: each pass removes a bounded number.
@@ -48,9 +51,13 @@ const PARTITIONS_AHEAD: u32 = 2;
 
 /// Creates outbox partitions ahead and drops old ones, until stopped. Errors are logged and retried in the next pass.
 pub(super) async fn outbox(database: Database, consumer: String, keep: Duration, stop: CancellationToken) {
+    let (mut busy, mut prune_at) = (PRUNE_BACKOFF.attempts(), Instant::now());
     loop {
-        if let Err(error) = maintain_outbox(&database, &consumer, keep).await {
-            tracing::warn!(error = %Failure::failed(error), "failed to maintain the outbox; retrying");
+        let keep = (Instant::now() >= prune_at).then_some(keep);
+        match maintain_outbox(&database, &consumer, keep).await {
+            Ok(false) => busy.succeed(),
+            Ok(true) => prune_at = Instant::now() + busy.fail(),
+            Err(error) => tracing::warn!(error = %Failure::failed(error), "failed to maintain the outbox; retrying"),
         }
         if stop.run_until_cancelled(tokio::time::sleep(OUTBOX_INTERVAL)).await.is_none() {
             return;
@@ -66,24 +73,37 @@ enum OutboxMaintenanceError {
     Outbox(#[from] OutboxError),
 }
 
-async fn maintain_outbox(database: &Database, consumer: &str, keep: Duration) -> Result<(), OutboxMaintenanceError> {
+/// Creates partitions and, with `keep`, drops those that are older and not needed. Returns whether one could not be
+/// dropped because of a reader.
+async fn maintain_outbox(
+    database: &Database,
+    consumer: &str,
+    keep: Option<Duration>,
+) -> Result<bool, OutboxMaintenanceError> {
     let mut client = database.get().await.map_err(OutboxMaintenanceError::Connection)?;
     let created = ensure_partitions(&mut client, PARTITIONS_AHEAD).await?;
+    if !created.is_empty() {
+        tracing::info!(?created, "created partitions of the outbox");
+    }
+    let Some(keep) = keep else { return Ok(false) };
     let watermark = current_watermark(&client, consumer).await?;
     let cutoff = SystemTime::now().checked_sub(keep).unwrap_or(SystemTime::UNIX_EPOCH);
     let pruned = prune(&mut client, cutoff, watermark.as_ref()).await?;
-    if !created.is_empty() || !pruned.dropped.is_empty() || pruned.deleted > 0 {
-        tracing::info!(?created, dropped = ?pruned.dropped, deleted = pruned.deleted, "maintained the outbox");
+    if !pruned.dropped.is_empty() || pruned.deleted > 0 {
+        tracing::info!(dropped = ?pruned.dropped, deleted = pruned.deleted, "removed old change records");
     }
-    Ok(())
+    if !pruned.busy.is_empty() {
+        tracing::info!(partitions = ?pruned.busy, "kept old partitions that are being read; retrying later");
+    }
+    Ok(!pruned.busy.is_empty())
 }
 
 /// Returns the snapshot that the consumer has stored in the present history of the database. The transaction ids of an
 /// earlier one mean nothing here: rows that it seems to show may never have been read.
 async fn current_watermark(client: &Client, consumer: &str) -> Result<Option<Snapshot>, OutboxMaintenanceError> {
-    let Some(progress) = progress::load(&***client, consumer).await? else { return Ok(None) };
+    let Some(progress) = progress::load(&*client, consumer).await? else { return Ok(None) };
     let Some(stream) = progress.origin.stream.clone() else { return Ok(None) };
-    let here = Origin::read(&***client, progress.origin.epoch, stream).await?;
+    let here = Origin::read(&*client, progress.origin.epoch, stream).await?;
     let current = progress.origin.has_history_of(&here);
     Ok(progress.watermark.filter(|_| current).map(|watermark| watermark.snapshot))
 }
@@ -116,7 +136,7 @@ async fn prune_tombstones(process: &RunningProcess, keep: Duration) -> Result<Pr
         return Ok(Pruned::HeldBack(HeldBack::Replay("the cache".to_owned())));
     }
     let deps = TombstoneDeps {
-        database: process.database.clone(),
+        database: process.pools.background.clone(),
         source: Arc::clone(&process.source),
         queue: Arc::clone(&process.queue),
         lanes: Arc::clone(&process.lanes),

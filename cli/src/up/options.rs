@@ -15,6 +15,8 @@ pub(crate) fn writer(config: &Config) -> WriterOptions {
         closure_max: config.renames.closure_max,
         closure_depth_max: config.renames.closure_depth_max,
         strict_max: config.renames.strict_max,
+        lock_timeout: config.database.lock_timeout,
+        ..WriterOptions::default()
     }
 }
 

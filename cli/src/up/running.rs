@@ -5,6 +5,7 @@ use crate::{
     database::Server,
     failure::Failure,
     process::{
+        pools::Pools,
         role::Role,
         state::{ProcessState, RunningProcess},
     },
@@ -49,7 +50,7 @@ pub(super) struct Running {
     /// Address of the HTTP server.
     pub(super) address: String,
     state: ProcessState,
-    database: Database,
+    pools: Pools,
     queue: Queue,
     api: JoinHandle<Drained>,
     stop_api: CancellationToken,
@@ -63,19 +64,20 @@ impl Running {
         context: &StartContext<'_>,
         listener: TcpListener,
         server: &Server,
-        (database, origin): (Database, &Arc<Origin>),
+        pools: Pools,
+        origin: &Arc<Origin>,
     ) -> Result<Self, Failure> {
         let (config, role) = (context.config, context.role);
-        let queue = Queue::open(config, &database).await?;
+        let queue = Queue::open(config, &pools.background).await?;
         let address = format!("http://{}", listener.local_addr().map_err(Failure::failed)?);
-        let components = Components::new(context, database.clone(), &queue).await?;
+        let components = Components::new(context, pools.clone(), &queue).await?;
         let mismatches = Arc::<AtomicU64>::default();
         let process = RunningProcess {
             address: address.clone(),
             url: config.api.public_url.as_ref().map_or_else(|| address.clone(), ToString::to_string),
             effective_schema_hash: context.compiled.schema.hash.clone(),
             managed: server.cluster.is_some(),
-            database: database.clone(),
+            pools: pools.clone(),
             memory: components.memory.clone(),
             origin: Arc::clone(origin),
             started: context.started,
@@ -98,8 +100,8 @@ impl Running {
         let api = components.api().await?;
         let serving = serve(listener, api, stop_api.clone(), options::server(config));
         let api = tokio::spawn(telemetry::task("api", serving));
-        let (maintenance, stop_maintenance) = start_maintenance(context, &database, mismatches)?;
-        Ok(Self { address, state, database, queue, api, stop_api, maintenance, stop_maintenance })
+        let (maintenance, stop_maintenance) = start_maintenance(context, &pools.background, mismatches)?;
+        Ok(Self { address, state, pools, queue, api, stop_api, maintenance, stop_maintenance })
     }
 
     /// Waits for a signal, or for a failure that the process cannot recover from.
@@ -142,7 +144,7 @@ impl Running {
         }
         self.maintenance.wait().await;
         let flushed = self.queue.close().await;
-        self.database.close();
+        self.pools.close();
         flushed
     }
 }

@@ -99,7 +99,7 @@ impl CopyWait for SinkSearch {
         let failed = |failure: Failure| WaitError { reason: failure.to_string() };
         Box::pin(async move {
             let newest =
-                self.state.with(async |process| newest_version(&process.database).await.map_err(Failure::failed));
+                self.state.with(async |process| newest_version(&process.pools.reads).await.map_err(Failure::failed));
             if version > newest.await.flatten().map_err(failed)? {
                 return Ok(Waited::NeverGiven);
             }

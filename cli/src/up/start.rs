@@ -11,7 +11,7 @@ use crate::{
     database::Server,
     exit::Exit,
     failure::{Failure, Outcome},
-    process::{role::Role, state::ProcessState},
+    process::{pools::Pools, role::Role, state::ProcessState},
     signal::Signals,
     telemetry::recorder,
 };
@@ -78,10 +78,13 @@ async fn serve(
     out: &mut (dyn Write + Send),
 ) -> Outcome {
     let server_ready = context.started.elapsed();
-    let origin = Arc::new(Origin::default());
-    let database = server.connect_checked(context.config.database.pool_size, &origin).await?;
+    // Without the limits of the pools: the tables of a large schema take a while.
+    let database = server.connect(1).await?;
     provision(context.role, &database, &context.compiled).await?;
-    let running = Running::start(context, listener, server, (database, &origin)).await?;
+    database.close();
+    let origin = Arc::new(Origin::default());
+    let pools = Pools::new(&server.options, context.config, &origin)?;
+    let running = Running::start(context, listener, server, pools, &origin).await?;
     report_ready(context, &running.address, server_ready, out)?;
     let reason = running.wait(signals, server).await;
     tracing::info!(%reason, "stopping");
@@ -126,6 +129,8 @@ fn report_ready(
 
 /// Creates the tables of an empty database; refuses a database that was built for another schema.
 async fn provision(role: Role, database: &Database, compiled: &Compiled) -> Result<(), Failure> {
+    let facts = provision::server_facts(database).await.map_err(Failure::failed)?;
+    facts.check_encoding(database.options()).map_err(Failure::usage)?;
     // Checked first: a role without the right to create tables can still serve from existing ones.
     match provision::check(database, &compiled.schema).await.map_err(Failure::failed)? {
         SchemaState::Current => Ok(()),

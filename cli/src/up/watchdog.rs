@@ -96,7 +96,7 @@ async fn round(
 }
 
 fn deps(process: &RunningProcess, config: &Config, log: &Arc<IncidentLog>) -> WatchdogDeps {
-    let (database, mapping) = (process.database.clone(), Arc::clone(&process.mapping));
+    let (database, mapping) = (process.pools.background.clone(), Arc::clone(&process.mapping));
     let repairer = Repairer::new(database.clone(), Arc::clone(&mapping), options::writer(config));
     let (queue, caches) = (Arc::clone(&process.queue), Arc::clone(&process.caches));
     let repairer = ProcessRepairs { repairer, database: database.clone(), queue: Arc::clone(&queue), caches };

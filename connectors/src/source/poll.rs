@@ -169,13 +169,10 @@ impl From<OutboxError> for SourceFailure {
         let OutboxError::Database { action, source } = &error else {
             return Self::Stop(SourceError::Unreadable(error.to_string()));
         };
-        match source.sqlstate() {
-            Some(code) if !is_transient(code) => {
-                Self::Stop(SourceError::Refused { what: (*action).to_owned(), detail: source.to_string() })
-            }
-            // An error without a code means that the connection failed.
-            _ => Self::Retry(format!("{action}: {source}")),
+        if source.is_unavailable() || source.is_retryable() || source.sqlstate().is_some_and(is_transient) {
+            return Self::Retry(format!("{action}: {source}"));
         }
+        Self::Stop(SourceError::Refused { what: (*action).to_owned(), detail: source.to_string() })
     }
 }
 

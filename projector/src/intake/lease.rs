@@ -9,6 +9,7 @@ use crate::error::{During, ProjectorError};
 use millstream_outbox::relay::{FencingEpoch, next_epoch, wait_for_lease};
 use millstream_pipeline::source::SourceStatus;
 use millstream_store::connect::Session;
+use millstream_store::error::{ErrorKind, StoreError};
 use millstream_store::table::history;
 use parking_lot::Mutex;
 use std::time::Duration;
@@ -22,6 +23,9 @@ const IDLE_TIMEOUT_SQL: &str = "SET idle_session_timeout = '10s'";
 /// Interval at which the holder checks its epoch. Shorter than the server's timeout; measured on a monotonic clock,
 /// because a step of the system clock must not cost the lease.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Limit on one check. The server ends a silent session after [`IDLE_TIMEOUT_SQL`]; nothing is stored meanwhile.
+const CHECK_LIMIT: Duration = Duration::from_secs(5);
 
 /// The lease of this process.
 pub(super) struct LeaderLease {
@@ -66,8 +70,18 @@ impl LeaderLease {
         if self.checked_at.lock().elapsed() < CHECK_INTERVAL {
             return Ok(());
         }
-        self.epoch.check(&*self.session).await.during(ACTION)?;
-        let found = history::number(&*self.session).await.during(ACTION)?;
+        let checked = tokio::time::timeout(CHECK_LIMIT, async {
+            self.epoch.check(&*self.session).await.during(ACTION)?;
+            history::number(&*self.session).await.during(ACTION)
+        });
+        let unanswered = |_| {
+            let error = StoreError::new(
+                ErrorKind::ConnectionLost,
+                format!("the server did not answer within {CHECK_LIMIT:?}: the lease may belong to another process"),
+            );
+            ProjectorError::database(ACTION, error)
+        };
+        let found = checked.await.map_err(unanswered)??;
         if found != context.history() {
             return Err(ProjectorError::NewHistory { known: context.history(), found });
         }

@@ -73,7 +73,7 @@ pub(super) async fn source_closed(context: &Context) {
 
 async fn store(context: &Context, epoch: &FencingEpoch, progress: &Progress) -> Result<(), ProjectorError> {
     let client = context.deps.database.get().await.during(ACTION)?;
-    progress::store_in_term(&**client, epoch, progress).await.during(ACTION)
+    progress::store_in_term(&*client, epoch, progress).await.during(ACTION)
 }
 
 /// Returns the fencing epoch of this process. Nothing is ever stored without one: another process may have taken over.
@@ -177,11 +177,11 @@ async fn advance(context: &Context, schedule: &mut WatermarkSchedule) -> Result<
     let durable = *context.durable.borrow();
     let client = context.deps.database.get().await.during(ACTION)?;
     let stored = match kind {
-        _ if !placed => keeper.advance_unmarked(&**client, durable).await.map(|()| true),
+        _ if !placed => keeper.advance_unmarked(&*client, durable).await.map(|()| true),
         PositionKind::Wal | PositionKind::Offsets => {
-            keeper.advance(&**client, durable).await.map(|stored| stored.is_some())
+            keeper.advance(&*client, durable).await.map(|stored| stored.is_some())
         }
-        PositionKind::Transactions => keeper.advance_polled(&**client, durable).await.map(|_| true),
+        PositionKind::Transactions => keeper.advance_polled(&*client, durable).await.map(|_| true),
     };
     if stored.during(ACTION)? {
         schedule.stored(context.uptime_ms());

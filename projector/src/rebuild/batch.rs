@@ -71,6 +71,7 @@ pub(super) async fn rebuild(context: &Context, batch: Vec<Taken>, outage_delay: 
         drop(reserved);
         let error = match result {
             Ok((settlements, deferred)) => {
+                context.cancelled_rebuilds().succeeded(part.entries.iter().map(|taken| taken.work.document_id));
                 rebuilt.settlements.extend(settlements);
                 parts.extend(deferred);
                 continue;
@@ -79,7 +80,17 @@ pub(super) async fn rebuild(context: &Context, batch: Vec<Taken>, outage_delay: 
         };
         match (failure_scope(&error), part.entries.len()) {
             (FailureScope::Documents, 1) => rebuilt.settlements.push(failed(context, &part.entries[0], chain(&error))),
-            (FailureScope::Documents, _) => parts.extend(part.halves()),
+            (FailureScope::Locked, 1) => rebuilt.settlements.push(later(context, &part.entries[0], &error)),
+            (FailureScope::Cancelled, 1) => {
+                let is_cause = context.cancelled_rebuilds().cancelled(part.entries[0].work.document_id);
+                rebuilt.settlements.push(match is_cause {
+                    true => failed(context, &part.entries[0], chain(&error)),
+                    false => later(context, &part.entries[0], &error),
+                });
+            }
+            (FailureScope::Documents | FailureScope::Locked | FailureScope::Cancelled, _) => {
+                parts.extend(part.halves())
+            }
             (FailureScope::Database, _) => {
                 // The other parts would fail in the same way.
                 parts.push(part);
@@ -217,6 +228,19 @@ fn failed(context: &Context, taken: &Taken, reason: String) -> (Ticket, Settled)
     );
     let not_before_ms = context.now_ms().saturating_add(delay.as_millis() as u64);
     (taken.ticket, Settled::Failed { not_before_ms, reason })
+}
+
+/// Settles a document that another transaction holds, or whose statement was cancelled: it is read again later, and no
+/// attempt counts.
+fn later(context: &Context, taken: &Taken, error: &ProjectorError) -> (Ticket, Settled) {
+    let work = &taken.work;
+    let delay = context.options().poison_backoff.delay(work.attempts.saturating_add(1));
+    tracing::warn!(
+        document = %work.document_uuid, version = work.version, delay_ms = delay.as_millis() as u64,
+        error = context.record(error), "failed to rebuild a document; retrying after the delay"
+    );
+    let not_before_ms = context.now_ms().saturating_add(delay.as_millis() as u64);
+    (taken.ticket, Settled::RetryAt { not_before_ms })
 }
 
 /// Notifies the cascade workers: a rename's cascade row became visible with its transaction.

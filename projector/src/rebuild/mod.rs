@@ -11,9 +11,10 @@
 //!
 //! Entries do not wait for each other: an entry that is not visible is retried alone, a document that cannot be
 //! composed or stored fails alone. If a statement fails because of some document's content, the batch is halved until
-//! that document is alone ([`failure_scope`]).
+//! that document is alone ([`failure_scope`], [`cancelled`]).
 
 mod batch;
+pub(crate) mod cancelled;
 mod decision;
 mod failure_scope;
 mod part;

@@ -366,7 +366,7 @@ impl Watchdog {
         let (seen, _) = self.look(&Batch::Documents(documents.clone()), &[], None).await?;
         let mut found = BTreeMap::new();
         for sink in sinks.iter().filter(|sink| self.open.keys().any(|(_, place, _)| *place == sink.lane)) {
-            let of_sink = look_at_sink(&self.deps.database, &*sink.sink, &documents).await?;
+            let of_sink = look_at_sink(&self.deps.database, &self.deps.memory, &*sink.sink, &documents).await?;
             found.extend(of_sink.into_iter().map(|(uuid, finding)| ((uuid, sink.lane.clone()), finding)));
         }
         let is_mended = |(document, place, kind): &Key| match kind {

@@ -1,10 +1,12 @@
 //! Cascades over rows inserted by hand: docs/design/rules.md#rule-2 needs no resource tables.
 
-use super::support::Bed;
+use super::support::{Bed, DEADLINE};
+use millstream_projector::Projector;
 use millstream_projector::cascade::{CascadePage, work_off_page};
-use millstream_store::connect::Database;
-use millstream_testkit::Holder;
+use millstream_store::connect::{Database, PoolOptions, SessionSettings};
 use millstream_testkit::gate::{Gate, GateAt};
+use millstream_testkit::{Holder, wait_until};
+use std::time::Duration;
 
 const HUB: i64 = 1_000;
 const RENAMED_AT: i64 = 50;
@@ -129,6 +131,41 @@ async fn a_second_cascade_does_not_wait_for_the_first() {
     gate.open().await;
     let oldest = oldest.await.expect("no panic").expect("a page");
     assert_eq!((oldest.document_id, oldest.stamped), (HUB, 2), "the lowest version comes first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_cascades_that_wait_for_a_lock_do_not_block_a_younger_one() {
+    let bed = Bed::new().await;
+    plant(&bed).await;
+    // Documents 1 to 25 refer to the hub; 26 to 30 to document 2000; the youngest has two referrers of its own.
+    bed.execute(&format!(
+        r#"INSERT INTO "dms"."ReferenceEdge" SELECT g, 2001, false FROM generate_series(27, 28) AS g;
+           INSERT INTO "dms"."Document" SELECT 2001, gen_random_uuid(), "ResourceKeyId", 120, 1, '2000-01-01',
+               '2000-01-01', '' FROM "dms"."Document" WHERE "DocumentId" = {HUB}"#
+    ))
+    .await;
+    open(&bed, 2_000, 100).await;
+    open(&bed, 2_001, 120).await;
+    let forgotten = r#"SELECT 1 FROM "dms"."Document" WHERE "DocumentId" IN (1, 26) FOR UPDATE"#;
+    let holder = Holder::hold(&bed.database, forgotten).await;
+
+    let settings = SessionSettings { lock_timeout: Some(Duration::from_millis(100)), ..SessionSettings::default() };
+    let pool = PoolOptions { settings, ..PoolOptions::of_size(8) };
+    let mut deps = bed.polled();
+    deps.database = Database::new(bed.database.options(), pool).expect("a pool");
+    deps.options.cascade_scan_interval = Duration::from_millis(50);
+    let projector = Projector::start(deps);
+    let open_at = |version: i64| {
+        let sql = format!(r#"SELECT EXISTS (SELECT FROM "dms"."Cascade" WHERE "ContentVersion" = {version})"#);
+        let bed = &bed;
+        async move { bed.value::<bool>(&sql).await }
+    };
+    wait_until("the youngest cascade to be closed", DEADLINE, || async { !open_at(120).await }).await;
+    assert!(open_at(RENAMED_AT).await && open_at(100).await, "the older ones wait for the forgotten transaction");
+    holder.roll_back().await;
+    wait_until("the others to be closed", DEADLINE, || async { !open_at(RENAMED_AT).await && !open_at(100).await })
+        .await;
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -153,6 +153,7 @@ async fn a_sink_of_a_lost_history_becomes_equal_to_the_tables() {
     district.wait_equal(&*sink).await;
     let deps = ReconcileDeps {
         database: district.bed.db().clone(),
+        memory: millstream_pipeline::memory::MemoryBudget::default(),
         source: Arc::new(CaughtUp),
         queue: Arc::<millstream_pipeline::queue::MemoryQueue>::clone(&district.queue),
         clock: Arc::new(SystemClock),
@@ -179,7 +180,7 @@ async fn a_sink_of_a_lost_history_becomes_equal_to_the_tables() {
     let reconciled = reconcile(&deps, "search", &*lane, &*sink);
     let reconciled = tokio::time::timeout(DEADLINE, reconciled).await.expect("in time").expect("a comparison");
     assert!(reconciled && is_reconciled(&deps.database, "search").await.expect("an answer"));
-    let report = prove(&deps.database, &*sink, &SystemClock, &mut |_| {}).await.expect("a report");
+    let report = prove(&deps.database, &deps.memory, &*sink, &SystemClock, &mut |_| {}).await.expect("a report");
     assert_eq!(report.differences(), 0, "{report:#?}");
     for uuid in [newer, deleted, altered] {
         assert!(district.bed.version(uuid).await > far, "{uuid}: a reader that compares versions would not take it");

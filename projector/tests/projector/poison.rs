@@ -1,9 +1,11 @@
 //! ISOLATED: a fault of one document affects no other document.
 
-use super::support::{ATTEMPTS_MAX, Bed, DEADLINE};
+use super::support::{ATTEMPTS_MAX, Bed, DEADLINE, PolledSource};
 use millstream_pipeline::Backoff;
-use millstream_projector::{Deps, Projector, ProjectorHandle};
-use millstream_testkit::wait_until;
+use millstream_pipeline::queue::{MemoryQueue, WorkQueue};
+use millstream_projector::{Deps, Part, Projector, ProjectorHandle, ProjectorOptions};
+use millstream_store::connect::{Database, PoolOptions, SessionSettings, SslMode};
+use millstream_testkit::{Holder, wait_until};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +83,80 @@ async fn a_document_that_cannot_be_stored_is_found_in_its_batch() {
     wait_quarantined(&projector, 0).await;
     projector.stop(DEADLINE).await.expect("it stops in time");
     bed.verify().await;
+}
+
+/// A server that refuses every new connection without a SQLSTATE, as after `ssl = off` or with another certificate.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_cannot_be_opened_put_no_document_into_quarantine() {
+    let bed = Bed::new().await;
+    let mut students = Vec::new();
+    for number in 0..8 {
+        students.push(bed.post_student(number, "Ada").await);
+    }
+    let queue = bed.queue();
+    let intake = Projector::start(Deps {
+        options: ProjectorOptions { part: Part::Intake, ..bed.polled().options },
+        ..bed.deps(Arc::<MemoryQueue>::clone(&queue), PolledSource::factory(bed.db()))
+    });
+    wait_until("the changes to be in the queue", DEADLINE, || async {
+        queue.stats().await.expect("counters").depth >= students.len() as u64
+    })
+    .await;
+
+    let encrypted = bed.database.options().clone().with_ssl_mode(SslMode::Require);
+    let mut deps = impatient(bed.deps(Arc::<MemoryQueue>::clone(&queue), PolledSource::factory(bed.db())));
+    deps.database = Database::new(&encrypted, PoolOptions::of_size(4)).expect("a pool");
+    deps.options.part = Part::Work;
+    deps.options.outage_backoff = Backoff { base: Duration::from_millis(1), ceiling: Duration::from_millis(4) };
+    let refused = Projector::start(deps);
+    let mut outages = 0;
+    wait_until("the refusals to be noticed many times", DEADLINE, || {
+        outages += 1;
+        let refused = &refused;
+        async move {
+            let status = refused.status().await.expect("a status");
+            assert_eq!((status.queue.quarantined, status.rebuild.failures), (0, 0));
+            outages > 200 && status.last_error.is_some_and(|error| error.text.to_lowercase().contains("tls"))
+        }
+    })
+    .await;
+    refused.stop(DEADLINE).await.expect("it stops in time");
+
+    let mut deps = bed.deps(queue, PolledSource::factory(bed.db()));
+    deps.options.part = Part::Work;
+    let repaired = Projector::start(deps);
+    for student in &students {
+        bed.wait_cached(student.uuid, student.version).await;
+    }
+    repaired.stop(DEADLINE).await.expect("it stops in time");
+    intake.stop(DEADLINE).await.expect("it stops in time");
+}
+
+/// A row that a forgotten transaction holds delays its document and no other, and costs no attempt.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_document_is_waited_for_alone() {
+    let bed = Bed::new().await;
+    let mut students = Vec::new();
+    for number in 0..9 {
+        students.push(bed.post_student(number, "Ada").await);
+    }
+    let locked = students[4];
+    let sql = format!(r#"SELECT 1 FROM "dms"."Document" WHERE "DocumentUuid" = '{}' FOR UPDATE"#, locked.uuid);
+    let holder = Holder::hold(&bed.database, &sql).await;
+    let settings = SessionSettings { lock_timeout: Some(Duration::from_millis(50)), ..SessionSettings::default() };
+    let mut deps = impatient(bed.polled());
+    deps.database =
+        Database::new(bed.database.options(), PoolOptions { settings, ..PoolOptions::of_size(8) }).expect("a pool");
+    let projector = Projector::start(deps);
+    for student in students.iter().filter(|student| student.uuid != locked.uuid) {
+        bed.wait_cached(student.uuid, student.version).await;
+    }
+    assert_eq!(bed.cached(locked.uuid).await, None);
+    let status = projector.status().await.expect("a status");
+    assert_eq!((status.queue.quarantined, status.rebuild.failures), (0, 0));
+    holder.roll_back().await;
+    bed.wait_cached(locked.uuid, locked.version).await;
+    projector.stop(DEADLINE).await.expect("it stops in time");
 }
 
 /// A fault of the database is not charged to a document.

@@ -19,6 +19,7 @@ use super::{
     layout::Layout,
 };
 use crate::connect::{ConnectOptions, Session};
+use crate::error::is_transient;
 
 /// Polling interval of a server that is starting or stopping.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -146,7 +147,8 @@ impl Postmaster {
             if self.has_exited() {
                 return Ok(Readiness::Exited);
             }
-            refusals = if failure.is_connection_lost() { 0 } else { refusals + 1 };
+            let refused = failure.sqlstate().is_some_and(|code| !is_transient(code));
+            refusals = if refused { refusals + 1 } else { 0 };
             if refusals >= REFUSALS || Instant::now() >= deadline {
                 return Err(ClusterError::NotReady { reason: failure.to_string(), log: self.log_tail() });
             }

@@ -13,13 +13,13 @@ pub use envelope::{append_envelope, body_hash, envelope, whole_seconds};
 pub use error::{ComposeError, ComposeProblem};
 pub(crate) use value::write_text;
 
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::load::{
     Batch, Caches, DocumentHead, Lookups, RowBudget, TypeRows, document_sizes, load_documents, load_lookups,
 };
 use crate::table::server;
 use body::BodyComposer;
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{Mapping, ResourceIx, ResourceKeyId};
 use std::collections::{BTreeMap, HashMap};
 
@@ -124,8 +124,9 @@ impl Loaded {
         caches: &Caches,
         heads: Vec<DocumentHead>,
     ) -> Result<Self, StoreError> {
+        let budget = RowBudget::measured();
         let (server, batch) =
-            futures::join!(server::instance(client), load_documents(client, mapping, &heads, &RowBudget::measured()));
+            futures::join!(server::instance(client), load_documents(client, mapping, &heads, &budget));
         let batch = batch?.unwrap_or_default();
         let lookups = load_lookups(client, mapping, &caches.of(server?), &batch).await?;
         Ok(Self { batch, lookups, heads })

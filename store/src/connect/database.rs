@@ -1,81 +1,93 @@
-//! A pool of connections, and single connections outside it.
+//! A pool of connections.
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
-use tokio::task::JoinHandle;
-use tokio_postgres::NoTls;
+use deadpool::{
+    Runtime,
+    managed::{Pool, PoolError, TimeoutType},
+};
 
 use super::{
-    options::{ConnectOptions, SslMode},
-    setup::SessionSetup,
-    tls,
+    client::Client, manager::SessionManager, options::ConnectOptions, settings::SessionSettings, setup::SessionSetup,
 };
 use crate::error::{ErrorKind, StoreError};
 
-pub use deadpool_postgres::{Client, Transaction};
+pub use deadpool::Status as PoolStatus;
 
-/// Limit on the wait for a pooled connection, after which the caller gets an error.
-const WAIT_FOR_CONNECTION: Duration = Duration::from_secs(30);
+/// The properties of a pool.
+#[derive(Debug, Clone)]
+pub struct PoolOptions {
+    /// Connections at most.
+    pub size: usize,
+    /// Limit on the wait for a connection, after which the caller gets an error of kind [`ErrorKind::Connect`]. The
+    /// caller has sent nothing then.
+    pub wait: Duration,
+    /// The settings of each session.
+    pub settings: SessionSettings,
+    /// Limit on this side of each statement; the session of one that exceeds it is closed. It holds even if the server
+    /// hangs. See [`Connection::set_statement_limit`](super::Connection::set_statement_limit).
+    pub statement_limit: Option<Duration>,
+    /// Work on each new session.
+    pub setup: Option<Arc<dyn SessionSetup>>,
+}
 
-/// Limit on connecting, handshakes included. The driver's own limit ends when TCP is connected; a peer that accepts and
-/// never answers would block the caller forever.
-const ESTABLISH: Duration = Duration::from_secs(15);
+impl PoolOptions {
+    /// A pool of at most `size` connections with the default settings, whose callers wait for 30 s at most.
+    pub fn of_size(size: usize) -> Self {
+        let settings = SessionSettings::default();
+        Self { size, wait: Duration::from_secs(30), settings, statement_limit: None, setup: None }
+    }
+}
 
 /// A database: a pool of connections. Clones share the pool.
 ///
 /// Statements prepared with `prepare_cached` are kept with their connection. A connection comes back to the pool as it
-/// is, without a reset (`RecyclingMethod::Fast`): code that opens a transaction by hand, changes a session setting or
-/// takes a session-level lock must end it on every path. A [`Transaction`] that is dropped rolls back by itself.
+/// is, without a reset: code that opens a transaction by hand, changes a session setting or takes a session-level lock
+/// must end it on every path. A [`Transaction`](super::Transaction) that is dropped rolls back by itself. A connection
+/// is replaced when it is closed or old, when its server said that it goes away or only reads, and when its statement
+/// was abandoned.
 #[derive(Clone)]
 pub struct Database {
-    pool: Pool,
+    pool: Pool<SessionManager>,
     options: Arc<ConnectOptions>,
 }
 
 impl Database {
     /// Builds a pool of at most `pool_size` connections and opens the first, so that a wrong address or password is
     /// reported here.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
     pub async fn connect(options: &ConnectOptions, pool_size: usize) -> Result<Self, StoreError> {
-        Self::connect_with(options, pool_size, None).await
-    }
-
-    /// Connects as [`Database::connect`] does, with work on each new session.
-    pub async fn connect_with(
-        options: &ConnectOptions,
-        pool_size: usize,
-        setup: Option<Arc<dyn SessionSetup>>,
-    ) -> Result<Self, StoreError> {
-        let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = if options.ssl_mode() == SslMode::Disable {
-            Manager::from_config(options.driver(), NoTls, manager_config)
-        } else {
-            Manager::from_config(options.driver(), tls::connector(options)?, manager_config)
-        };
-        let pool = Pool::builder(manager)
-            .max_size(pool_size)
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(WAIT_FOR_CONNECTION))
-            .create_timeout(Some(ESTABLISH));
-        let pool = match setup {
-            Some(setup) => pool.post_create(hook(setup)),
-            None => pool,
-        };
-        let pool =
-            pool.build().map_err(|error| StoreError::other(format!("the connection pool cannot be built: {error}")))?;
-        let database = Self { pool, options: Arc::new(options.clone()) };
+        let database = Self::new(options, PoolOptions::of_size(pool_size))?;
         drop(database.get().await?);
         Ok(database)
     }
 
+    /// Builds a pool that opens connections when they are needed.
+    ///
+    /// # Errors
+    /// When the pool cannot be built.
+    pub fn new(options: &ConnectOptions, pool: PoolOptions) -> Result<Self, StoreError> {
+        let options = Arc::new(options.clone());
+        let PoolOptions { size, wait, settings, statement_limit, setup } = pool;
+        let manager = SessionManager { options: Arc::clone(&options), settings, statement_limit, setup };
+        let pool = Pool::builder(manager)
+            .max_size(size.max(1))
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(wait))
+            .build()
+            .map_err(|error| StoreError::other(format!("the connection pool cannot be built: {error}")))?;
+        Ok(Self { pool, options })
+    }
+
     /// Takes a connection from the pool; dropping it gives it back.
+    ///
+    /// # Errors
+    /// Of kind [`ErrorKind::Connect`]: when no connection became free in time, or none can be opened. An error of
+    /// [`SessionSetup`] is returned as it is.
     pub async fn get(&self) -> Result<Client, StoreError> {
-        match self.pool.get().await {
-            Err(PoolError::PostCreateHook(HookError::Message(message))) => {
-                Err(StoreError::new(ErrorKind::ConnectionLost, message))
-            }
-            taken => Ok(taken?),
-        }
+        self.pool.get().await.map_err(|error| self.pool_error(error))
     }
 
     /// The options that this database was connected with.
@@ -83,9 +95,9 @@ impl Database {
         &self.options
     }
 
-    /// The pool itself, for its counters.
-    pub fn pool(&self) -> &Pool {
-        &self.pool
+    /// The counters of the pool.
+    pub fn status(&self) -> PoolStatus {
+        self.pool.status()
     }
 
     /// Closes the pool: idle connections now, those in use when they come back. Later calls of
@@ -93,81 +105,26 @@ impl Database {
     pub fn close(&self) {
         self.pool.close();
     }
-}
 
-/// Runs the work on new sessions. The pool passes its error on as text.
-fn hook(setup: Arc<dyn SessionSetup>) -> Hook {
-    Hook::async_fn(move |client, _| {
-        let setup = Arc::clone(&setup);
-        Box::pin(async move { setup.prepare(client).await.map_err(|error| HookError::message(error.to_string())) })
-    })
+    fn pool_error(&self, error: PoolError<StoreError>) -> StoreError {
+        let message = match error {
+            PoolError::Backend(error) => return error,
+            PoolError::Timeout(TimeoutType::Wait) => format!(
+                "none of the {} pooled connections to PostgreSQL became free in time: raise database.pool_size or lower \
+                 the load",
+                self.pool.status().max_size
+            ),
+            PoolError::Timeout(_) => "PostgreSQL did not accept a connection in time".to_owned(),
+            PoolError::Closed => "the connection pool is closed".to_owned(),
+            PoolError::NoRuntimeSpecified => "the connection pool has no runtime".to_owned(),
+            PoolError::PostCreateHook(error) => format!("the connection pool refused a new connection: {error}"),
+        };
+        StoreError::new(ErrorKind::Connect, message)
+    }
 }
 
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Database").field("options", &self.options).field("pool", &self.pool.status()).finish()
-    }
-}
-
-/// One connection outside any pool; closed when dropped.
-#[derive(Debug)]
-pub struct Session {
-    client: tokio_postgres::Client,
-    connection: JoinHandle<()>,
-}
-
-impl Session {
-    /// Connects.
-    pub async fn open(options: &ConnectOptions) -> Result<Self, StoreError> {
-        Self::open_within(options, ESTABLISH).await
-    }
-
-    /// Connects, or gives up after `limit`.
-    pub async fn open_within(options: &ConnectOptions, limit: Duration) -> Result<Self, StoreError> {
-        let timed_out =
-            |_| StoreError::new(ErrorKind::ConnectionLost, format!("{options} did not answer within {limit:?}"));
-        tokio::time::timeout(limit, Self::establish(options)).await.map_err(timed_out)?
-    }
-
-    async fn establish(options: &ConnectOptions) -> Result<Self, StoreError> {
-        if options.ssl_mode() == SslMode::Disable {
-            let (client, connection) = options.driver().connect(NoTls).await?;
-            Ok(Self::drive(client, connection))
-        } else {
-            let (client, connection) = options.driver().connect(tls::connector(options)?).await?;
-            Ok(Self::drive(client, connection))
-        }
-    }
-
-    fn drive<F>(client: tokio_postgres::Client, connection: F) -> Self
-    where
-        F: Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
-    {
-        let connection = tokio::spawn(async move {
-            // Every statement in flight gets this error too; the log line records the time.
-            if let Err(error) = connection.await {
-                tracing::debug!(error = %StoreError::from(error), "database session ended");
-            }
-        });
-        Self { client, connection }
-    }
-
-    /// The client, for starting transactions.
-    pub fn client_mut(&mut self) -> &mut tokio_postgres::Client {
-        &mut self.client
-    }
-}
-
-impl Deref for Session {
-    type Target = tokio_postgres::Client;
-
-    fn deref(&self) -> &Self::Target {
-        &self.client
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.connection.abort();
     }
 }

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use super::keep_alive;
+
 /// The protection of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SslMode {
@@ -49,7 +51,6 @@ pub struct ConnectOptions {
     pub(super) port: u16,
     pub(super) ssl_mode: SslMode,
     pub(super) ssl_root_cert: Option<PathBuf>,
-    pub(super) statement_timeout: Option<Duration>,
 }
 
 impl ConnectOptions {
@@ -67,7 +68,8 @@ impl ConnectOptions {
         if driver.get_connect_timeout().is_none() {
             driver.connect_timeout(Duration::from_secs(10));
         }
-        Self { driver, host, port, ssl_mode: SslMode::default(), ssl_root_cert: None, statement_timeout: None }
+        keep_alive::configure(&mut driver);
+        Self { driver, host, port, ssl_mode: SslMode::default(), ssl_root_cert: None }
     }
 
     /// Sets the password.
@@ -91,19 +93,12 @@ impl ConnectOptions {
             moved.driver.password(password);
         }
         moved.ssl_root_cert = self.ssl_root_cert;
-        moved.statement_timeout = self.statement_timeout;
         moved
     }
 
     /// Sets the name that `pg_stat_activity` shows for these connections; `millstream` unless set.
     pub fn with_application_name(mut self, name: &str) -> Self {
         self.driver.application_name(name);
-        self
-    }
-
-    /// Sets the time after which the server cancels a statement; unlimited unless set.
-    pub fn with_statement_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.statement_timeout = timeout;
         self
     }
 
@@ -148,17 +143,9 @@ impl ConnectOptions {
         self.ssl_root_cert.as_deref()
     }
 
-    /// The driver's configuration with the settings that Millstream needs in every session.
-    ///
-    /// JIT is off: the statements are short and many, and compiling one costs more than running it.
+    /// The driver's configuration.
     pub(super) fn driver(&self) -> tokio_postgres::Config {
         let mut driver = self.driver.clone();
-        let mut settings = driver.get_options().map(|given| format!("{given} ")).unwrap_or_default();
-        settings.push_str("-c jit=off");
-        if let Some(timeout) = self.statement_timeout {
-            settings.push_str(&format!(" -c statement_timeout={}", timeout.as_millis()));
-        }
-        driver.options(settings);
         driver.ssl_mode(match self.ssl_mode {
             SslMode::Disable => tokio_postgres::config::SslMode::Disable,
             SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
@@ -184,7 +171,6 @@ impl fmt::Debug for ConnectOptions {
             .field("dbname", &self.dbname())
             .field("ssl_mode", &self.ssl_mode)
             .field("ssl_root_cert", &self.ssl_root_cert)
-            .field("statement_timeout", &self.statement_timeout)
             .finish_non_exhaustive()
     }
 }

@@ -8,7 +8,6 @@ mod sqlstate;
 
 use std::{error::Error, fmt};
 
-use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::{DbError, SqlState};
 
 pub use sqlstate::is_transient;
@@ -38,16 +37,29 @@ pub enum ErrorKind {
     LockTimeout,
     /// 57014: the statement ran into `statement_timeout`, or was cancelled.
     Cancelled,
-    /// The server cannot be reached, went away, or has no free connection. The outcome of a commit in flight is
-    /// unknown.
+    /// No connection: the server cannot be reached, refused the handshake (certificate, password, database, number of
+    /// connections), or the pool had no free connection in time. Nothing was sent, so the failure concerns no statement
+    /// and no document.
+    Connect,
+    /// The connection broke, the server ended the session, or it did not answer in time. The outcome of a commit in
+    /// flight is unknown.
     ConnectionLost,
+    /// The connection broke after a `COMMIT` was sent and before its answer came: the transaction is committed or rolled
+    /// back, and which of them is unknown.
+    OutcomeUnknown,
+    /// 25006: the server, or this session, does not accept writes, as after a switchover.
+    ReadOnly,
+    /// Class 53 and 58030: the server is out of disk, memory or another resource, or cannot read its files.
+    Resources,
     /// A table, column, function or type that the statement names does not exist: the database was not provisioned, or
     /// was provisioned for another schema.
     Schema {
         /// The server's message.
         message: String,
     },
-    /// Anything else: a bug, a missing privilege, a full disk.
+    /// A value could not be encoded for the server or decoded from it.
+    Value,
+    /// Anything else: a bug, a missing privilege.
     Other,
 }
 
@@ -87,11 +99,6 @@ impl StoreError {
         Self::new(ErrorKind::Other, message)
     }
 
-    fn caused_by(mut self, source: impl Error + Send + Sync + 'static) -> Self {
-        self.0.source = Some(Box::new(source));
-        self
-    }
-
     /// The kind of the failure.
     pub fn kind(&self) -> &ErrorKind {
         &self.0.kind
@@ -106,7 +113,36 @@ impl StoreError {
 
     /// Whether the server could not be reached or went away.
     pub fn is_connection_lost(&self) -> bool {
-        self.0.kind == ErrorKind::ConnectionLost
+        matches!(self.0.kind, ErrorKind::Connect | ErrorKind::ConnectionLost | ErrorKind::OutcomeUnknown)
+    }
+
+    /// Whether the database could not serve a correct request at the moment: the same request may succeed later.
+    pub fn is_unavailable(&self) -> bool {
+        self.is_connection_lost()
+            || matches!(
+                self.0.kind,
+                ErrorKind::ReadOnly | ErrorKind::Resources | ErrorKind::LockTimeout | ErrorKind::Cancelled
+            )
+    }
+
+    /// Whether the session that returned this error must not be used again: it is lost, or its server refuses all
+    /// further writes.
+    pub(crate) fn ends_session(&self) -> bool {
+        self.is_connection_lost() || self.0.kind == ErrorKind::ReadOnly
+    }
+
+    /// The error as one of a statement that was sent together with a `COMMIT`.
+    pub(crate) fn of_commit(mut self) -> Self {
+        if self.0.kind == ErrorKind::ConnectionLost {
+            self.0.kind = ErrorKind::OutcomeUnknown;
+        }
+        self
+    }
+
+    /// The error as one of connecting: whatever the server or this side refused, no statement was sent.
+    pub(crate) fn of_connecting(mut self) -> Self {
+        self.0.kind = ErrorKind::Connect;
+        self
     }
 
     /// The SQLSTATE, if the server answered.
@@ -179,16 +215,27 @@ impl From<tokio_postgres::Error> for StoreError {
         if error.is_closed() {
             return Self::new(ErrorKind::ConnectionLost, "the connection to PostgreSQL is closed");
         }
-        // A refused certificate arrives as an I/O error too, but a retry would fail as well.
-        let lost = error
-            .source()
-            .and_then(|source| source.downcast_ref::<std::io::Error>())
-            .is_some_and(|io| io.kind() != std::io::ErrorKind::InvalidData);
-        let kind = if lost { ErrorKind::ConnectionLost } else { ErrorKind::Other };
+        let source = error.source();
+        let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+        let kind = if is_of_value(&error) {
+            ErrorKind::Value
+        } else if io.is_some_and(|io| io.kind() != std::io::ErrorKind::InvalidData) {
+            ErrorKind::ConnectionLost
+        } else {
+            ErrorKind::Other
+        };
         let mut wrapped = Self::new(kind, format!("PostgreSQL client: {error}"));
         wrapped.0.source = error.into_source();
         wrapped
     }
+}
+
+/// Whether the driver could not encode or decode a value. Its error kinds are private; their texts are not.
+fn is_of_value(error: &tokio_postgres::Error) -> bool {
+    let text = error.to_string();
+    const STARTS: [&str; 3] =
+        ["error serializing parameter", "error deserializing column", "error encoding message to server"];
+    STARTS.iter().any(|start| text.starts_with(start))
 }
 
 fn from_db(db: &DbError) -> StoreError {
@@ -219,24 +266,9 @@ fn kind_of(db: &DbError, constraint: Option<&str>, table: Option<&str>) -> Error
         SqlStateClass::LockTimeout => ErrorKind::LockTimeout,
         SqlStateClass::Cancelled => ErrorKind::Cancelled,
         SqlStateClass::ConnectionLost => ErrorKind::ConnectionLost,
+        SqlStateClass::ReadOnly => ErrorKind::ReadOnly,
+        SqlStateClass::Resources => ErrorKind::Resources,
         SqlStateClass::Schema => ErrorKind::Schema { message: db.message().to_owned() },
         SqlStateClass::Other => ErrorKind::Other,
-    }
-}
-
-impl From<PoolError> for StoreError {
-    fn from(error: PoolError) -> Self {
-        match error {
-            PoolError::Backend(error) => error.into(),
-            PoolError::Timeout(TimeoutType::Wait) => Self::new(
-                ErrorKind::ConnectionLost,
-                "no pooled connection to PostgreSQL became free in time: raise the pool size or lower the load",
-            ),
-            PoolError::Timeout(_) => {
-                Self::new(ErrorKind::ConnectionLost, "PostgreSQL did not accept a connection in time")
-            }
-            PoolError::Closed => Self::new(ErrorKind::ConnectionLost, "the connection pool is closed"),
-            other => Self::other("the connection pool failed").caused_by(other),
-        }
     }
 }

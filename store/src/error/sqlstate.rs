@@ -11,6 +11,8 @@ pub(super) enum SqlStateClass {
     LockTimeout,
     Cancelled,
     ConnectionLost,
+    ReadOnly,
+    Resources,
     Schema,
     Other,
 }
@@ -27,11 +29,11 @@ const fn entry(code: &'static str, class: SqlStateClass, transient: bool) -> Ent
 }
 
 use SqlStateClass::{
-    Cancelled, ConnectionLost, Deadlock, ForeignKeyViolation, LockTimeout, Other, Schema, Serialization,
-    UniqueViolation,
+    Cancelled, ConnectionLost, Deadlock, ForeignKeyViolation, LockTimeout, Other, ReadOnly, Resources, Schema,
+    Serialization, UniqueViolation,
 };
 
-const TABLE: [Entry; 19] = [
+const TABLE: [Entry; 21] = [
     entry("40001", Serialization, false),
     entry("40P01", Deadlock, false),
     entry("23505", UniqueViolation, false),
@@ -42,9 +44,11 @@ const TABLE: [Entry; 19] = [
     entry("57P01", ConnectionLost, true), // terminated by an administrator
     entry("57P02", ConnectionLost, true), // another backend crashed
     entry("57P03", ConnectionLost, true), // starting up or shutting down
-    entry("57P05", Other, true),          // idle for too long
-    entry("53100", Other, true),          // disk full
-    entry("53200", Other, true),          // out of memory
+    entry("57P04", ConnectionLost, true), // the database was dropped
+    entry("57P05", ConnectionLost, true), // the session was idle for too long
+    entry("25P03", ConnectionLost, true), // the session was idle within a transaction for too long
+    entry("25006", ReadOnly, true),       // read-only transaction
+    entry("58030", Resources, true),      // I/O error
     entry("55006", Other, true),          // object in use: the server still counts a slot's last consumer as connected
     entry("42P01", Schema, false),        // undefined table
     entry("42703", Schema, false),        // undefined column
@@ -56,11 +60,13 @@ const TABLE: [Entry; 19] = [
 /// All codes of class 08, connection exceptions.
 const CONNECTION: Entry = entry("08", ConnectionLost, true);
 
+/// All codes of class 53, insufficient resources: disk full, out of memory, a configured limit.
+const RESOURCES: Entry = entry("53", Resources, true);
+
+/// An entry for the code itself comes before that of its class.
 fn find(sqlstate: &str) -> Option<&'static Entry> {
-    if sqlstate.starts_with(CONNECTION.code) {
-        return Some(&CONNECTION);
-    }
-    TABLE.iter().find(|entry| entry.code == sqlstate)
+    let exact = TABLE.iter().find(|entry| entry.code == sqlstate);
+    exact.or_else(|| [&CONNECTION, &RESOURCES].into_iter().find(|class| sqlstate.starts_with(class.code)))
 }
 
 /// The class of a SQLSTATE.
@@ -83,6 +89,8 @@ mod tests {
     fn codes_are_looked_up_exactly_and_connection_exceptions_by_their_class() {
         assert_eq!(class_of("40001"), Serialization);
         assert_eq!(class_of("08006"), ConnectionLost);
+        assert_eq!(class_of("53300"), ConnectionLost);
+        assert_eq!((class_of("53100"), class_of("53200"), class_of("58030")), (Resources, Resources, Resources));
         assert_eq!(class_of("22012"), Other);
         assert!(is_transient("55006") && is_transient("08001") && is_transient("57P01"));
         assert!(!is_transient("40001") && !is_transient("42P01") && !is_transient("22012"));

@@ -1,8 +1,8 @@
 //! Identities of referenced documents, as `dms.ReferentialIdentity` holds them.
 
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::table::identity;
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{Mapping, ResourceKeyId};
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -3,9 +3,9 @@
 use super::identities::{IdentityValues, load_identities};
 use super::remembered::Memory;
 use super::rows::Batch;
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::table::descriptor;
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{Mapping, ResourceKeyId};
 use std::collections::HashMap;
 use std::sync::Arc;

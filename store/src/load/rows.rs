@@ -1,10 +1,9 @@
 //! The rows of a batch of documents, type by type and table by table, kept as they came from the server.
 
 use super::row_budget::RowBudget;
+use crate::connect::GenericClient;
 use crate::error::{ErrorKind, StoreError};
 use crate::table::document::DocumentHead;
-use deadpool_postgres::GenericClient;
-use futures::TryStreamExt;
 use futures::future::join_all;
 use millstream_schema::plan::{ColumnPlan, ColumnType, Mapping, ResourceIx, ResourcePlan, TablePlan};
 use std::collections::BTreeMap;
@@ -110,15 +109,8 @@ async fn load_table<C: GenericClient>(
     budget: &RowBudget,
 ) -> Result<TableRows, StoreError> {
     let statement = client.prepare_cached(&plan.select_sql).await?;
-    let found = client.query_raw(&statement, [&ids]).await?;
-    let mut found = std::pin::pin!(found);
-    let mut rows = Vec::new();
-    while let Some(row) = found.try_next().await? {
-        if !budget.take(row_overhead(plan) + row.raw_size_bytes()) {
-            break;
-        }
-        rows.push(row);
-    }
+    let take = |row: &Row| budget.take(row_overhead(plan) + row.raw_size_bytes());
+    let rows = client.query_while(&statement, &[&ids], take).await?;
     if let Some(first) = rows.first() {
         check_types(plan, first)?;
     }

@@ -3,10 +3,10 @@
 //! A batch is loaded without knowing its size, because almost every batch fits. Only one that did not fit is measured.
 
 use super::rows::{ids_by_type, row_overhead};
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::table::document::DocumentHead;
 use crate::table::row_size::row_sizes;
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::Mapping;
 use std::collections::HashMap;
 

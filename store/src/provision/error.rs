@@ -14,6 +14,17 @@ pub enum ProvisionError {
         /// The oldest supported one.
         needed: i32,
     },
+    /// The database does not store Unicode.
+    #[error(
+        "database {database} has encoding {found}, which cannot store every name: create one with CREATE DATABASE \
+         \"NAME\" TEMPLATE template0 ENCODING 'UTF8', and use that"
+    )]
+    Encoding {
+        /// The database.
+        database: String,
+        /// Its encoding.
+        found: String,
+    },
     /// The database was built for another set of ApiSchema files.
     #[error(
         "the database was built for effective schema {found}, these files are {wanted}: use the files it was built for, or another database"

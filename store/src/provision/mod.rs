@@ -88,7 +88,7 @@ pub async fn check(database: &Database, schema: &EffectiveSchema) -> Result<Sche
 /// Reads the database's fingerprint; `None` if Millstream did not build it.
 pub async fn fingerprint(database: &Database) -> Result<Option<Fingerprint>, StoreError> {
     let client = database.get().await?;
-    effective_schema::fingerprint(&**client).await
+    effective_schema::fingerprint(&*client).await
 }
 
 /// Reads facts about the server and the role.
@@ -106,6 +106,7 @@ async fn build(
 ) -> Result<Applied, ProvisionError> {
     let facts = server::facts(client).await?;
     facts.check_version()?;
+    facts.check_encoding(database.options())?;
     // Another applier may take a while, but must not block this one forever. The DDL itself may take longer than any
     // statement of normal operation.
     client

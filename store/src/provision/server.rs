@@ -30,6 +30,8 @@ pub struct ServerFacts {
     pub may_replicate: bool,
     /// Whether the server was built with lz4.
     pub has_lz4: bool,
+    /// Encoding of the database.
+    pub encoding: String,
 }
 
 /// Reads them from the server.
@@ -37,6 +39,7 @@ pub(super) async fn facts(client: &Client) -> Result<ServerFacts, StoreError> {
     // The lock table has room for max_locks_per_transaction × (every process that may run a transaction).
     let sql = "SELECT current_setting('server_version_num')::int4 AS version_num,
                       current_setting('wal_level') AS wal_level,
+                      current_setting('server_encoding') AS encoding,
                       current_setting('max_locks_per_transaction')::int8 AS max_locks_per_transaction,
                       current_setting('max_connections')::int8 + current_setting('max_prepared_transactions')::int8
                           + current_setting('autovacuum_max_workers')::int8 + 1
@@ -57,6 +60,7 @@ pub(super) async fn facts(client: &Client) -> Result<ServerFacts, StoreError> {
         may_create: row.try_get("may_create")?,
         may_replicate: row.try_get("may_replicate")?,
         has_lz4: row.try_get("has_lz4")?,
+        encoding: row.try_get("encoding")?,
     })
 }
 
@@ -68,6 +72,18 @@ impl ServerFacts {
             return Err(ProvisionError::ServerTooOld { found, needed: OLDEST_MAJOR });
         }
         Ok(())
+    }
+
+    /// Checks that the database can store every character. With another encoding some values fail, and `SQL_ASCII`
+    /// stores bytes without a check.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Encoding`], with the command that creates a database of the right encoding.
+    pub fn check_encoding(&self, options: &ConnectOptions) -> Result<(), ProvisionError> {
+        if self.encoding == "UTF8" {
+            return Ok(());
+        }
+        Err(ProvisionError::Encoding { database: options.dbname().to_owned(), found: self.encoding.clone() })
     }
 
     /// Checks that the role may create schemas and publications.
@@ -113,6 +129,7 @@ mod tests {
             may_create: true,
             may_replicate: true,
             has_lz4: true,
+            encoding: "UTF8".to_owned(),
         }
     }
 

@@ -2,12 +2,12 @@
 
 use super::document::{ReadDocument, ReadError};
 use crate::compose::compose_within;
+use crate::connect::GenericClient;
 use crate::connect::{Client, Transaction};
 use crate::error::StoreError;
 use crate::load::{Caches, DocumentHead};
 use crate::table::document_body::{CachedBody, DocumentBody};
 use bytes::Bytes;
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::Mapping;
 use tokio_postgres::IsolationLevel;
 
@@ -90,5 +90,5 @@ fn served(head: DocumentHead, body: Bytes, from_cache: bool) -> ReadDocument {
 /// Opens the transaction that an answer is composed in.
 pub(super) async fn open_snapshot(client: &mut Client) -> Result<Transaction<'_>, StoreError> {
     let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
-    Ok(transaction.start().await?)
+    transaction.start().await
 }

@@ -3,12 +3,12 @@
 use super::answer::{AnswerPart, COPIES, composed, from_cache, is_current, open_snapshot};
 use super::document::{ReadDocument, ReadError};
 use crate::connect::Database;
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::load::Caches;
 use crate::query::{Condition, QueryError, QueryRequest, Selection, read_token, write_token};
 use crate::table::descriptor::is_of_type;
 use crate::table::document_body::{DocumentBody, PAGING_PARAMETERS, PageQuery, PageRows};
-use deadpool_postgres::GenericClient;
 use millstream_pipeline::memory::{MemoryBudget, MemoryReservation};
 use millstream_schema::plan::{Mapping, ResourceIx, ResourcePlan};
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! The documents that embed a descriptor's URI. Descriptors have no edges (docs/design/rules.md#rule-14), so the compiled
 //! descriptor columns are searched.
 
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::table::query::read_column;
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{Mapping, ResourceKeyId};
 use std::collections::BTreeSet;
 

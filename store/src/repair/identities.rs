@@ -1,10 +1,10 @@
 //! Identities computed from rows, for any documents.
 
+use crate::connect::GenericClient;
 use crate::error::StoreError;
-use crate::load::{Extent, load_batch};
+use crate::load::{Extent, RowBudget, load_batch};
 use crate::table::document;
 use crate::verify::ComputedIdentities;
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::Mapping;
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ pub async fn compute_identities<C: GenericClient>(
     let types = document::types(client, ids).await?;
     let ids: Vec<i64> = types.iter().map(|found| found.document_id).collect();
     let documents = types.into_iter().map(|found| (found.document_id, found.key));
-    let batch = load_batch(client, mapping, documents, Extent::Root).await?;
+    let batch = load_batch(client, mapping, documents, Extent::Root, &RowBudget::measured()).await?.unwrap_or_default();
     let computed = ComputedIdentities::of_batch(client, mapping, &batch, &ids).await?;
     let identity = |id: i64| match computed.identity(id)? {
         Ok(values) => Some((id, Ok(values.iter().map(ToString::to_string).collect()))),

@@ -2,15 +2,18 @@
 
 use super::action::RepairAction;
 use crate::compose::whole_seconds;
+use crate::connect::GenericClient;
 use crate::error::StoreError;
-use crate::load::{Batch, DocumentHead, load_documents};
+use crate::load::{Batch, DocumentHead, RowBudget, load_documents};
 use crate::table::audit::{CachedHead, cached_heads};
 use crate::table::descriptor::{self, DescriptorColumns};
 use crate::table::{edge, identity_lock, tombstone};
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::Mapping;
 use millstream_schema::referential::lower_uri;
 use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Bytes of rows that are read at once.
+const PART_BYTES: usize = 16 << 20;
 
 /// The columns of a descriptor that the writer derives, as they have to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,16 +117,37 @@ impl RowPlan {
     }
 }
 
-/// Plans the repair of documents, as `client` sees them, in the order of `heads`.
+/// Plans the repair of documents, as `client` sees them, in the order of `heads`. Reads as many documents at a time as
+/// have rows of at most [`PART_BYTES`], but at least one.
 pub async fn plan_rows<C: GenericClient>(
     client: &C,
     mapping: &Mapping,
     heads: Vec<DocumentHead>,
 ) -> Result<Vec<RowPlan>, StoreError> {
+    let mut plans = Vec::with_capacity(heads.len());
+    let mut waiting = vec![heads];
+    while let Some(mut part) = waiting.pop() {
+        let budget = if part.len() > 1 { RowBudget::new(PART_BYTES) } else { RowBudget::measured() };
+        match load_documents(client, mapping, &part, &budget).await? {
+            Some(batch) => plans.extend(plan_part(client, mapping, part, &batch).await?),
+            None => {
+                let rest = part.split_off(part.len() / 2);
+                waiting.extend([rest, part]);
+            }
+        }
+    }
+    Ok(plans)
+}
+
+async fn plan_part<C: GenericClient>(
+    client: &C,
+    mapping: &Mapping,
+    heads: Vec<DocumentHead>,
+    batch: &Batch,
+) -> Result<Vec<RowPlan>, StoreError> {
     let ids: Vec<i64> = heads.iter().map(|head| head.document_id).collect();
-    let batch = load_documents(client, mapping, &heads).await?;
-    let rooted = rooted(&batch);
-    let mut expected = expected_edges(mapping, &batch);
+    let rooted = rooted(batch);
+    let mut expected = expected_edges(mapping, batch);
     let mut stored: HashMap<i64, BTreeMap<i64, bool>> = HashMap::new();
     for row in edge::rows(client, &ids).await? {
         stored.entry(row.parent).or_default().insert(row.child, row.is_identity_component);

@@ -1,6 +1,6 @@
 //! Statements of the audit that look at whole tables, or at several.
 
-use deadpool_postgres::GenericClient;
+use crate::connect::GenericClient;
 use jiff::Timestamp;
 use millstream_schema::plan::{ResourceKeyId, ResourcePlan};
 use uuid::Uuid;

@@ -4,9 +4,9 @@
 //! [`stamp`], then [`move_cursor`] or [`close`].
 
 use super::query::{query_cached, read_column, read_row, read_rows, row_struct, sql};
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::transaction::pipeline::{Pipeline, params};
-use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
 /// The time is that of the draw, under the rename lock, so cascades are as old as their versions say: the time that a
@@ -61,12 +61,17 @@ pub fn open(pipeline: &mut Pipeline<'_>, document_ids: Vec<i64>, versions: Vec<i
     pipeline.execute(OPEN_SQL, params![document_ids, versions]);
 }
 
-/// Locks the oldest open cascade that no other transaction holds, and returns it.
+/// Locks the oldest open cascade that no other transaction holds, and returns it. Passes over the cascades of `except`:
+/// each is a renamed document and the version of its rename.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn take_oldest<C: GenericClient>(client: &C) -> Result<Option<OpenCascade>, StoreError> {
-    query_cached(client, TAKE_OLDEST_SQL, &[]).await?.first().map(read_row).transpose()
+pub async fn take_oldest<C: GenericClient>(
+    client: &C,
+    except: &[(i64, i64)],
+) -> Result<Option<OpenCascade>, StoreError> {
+    let (document_ids, versions): (Vec<i64>, Vec<i64>) = except.iter().copied().unzip();
+    query_cached(client, TAKE_OLDEST_SQL, &[&document_ids, &versions]).await?.first().map(read_row).transpose()
 }
 
 /// Returns up to `limit` documents behind the cascade's cursor that refer to the renamed document, ascending.

@@ -1,8 +1,8 @@
 //! `dms.Document` beside `dms.DocumentCache`: which cached bodies are missing or of another version.
 
 use super::query::{query_cached, read_rows, row_struct, sql};
+use crate::connect::GenericClient;
 use crate::error::StoreError;
-use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
 const PAGE_SQL: &str = sql!("comparison_page.sql");

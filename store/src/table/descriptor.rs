@@ -1,6 +1,6 @@
 //! `dms.Descriptor`.
 
-use deadpool_postgres::GenericClient;
+use crate::connect::GenericClient;
 use millstream_schema::plan::ResourceKeyId;
 
 use super::query::{query_cached, read_rows, row_struct, sql};

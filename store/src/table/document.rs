@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use deadpool_postgres::GenericClient;
+use crate::connect::GenericClient;
 use jiff::Timestamp;
 use millstream_schema::plan::ResourceKeyId;
 use uuid::Uuid;

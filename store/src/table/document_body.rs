@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
+use crate::connect::GenericClient;
 use bytes::Bytes;
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{ResourceKeyId, ResourcePlan};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};

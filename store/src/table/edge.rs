@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deadpool_postgres::GenericClient;
+use crate::connect::GenericClient;
 use millstream_schema::plan::ResourceKeyId;
 
 use super::query::{query_cached, read_column, read_rows, row_struct, sql};

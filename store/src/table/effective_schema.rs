@@ -1,6 +1,6 @@
 //! `dms.EffectiveSchema`: what the database was built for.
 
-use tokio_postgres::GenericClient;
+use crate::connect::GenericClient;
 use uuid::Uuid;
 
 use super::query::{read_row, row_struct, sql};
@@ -30,7 +30,7 @@ row_struct! {
 }
 
 /// Reads the fingerprint; `None` if the table or its row does not exist.
-pub async fn fingerprint<C: GenericClient + Sync>(client: &C) -> Result<Option<Fingerprint>, StoreError> {
+pub async fn fingerprint<C: GenericClient>(client: &C) -> Result<Option<Fingerprint>, StoreError> {
     let exists = client.query_one(EXISTS, &[]).await?;
     if !exists.try_get::<_, bool>("Exists")? {
         return Ok(None);
@@ -39,6 +39,6 @@ pub async fn fingerprint<C: GenericClient + Sync>(client: &C) -> Result<Option<F
 }
 
 /// Reads the database's own id; `None` if the table is empty.
-pub async fn database_uuid<C: GenericClient + Sync>(client: &C) -> Result<Option<Uuid>, StoreError> {
+pub async fn database_uuid<C: GenericClient>(client: &C) -> Result<Option<Uuid>, StoreError> {
     Ok(client.query_opt(DATABASE_UUID, &[]).await?.map(|row| row.try_get("DatabaseUuid")).transpose()?)
 }

@@ -1,6 +1,6 @@
 //! The history of the database: which server and database a session talks to, and whether it has lost commits.
 
-use tokio_postgres::GenericClient;
+use crate::connect::GenericClient;
 use tokio_postgres::types::PgLsn;
 use uuid::Uuid;
 
@@ -58,7 +58,7 @@ row_struct! {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn server_state<C: GenericClient + Sync>(client: &C) -> Result<ServerState, StoreError> {
+pub async fn server_state<C: GenericClient>(client: &C) -> Result<ServerState, StoreError> {
     read_row(&client.query_one(STATE, &[]).await?)
 }
 
@@ -66,7 +66,7 @@ pub async fn server_state<C: GenericClient + Sync>(client: &C) -> Result<ServerS
 ///
 /// # Errors
 /// When the database fails.
-pub async fn read<C: GenericClient + Sync>(client: &C) -> Result<Option<DatabaseState>, StoreError> {
+pub async fn read<C: GenericClient>(client: &C) -> Result<Option<DatabaseState>, StoreError> {
     client.query_opt(READ, &[]).await?.as_ref().map(read_row).transpose()
 }
 
@@ -74,7 +74,7 @@ pub async fn read<C: GenericClient + Sync>(client: &C) -> Result<Option<Database
 ///
 /// # Errors
 /// When the database fails.
-pub async fn number<C: GenericClient + Sync>(client: &C) -> Result<i64, StoreError> {
+pub async fn number<C: GenericClient>(client: &C) -> Result<i64, StoreError> {
     let row = client.query_opt(NUMBER, &[]).await?;
     Ok(row.map(|row| row.try_get("History")).transpose()?.unwrap_or(0))
 }
@@ -85,7 +85,7 @@ pub async fn number<C: GenericClient + Sync>(client: &C) -> Result<i64, StoreErr
 ///
 /// # Errors
 /// When the database fails.
-pub async fn begin<C: GenericClient + Sync>(
+pub async fn begin<C: GenericClient>(
     client: &C,
     known: i64,
     above: i64,
@@ -111,7 +111,7 @@ row_struct! {
 ///
 /// # Errors
 /// When the database fails, or was never provisioned.
-pub async fn of_consumer<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result<ConsumerHistory, StoreError> {
+pub async fn of_consumer<C: GenericClient>(client: &C, consumer: &str) -> Result<ConsumerHistory, StoreError> {
     read_row(&client.query_one(OF_CONSUMER, &[&consumer]).await?)
 }
 
@@ -119,7 +119,7 @@ pub async fn of_consumer<C: GenericClient + Sync>(client: &C, consumer: &str) ->
 ///
 /// # Errors
 /// When the database fails.
-pub async fn caught_up<C: GenericClient + Sync>(client: &C, consumer: &str, history: i64) -> Result<bool, StoreError> {
+pub async fn caught_up<C: GenericClient>(client: &C, consumer: &str, history: i64) -> Result<bool, StoreError> {
     Ok(client.execute(CAUGHT_UP, &[&consumer, &history]).await? == 1)
 }
 

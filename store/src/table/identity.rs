@@ -1,6 +1,6 @@
 //! `dms.ReferentialIdentity`: identities and the ReferentialIds that are hashed from them.
 
-use deadpool_postgres::GenericClient;
+use crate::connect::GenericClient;
 use millstream_schema::plan::ResourceKeyId;
 use uuid::Uuid;
 

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use deadpool_postgres::GenericClient;
+use crate::connect::GenericClient;
 
 use super::query::{query_cached, read_column, row_struct, sql};
 use crate::error::StoreError;

@@ -1,8 +1,8 @@
 //! Documents and tombstones in one shape: the newest version that the database knows of a public id.
 
 use super::query::{query_cached, read_rows, row_struct, sql};
+use crate::connect::GenericClient;
 use crate::error::StoreError;
-use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
 const BY_UUID_SQL: &str = sql!("known_version_by_uuid.sql");

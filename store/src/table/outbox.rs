@@ -1,6 +1,6 @@
 //! `dms.Outbox`: appending and reading change records. The crate `millstream-outbox` says what they mean.
 
-use tokio_postgres::GenericClient;
+use crate::connect::GenericClient;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -54,10 +54,10 @@ pub fn add(pipeline: &mut Pipeline<'_>, rows: NewOutboxRows) {
 }
 
 /// Appends rows in their order; returns how many were written.
-pub async fn append<C: GenericClient + Sync>(client: &C, rows: &NewOutboxRows) -> Result<u64, StoreError> {
+pub async fn append<C: GenericClient>(client: &C, rows: &NewOutboxRows) -> Result<u64, StoreError> {
     let params: [&(dyn ToSql + Sync); 5] =
         [&rows.document_ids, &rows.document_uuids, &rows.resource_keys, &rows.kinds, &rows.content_versions];
-    Ok(client.execute(APPEND, &params).await?)
+    client.execute(APPEND, &params).await
 }
 
 row_struct! {
@@ -117,7 +117,7 @@ impl FromRow for HorizonRow {
 }
 
 /// Reads up to `limit` rows of transactions before the horizon, behind (`transaction_id`, `outbox_id`) in that order.
-pub async fn before_horizon<C: GenericClient + Sync>(
+pub async fn before_horizon<C: GenericClient>(
     client: &C,
     transaction_id: Xid8,
     outbox_id: i64,
@@ -127,7 +127,7 @@ pub async fn before_horizon<C: GenericClient + Sync>(
 }
 
 /// Reads up to `limit` rows that `snapshot` cannot see, behind the id `after`, in order of their ids.
-pub async fn not_in_snapshot<C: GenericClient + Sync>(
+pub async fn not_in_snapshot<C: GenericClient>(
     client: &C,
     snapshot: &str,
     after: i64,
@@ -137,11 +137,11 @@ pub async fn not_in_snapshot<C: GenericClient + Sync>(
 }
 
 /// Reads the oldest transaction that still runs.
-pub async fn horizon<C: GenericClient + Sync>(client: &C) -> Result<Xid8, StoreError> {
+pub async fn horizon<C: GenericClient>(client: &C) -> Result<Xid8, StoreError> {
     Ok(client.query_one(HORIZON, &[]).await?.try_get("TransactionId")?)
 }
 
 /// Reads the transaction id behind every transaction that is committed and visible.
-pub async fn behind_committed<C: GenericClient + Sync>(client: &C) -> Result<Xid8, StoreError> {
+pub async fn behind_committed<C: GenericClient>(client: &C) -> Result<Xid8, StoreError> {
     Ok(client.query_one(BEHIND_COMMITTED, &[]).await?.try_get("TransactionId")?)
 }

@@ -1,6 +1,6 @@
 //! `dms.ProjectionProgress`: the position of each consumer in the outbox, and its fencing epoch.
 
-use tokio_postgres::GenericClient;
+use crate::connect::GenericClient;
 use tokio_postgres::types::{PgLsn, ToSql};
 use uuid::Uuid;
 
@@ -60,12 +60,12 @@ pub struct NewProgress<'a> {
 }
 
 /// Reads a consumer's row.
-pub async fn load<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result<Option<ProgressRow>, StoreError> {
+pub async fn load<C: GenericClient>(client: &C, consumer: &str) -> Result<Option<ProgressRow>, StoreError> {
     client.query_opt(LOAD, &[&consumer]).await?.as_ref().map(read_row).transpose()
 }
 
 /// Stores a consumer's progress, if `term` is `None` or the row's; returns how many rows were written.
-pub async fn store<C: GenericClient + Sync>(
+pub async fn store<C: GenericClient>(
     client: &C,
     consumer: &str,
     term: Option<i64>,
@@ -85,15 +85,15 @@ pub async fn store<C: GenericClient + Sync>(
         &progress.stream,
         &progress.history,
     ];
-    Ok(client.execute(STORE, &params).await?)
+    client.execute(STORE, &params).await
 }
 
 /// Counts up a consumer's fencing epoch and returns the new one; the row is created if there is none.
-pub async fn next_term<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result<i64, StoreError> {
+pub async fn next_term<C: GenericClient>(client: &C, consumer: &str) -> Result<i64, StoreError> {
     Ok(client.query_one(NEXT_TERM, &[&consumer]).await?.try_get("Term")?)
 }
 
 /// Reads a consumer's fencing epoch; `None` if it has no row.
-pub async fn term<C: GenericClient + Sync>(client: &C, consumer: &str) -> Result<Option<i64>, StoreError> {
+pub async fn term<C: GenericClient>(client: &C, consumer: &str) -> Result<Option<i64>, StoreError> {
     Ok(client.query_opt(TERM, &[&consumer]).await?.map(|row| row.try_get("Term")).transpose()?)
 }

@@ -3,7 +3,7 @@
 //! The columns of a result set are looked up once; every row is then read with the indexes found. So a shape has one
 //! definition, which names its columns, and a large result set costs no comparison of names per row.
 
-use deadpool_postgres::GenericClient;
+use crate::connect::GenericClient;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 
@@ -117,7 +117,7 @@ pub(crate) async fn query_cached<C: GenericClient>(
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, StoreError> {
     let statement = client.prepare_cached(sql).await?;
-    Ok(client.query(&statement, parameters).await?)
+    client.query(&statement, parameters).await
 }
 
 /// A statement text whose `{…}` fragments are replaced once.

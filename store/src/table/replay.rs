@@ -1,9 +1,9 @@
 //! Documents, tombstones and outbox rows in the order in which a replay walks them, and how many there are.
 
 use super::query::{query_cached, read_rows, row_struct, sql};
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::table::known_version::KnownVersion;
-use deadpool_postgres::GenericClient;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
 //! Sizes of the rows of documents in a resource table.
 
-use deadpool_postgres::GenericClient;
+use crate::connect::GenericClient;
 use millstream_schema::ddl::quote;
 use millstream_schema::plan::{ColumnType, TablePlan};
 

@@ -1,6 +1,6 @@
 //! The sequences of DocumentIds and versions.
 
-use deadpool_postgres::GenericClient;
+use crate::connect::GenericClient;
 
 use super::query::{row_struct, sql};
 use crate::error::StoreError;

@@ -1,6 +1,6 @@
 //! Identity, snapshot and log position of the server. No statement here reads a table.
 
-use tokio_postgres::GenericClient;
+use crate::connect::GenericClient;
 use tokio_postgres::types::PgLsn;
 
 use super::query::{read_row, row_struct, sql};
@@ -12,6 +12,7 @@ const IDENTITY: &str = sql!("server_identity.sql");
 const SNAPSHOT: &str = sql!("server_snapshot.sql");
 const INSTANCE: &str = sql!("server_instance.sql");
 const WAL_END: &str = sql!("server_wal_end.sql");
+const READ_ONLY: &str = sql!("server_read_only.sql");
 
 row_struct! {
     /// The server and its history.
@@ -25,17 +26,17 @@ row_struct! {
 }
 
 /// Reads the identity of the server. A standby refuses.
-pub async fn identity<C: GenericClient + Sync>(client: &C) -> Result<ServerIdentity, StoreError> {
+pub async fn identity<C: GenericClient>(client: &C) -> Result<ServerIdentity, StoreError> {
     read_row(&client.query_one(IDENTITY, &[]).await?)
 }
 
 /// Reads the current `pg_snapshot`, as text.
-pub async fn snapshot<C: GenericClient + Sync>(client: &C) -> Result<String, StoreError> {
+pub async fn snapshot<C: GenericClient>(client: &C) -> Result<String, StoreError> {
     Ok(client.query_one(SNAPSHOT, &[]).await?.try_get("Snapshot")?)
 }
 
 /// Reads the end of the log.
-pub async fn wal_end<C: GenericClient + Sync>(client: &C) -> Result<PgLsn, StoreError> {
+pub async fn wal_end<C: GenericClient>(client: &C) -> Result<PgLsn, StoreError> {
     Ok(client.query_one(WAL_END, &[]).await?.try_get("Lsn")?)
 }
 
@@ -57,7 +58,12 @@ row_struct! {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn instance<C: deadpool_postgres::GenericClient>(client: &C) -> Result<ServerInstance, StoreError> {
+pub async fn instance<C: GenericClient>(client: &C) -> Result<ServerInstance, StoreError> {
     let statement = client.prepare_cached(INSTANCE).await?;
     read_row(&client.query_one(&statement, &[]).await?)
+}
+
+/// Whether this session cannot write: the server is a standby, or transactions are read-only by default.
+pub async fn is_read_only<C: GenericClient>(client: &C) -> Result<bool, StoreError> {
+    Ok(client.query_one(READ_ONLY, &[]).await?.try_get("ReadOnly")?)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use deadpool_postgres::GenericClient;
+use crate::connect::GenericClient;
 use millstream_schema::plan::ResourceKeyId;
 use uuid::Uuid;
 
@@ -57,5 +57,5 @@ pub async fn older_than<C: GenericClient>(client: &C, age: Duration, limit: i64)
 /// When the database fails.
 pub async fn delete<C: GenericClient>(client: &C, uuids: &[Uuid]) -> Result<u64, StoreError> {
     let statement = client.prepare_cached(DELETE_SQL).await?;
-    Ok(client.execute(&statement, &[&uuids]).await?)
+    client.execute(&statement, &[&uuids]).await
 }

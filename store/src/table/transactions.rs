@@ -1,9 +1,9 @@
 //! The server's transactions: which of them a snapshot shows and which are running.
 
 use super::query::{query_cached, read_column, sql};
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::xid::Xid8;
-use deadpool_postgres::GenericClient;
 
 const NOT_VISIBLE_SQL: &str = sql!("transactions_not_visible.sql");
 const RUNNING_SQL: &str = sql!("transactions_running.sql");

@@ -5,6 +5,8 @@
 //! turnstile (shared, for the duration of their lock statement) that a renamer holds (exclusively) until it has all its
 //! row locks.
 
+use std::time::Duration;
+
 use super::pipeline::{Pipeline, StatementRef, params};
 use crate::table::identity_lock::{self, LockedIdentity};
 
@@ -29,6 +31,12 @@ pub fn share_locks(
     }
     pipeline.execute("SELECT pg_advisory_unlock_shared($1)", params![TURNSTILE_LOCK]);
     locked
+}
+
+/// Adds a limit on each wait for a lock in the rest of the transaction.
+pub fn limit_lock_waits(pipeline: &mut Pipeline<'_>, limit: Duration) {
+    let ms = limit.as_millis().clamp(1, i32::MAX as u128);
+    pipeline.execute("SELECT set_config('lock_timeout', $1, true)", params![ms.to_string()]);
 }
 
 /// Adds the exclusive lock of the turnstile: from here on no sharer takes a row lock.

@@ -3,7 +3,7 @@
 pub(crate) mod locks;
 pub(crate) mod pipeline;
 
-pub use locks::{lock_renames, lock_turnstile, share_locks, unlock_turnstile};
+pub use locks::{limit_lock_waits, lock_renames, lock_turnstile, share_locks, unlock_turnstile};
 pub use pipeline::{Param, Pipeline, PipelineRows, StatementRef, param};
 
 use crate::connect::{Client, Database};
@@ -29,7 +29,8 @@ impl WriteTransaction {
     pub fn begin(&mut self) -> Result<Pipeline<'_>, StoreError> {
         self.open = true;
         let mut pipeline = self.pipeline()?;
-        pipeline.execute("BEGIN", Vec::new());
+        // Named: after a lock, the next statement has to see what its former holder committed.
+        pipeline.execute("BEGIN ISOLATION LEVEL READ COMMITTED", Vec::new());
         Ok(pipeline)
     }
 
@@ -63,6 +64,7 @@ impl Drop for WriteTransaction {
         if self.open
             && let Some(client) = self.client.take()
         {
+            // Closed at once rather than when the pool looks at it: locks would be held until then.
             drop(Client::take(client));
         }
     }

@@ -9,9 +9,13 @@ use futures::future::join_all;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Row, Statement};
 
-use crate::connect::Client;
-use crate::error::StoreError;
+use crate::connect::{Client, Connection};
+use crate::error::{ErrorKind, StoreError};
+use crate::metrics::LOCK_TIMEOUTS;
 use crate::table::query::{FromRow, read_row, read_rows};
+
+/// The statement that ends a write transaction.
+const COMMIT: &str = "COMMIT";
 
 /// A parameter that the pipeline owns.
 pub type Param = Box<dyn ToSql + Sync + Send>;
@@ -59,32 +63,37 @@ impl<'c> Pipeline<'c> {
 
     /// Adds the `COMMIT`.
     pub fn commit(&mut self) {
-        self.execute("COMMIT", Vec::new());
+        self.execute(COMMIT, Vec::new());
     }
 
     /// Sends everything and waits for all answers. Returns the first failure: the statements after it only report that
     /// the transaction is aborted (and a `COMMIT` among them "succeeds" by rolling back, which is why all are looked
     /// at).
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutcomeUnknown`] when the connection broke after a `COMMIT` was sent.
     pub async fn run(self) -> Result<PipelineRows, StoreError> {
         let mut prepared = Vec::with_capacity(self.steps.len());
         for (sql, _) in &self.steps {
             // Before anything is sent: a statement that still had to be prepared would be overtaken by its successors.
             prepared.push(self.client.prepare_cached(sql).await?);
         }
+        let commits = self.steps.iter().any(|(sql, _)| sql == COMMIT);
         // Before anything is sent, too: a statement that cannot be encoded would be missing from the transaction that its
         // successors, the COMMIT among them, complete.
         let mut encoded = Vec::with_capacity(self.steps.len());
         for ((sql, params), statement) in self.steps.into_iter().zip(&prepared) {
             encoded.push(encode(&sql, params, statement)?);
         }
-        let client: &tokio_postgres::Client = self.client;
+        let client: &Connection = self.client;
         let sent = encoded.iter().zip(&prepared).map(|(params, statement)| {
             let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
             async move { client.query(statement, &params).await }
         });
         let mut answers = Vec::with_capacity(prepared.len());
         for answer in join_all(sent).await {
-            answers.push(answer.map_err(StoreError::from)?);
+            let answer = answer.inspect_err(count_lock_timeout);
+            answers.push(answer.map_err(|error| if commits { error.of_commit() } else { error })?);
         }
         Ok(PipelineRows(answers))
     }
@@ -133,6 +142,12 @@ fn encode(sql: &str, params: Vec<Param>, statement: &Statement) -> Result<Vec<En
         }
     });
     encoded.collect()
+}
+
+fn count_lock_timeout(error: &StoreError) {
+    if *error.kind() == ErrorKind::LockTimeout {
+        metrics::counter!(LOCK_TIMEOUTS).increment(1);
+    }
 }
 
 /// The rows of one statement of a [`Pipeline`], to be read from its [`PipelineRows`].

@@ -3,10 +3,10 @@
 use super::range::{Range, difference};
 use super::report::{DifferenceKind, Report, shorten};
 use crate::compose::{ComposeProblem, Composed, body_hash, whole_seconds};
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::load::DocumentHead;
 use crate::table::audit::{CachedBody, cached_bodies};
-use deadpool_postgres::GenericClient;
 use std::collections::HashMap;
 
 /// Compares `dms.DocumentCache` with the bodies composed from the rows, reading cached bodies of `bytes_max` bytes at a

@@ -6,12 +6,12 @@
 
 use super::range::Range;
 use crate::compose::write_text;
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::load::{
     Batch, Extent, IdentityValues, LoadedDescriptor, RowBudget, TableRows, TypeRows, load_batch, load_descriptors,
 };
 use crate::table::document;
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{IdentityElement, IdentitySource, Mapping, ResourceIx, ResourcePlan};
 use std::collections::{BTreeSet, HashMap};
 

@@ -2,9 +2,9 @@
 
 use super::range::{Range, type_name};
 use super::report::{DifferenceKind, Report};
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::table::edge;
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{Mapping, ReferenceSite, ResourceKeyId};
 use std::collections::BTreeMap;
 

@@ -2,11 +2,11 @@
 
 use super::range::{Range, type_name};
 use super::report::{Difference, DifferenceKind, Report};
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::load::TableRows;
 use crate::table::audit::misplaced_rows;
 use crate::table::{identity_lock, tombstone};
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{DescriptorColumn, Mapping};
 use millstream_schema::referential::lower_uri;
 use std::collections::HashSet;

@@ -3,9 +3,9 @@
 use super::computed::ComputedIdentities;
 use super::range::Range;
 use super::report::{DifferenceKind, Report, shorten};
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::table::identity::{self, StoredIdentity};
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{ResourceKeyId, ResourcePlan};
 use millstream_schema::referential::{lower_uri, referential_id};
 use std::collections::HashMap;

@@ -23,8 +23,8 @@ pub use scope::Scope;
 pub use walk::Walk;
 
 use crate::connect::Database;
+use crate::connect::GenericClient;
 use crate::error::StoreError;
-use deadpool_postgres::GenericClient;
 use millstream_pipeline::memory::MemoryBudget;
 use millstream_schema::plan::Mapping;
 use range::Range;

@@ -2,9 +2,9 @@
 //! database was restored in part. The ranges of documents never include them.
 
 use super::report::{Difference, DifferenceKind, Report};
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::table::audit::{SHARED_TABLES, rows_without_document};
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{Mapping, ResourcePlan};
 use std::collections::HashSet;
 use uuid::Uuid;

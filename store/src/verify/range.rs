@@ -2,12 +2,12 @@
 
 use super::report::{Difference, DifferenceKind, Report};
 use crate::compose::{Composed, DeferredDocument, compose_loaded, split_off_beyond};
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::load::{
     Batch, DocumentHead, LoadedDescriptor, Memory, RowBudget, document_sizes, load_descriptors, load_documents,
     load_lookups,
 };
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{Mapping, ResourcePlan};
 use std::collections::HashMap;
 

@@ -24,7 +24,9 @@ use millstream_pipeline::{ChangeKind, NewChange};
 use millstream_store::error::StoreError;
 use millstream_store::table::document::LockedDocument;
 use millstream_store::table::{document, edge, identity as identity_table, identity_lock, sequence};
-use millstream_store::transaction::{WriteTransaction, lock_renames, lock_turnstile, unlock_turnstile};
+use millstream_store::transaction::{
+    WriteTransaction, limit_lock_waits, lock_renames, lock_turnstile, unlock_turnstile,
+};
 use recompute::Identities;
 use referrers::Referrers;
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,7 +89,7 @@ impl Rename<'_> {
         transaction: &mut WriteTransaction,
         first: &Binding,
     ) -> Result<(Written, Result<(), StoreError>), AttemptError> {
-        let (locked, ids) = self.lock_identities(transaction, first).await?;
+        let (locked, ids) = self.lock_identities(transaction, first).await.map_err(AttemptError::of_round)?;
         let referrers = Referrers::find(transaction, &ids, self.request.options.strict_max).await?;
         let (seed, affected) = self.lock_documents(transaction, &locked, ids, referrers).await?;
         let closure = &affected.closure;
@@ -100,12 +102,17 @@ impl Rename<'_> {
     /// The turnstile, share locks on the renamed document's references, exclusive ones on its closure: returns the ids
     /// of the references, and of the closure. The turnstile need not cover the `Document` rows: those have no sharers
     /// that could overlap.
+    ///
+    /// While this waits with the turnstile, no write that refers to any changeable document goes on. So each wait is
+    /// short; a round that ends without all locks releases everything, and the next one comes after a pause.
     async fn lock_identities(
         &self,
         transaction: &mut WriteTransaction,
         first: &Binding,
     ) -> Result<(BTreeSet<i64>, BTreeSet<i64>), AttemptError> {
         let mut pipeline = transaction.begin()?;
+        let options = self.request.options;
+        limit_lock_waits(&mut pipeline, options.lock_round.min(options.lock_timeout));
         lock_turnstile(&mut pipeline);
         let share =
             identity_lock::lock_shared(&mut pipeline, first.changeable(self.request.flat), vec![self.document_id]);
@@ -114,6 +121,7 @@ impl Rename<'_> {
         let ids = closure::lock_identities(transaction, self.request.options, self.document_id).await?;
         let mut pipeline = transaction.pipeline()?;
         unlock_turnstile(&mut pipeline);
+        limit_lock_waits(&mut pipeline, options.lock_timeout);
         pipeline.run().await?;
         Ok((locked, ids))
     }

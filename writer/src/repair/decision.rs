@@ -1,8 +1,8 @@
 //! Whether the stored identity of a document is the one that its rows make.
 
 use crate::identity_rows::identity_rows;
-use deadpool_postgres::GenericClient;
 use millstream_schema::plan::{Mapping, ResourceKeyId, ResourcePlan};
+use millstream_store::connect::GenericClient;
 use millstream_store::error::StoreError;
 use millstream_store::load::{DocumentHead, heads_by_id};
 use millstream_store::repair::compute_identities;

@@ -6,15 +6,17 @@ use crate::support::{
 };
 use crate::support::{Fixture, wheel};
 use Act::{Edit, Rename};
-use Doc::{H, M, R, S};
+use Doc::{G, H, M, R, S};
 use Situation::{AtGate, Done, Held};
 use futures::future::join_all;
+use millstream_store::connect::{Database, PoolOptions, SessionSettings};
+use millstream_store::error::ErrorKind;
 use millstream_testkit::{Holder, wait_until};
-use millstream_writer::{EtagMatch, Outcome, Preconditions, WriteError};
+use millstream_writer::{EtagMatch, Outcome, Preconditions, WriteError, Writer, WriterOptions};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Counts the sessions that hold or await the turnstile.
 async fn at_the_turnstile(fixture: &Fixture) -> i64 {
@@ -96,6 +98,65 @@ async fn overlapping_sharers_do_not_starve_a_rename() {
     fixture.check().await;
 }
 
+/// docs/design/rules.md#rule-1: a rename whose locks are held by a forgotten transaction lets other writes pass between
+/// its rounds, ends with an error that may be repeated, and leaves the turnstile free.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rename_that_cannot_get_its_locks_stops_no_other_write_for_long() {
+    let fixture = wheel().await;
+    let documents = Documents::create(&fixture, References::H).await;
+    let forgotten = format!(
+        r#"SELECT FROM "dms"."IdentityLock" l JOIN "dms"."Document" d USING ("DocumentId")
+           WHERE d."DocumentUuid" = '{}' FOR SHARE OF l"#,
+        documents.id(H)
+    );
+    let holder = Holder::hold(fixture.test_database(), &forgotten).await;
+    let options = WriterOptions { lock_round: Duration::from_millis(200), ..WriterOptions::default() };
+    let writer = Writer::new(fixture.db().clone(), Arc::clone(&fixture.mapping), options).expect("a writer");
+    let (resource, id) = (fixture.resource("hubs"), documents.id(H));
+    let body = json!({"id": id.to_string(), "hubName": "renamed"}).to_string().into_bytes();
+    let rename = tokio::spawn(async move { writer.put(resource, id, &body, &Preconditions::default()).await });
+    holder.wait_for_blocked(1).await;
+
+    let (_, other) = documents.body(&fixture, G).await;
+    let rim = json!({"rimId": "unrelated", "firstHubReference": {"hubName": other["hubName"]}});
+    let unrelated = tokio::time::timeout(TIMEOUT, fixture.try_post("rims", rim)).await;
+    unrelated.expect("an unrelated write does not wait for the rename").expect("it is written");
+    let refused = tokio::time::timeout(TIMEOUT, rename).await.expect("the rename gives up").expect("no panic");
+    let Err(WriteError::Unavailable(error)) = refused else { panic!("{refused:?}") };
+    assert_eq!(error.kind(), &ErrorKind::LockTimeout);
+    assert_eq!(at_the_turnstile(&fixture).await, 0);
+    holder.roll_back().await;
+    fixture.put("hubs", documents.id(H), json!({"hubName": "renamed"})).await;
+    fixture.check().await;
+}
+
+/// A write waits for a lock no longer than the sessions of its pool allow, and ends with an error that may be repeated.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_gives_up_waiting_for_a_lock() {
+    let fixture = wheel().await;
+    let documents = Documents::create(&fixture, References::H).await;
+    let locked = format!(
+        r#"SELECT FROM "dms"."IdentityLock" l JOIN "dms"."Document" d USING ("DocumentId")
+           WHERE d."DocumentUuid" = '{}' FOR UPDATE OF l"#,
+        documents.id(H)
+    );
+    let holder = Holder::hold(fixture.test_database(), &locked).await;
+    let settings = SessionSettings { lock_timeout: Some(Duration::from_millis(100)), ..SessionSettings::default() };
+    let pool = PoolOptions { settings, ..PoolOptions::of_size(1) };
+    let pool = Database::new(fixture.test_database().options(), pool).expect("a pool");
+    let writer = Writer::new(pool, Arc::clone(&fixture.mapping), WriterOptions::default()).expect("a writer");
+    let (_, hub) = documents.body(&fixture, H).await;
+    let rim = json!({"rimId": "late", "firstHubReference": {"hubName": hub["hubName"]}}).to_string().into_bytes();
+    let (rims, always) = (fixture.resource("rims"), Preconditions::default());
+    let refused = tokio::time::timeout(TIMEOUT, writer.post(rims, &rim, &always)).await.expect("it gives up");
+    let Err(WriteError::Unavailable(error)) = refused else { panic!("{refused:?}") };
+    assert_eq!(error.kind(), &ErrorKind::LockTimeout);
+    assert_eq!(at_the_turnstile(&fixture).await, 0);
+    holder.roll_back().await;
+    writer.post(rims, &rim, &always).await.expect("written after the lock was released");
+    fixture.check().await;
+}
+
 /// docs/design/rules.md#rule-1: sharers and renamers release the turnstile on the error path too, and the connection
 /// stays usable.
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +168,7 @@ async fn a_failed_lock_statement_leaves_no_turnstile_behind() {
         schedule.expect([("A", Held)]).await;
         assert_eq!(at_the_turnstile(&schedule.fixture).await, 1, "{act:?} waits while it holds the turnstile");
         schedule.scheduler.cancel("A").await;
-        assert!(matches!(refused(request).await, WriteError::Internal(_)), "{act:?}");
+        assert!(matches!(refused(request).await, WriteError::Unavailable(_)), "{act:?}");
         assert_eq!(at_the_turnstile(&schedule.fixture).await, 0, "{act:?} left the turnstile locked");
         holder.roll_back().await;
         let again = schedule.start("A", act).await;

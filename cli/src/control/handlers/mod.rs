@@ -67,7 +67,7 @@ async fn handle(process: &RunningProcess, request: Request) -> Result<Response, 
         Request::Rebuild { documents } => {
             // Repaired identities and descriptors may have been remembered as they were.
             process.caches.clear();
-            let enqueued = enqueue_rebuilds(&process.database, &*process.queue, &documents).await?;
+            let enqueued = enqueue_rebuilds(&process.pools.background, &*process.queue, &documents).await?;
             RebuildEnqueued { enqueued }.into()
         }
     })
@@ -91,7 +91,7 @@ async fn wait(
     sink: Option<&str>,
     timeout: Duration,
 ) -> Result<WaitDone, Failure> {
-    let newest = newest_version(&process.database).await.map_err(Failure::failed)?;
+    let newest = newest_version(&process.pools.background).await.map_err(Failure::failed)?;
     if version > newest {
         return Err(Failure::usage(format!(
             "no document has version {version}: the newest assigned version is {newest}"

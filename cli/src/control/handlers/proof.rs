@@ -45,7 +45,7 @@ async fn prove_lane(
     };
     let started = Instant::now();
     let mut progress = |held: u64| tracing::debug!(lane = name, held, "reading the documents of a sink");
-    let report = match compare(&process.database, &process.memory, &*sink, only, &mut progress).await {
+    let report = match compare(&process.pools.background, &process.memory, &*sink, only, &mut progress).await {
         Ok(report) => report,
         Err(error) => return Ok(SinkProof::Failed { lane: name, error: Failure::failed(error).to_string() }),
     };

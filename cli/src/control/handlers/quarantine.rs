@@ -83,7 +83,7 @@ async fn view(
 ) -> Result<Option<SinkView>, Failure> {
     let Some(sink) = &queue.sink else { return Ok(None) };
     let text = |json: &[u8]| String::from_utf8_lossy(json).into_owned();
-    let delivery = deliverable(&process.database, &quarantined.work).await.map_err(Failure::failed)?;
+    let delivery = deliverable(&process.pools.background, &quarantined.work).await.map_err(Failure::failed)?;
     let sent = delivery.as_ref().and_then(|delivery| match &delivery.content {
         Content::Document(json) => Some(text(json)),
         Content::Deleted => None,

@@ -25,12 +25,14 @@ impl PollFactory {
     async fn start(&self, start: Start) -> Result<Opened, SourceError> {
         const ACTION: &str = "starting to poll the outbox";
         let client = self.database.get().await.map_err(refused(ACTION))?;
-        ensure_polling_index(&**client).await.map_err(refused(ACTION))?;
+        // Creating the index of a large table takes a while.
+        client.set_statement_limit(None);
+        ensure_polling_index(&*client).await.map_err(refused(ACTION))?;
         let (position, identity) = match start {
             Start::After { position, identity } => (position, identity),
             Start::Fresh => {
-                let identity = millstream_outbox::source_identity(&**client).await.map_err(refused(ACTION))?;
-                (read::horizon(&**client).await.map_err(refused(ACTION))?, identity)
+                let identity = millstream_outbox::source_identity(&*client).await.map_err(refused(ACTION))?;
+                (read::horizon(&*client).await.map_err(refused(ACTION))?, identity)
             }
         };
         // The source opens its own session: it would occupy one of the pool permanently.
@@ -55,7 +57,7 @@ impl SourceFactory for PollFactory {
         const ACTION: &str = "reading the end of committed transactions";
         Box::pin(async move {
             let client = self.database.get().await.map_err(refused(ACTION))?;
-            read::behind_all_committed(&**client).await.map(Some).map_err(refused(ACTION))
+            read::behind_all_committed(&*client).await.map(Some).map_err(refused(ACTION))
         })
     }
 }

@@ -4,6 +4,9 @@
 //! A slot that is older than the publication is unusable: decoding fails at records from before the publication
 //! existed.
 
+use std::io;
+use std::time::Duration;
+
 use millstream_pipeline::Position;
 use millstream_pipeline::source::{SourceError, SourceIdentity};
 use pgwire_replication::Lsn;
@@ -12,6 +15,9 @@ use super::errors;
 use super::options::LogicalOptions;
 use super::session::{self, SessionError, SlotRow, System, text};
 use crate::source::failure::SourceFailure;
+
+/// Limit on a session of this module, except for the creation of a slot, which waits for running transactions.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The result of [`ensure_slot`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +85,7 @@ pub async fn slot_status(options: &LogicalOptions) -> Result<Option<SlotStatus>,
             row => Ok((row, system)),
         }
     };
-    let (row, system) = status.await.map_err(|error| explain(options, "reading the slot", error))?;
+    let (row, system) = within(status).await.map_err(|error| explain(options, "reading the slot", error))?;
     Ok(row.map(|row| SlotStatus {
         confirmed: Position::before(row.confirmed),
         restart_lsn: row.restart,
@@ -109,7 +115,7 @@ pub async fn free_slot(options: &LogicalOptions) -> Result<bool, SourceError> {
         );
         Ok(client.simple_query(&sql).await?)
     };
-    let rows = free.await.map_err(|error| explain(options, "freeing the slot", error))?;
+    let rows = within(free).await.map_err(|error| explain(options, "freeing the slot", error))?;
     Ok(!rows.is_empty())
 }
 
@@ -128,15 +134,20 @@ pub async fn drop_slot(options: &LogicalOptions) -> Result<bool, SourceError> {
         );
         Ok(client.simple_query(&sql).await?)
     };
-    let rows = drop.await.map_err(|error| explain(options, "dropping the slot", error))?;
+    let rows = within(drop).await.map_err(|error| explain(options, "dropping the slot", error))?;
     Ok(!rows.is_empty())
 }
 
 async fn ensure(options: &LogicalOptions) -> Result<EnsuredSlot, SessionError> {
-    let mut client = session::open(options, 0).await?;
-    let System { identity, wal_end } = session::identify(&mut client).await?;
-    session::check_publication(&mut client, &options.publication).await?;
-    if let Some(row) = session::slot(&mut client, &options.slot).await? {
+    let found = within(async {
+        let mut client = session::open(options, 0).await?;
+        let system = session::identify(&mut client).await?;
+        session::check_publication(&mut client, &options.publication).await?;
+        let row = session::slot(&mut client, &options.slot).await?;
+        Ok((client, system, row))
+    });
+    let (mut client, System { identity, wal_end }, row) = found.await?;
+    if let Some(row) = row {
         check(options, &row)?;
         check_not_ahead(Position::before(row.confirmed), wal_end)?;
         return Ok(EnsuredSlot { created: false, position: Position::before(row.confirmed), identity });
@@ -155,6 +166,15 @@ pub(super) fn check_not_ahead(position: Position, wal_end: u64) -> Result<(), So
         return Err(SourceError::Behind { stored: position, server: Position::before(wal_end) });
     }
     Ok(())
+}
+
+/// Ends a session whose server does not answer. What is done here takes milliseconds; freeing a slot, some seconds.
+async fn within<T>(session: impl Future<Output = Result<T, SessionError>>) -> Result<T, SessionError> {
+    let unanswered = |_| {
+        let message = format!("the server did not answer within {SESSION_TIMEOUT:?}");
+        SessionError::Client(io::Error::new(io::ErrorKind::TimedOut, message).into())
+    };
+    tokio::time::timeout(SESSION_TIMEOUT, session).await.map_err(unanswered)?
 }
 
 /// Checks that a source can stream from the slot.

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_store::connect::{SslMode, tls_config};
+use millstream_store::connect::{SslMode, keep_alive, tls_config};
 use pgwire_replication::{PgWireError, ReplicationConfig};
 use rustls::pki_types::ServerName;
 use tempfile::TempDir;
@@ -65,6 +65,7 @@ async fn connect(options: &LogicalOptions) -> Result<Option<TlsStream<TcpStream>
     let host = options.host.as_str();
     let mut tcp = TcpStream::connect((host, options.port)).await?;
     tcp.set_nodelay(true)?;
+    keep_alive(&tcp)?;
     tcp.write_all(&SSL_REQUEST).await?;
     // Reads exactly one byte: the handshake follows.
     if tcp.read_u8().await? != b'S' {

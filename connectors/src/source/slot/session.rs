@@ -46,11 +46,16 @@ pub(super) struct SlotRow {
     pub(super) retained_wal_bytes: i64,
 }
 
+const UNLIMITED: &str = "SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false), \
+     set_config('idle_session_timeout', '0', false), set_config('idle_in_transaction_session_timeout', '0', false)";
+
 /// Opens a connection to a server that is not a standby. `confirmed` is the position that it acknowledges when it starts
 /// to stream.
 pub(super) async fn open(options: &LogicalOptions, confirmed: u64) -> Result<ReplicationClient, SessionError> {
     let config = link::secure(options, options.replication_config(confirmed)).await?;
     let mut client = ReplicationClient::connect_gated(config).await?;
+    // Those of the role or the database would cut off the creation of a slot, or an idle session.
+    client.simple_query(UNLIMITED).await?;
     let rows = client.simple_query("SELECT pg_is_in_recovery()").await?;
     match rows.first().and_then(|row| text(row, 0)) {
         Some("f") => Ok(client),

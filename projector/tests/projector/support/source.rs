@@ -210,7 +210,7 @@ impl ChangeSource for PolledSource {
             loop {
                 let refused = |detail: String| SourceError::Refused { what: "polling".to_owned(), detail };
                 let client = self.database.get().await.map_err(|error| refused(error.to_string()))?;
-                let rows = before_horizon(&**client, self.position, 1_000).await;
+                let rows = before_horizon(&*client, self.position, 1_000).await;
                 let rows = rows.map_err(|error| refused(error.to_string()))?;
                 drop(client);
                 self.position = rows.position;

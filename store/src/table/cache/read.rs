@@ -1,9 +1,9 @@
 //! Reading and removing cached bodies.
 
 use crate::compose::envelope;
+use crate::connect::GenericClient;
 use crate::error::StoreError;
 use crate::table::query::{FromRow, column_indexes, query_cached, sql};
-use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -133,5 +133,5 @@ pub async fn page_by_uuid<C: GenericClient>(
 /// When the database fails.
 pub async fn evict<C: GenericClient>(client: &C, document_ids: &[i64]) -> Result<u64, StoreError> {
     let statement = client.prepare_cached(EVICT_SQL).await?;
-    Ok(client.execute(&statement, &[&document_ids]).await?)
+    client.execute(&statement, &[&document_ids]).await
 }

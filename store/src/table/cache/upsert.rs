@@ -7,11 +7,11 @@
 //! of its own.
 
 use crate::compose::body_hash;
+use crate::connect::GenericClient;
 use crate::error::{ErrorKind, StoreError};
 use crate::load::DocumentHead;
 use crate::table::query::{query_cached, read_rows, row_struct, sql};
 use bytes::BytesMut;
-use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use std::collections::HashMap;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};

@@ -14,6 +14,7 @@ use millstream_testkit::{TestDatabase, World};
 use millstream_writer::{Preconditions, WriteError, Writer, WriterOptions, Written};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
@@ -21,6 +22,13 @@ use uuid::Uuid;
 
 /// Limit of a single step.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Longest wait for a lock: longer than any schedule.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The isolation levels that a host may have made the default of its role or database. Schedules must not depend on it,
+/// so each database gets the next one.
+const DEFAULT_ISOLATION: [&str; 4] = ["repeatable read", "serializable", "read committed", "read uncommitted"];
 
 /// Compiles the wheel schema: hubs, spokes with a hub in their identity, rims that refer to both from outside their
 /// identity, and axles, whose identity cannot change.
@@ -42,7 +50,13 @@ pub(crate) async fn wheel() -> Fixture {
     let database = TestDatabase::from_template("wheel", |database| async move {
         provision::apply(&database, schema, ddl).await.map(drop)
     });
-    Fixture::new(database.await, Arc::clone(mapping))
+    let database = database.await;
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let level = DEFAULT_ISOLATION[NEXT.fetch_add(1, Ordering::Relaxed) % DEFAULT_ISOLATION.len()];
+    let sql =
+        format!("ALTER DATABASE \"{}\" SET default_transaction_isolation = '{level}'", database.options().dbname());
+    database.session().await.batch_execute(&sql).await.expect("the default is set");
+    Fixture::new(database, Arc::clone(mapping))
 }
 
 /// Creates a database of the fixtures: sessions, class periods and schools with equality constraints between them.
@@ -170,7 +184,9 @@ impl Fixture {
 /// Creates a writer that stamps referrers and one that opens cascades, on one pool.
 pub(super) fn writers(database: &Database, mapping: &Arc<Mapping>) -> [Writer; 2] {
     [WriterOptions::default().strict_max, 0].map(|strict_max| {
-        let options = WriterOptions { strict_max, ..WriterOptions::default() };
+        // Schedules decide when a lock is released, and may take their time.
+        let options =
+            WriterOptions { strict_max, lock_timeout: PATIENCE, lock_round: PATIENCE, ..WriterOptions::default() };
         Writer::new(database.clone(), Arc::clone(mapping), options).expect("the JSON schemas compile")
     })
 }
