@@ -47,7 +47,7 @@ pub struct CascadePage {
 ///
 /// # Errors
 /// When the database fails. The cascade is then unchanged.
-pub async fn work_off_page(database: &Database, page_size: usize) -> Result<Option<CascadePage>, ProjectorError> {
+pub async fn stamp_page(database: &Database, page_size: usize) -> Result<Option<CascadePage>, ProjectorError> {
     work_off_page_except(database, page_size, &[]).await.map_err(|failed| failed.error)
 }
 
@@ -59,7 +59,7 @@ struct FailedPage {
     error: ProjectorError,
 }
 
-/// [`work_off_page`] of any cascade but these.
+/// [`stamp_page`] of any cascade but these.
 async fn work_off_page_except(
     database: &Database,
     page_size: usize,

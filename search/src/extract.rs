@@ -1,6 +1,6 @@
 //! Extraction of a document's values by field and collection element; engines index them, the reference evaluates them.
 
-use crate::model::{CollectionIx, FieldIx, FieldKind, Place, SearchResource, Shape};
+use crate::model::{CollectionIx, FieldIx, FieldKind, MemberKind, SearchResource, Shape};
 use crate::value::{Value, code_of};
 use serde_json::Value as Json;
 
@@ -53,11 +53,11 @@ impl Extractor<'_> {
         }
     }
 
-    fn place(&mut self, place: &Place, json: &Json, element: &mut Element) {
+    fn place(&mut self, place: &MemberKind, json: &Json, element: &mut Element) {
         match (place, json) {
-            (Place::Field(field), json) => self.field(*field, json, element),
-            (Place::Object(shape), Json::Object(members)) => self.object(shape, members, element),
-            (Place::Collection(collection, item), Json::Array(items)) => {
+            (MemberKind::Field(field), json) => self.field(*field, json, element),
+            (MemberKind::Object(shape), Json::Object(members)) => self.object(shape, members, element),
+            (MemberKind::Collection(collection, item), Json::Array(items)) => {
                 for json in items {
                     let mut inner = Element::default();
                     self.place(item, json, &mut inner);

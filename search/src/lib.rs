@@ -28,7 +28,8 @@ pub use engine::{FacetCount, FacetValues, SearchEngine, SearchError, SearchPage,
 pub use extract::{Element, Extracted, extract};
 pub use hit::Hit;
 pub use model::{
-    Collection, CollectionIx, Field, FieldIx, FieldKind, ID, LAST_MODIFIED, Place, SearchModel, SearchResource, Shape,
+    Collection, CollectionIx, Field, FieldIx, FieldKind, ID, LAST_MODIFIED, MemberKind, SearchModel, SearchResource,
+    Shape,
 };
 pub use query::{
     Comparison, Condition, Cursor, Facet, Group, ParameterError, Projection, QueryOptions, SearchQuery, Sort, SortKey,

@@ -1,7 +1,7 @@
 //! The search model of the small schema and of the published schemas.
 
 use millstream_schema::{apischema, model, plan};
-use millstream_search::{FieldKind, ID, Place, SearchModel, SearchResource, Shape};
+use millstream_search::{FieldKind, ID, MemberKind, SearchModel, SearchResource, Shape};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -80,11 +80,11 @@ fn descriptors_have_fields_like_others() {
 
 /// Counts the fields of a tree, which has exactly the fields of the list.
 fn count(shape: &Shape) -> usize {
-    fn of(place: &Place) -> usize {
+    fn of(place: &MemberKind) -> usize {
         match place {
-            Place::Field(_) => 1,
-            Place::Object(shape) => count(shape),
-            Place::Collection(_, item) => of(item),
+            MemberKind::Field(_) => 1,
+            MemberKind::Object(shape) => count(shape),
+            MemberKind::Collection(_, item) => of(item),
         }
     }
     shape.iter().map(|(_, place)| of(place)).sum()

@@ -92,11 +92,11 @@ impl Sinks {
     fn index(&self, sink: &str) -> Result<Index, SinkError> {
         match sink.parse() {
             Ok(SinkKind::Embedded) => self.open_embedded(),
-            Ok(SinkKind::OpenSearch) => self.opensearch.clone().map_err(|error| unfit(sink, error.to_string())),
+            Ok(SinkKind::OpenSearch) => self.opensearch.clone().map_err(|error| incompatible(sink, error.to_string())),
             Ok(SinkKind::Kafka) => {
-                Err(unfit(sink, "it is a topic: it has no generations and answers no searches".to_owned()))
+                Err(incompatible(sink, "it is a topic: it has no generations and answers no searches".to_owned()))
             }
-            Err(unknown) => Err(unfit(sink, unknown.to_string())),
+            Err(unknown) => Err(incompatible(sink, unknown.to_string())),
         }
     }
 
@@ -112,10 +112,10 @@ impl Sinks {
 
     fn open_kafka(&self) -> Result<Arc<dyn Sink>, SinkError> {
         let name = SinkKind::Kafka.name();
-        let options = self.kafka.clone().map_err(|error| unfit(name, error.to_string()))?;
+        let options = self.kafka.clone().map_err(|error| incompatible(name, error.to_string()))?;
         match KafkaSink::new(options) {
             Ok(sink) => Ok(Arc::new(sink)),
-            Err(error) => Err(SinkError::Unfit { sink: name.to_owned(), differences: error.faults }),
+            Err(error) => Err(SinkError::Incompatible { sink: name.to_owned(), differences: error.faults }),
         }
     }
 }
@@ -130,8 +130,8 @@ fn opensearch(config: &Config, model: &Arc<SearchModel>, binding: &Binding) -> R
     Ok(Index { generations: Arc::<OpenSearchIndexes>::clone(&indexes), engine: indexes })
 }
 
-fn unfit(sink: &str, difference: String) -> SinkError {
-    SinkError::Unfit { sink: sink.to_owned(), differences: vec![difference] }
+fn incompatible(sink: &str, difference: String) -> SinkError {
+    SinkError::Incompatible { sink: sink.to_owned(), differences: vec![difference] }
 }
 
 impl SinkFactory for Sinks {
@@ -141,7 +141,9 @@ impl SinkFactory for Sinks {
             match name.generation {
                 Some(number) => self.generations(name.sink)?.sink(number),
                 None if name.sink == SinkKind::Kafka.name() => self.open_kafka(),
-                None => Err(unfit(lane, "not the name of a lane: name one of the sink's generations".to_owned())),
+                None => {
+                    Err(incompatible(lane, "not the name of a lane: name one of the sink's generations".to_owned()))
+                }
             }
         })
     }

@@ -11,7 +11,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-/// Events that [`hear`] polls: a few for each broker and each attempt.
+/// Events that [`poll_errors`] polls: a few for each broker and each attempt.
 const EVENTS_MAX: usize = 64;
 
 /// Returns the configuration that all clients of these brokers share: the host's properties, which may not name other
@@ -29,7 +29,7 @@ pub(crate) fn connection(bootstrap_servers: &str, properties: &BTreeMap<String, 
 /// Delivers the pending events of a client that got no response to its context. `poll` takes one event and does not wait.
 /// The binding returns nothing for a log line, so an empty result is not the end of the events: the error follows its log
 /// line.
-pub(crate) fn hear(mut poll: impl FnMut()) {
+pub(crate) fn poll_errors(mut poll: impl FnMut()) {
     for _ in 0..EVENTS_MAX {
         poll();
     }

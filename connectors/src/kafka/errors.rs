@@ -167,7 +167,7 @@ impl<T> QueueResultExt<T> for KafkaResult<T> {
     }
 
     fn client_created(self) -> Result<T, QueueError> {
-        self.map_err(|error| QueueError::Unfit {
+        self.map_err(|error| QueueError::Incompatible {
             what: "the connection to the brokers".to_owned(),
             differences: vec![format!("no client can be created: {}", describe(&error))],
         })

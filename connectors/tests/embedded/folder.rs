@@ -35,8 +35,8 @@ async fn with_one_document() -> TempDir {
 async fn difference(folder: &TempDir) -> String {
     let store = reopened(folder).expect("the store itself opens");
     let sink = store.sink(1).expect("a sink");
-    let error = sink.prepare().await.expect_err("unfit");
-    assert!(matches!(error, SinkError::Unfit { .. }), "{error}");
+    let error = sink.prepare().await.expect_err("incompatible");
+    assert!(matches!(error, SinkError::Incompatible { .. }), "{error}");
     error.to_string()
 }
 

@@ -57,7 +57,9 @@ async fn a_writer_that_was_taken_over_from_can_do_no_harm() {
     let late = first.put(&[upsert(1, 7, "late"), upsert(2, 8, "late")]).await;
     let unavailable = |outcome: &Outcome| matches!(outcome, Outcome::Retry { cause: RetryCause::Unavailable, .. });
     assert!(late.iter().all(unavailable), "{late:?}");
-    let Err(SinkError::Unfit { differences, .. }) = first.prepare().await else { panic!("it took the topic back") };
+    let Err(SinkError::Incompatible { differences, .. }) = first.prepare().await else {
+        panic!("it took the topic back")
+    };
     assert!(differences[0].contains("another process writes to"), "{differences:?}");
     assert!(first.put(&[upsert(1, 7, "late")]).await.iter().all(unavailable));
 
@@ -157,10 +159,12 @@ async fn the_topic_of_another_database_is_refused_and_its_writer_left_alone() {
     assert!(written.ends_with(&format!(" {}", Binding::postgresql(Uuid::from_u128(1)))), "{written}");
 
     let stranger = KafkaSink::new(of(2)).expect("the options are right");
-    let Err(SinkError::Unfit { differences, .. }) = stranger.prepare().await else { panic!("it took the topic") };
+    let Err(SinkError::Incompatible { differences, .. }) = stranger.prepare().await else {
+        panic!("it took the topic")
+    };
     assert!(differences[0].contains("another database") && differences[0].contains("kafka.topic"), "{differences:?}");
     let reads = [stranger.scan().await.map(drop), stranger.fetch(&[key(1)]).await.map(drop)];
-    assert!(reads.iter().all(|read| matches!(read, Err(SinkError::Unfit { .. }))), "{reads:?}");
+    assert!(reads.iter().all(|read| matches!(read, Err(SinkError::Incompatible { .. }))), "{reads:?}");
     let refused = stranger.put(&[upsert(2, 6, "a stranger")]).await;
     assert!(matches!(refused[..], [Outcome::Retry { cause: RetryCause::Unavailable, .. }]), "{refused:?}");
 

@@ -9,7 +9,7 @@ use crate::support::{make_topic, new_topic_name, options};
 async fn differences(options: KafkaOptions) -> Vec<String> {
     let sink = KafkaSink::new(options).expect("the options are right");
     match sink.prepare().await {
-        Err(SinkError::Unfit { differences, .. }) => differences,
+        Err(SinkError::Incompatible { differences, .. }) => differences,
         other => panic!("accepted: {other:?}"),
     }
 }

@@ -54,7 +54,7 @@ async fn the_indexes_of_another_database_are_neither_written_nor_searched() {
             sink.fetch(&[key(1)]).await.map(drop),
         ];
         for refused in refusals {
-            let Err(SinkError::Unfit { differences, .. }) = refused else { panic!("accepted") };
+            let Err(SinkError::Incompatible { differences, .. }) = refused else { panic!("accepted") };
             let named = differences[0].contains("another database") && differences[0].contains("opensearch.prefix");
             assert!(named, "{differences:?}");
         }

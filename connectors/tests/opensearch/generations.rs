@@ -40,7 +40,7 @@ async fn a_generation_is_built_swapped_in_and_rolled_back() {
     assert_eq!(numbers(&all), [(1, false), (2, true)]);
     assert!(all.iter().all(|generation| generation.mapping_current && generation.bytes > 0), "{all:?}");
     assert_eq!(all.iter().map(|generation| generation.documents).collect::<Vec<_>>(), [2, 3]);
-    let Err(SinkError::Unfit { differences, .. }) = indexes.remove(2).await else { panic!("it is live") };
+    let Err(SinkError::Incompatible { differences, .. }) = indexes.remove(2).await else { panic!("it is live") };
     assert!(differences[0].contains("is live"), "{differences:?}");
 
     indexes.swap(1).await.unwrap_or_else(|error| panic!("{error}"));
@@ -49,8 +49,8 @@ async fn a_generation_is_built_swapped_in_and_rolled_back() {
     indexes.remove(2).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(numbers(&indexes.list().await.expect("a list")), [(1, true)]);
     for absent in [2, 7] {
-        assert!(matches!(indexes.swap(absent).await, Err(SinkError::Unfit { .. })), "{absent}");
-        assert!(matches!(indexes.remove(absent).await, Err(SinkError::Unfit { .. })), "{absent}");
+        assert!(matches!(indexes.swap(absent).await, Err(SinkError::Incompatible { .. })), "{absent}");
+        assert!(matches!(indexes.remove(absent).await, Err(SinkError::Incompatible { .. })), "{absent}");
     }
     assert!(indexes.sink(0).is_err());
 }
@@ -94,7 +94,7 @@ async fn of_two_live_generations_the_first_stays() {
     // If both have documents, as after a restored snapshot, an operator has to choose.
     assert_all_done(&indexes.sink(second).expect("a sink").put(&[upsert(1, 6, "two")]).await);
     assert_eq!(ask(&url, Method::PUT, &path, None).await.0, 200);
-    let Err(SinkError::Unfit { differences, .. }) = indexes.live().await else { panic!("ambiguous") };
+    let Err(SinkError::Incompatible { differences, .. }) = indexes.live().await else { panic!("ambiguous") };
     assert!(differences[0].contains("several generations"), "{differences:?}");
     indexes.swap(1).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(indexes.live().await.unwrap_or_else(|error| panic!("{error}")), 1);

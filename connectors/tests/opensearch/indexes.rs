@@ -87,7 +87,9 @@ async fn every_difference_is_named_and_preparing_changes_nothing() {
     assert_all_done(&sink.put(&[upsert(1, 5, "one")]).await);
     let other = OpenSearchOptions { replicas: 2, refresh_interval: Duration::from_secs(7), ..options(&url, &prefix) };
     let other = OpenSearchIndexes::new(other).expect("the options are right");
-    let Err(SinkError::Unfit { differences, .. }) = other.live().await else { panic!("it is not as configured") };
+    let Err(SinkError::Incompatible { differences, .. }) = other.live().await else {
+        panic!("it is not as configured")
+    };
     let text = differences.join("; ");
     for named in [
         "number_of_replicas 0, but 2 is configured",
@@ -101,7 +103,7 @@ async fn every_difference_is_named_and_preparing_changes_nothing() {
     let settings = json!({ "index.gc_deletes": "60s", "index.translog.durability": "async" });
     let (status, _) = ask(&url, Method::PUT, &format!("/{prefix}.g1.meadow.districts/_settings"), Some(settings)).await;
     assert_eq!(status, 200);
-    let Err(SinkError::Unfit { differences, .. }) = sink.prepare().await else { panic!("deletes are not kept") };
+    let Err(SinkError::Incompatible { differences, .. }) = sink.prepare().await else { panic!("deletes are not kept") };
     assert_eq!(differences.len(), 2, "{differences:?}");
     assert!(differences.iter().all(|difference| difference.contains("g1.meadow.districts")), "{differences:?}");
 }
@@ -151,7 +153,7 @@ async fn a_late_delivery_to_a_removed_generation_creates_nothing() {
     let outcomes = late.put(&[upsert(1, 6, "late"), delete(2, 6)]).await;
     let unavailable = |outcome: &Outcome| matches!(outcome, Outcome::Retry { cause: RetryCause::Unavailable, .. });
     assert!(outcomes.iter().all(unavailable), "{outcomes:?}");
-    assert!(matches!(late.prepare().await, Err(SinkError::Unfit { .. })));
+    assert!(matches!(late.prepare().await, Err(SinkError::Incompatible { .. })));
     assert_eq!(names(&url, &prefix).await, BTreeSet::from([".g1.descriptors".to_owned()]));
     assert!(state(&*live).await.is_empty());
     assert_eq!(indexes.create().await.expect("a third"), number + 1, "numbers are not reused");

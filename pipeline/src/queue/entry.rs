@@ -43,11 +43,11 @@ pub enum Line {
     Quarantine,
 }
 
-/// The line that each of four consecutive takings prefers. If that line is empty, [`TAKEN_FROM`] decides.
-pub const TURNS: [Line; 4] = [Line::Direct, Line::Direct, Line::Delayed, Line::Touch];
+/// The line that each of four consecutive takings prefers. If that line is empty, [`TAKE_ORDER`] decides.
+pub const PREFERRED_LINES: [Line; 4] = [Line::Direct, Line::Direct, Line::Delayed, Line::Touch];
 
 /// The lines that entries are taken from, in order of preference.
-pub const TAKEN_FROM: [Line; 3] = [Line::Direct, Line::Delayed, Line::Touch];
+pub const TAKE_ORDER: [Line; 3] = [Line::Direct, Line::Delayed, Line::Touch];
 
 /// A position in the order of taking: the smaller goes first.
 pub type Place = (Line, u64);

@@ -76,7 +76,7 @@ pub enum QueueError {
     },
     /// The queue's options, or the settings of one of its topics, differ from what is required.
     #[error("{what} cannot be used: {}", differences.join("; "))]
-    Unfit {
+    Incompatible {
         /// The options, or the topic by its name.
         what: String,
         /// Every difference, with its remedy.

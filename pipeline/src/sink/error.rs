@@ -13,7 +13,7 @@ pub enum SinkError {
     },
     /// The sink's setup differs from the required one; an operator has to change it.
     #[error("{sink} is not set up as required: {}", differences.join("; "))]
-    Unfit {
+    Incompatible {
         /// [`Sink::describe`](super::Sink::describe).
         sink: String,
         /// Every difference, with its remedy.

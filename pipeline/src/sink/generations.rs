@@ -42,14 +42,14 @@ pub trait Generations: Send + Sync + 'static {
     /// documents.
     ///
     /// # Errors
-    /// [`SinkError::Unfit`] when the generation does not exist. After [`SinkError::Unavailable`] the swap may have
+    /// [`SinkError::Incompatible`] when the generation does not exist. After [`SinkError::Unavailable`] the swap may have
     /// happened or not; repeating it is harmless.
     fn swap(&self, number: u32) -> BoxFuture<'_, Result<(), SinkError>>;
 
     /// Removes a generation that is not live. Later writes to it are refused and do not bring it back.
     ///
     /// # Errors
-    /// [`SinkError::Unfit`] when the generation is live or does not exist.
+    /// [`SinkError::Incompatible`] when the generation is live or does not exist.
     fn remove(&self, number: u32) -> BoxFuture<'_, Result<(), SinkError>>;
 
     /// Returns the number of the live generation. Creates generation 1 and makes it live if there is none.

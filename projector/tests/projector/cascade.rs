@@ -2,7 +2,7 @@
 
 use super::support::{Bed, DEADLINE};
 use millstream_projector::Projector;
-use millstream_projector::cascade::{CascadePage, work_off_page};
+use millstream_projector::cascade::{CascadePage, stamp_page};
 use millstream_store::connect::{Database, PoolOptions, SessionSettings};
 use millstream_testkit::gate::{Gate, GateAt};
 use millstream_testkit::{Holder, wait_until};
@@ -35,7 +35,7 @@ async fn open(bed: &Bed, document: i64, version: i64) {
 }
 
 async fn page(database: &Database) -> Option<CascadePage> {
-    work_off_page(database, 4).await.expect("a page")
+    stamp_page(database, 4).await.expect("a page")
 }
 
 async fn ids(bed: &Bed, sql: &str) -> Vec<i64> {
@@ -125,7 +125,7 @@ async fn a_second_cascade_does_not_wait_for_the_first() {
     let database = bed.db().clone();
     let oldest = tokio::spawn(async move { page(&database).await });
     gate.wait_for(1).await;
-    let other = work_off_page(bed.db(), 500).await.expect("a page");
+    let other = stamp_page(bed.db(), 500).await.expect("a page");
     let expected = CascadePage { document_id: 2_000, version: 100, looked_at: 5, stamped: 5, finished: true };
     assert_eq!(other, Some(expected));
     gate.open().await;

@@ -36,8 +36,9 @@ impl Maps {
 impl SinkFactory for Maps {
     fn open<'a>(&'a self, lane: &'a str) -> BoxFuture<'a, Result<Arc<dyn Sink>, SinkError>> {
         let map = self.0.lock().expect("not poisoned").get(lane).cloned();
-        let unfit = || SinkError::Unfit { sink: lane.to_owned(), differences: vec!["it is not configured".to_owned()] };
-        async move { map.map(|map| map as Arc<dyn Sink>).ok_or_else(unfit) }.boxed()
+        let incompatible =
+            || SinkError::Incompatible { sink: lane.to_owned(), differences: vec!["it is not configured".to_owned()] };
+        async move { map.map(|map| map as Arc<dyn Sink>).ok_or_else(incompatible) }.boxed()
     }
 }
 

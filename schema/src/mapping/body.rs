@@ -68,8 +68,8 @@ pub struct Array {
 pub enum Item {
     /// Objects (the usual case).
     Object(Object),
-    /// Bare values: strings, numbers, booleans or descriptor URIs. The node is `Scalar` or `Descriptor`.
-    Bare(Box<Node>),
+    /// Values that are no objects: strings, numbers, booleans or descriptor URIs. The node is `Scalar` or `Descriptor`.
+    Value(Box<Node>),
 }
 
 /// The `_ext` object at one scope.

@@ -268,7 +268,7 @@ impl<'a, 'm> TableWalk<'a, 'm> {
                 ));
                 return None;
             }
-            _ => Item::Bare(Box::new(self.member(items, &item_path, inner)?.1)),
+            _ => Item::Value(Box::new(self.member(items, &item_path, inner)?.1)),
         };
         Some(Node::Array(Array { table, item }))
     }

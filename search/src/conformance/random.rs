@@ -3,7 +3,7 @@
 use super::bench::Bench;
 use super::documents::{Document, document, uuid_of};
 use crate::engine::SearchPage;
-use crate::model::{FieldIx, FieldKind, Place, SearchResource, Shape};
+use crate::model::{FieldIx, FieldKind, MemberKind, SearchResource, Shape};
 use crate::value::{Decimal, code_of};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -91,11 +91,11 @@ fn any_object(resource: &SearchResource, shape: &Shape, random: &mut StdRng) -> 
     members
 }
 
-fn any_node(resource: &SearchResource, place: &Place, random: &mut StdRng) -> Json {
+fn any_node(resource: &SearchResource, place: &MemberKind, random: &mut StdRng) -> Json {
     match place {
-        Place::Field(field) => any_json(resource.field(*field).kind, random),
-        Place::Object(shape) => Json::Object(any_object(resource, shape, random)),
-        Place::Collection(_, item) => {
+        MemberKind::Field(field) => any_json(resource.field(*field).kind, random),
+        MemberKind::Object(shape) => Json::Object(any_object(resource, shape, random)),
+        MemberKind::Collection(_, item) => {
             let items = random.random_range(1..4);
             Json::Array((0..items).map(|_| any_node(resource, item, random)).collect())
         }

@@ -1,6 +1,6 @@
 //! Derivation of a type's fields from its compiled plan: one walk of the body tree.
 
-use super::types::{Collection, CollectionIx, Field, FieldIx, FieldKind, Place, SearchResource, Shape};
+use super::types::{Collection, CollectionIx, Field, FieldIx, FieldKind, MemberKind, SearchResource, Shape};
 use millstream_schema::plan::{Array, ColumnType, Item, Node, Object, ReferenceSite, ResourceIx, ResourcePlan};
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub(super) fn resource(ix: ResourceIx, plan: &ResourcePlan) -> SearchResource {
     let mut builder = Builder { plan, fields: Vec::new(), collections: Vec::new() };
     let server = [("id", FieldKind::Id), ("_lastModifiedDate", FieldKind::DateTime)];
-    let mut members: Vec<(String, Place)> =
+    let mut members: Vec<(String, MemberKind)> =
         server.map(|(name, kind)| (name.to_owned(), builder.field(name, kind, None))).into();
     members.extend(builder.members(&plan.body, Scope { path: "", collection: None }));
     let paths = (0..).zip(&builder.fields).map(|(at, field)| (field.path.to_ascii_lowercase(), FieldIx(at)));
@@ -62,7 +62,7 @@ impl Scope<'_> {
 }
 
 impl Builder<'_> {
-    fn members(&mut self, object: &Object, scope: Scope<'_>) -> Vec<(String, Place)> {
+    fn members(&mut self, object: &Object, scope: Scope<'_>) -> Vec<(String, MemberKind)> {
         let members = object.members.iter().map(|member| {
             let path = scope.below(&member.name);
             (member.name.clone(), self.node(&member.node, Scope { path: &path, ..scope }))
@@ -70,11 +70,11 @@ impl Builder<'_> {
         members.collect()
     }
 
-    fn object(&mut self, object: &Object, scope: Scope<'_>) -> Place {
-        Place::Object(Shape::new(self.members(object, scope)))
+    fn object(&mut self, object: &Object, scope: Scope<'_>) -> MemberKind {
+        MemberKind::Object(Shape::new(self.members(object, scope)))
     }
 
-    fn node(&mut self, node: &Node, scope: Scope<'_>) -> Place {
+    fn node(&mut self, node: &Node, scope: Scope<'_>) -> MemberKind {
         match node {
             Node::Scalar { ty, .. } => self.field(scope.path, kind(*ty), scope.collection),
             Node::Descriptor { .. } => self.field(scope.path, FieldKind::Descriptor, scope.collection),
@@ -86,35 +86,35 @@ impl Builder<'_> {
                     let path = scope.below(&project.endpoint);
                     (project.endpoint.clone(), self.object(&project.object, Scope { path: &path, ..scope }))
                 });
-                Place::Object(Shape::new(projects.collect()))
+                MemberKind::Object(Shape::new(projects.collect()))
             }
         }
     }
 
-    fn reference(&mut self, site: &ReferenceSite, scope: Scope<'_>) -> Place {
+    fn reference(&mut self, site: &ReferenceSite, scope: Scope<'_>) -> MemberKind {
         let members = site.members.iter().map(|member| {
             // An identity stores a descriptor URI as text.
             let kind = if member.lower_case { FieldKind::Descriptor } else { kind(member.ty) };
             (member.name.clone(), self.field(&scope.below(&member.name), kind, scope.collection))
         });
-        Place::Object(Shape::new(members.collect()))
+        MemberKind::Object(Shape::new(members.collect()))
     }
 
-    fn array(&mut self, array: &Array, scope: Scope<'_>) -> Place {
+    fn array(&mut self, array: &Array, scope: Scope<'_>) -> MemberKind {
         let ix = CollectionIx(index(self.collections.len()));
         self.collections.push(Collection { path: scope.path.to_owned(), parent: scope.collection });
         let inside = Scope { collection: Some(ix), ..scope };
         let element = match &array.item {
             Item::Object(object) => self.object(object, inside),
-            Item::Bare(node) => self.node(node, inside),
+            Item::Value(node) => self.node(node, inside),
         };
-        Place::Collection(ix, Box::new(element))
+        MemberKind::Collection(ix, Box::new(element))
     }
 
-    fn field(&mut self, path: &str, kind: FieldKind, collection: Option<CollectionIx>) -> Place {
+    fn field(&mut self, path: &str, kind: FieldKind, collection: Option<CollectionIx>) -> MemberKind {
         let ix = FieldIx(index(self.fields.len()));
         self.fields.push(Field { path: path.to_owned(), kind, collection });
-        Place::Field(ix)
+        MemberKind::Field(ix)
     }
 }
 

@@ -7,7 +7,9 @@
 mod build;
 mod types;
 
-pub use types::{Collection, CollectionIx, Field, FieldIx, FieldKind, ID, LAST_MODIFIED, Place, SearchResource, Shape};
+pub use types::{
+    Collection, CollectionIx, Field, FieldIx, FieldKind, ID, LAST_MODIFIED, MemberKind, SearchResource, Shape,
+};
 
 use millstream_schema::plan::{Mapping, ResourceIx, ResourceKeyId};
 use std::sync::Arc;

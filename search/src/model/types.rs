@@ -108,18 +108,18 @@ pub struct Collection {
 /// An object of the body: its members, ordered by name.
 #[derive(Debug, Default)]
 pub struct Shape {
-    members: Vec<(String, Place)>,
+    members: Vec<(String, MemberKind)>,
 }
 
 /// Kind and place of a member of an object.
 #[derive(Debug)]
-pub enum Place {
+pub enum MemberKind {
     /// A scalar.
     Field(FieldIx),
     /// An object: a reference, an inlined object, `_ext` or the content of one extension.
     Object(Shape),
     /// A collection, with the kind of its elements: objects, or bare scalars.
-    Collection(CollectionIx, Box<Place>),
+    Collection(CollectionIx, Box<MemberKind>),
 }
 
 impl SearchResource {
@@ -152,19 +152,19 @@ impl SearchResource {
 }
 
 impl Shape {
-    pub(super) fn new(mut members: Vec<(String, Place)>) -> Self {
+    pub(super) fn new(mut members: Vec<(String, MemberKind)>) -> Self {
         members.sort_by(|(a, _), (b, _)| a.cmp(b));
         Self { members }
     }
 
     /// Finds a member by name.
-    pub fn get(&self, name: &str) -> Option<&Place> {
+    pub fn get(&self, name: &str) -> Option<&MemberKind> {
         let at = self.members.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
         self.members.get(at).map(|(_, place)| place)
     }
 
     /// Iterates over all members, ordered by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Place)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &MemberKind)> {
         self.members.iter().map(|(name, place)| (name.as_str(), place))
     }
 }

@@ -1,6 +1,6 @@
 //! The projection `fields=`: the members of a document to return.
 
-use crate::model::{Place, SearchResource, Shape};
+use crate::model::{MemberKind, SearchResource, Shape};
 use bytes::Bytes;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -100,10 +100,10 @@ fn proper_path<'a>(shape: &'a Shape, name: &str) -> Option<Vec<&'a str>> {
     Some(path)
 }
 
-fn members(place: &Place) -> Option<&Shape> {
+fn members(place: &MemberKind) -> Option<&Shape> {
     match place {
-        Place::Field(_) => None,
-        Place::Object(shape) => Some(shape),
-        Place::Collection(_, item) => members(item),
+        MemberKind::Field(_) => None,
+        MemberKind::Object(shape) => Some(shape),
+        MemberKind::Collection(_, item) => members(item),
     }
 }

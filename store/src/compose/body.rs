@@ -171,7 +171,7 @@ impl<'a> BodyComposer<'a> {
                     self.object(object)?;
                     true
                 }
-                Item::Bare(node) => self.node(node)?,
+                Item::Value(node) => self.node(node)?,
             };
             self.ordinals.pop();
             self.advance(table);

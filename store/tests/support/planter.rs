@@ -114,7 +114,7 @@ impl Planter {
                     rows.enter(array.table);
                     match &array.item {
                         Item::Object(object) => self.object(rows, object, item.as_object().expect("an object")),
-                        Item::Bare(node) => self.node(rows, node, item),
+                        Item::Value(node) => self.node(rows, node, item),
                     }
                     rows.ordinals.pop();
                 }

@@ -163,7 +163,7 @@ impl Walk<'_, '_> {
                     let inner = BodyPosition { ordinals: &ordinals, path: &path };
                     match &array.item {
                         Item::Object(object) => self.object(object, item, &inner),
-                        Item::Bare(node) => self.node(node, item, &inner),
+                        Item::Value(node) => self.node(node, item, &inner),
                     }
                 }
             }

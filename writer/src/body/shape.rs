@@ -56,7 +56,7 @@ impl Shaper<'_> {
                     let at = format!("{path}[{index}]");
                     match (&array.item, item) {
                         (Item::Object(plan), Value::Object(object)) => self.object(plan, object, &at, findings),
-                        (Item::Bare(node), item) => self.node(node, item, &at, findings),
+                        (Item::Value(node), item) => self.node(node, item, &at, findings),
                         _ => {}
                     }
                 }

@@ -81,7 +81,7 @@ fn scalar_side(resource: &ResourcePlan, path: &str) -> Option<Side> {
             Node::Object(object) => walk(object, rest),
             Node::Array(array) => match &array.item {
                 Item::Object(object) => walk(object, rest),
-                Item::Bare(_) => None,
+                Item::Value(_) => None,
             },
             Node::Extension(extension) => {
                 let (project, rest) = rest.split_first()?;

@@ -6,7 +6,7 @@ use crate::fill::Filler;
 use crate::generate::generate;
 use crate::shape::Set;
 use millstream_pipeline::memory::MemoryBudget;
-use millstream_projector::cascade::work_off_page;
+use millstream_projector::cascade::stamp_page;
 use millstream_schema::{apischema, ddl, model, plan};
 use millstream_store::load::Caches;
 use millstream_store::verify::{VerifyOptions, verify};
@@ -205,7 +205,7 @@ impl Trial<'_> {
                 }
             }
         }
-        while work_off_page(self.database.database(), 3).await.map_err(|error| format!("{error:?}"))?.is_some() {}
+        while stamp_page(self.database.database(), 3).await.map_err(|error| format!("{error:?}"))?.is_some() {}
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! A database with all documents of the fixtures, cached, and the repairer.
 
-use millstream_projector::cascade::work_off_page;
+use millstream_projector::cascade::stamp_page;
 use millstream_schema::plan::Mapping;
 use millstream_store::compose::compose_documents;
 use millstream_store::connect::Database;
@@ -84,7 +84,7 @@ impl Loaded {
 
     /// Does the projector's work: all cascades, then all bodies, damaged ones too.
     pub(crate) async fn project(&self) {
-        while work_off_page(self.database(), 3).await.expect("worked off").is_some() {}
+        while stamp_page(self.database(), 3).await.expect("worked off").is_some() {}
         cache_all(self.database(), &self.mapping).await.expect("cached");
     }
 

@@ -9,7 +9,7 @@ use crate::support::{
 };
 use Act::{Delete, Edit, Insert, Point, PointToSpoke, Rename, RenameStrict};
 use Doc::{G, H, M, R};
-use millstream_projector::cascade::work_off_page;
+use millstream_projector::cascade::stamp_page;
 use millstream_testkit::Holder;
 use millstream_writer::{WriteError, Written};
 use rand::rngs::StdRng;
@@ -222,7 +222,7 @@ impl ScheduleRunner {
             }
             if workers.get(worker.name).is_none_or(JoinHandle::is_finished) {
                 let database = worker.database.clone();
-                let pages = async move { while work_off_page(&database, 1).await.expect("a page").is_some() {} };
+                let pages = async move { while stamp_page(&database, 1).await.expect("a page").is_some() {} };
                 workers.insert(worker.name, self.scheduler.start(worker.name, pages));
             }
             self.scheduler.settle().await;

@@ -6,7 +6,7 @@ use crate::support::{Fixture, wheel};
 use Act::{Delete, Edit, Point, Rename, RenameStrict};
 use Doc::{G, H, M, R, S};
 use Situation::{AtGate, Done, Held};
-use millstream_projector::cascade::work_off_page;
+use millstream_projector::cascade::stamp_page;
 use millstream_store::table::cache::CacheOutcome;
 use millstream_testkit::gate::GateAt;
 use millstream_testkit::{Gate, Holder};
@@ -326,7 +326,7 @@ async fn the_time_of_a_label_does_not_depend_on_who_stamps_first() {
         // M is a referrer of H too, but already has a later version.
         let page_size = if name == "worker 1" { 1 } else { 2 };
         pages.push(
-            schedule.scheduler.start(name, async move { work_off_page(&database, page_size).await.expect("a page") }),
+            schedule.scheduler.start(name, async move { stamp_page(&database, page_size).await.expect("a page") }),
         );
         schedule.observe().await;
     }

@@ -5,7 +5,7 @@
 //! not deadlock.
 
 use crate::support::{Fixture, Observer, wheel};
-use millstream_projector::cascade::work_off_page;
+use millstream_projector::cascade::stamp_page;
 use millstream_store::connect::Database;
 use millstream_writer::{EtagMatch, Preconditions, WriteError, Writer, WriterOptions, Written};
 use rand::rngs::StdRng;
@@ -261,7 +261,7 @@ async fn observe(documents: &StressDocuments, until: Instant) -> (Observer, u32)
 async fn work_off(database: Database, until: Instant) {
     while Instant::now() < until {
         // Two referrers per page, so that cascades stay open while the other tasks write.
-        if work_off_page(&database, 2).await.expect("a page").is_none() {
+        if stamp_page(&database, 2).await.expect("a page").is_none() {
             tokio::task::yield_now().await;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

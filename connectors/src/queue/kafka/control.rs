@@ -98,7 +98,7 @@ impl ControlTopic {
             None => Ok(()),
             Some(difference) => {
                 let what = format!("the queue of the topic {}", self.topic);
-                Err(QueueError::Unfit { what, differences: vec![difference] })
+                Err(QueueError::Incompatible { what, differences: vec![difference] })
             }
         }
     }

@@ -138,7 +138,7 @@ impl KafkaQueueOptions {
         }
         faults.extend(self.properties.keys().filter_map(|name| property_fault(name)));
         let what = "the options of the queue in Kafka".to_owned();
-        if faults.is_empty() { Ok(()) } else { Err(QueueError::Unfit { what, differences: faults }) }
+        if faults.is_empty() { Ok(()) } else { Err(QueueError::Incompatible { what, differences: faults }) }
     }
 
     /// Returns the name of the topic with epoch, position and lanes.
@@ -257,7 +257,7 @@ mod tests {
             properties: properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             ..options
         };
-        let Err(QueueError::Unfit { differences, .. }) = wrong.check() else { panic!("accepted") };
+        let Err(QueueError::Incompatible { differences, .. }) = wrong.check() else { panic!("accepted") };
         assert_eq!(differences.len(), 9, "{differences:?}");
         let text = format!("{differences:?} {wrong:?}");
         assert!(text.contains("group.id is set") && text.contains("sasl.pasword is not known"), "{text}");

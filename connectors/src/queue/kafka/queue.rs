@@ -56,7 +56,7 @@ impl KafkaQueue {
     /// every difference. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`QueueError::Unfit`] for options or topics that cannot be used, [`QueueError::Unavailable`] while the brokers
+    /// [`QueueError::Incompatible`] for options or topics that cannot be used, [`QueueError::Unavailable`] while the brokers
     /// cannot be reached.
     pub async fn open(options: KafkaQueueOptions) -> Result<Self, QueueError> {
         options.check()?;

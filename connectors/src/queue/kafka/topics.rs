@@ -90,7 +90,7 @@ pub(super) async fn delete(
     for answer in answers.during("deleting the topics of a lane", observer)? {
         match answer {
             Ok(_) | Err((_, Code::UnknownTopicOrPartition)) => {}
-            Err((name, code)) => return Err(unfit(&name, vec![format!("it cannot be deleted: {code}")])),
+            Err((name, code)) => return Err(incompatible(&name, vec![format!("it cannot be deleted: {code}")])),
         }
     }
     Ok(())
@@ -143,7 +143,7 @@ async fn ensure(options: &KafkaQueueOptions, observer: &Observer, specs: &[Topic
         faults.extend(differences.into_iter().map(|difference| format!("{}: {difference}", spec.name)));
     }
     observer.answered();
-    if faults.is_empty() { Ok(created) } else { Err(unfit("the topics of the queue", faults)) }
+    if faults.is_empty() { Ok(created) } else { Err(incompatible("the topics of the queue", faults)) }
 }
 
 /// Returns all topics with their partitions and copies. A query for one topic by its name would create it on brokers
@@ -182,8 +182,8 @@ async fn create(
         }
         // Another process with the same settings was quicker.
         Some(Err((_, Code::TopicAlreadyExists))) => Ok(false),
-        Some(Err((_, code))) => Err(unfit(&spec.name, vec![format!("it could not be created: {code}")])),
-        None => Err(unfit(&spec.name, vec!["the broker did not say whether it was created".to_owned()])),
+        Some(Err((_, code))) => Err(incompatible(&spec.name, vec![format!("it could not be created: {code}")])),
+        None => Err(incompatible(&spec.name, vec!["the broker did not say whether it was created".to_owned()])),
     }
 }
 
@@ -247,8 +247,8 @@ fn limit(options: &KafkaQueueOptions) -> AdminOptions {
     AdminOptions::new().request_timeout(timeout).operation_timeout(timeout)
 }
 
-fn unfit(what: &str, differences: Vec<String>) -> QueueError {
-    QueueError::Unfit { what: what.to_owned(), differences }
+fn incompatible(what: &str, differences: Vec<String>) -> QueueError {
+    QueueError::Incompatible { what: what.to_owned(), differences }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub(super) mod settling;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use millstream_pipeline::queue::entry::{Entry, Line, Place, TAKEN_FROM, TURNS, Taking};
+use millstream_pipeline::queue::entry::{Entry, Line, PREFERRED_LINES, Place, TAKE_ORDER, Taking};
 use millstream_pipeline::queue::{QueueStats, Taken, Ticket, Work};
 
 /// A record of the work topic, decoded.
@@ -302,10 +302,10 @@ impl Window {
     pub(super) fn take(&mut self, max: usize, now_ms: u64) -> Vec<Taken> {
         let mut taken = Vec::new();
         while taken.len() < max {
-            let lines = [TURNS[self.turn]].into_iter().chain(TAKEN_FROM);
+            let lines = [PREFERRED_LINES[self.turn]].into_iter().chain(TAKE_ORDER);
             let Some(document_id) = lines.filter_map(|line| self.first(line, now_ms)).next() else { break };
             let take = self.number();
-            self.turn = (self.turn + 1) % TURNS.len();
+            self.turn = (self.turn + 1) % PREFERRED_LINES.len();
             self.leave_line(document_id);
             let Some(slot) = self.slots.get_mut(&document_id) else { break };
             slot.phase = EntryPhase::Flying(Taking::new(take));
@@ -323,7 +323,7 @@ impl Window {
     /// Returns the time at which the next entry may be taken; 0 for now.
     pub(super) fn next_ms(&self) -> Option<u64> {
         let due_ms = |line| self.lines[index(line)].first().map(|row| if line == Line::Delayed { row.0 } else { 0 });
-        TAKEN_FROM.into_iter().filter_map(due_ms).min()
+        TAKE_ORDER.into_iter().filter_map(due_ms).min()
     }
 
     /// Puts an entry into its line, if it may be taken or is in quarantine.

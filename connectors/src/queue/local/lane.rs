@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use fjall::{Iter, OwnedWriteBatch};
 use millstream_pipeline::Position;
-use millstream_pipeline::queue::entry::{Entry, Line, Place, QueueOutcome, TAKEN_FROM, TURNS, Taking};
+use millstream_pipeline::queue::entry::{Entry, Line, PREFERRED_LINES, Place, QueueOutcome, TAKE_ORDER, Taking};
 use millstream_pipeline::queue::{QueueError, SettleReport, Settled, Taken, Ticket, Work};
 
 use super::codec::{self, LineRow, LineSummary};
@@ -222,7 +222,7 @@ impl Lane {
         let max = if self.paused { 0 } else { max };
         self.touched = true;
         'taking: while taken.len() < max {
-            for line in [TURNS[self.turn]].into_iter().chain(TAKEN_FROM) {
+            for line in [PREFERRED_LINES[self.turn]].into_iter().chain(TAKE_ORDER) {
                 let scan = match &mut scans[codec::number(line)] {
                     Some(scan) => scan,
                     vacant => vacant.insert(self.scan(disk, line, max)),
@@ -230,7 +230,7 @@ impl Lane {
                 let Some(row) = scan.next(&mut self.walks[codec::number(line)], line, now_ms)? else { continue };
                 *takes += 1;
                 taken.push(self.take_row(disk, *takes, line, row)?);
-                self.turn = (self.turn + 1) % TURNS.len();
+                self.turn = (self.turn + 1) % PREFERRED_LINES.len();
                 continue 'taking;
             }
             break;

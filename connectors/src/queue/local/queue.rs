@@ -294,7 +294,7 @@ fn open_store(path: &Path, options: &LocalQueueOptions) -> Result<LaneStore, Que
         None => Ok(store),
         Some(difference) => {
             let what = format!("the queue in {}", path.display());
-            Err(QueueError::Unfit { what, differences: vec![difference] })
+            Err(QueueError::Incompatible { what, differences: vec![difference] })
         }
     }
 }

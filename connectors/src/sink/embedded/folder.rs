@@ -8,7 +8,7 @@ use super::encoding::ModelKeys;
 use super::generation::{
     Generation, GenerationManifest, IndexContext, create_generation, missing, read_manifest, replace,
 };
-use super::layout::FORM;
+use super::layout::INDEX_FORMAT;
 use crate::private_folder::create_private;
 use millstream_pipeline::binding::Binding;
 use millstream_pipeline::sink::SinkError;
@@ -97,9 +97,10 @@ impl IndexFolder {
             sink: sink.clone(),
             reason: format!("{what}: {error}"),
         };
-        let unfit = |difference: String| SinkError::Unfit { sink: sink.clone(), differences: vec![difference] };
+        let incompatible =
+            |difference: String| SinkError::Incompatible { sink: sink.clone(), differences: vec![difference] };
         if options.writer_heap_bytes < WRITER_HEAP_BYTES_MIN {
-            return Err(unfit(format!(
+            return Err(incompatible(format!(
                 "its writer needs at least {WRITER_HEAP_BYTES_MIN} bytes of memory: raise the limit"
             )));
         }
@@ -109,13 +110,13 @@ impl IndexFolder {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let difference = "another process has it open: stop that process, or configure another folder";
-                return Err(unfit(difference.to_owned()));
+                return Err(incompatible(difference.to_owned()));
             }
             Err(TryLockError::Error(error)) => return Err(unavailable("the folder cannot be locked", &error)),
         }
         let pointer = match fs::read(folder.join(POINTER)) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-                unfit(format!(
+                incompatible(format!(
                     "{POINTER} is damaged ({error}): delete the folder and fill it again (millstream sink backfill)"
                 ))
             })?,
@@ -171,7 +172,7 @@ impl IndexFolder {
         };
         match binding.difference(found, REMEDY) {
             None => Ok(()),
-            Some(difference) => Err(SinkError::Unfit { sink: self.describe(), differences: vec![difference] }),
+            Some(difference) => Err(SinkError::Incompatible { sink: self.describe(), differences: vec![difference] }),
         }
     }
 
@@ -230,7 +231,7 @@ impl IndexFolder {
         self.write_pointer(state, pointer)?;
         let created_at_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let manifest = GenerationManifest {
-            form: FORM,
+            form: INDEX_FORMAT,
             schema_hash: self.context.model.schema_hash.clone(),
             created_at_ms: u64::try_from(created_at_ms).unwrap_or(u64::MAX),
         };
@@ -263,7 +264,7 @@ impl IndexFolder {
         if state.pointer.live == Some(number) {
             let differences =
                 vec![format!("generation {number} is live: make another one live first (millstream index swap)")];
-            return Err(SinkError::Unfit { sink: self.describe(), differences });
+            return Err(SinkError::Incompatible { sink: self.describe(), differences });
         }
         let folder = self.path(number);
         // Does not open it: a damaged generation can be removed too.
@@ -293,7 +294,7 @@ impl IndexFolder {
         let generation = match self.generation(number) {
             Ok(generation) => generation,
             // It must still be listed and removable; another one can be built beside it.
-            Err(error @ SinkError::Unfit { .. }) => {
+            Err(error @ SinkError::Incompatible { .. }) => {
                 tracing::warn!(generation = number, %error, "cannot open a generation; listing it as empty");
                 return Ok(unopened(number, live));
             }

@@ -1,7 +1,7 @@
 //! One generation: an index in its own folder, open for reading and writing.
 
 use super::encoding::{ModelKeys, TOMBSTONE};
-use super::layout::{FORM, Layout, VERSION};
+use super::layout::{INDEX_FORMAT, Layout, VERSION};
 use super::writer::IndexThread;
 use bytes::Bytes;
 use millstream_pipeline::sink::SinkError;
@@ -22,7 +22,7 @@ const MANIFEST: &str = "millstream.json";
 /// The description of a generation in its folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct GenerationManifest {
-    /// Format version of the index: [`FORM`] of the process that created it.
+    /// Format version of the index: [`INDEX_FORMAT`] of the process that created it.
     pub(super) form: u32,
     /// The schema that it was created for.
     pub(super) schema_hash: String,
@@ -75,13 +75,13 @@ pub(super) fn read_manifest(folder: &Path) -> Result<Option<GenerationManifest>,
 impl Generation {
     pub(super) fn open(folder: PathBuf, number: u32, context: &Arc<IndexContext>) -> Result<Self, SinkError> {
         let manifest = read_manifest(&folder)?.ok_or_else(|| missing(&folder, number))?;
-        if manifest.form != FORM {
+        if manifest.form != INDEX_FORMAT {
             let difference = format!(
-                "it was written by another version of Millstream, in format {} instead of {FORM}: build a new \
+                "it was written by another version of Millstream, in format {} instead of {INDEX_FORMAT}: build a new \
                  generation (millstream index build), then remove this one",
                 manifest.form
             );
-            return Err(SinkError::Unfit { sink: describe(&folder), differences: vec![difference] });
+            return Err(SinkError::Incompatible { sink: describe(&folder), differences: vec![difference] });
         }
         let (schema, layout) = Layout::new();
         let index = Index::open_in_dir(&folder).map_err(|error| unreadable(&folder, &error))?;
@@ -157,7 +157,7 @@ fn describe(folder: &Path) -> String {
 /// Returns the error for a generation without a complete folder.
 pub(super) fn missing(folder: &Path, number: u32) -> SinkError {
     let differences = vec![format!("generation {number} does not exist: build one (millstream index build)")];
-    SinkError::Unfit { sink: describe(folder), differences }
+    SinkError::Incompatible { sink: describe(folder), differences }
 }
 
 fn damaged(folder: &Path, reason: &str) -> SinkError {
@@ -165,14 +165,14 @@ fn damaged(folder: &Path, reason: &str) -> SinkError {
         "it is damaged ({reason}): build a new generation (millstream index build), or delete the folder and fill it \
          again (millstream sink backfill)"
     );
-    SinkError::Unfit { sink: describe(folder), differences: vec![difference] }
+    SinkError::Incompatible { sink: describe(folder), differences: vec![difference] }
 }
 
 fn unreadable(folder: &Path, error: &TantivyError) -> SinkError {
     match error {
         TantivyError::LockFailure(..) => {
             let difference = "another process writes to it: stop that process, or configure another folder".to_owned();
-            SinkError::Unfit { sink: describe(folder), differences: vec![difference] }
+            SinkError::Incompatible { sink: describe(folder), differences: vec![difference] }
         }
         TantivyError::IoError(_) | TantivyError::SystemError(_) | TantivyError::ErrorInThread(_) => {
             SinkError::Unavailable { sink: describe(folder), reason: error.to_string() }

@@ -6,7 +6,7 @@ use tantivy::schema::{
 };
 
 /// Version of the index format: entries, terms, columns. A folder of another version has to be rebuilt.
-pub(super) const FORM: u32 = 1;
+pub(super) const INDEX_FORMAT: u32 = 1;
 
 /// Handles of the index's fields.
 #[derive(Debug, Clone, Copy)]

@@ -63,7 +63,7 @@ impl EmbeddedStore {
             SearchFailure::Sink(error @ SinkError::Unavailable { .. }) => {
                 SearchError::Unavailable { engine, reason: error.to_string() }
             }
-            SearchFailure::Sink(error @ (SinkError::Unfit { .. } | SinkError::Broken { .. })) => {
+            SearchFailure::Sink(error @ (SinkError::Incompatible { .. } | SinkError::Broken { .. })) => {
                 SearchError::Failed { engine, reason: error.to_string() }
             }
             SearchFailure::TooManyValues(name) => SearchError::Refused {

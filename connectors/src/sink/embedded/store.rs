@@ -25,7 +25,7 @@ impl EmbeddedStore {
     /// Opens and locks the folder. Blocks on disk reads.
     ///
     /// # Errors
-    /// [`SinkError::Unfit`] if another process has the folder open, it is the copy of another database, or it is damaged;
+    /// [`SinkError::Incompatible`] if another process has the folder open, it is the copy of another database, or it is damaged;
     /// [`SinkError::Unavailable`] if it cannot be read.
     pub fn open(options: &EmbeddedOptions, model: Arc<SearchModel>) -> Result<Self, SinkError> {
         let cores = available_parallelism().map_or(1, NonZero::get);

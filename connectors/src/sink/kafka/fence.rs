@@ -99,7 +99,7 @@ impl WriterFence {
         partitions.add_partition(&self.topic, 0);
         let committed = reader.committed_offsets(partitions, self.answer_timeout);
         if committed.is_err() {
-            client::hear(|| drop(reader.poll(Duration::ZERO)));
+            client::poll_errors(|| drop(reader.poll(Duration::ZERO)));
         }
         let committed = committed?;
         let Some(first) = committed.elements().into_iter().next() else { return Ok(FenceOwner::Absent) };

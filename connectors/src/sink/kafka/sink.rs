@@ -61,7 +61,7 @@ impl KafkaSink {
         let fence = WriterFence::new(&self.options, self.observer.clone());
         match tokio::task::spawn_blocking(move || fence.other_database()).await {
             Ok(Ok(None)) => Ok(()),
-            Ok(Ok(Some(difference))) => Err(SinkError::Unfit { sink, differences: vec![difference] }),
+            Ok(Ok(Some(difference))) => Err(SinkError::Incompatible { sink, differences: vec![difference] }),
             Ok(Err(error)) => Err(topic::unavailable(&sink, &self.observer, &error)),
             Err(error) => Err(SinkError::Broken { sink, reason: format!("the request stopped: {error}") }),
         }
@@ -79,7 +79,7 @@ impl KafkaSink {
         match tokio::task::spawn_blocking(move || work(&mut writer)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(WriterClosed::Unavailable(reason))) => Err(SinkError::Unavailable { sink, reason }),
-            Ok(Err(WriterClosed::NotOurs(reason))) => Err(SinkError::Unfit { sink, differences: vec![reason] }),
+            Ok(Err(WriterClosed::NotOurs(reason))) => Err(SinkError::Incompatible { sink, differences: vec![reason] }),
             Err(error) => Err(SinkError::Broken { sink, reason: format!("its writer stopped: {error}") }),
         }
     }

@@ -48,7 +48,7 @@ pub(super) async fn ensure(options: &KafkaOptions, observer: &Observer, sink: &s
     let found = match partitions(options, observer, sink).await? {
         Some(found) => found,
         None if !options.create_topic => {
-            return Err(unfit(
+            return Err(incompatible(
                 sink,
                 vec!["the topic does not exist: create it, or let Millstream create it".to_owned()],
             ));
@@ -58,7 +58,7 @@ pub(super) async fn ensure(options: &KafkaOptions, observer: &Observer, sink: &s
     let settings = settings(&admin, options, observer, sink).await?;
     observer.answered();
     let differences = differences(&wanted, &TopicShape { settings, ..found });
-    if differences.is_empty() { Ok(()) } else { Err(unfit(sink, differences)) }
+    if differences.is_empty() { Ok(()) } else { Err(incompatible(sink, differences)) }
 }
 
 /// Fetches partitions and replicas; `None` if the topic does not exist. Requests the metadata of all topics: a request
@@ -72,7 +72,7 @@ async fn partitions(options: &KafkaOptions, observer: &Observer, sink: &str) -> 
     let request = tokio::task::spawn_blocking(move || {
         let metadata = reader.fetch_metadata(None, timeout);
         if metadata.is_err() {
-            client::hear(|| drop(reader.poll(Duration::ZERO)));
+            client::poll_errors(|| drop(reader.poll(Duration::ZERO)));
         }
         metadata
     });
@@ -134,7 +134,7 @@ async fn create(
             Ok(())
         }
         Some(Err((_, code))) if is_refusal(code) => {
-            Err(unfit(sink, vec![format!("the topic cannot be created: {code}")]))
+            Err(incompatible(sink, vec![format!("the topic cannot be created: {code}")]))
         }
         Some(Err((_, code))) => Err(unavailable(sink, observer, &KafkaError::AdminOp(code))),
         None => Err(SinkError::Broken {
@@ -195,13 +195,13 @@ fn fits(name: &str, has: &str, wants: &str) -> bool {
     }
 }
 
-fn unfit(sink: &str, differences: Vec<String>) -> SinkError {
-    SinkError::Unfit { sink: sink.to_owned(), differences }
+fn incompatible(sink: &str, differences: Vec<String>) -> SinkError {
+    SinkError::Incompatible { sink: sink.to_owned(), differences }
 }
 
 /// The error of a client that cannot be created: its configuration is invalid.
 pub(super) fn unusable(sink: &str, error: &KafkaError) -> SinkError {
-    unfit(sink, vec![format!("the client cannot be created: {}", describe(error))])
+    incompatible(sink, vec![format!("the client cannot be created: {}", describe(error))])
 }
 
 pub(super) fn unavailable(sink: &str, observer: &Observer, error: &KafkaError) -> SinkError {

@@ -69,11 +69,10 @@ impl Aliases {
         match self.all_live(cluster)[..] {
             [number] => Ok(Some(number)),
             [] if self.generations(cluster).is_empty() => Ok(None),
-            [] => {
-                Err(cluster
-                    .unfit(vec![format!("no generation has the alias {live}: swap one in (millstream index swap)")]))
-            }
-            _ => Err(cluster.unfit(vec![format!(
+            [] => Err(cluster.incompatible(vec![format!(
+                "no generation has the alias {live}: swap one in (millstream index swap)"
+            )])),
+            _ => Err(cluster.incompatible(vec![format!(
                 "several generations have the alias {live}: swap one of them in (millstream index swap)"
             )])),
         }

@@ -99,9 +99,9 @@ impl Cluster {
         let reason = format!("{action}: {}", response.error_summary());
         match classify_refusal(response.status) {
             Refusal::Transient => self.unavailable(reason),
-            Refusal::Unauthenticated => self.unfit(vec![format!("{reason}; check the user and the password")]),
-            Refusal::Forbidden => self.unfit(vec![format!("{reason}; grant the user this privilege")]),
-            Refusal::Permanent => self.unfit(vec![reason]),
+            Refusal::Unauthenticated => self.incompatible(vec![format!("{reason}; check the user and the password")]),
+            Refusal::Forbidden => self.incompatible(vec![format!("{reason}; grant the user this privilege")]),
+            Refusal::Permanent => self.incompatible(vec![reason]),
         }
     }
 
@@ -109,8 +109,8 @@ impl Cluster {
         SinkError::Unavailable { sink: self.describe(), reason }
     }
 
-    pub(super) fn unfit(&self, differences: Vec<String>) -> SinkError {
-        SinkError::Unfit { sink: self.describe(), differences }
+    pub(super) fn incompatible(&self, differences: Vec<String>) -> SinkError {
+        SinkError::Incompatible { sink: self.describe(), differences }
     }
 
     pub(super) fn broken(&self, reason: String) -> SinkError {
@@ -129,7 +129,7 @@ impl Cluster {
         if distribution != "opensearch" || (major, minor) < VERSION_MIN {
             let (least_major, least_minor) = VERSION_MIN;
             let product = if distribution.is_empty() { "no distribution and version" } else { &distribution };
-            return Err(self.unfit(vec![format!(
+            return Err(self.incompatible(vec![format!(
                 "the server reports {product} {number}: OpenSearch {least_major}.{least_minor} or newer is required"
             )]));
         }

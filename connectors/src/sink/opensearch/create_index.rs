@@ -54,7 +54,7 @@ pub(super) async fn create_generation(cluster: &Cluster, number: u32, live: bool
 /// point or to run in several processes.
 ///
 /// # Errors
-/// [`SinkError::Unfit`] if the generation no longer exists.
+/// [`SinkError::Incompatible`] if the generation no longer exists.
 pub(super) async fn create_resource_index(cluster: &Cluster, number: u32, stem: &str) -> Result<(), SinkError> {
     let names = &cluster.names;
     let (index_name, descriptors) = (names.index(number, stem), names.index(number, DESCRIPTORS));
@@ -106,5 +106,7 @@ pub(super) async fn remove(cluster: &Cluster, indexes: &[&str]) -> Result<(), Si
 }
 
 pub(super) fn no_generation(cluster: &Cluster, number: u32) -> SinkError {
-    cluster.unfit(vec![format!("generation {number} does not exist: list the generations with millstream index list")])
+    cluster.incompatible(vec![format!(
+        "generation {number} does not exist: list the generations with millstream index list"
+    )])
 }

@@ -119,7 +119,8 @@ impl OpenSearchIndexes {
         }
         if aliases.generations(cluster).contains(&number) {
             let live = aliases.live(cluster)?;
-            let is_live = || cluster.unfit(vec![format!("generation {number} is live: swap in another one first")]);
+            let is_live =
+                || cluster.incompatible(vec![format!("generation {number} is live: swap in another one first")]);
             let Some(live) = live.filter(|live| *live != number) else { return Err(is_live()) };
             // Removes it only while another one is live. Without its descriptors, no further index of it is created.
             let descriptors = names.index(number, DESCRIPTORS);

@@ -19,7 +19,7 @@
 //! on, searches therefore treat neighbouring amounts with four decimal places as equal. The stored document keeps all
 //! digits.
 
-use millstream_search::{FieldKind, HELD_UNITS_MAX, Place, SearchResource, Shape};
+use millstream_search::{FieldKind, HELD_UNITS_MAX, MemberKind, SearchResource, Shape};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -97,12 +97,12 @@ fn properties(resource: &SearchResource, shape: &Shape) -> Map<String, Value> {
     shape.iter().map(|(name, place)| (name.to_owned(), property(resource, place))).collect()
 }
 
-fn property(resource: &SearchResource, place: &Place) -> Value {
+fn property(resource: &SearchResource, place: &MemberKind) -> Value {
     match place {
-        Place::Field(ix) => field(resource.field(*ix).kind),
-        Place::Object(shape) => json!({ "properties": properties(resource, shape) }),
-        Place::Collection(_, element) => match element.as_ref() {
-            Place::Object(shape) => json!({ "type": "nested", "properties": properties(resource, shape) }),
+        MemberKind::Field(ix) => field(resource.field(*ix).kind),
+        MemberKind::Object(shape) => json!({ "properties": properties(resource, shape) }),
+        MemberKind::Collection(_, element) => match element.as_ref() {
+            MemberKind::Object(shape) => json!({ "type": "nested", "properties": properties(resource, shape) }),
             // Scalar elements become several values of one field.
             other => property(resource, other),
         },

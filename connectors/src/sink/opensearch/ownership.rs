@@ -34,7 +34,7 @@ pub(super) async fn check(cluster: &Cluster) -> Result<(), SinkError> {
 /// Refuses the indexes of another database.
 ///
 /// # Errors
-/// [`SinkError::Unfit`] if they belong to another database; an error if the node does not respond.
+/// [`SinkError::Incompatible`] if they belong to another database; an error if the node does not respond.
 pub(super) async fn verify(cluster: &Cluster) -> Result<(), SinkError> {
     if cluster.options.binding.is_none() {
         return Ok(());
@@ -57,7 +57,7 @@ pub(super) fn compare(cluster: &Cluster, source: Option<&str>) -> Result<(), Sin
     let binding = cluster.options.binding.as_ref().zip(source);
     match binding.and_then(|(binding, source)| binding.difference(source, REMEDY)) {
         None => Ok(()),
-        Some(difference) => Err(cluster.unfit(vec![difference])),
+        Some(difference) => Err(cluster.incompatible(vec![difference])),
     }
 }
 

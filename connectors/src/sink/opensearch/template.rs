@@ -174,7 +174,7 @@ pub(super) async fn ensure(cluster: &Cluster) -> Result<(), SinkError> {
         "either configure the values that it has, or delete it (DELETE /_index_template/{name}): Millstream creates it again, for future indexes"
     );
     let named = differences.into_iter().map(|difference| format!("the index template {name} {difference}"));
-    Err(cluster.unfit(named.chain([advice]).collect()))
+    Err(cluster.incompatible(named.chain([advice]).collect()))
 }
 
 /// Returns the number of generations ever created.
@@ -217,7 +217,7 @@ pub(super) async fn check_settings(cluster: &Cluster, number: u32) -> Result<(),
             }
         }
     }
-    if differences.is_empty() { Ok(()) } else { Err(cluster.unfit(differences)) }
+    if differences.is_empty() { Ok(()) } else { Err(cluster.incompatible(differences)) }
 }
 
 #[derive(Deserialize)]

@@ -14,7 +14,7 @@ use super::client::{self, ReaderContext, ReaderState};
 use super::errors::classify;
 use super::open::{self, consumer, extent, reading};
 use super::options::KafkaSourceOptions;
-use crate::kafka::client::hear;
+use crate::kafka::client::poll_errors;
 use crate::source::failure::SourceFailure;
 
 /// Reads the end of a topic on demand. Clones share the connection.
@@ -66,7 +66,7 @@ impl TopicEnd {
                 Ok(found.map_or(Position::ZERO, |extent| Position::before(extent.end.sum())))
             }
             Err(failure) => {
-                hear(|| drop(consumer.poll(Duration::ZERO)));
+                poll_errors(|| drop(consumer.poll(Duration::ZERO)));
                 client::close(consumer);
                 Err(open::explain(failure, &self.state))
             }

@@ -16,7 +16,7 @@ use super::compaction;
 use super::errors::classify;
 use super::ledger::Offsets;
 use super::options::KafkaSourceOptions;
-use crate::kafka::client::hear;
+use crate::kafka::client::poll_errors;
 use crate::source::failure::SourceFailure;
 
 /// An assigned consumer, and its next offsets.
@@ -71,7 +71,7 @@ fn find(
 ) -> Result<Offsets, SourceFailure> {
     let found = extent(consumer, options);
     if found.is_err() {
-        hear(|| drop(consumer.recv().now_or_never()));
+        poll_errors(|| drop(consumer.recv().now_or_never()));
     }
     let Some(extent) = found? else {
         return Err(SourceFailure::Retry(format!("topic {} does not exist yet", options.topic)));

@@ -124,7 +124,8 @@ async fn every_difference_of_its_topics_is_named() {
     open(options(&servers, &prefix)).await.close().await;
     alter_topic(&servers, &format!("{prefix}.work"), &[("cleanup.policy", "compact")]).await;
     let other = millstream_connectors::queue::kafka::KafkaQueueOptions { partitions: 4, ..options(&servers, &prefix) };
-    let Err(QueueError::Unfit { differences, .. }) = millstream_connectors::queue::kafka::KafkaQueue::open(other).await
+    let Err(QueueError::Incompatible { differences, .. }) =
+        millstream_connectors::queue::kafka::KafkaQueue::open(other).await
     else {
         panic!("it was opened")
     };
@@ -153,7 +154,7 @@ async fn a_process_of_another_database_is_given_nothing() {
     let queue = open(of(1)).await;
     join_alone(&queue).await;
     let Err(refused) = KafkaQueue::open(of(2)).await else { panic!("it was let in") };
-    assert!(matches!(refused, QueueError::Unfit { .. }), "{refused}");
+    assert!(matches!(refused, QueueError::Incompatible { .. }), "{refused}");
     let refused = refused.to_string();
     assert!(refused.contains("another database") && refused.contains("queue.topic_prefix"), "{refused}");
     let membership = queue.membership().await.expect("an answer");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::position::Position;
-use crate::queue::entry::{Entry, Line, QueueOutcome, TAKEN_FROM, TURNS, Taking};
+use crate::queue::entry::{Entry, Line, PREFERRED_LINES, QueueOutcome, TAKE_ORDER, Taking};
 use crate::queue::settle::{SettleReport, Settled, Taken, Ticket};
 use crate::queue::stats::{Quarantined, QueueStats};
 use crate::queue::work::Work;
@@ -62,10 +62,10 @@ impl Entries {
     pub(super) fn take(&mut self, takes: &mut u64, max: usize, now_ms: u64) -> Vec<Taken> {
         let mut taken = Vec::new();
         while taken.len() < max && !self.paused {
-            let mut lines = [TURNS[self.turn % TURNS.len()]].into_iter().chain(TAKEN_FROM);
+            let mut lines = [PREFERRED_LINES[self.turn % PREFERRED_LINES.len()]].into_iter().chain(TAKE_ORDER);
             let Some(document_id) = lines.find_map(|line| self.first(line, now_ms)) else { break };
             let Some(slot) = self.slots.get_mut(&document_id) else { break };
-            self.turn = (self.turn + 1) % TURNS.len();
+            self.turn = (self.turn + 1) % PREFERRED_LINES.len();
             *takes += 1;
             slot.taken = Some(Taking::new(*takes));
             taken.push(Taken { ticket: Ticket { document_id, take: *takes }, work: slot.entry.work.clone() });

@@ -1,7 +1,7 @@
 //! Provisioned databases with the schemas of the schedules.
 
 use millstream_pipeline::memory::MemoryBudget;
-use millstream_projector::cascade::work_off_page;
+use millstream_projector::cascade::stamp_page;
 use millstream_schema::apischema::{self, EffectiveSchema};
 use millstream_schema::plan::{self, Mapping, ResourceIx};
 use millstream_schema::{ddl, model};
@@ -150,7 +150,7 @@ impl Fixture {
     /// Works off all open cascades; returns the number of stamped referrers.
     pub(crate) async fn work_off_cascades(&self) -> usize {
         let mut stamped = 0;
-        while let Some(page) = work_off_page(self.db(), 1_000).await.expect("cascades can be worked off") {
+        while let Some(page) = stamp_page(self.db(), 1_000).await.expect("cascades can be worked off") {
             stamped += page.stamped;
         }
         stamped

@@ -148,7 +148,7 @@ fn failed(cluster: &Cluster, error: SinkError) -> SearchError {
     let engine = cluster.describe();
     match error {
         SinkError::Unavailable { reason, .. } => SearchError::Unavailable { engine, reason },
-        SinkError::Unfit { differences, .. } => SearchError::Failed { engine, reason: differences.join("; ") },
+        SinkError::Incompatible { differences, .. } => SearchError::Failed { engine, reason: differences.join("; ") },
         SinkError::Broken { reason, .. } => SearchError::Failed { engine, reason },
     }
 }
