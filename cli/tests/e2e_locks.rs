@@ -12,6 +12,8 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 const GRADE: &str = "uri://meadow.example/GradeLevelDescriptor#First grade";
+/// The flag of the longest wait for a lock.
+const LOCK_TIMEOUT: &str = "--database-lock-timeout-ms";
 /// Limit of a wait for a state of the process or the database.
 const SOON: Duration = Duration::from_secs(60);
 /// A request that waits for no lock is answered within this time, on a busy machine too.
@@ -34,7 +36,10 @@ impl Installation {
     async fn on(database: TestDatabase, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let schema = World::fixtures().corpus.schema_paths().into_iter().next().expect("a schema file");
-        let mut all = vec!["--source-kind", "poll", "--database-lock-timeout-ms", "1000"];
+        let mut all = vec!["--source-kind", "poll"];
+        if !flags.contains(&LOCK_TIMEOUT) {
+            all.extend([LOCK_TIMEOUT, "1000"]);
+        }
         all.extend(flags);
         let setup = Setup {
             schema_dir: schema.parent().expect("a folder").to_owned(),
@@ -191,7 +196,7 @@ async fn limits_of_the_role_make_no_write_fail() {
     ] {
         admin.batch_execute(&format!("ALTER DATABASE \"{name}\" SET {setting}")).await.expect("set");
     }
-    let installation = Installation::on(database, &["--database-lock-timeout-ms", "20000"]).await;
+    let installation = Installation::on(database, &[LOCK_TIMEOUT, "20000"]).await;
     let locked = format!(
         r#"SELECT 1 FROM "dms"."IdentityLock" JOIN "dms"."Document" USING ("DocumentId")
            WHERE "DocumentUuid" = '{}' FOR UPDATE OF "IdentityLock""#,
@@ -244,7 +249,7 @@ async fn writes_succeed_again_after_a_time_of_reading_only() {
 /// A write that finds all connections taken waits in the process and is refused before it has taken a lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_beyond_the_pool_wait_in_the_process() {
-    let installation = Installation::start(&["--database-pool-size", "8", "--database-lock-timeout-ms", "20000"]).await;
+    let installation = Installation::start(&["--database-pool-size", "8", LOCK_TIMEOUT, "20000"]).await;
     let locked = format!(
         r#"SELECT 1 FROM "dms"."IdentityLock" JOIN "dms"."Document" USING ("DocumentId")
            WHERE "DocumentUuid" = '{}' FOR UPDATE OF "IdentityLock""#,

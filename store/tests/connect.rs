@@ -33,7 +33,7 @@ async fn hub_and_spoke() -> TestDatabase {
 
 async fn failure(database: &TestDatabase, sql: &str) -> StoreError {
     let client = database.database().get().await.expect("connects");
-    StoreError::from(client.batch_execute(sql).await.expect_err(sql))
+    client.batch_execute(sql).await.expect_err(sql)
 }
 
 #[tokio::test]

@@ -62,10 +62,11 @@ const INTENDED: [(&str, &str, &str); 18] = [
 /// lasts until the first ANALYZE of the table, which autovacuum runs within a minute of the first load. Their indexes
 /// win as soon as there are statistics; the resolution and share-lock statements, which every write sends, are not
 /// among them.
-const UNTIL_ANALYZED: [(&str, &str); 13] = [
+const UNTIL_ANALYZED: [(&str, &str); 14] = [
     ("cache_explain.sql", "Document"),
     ("cache_explain.sql", "DocumentCache"),
     ("descriptor_by_id.sql", "Descriptor"),
+    ("descriptor_columns.sql", "Descriptor"),
     ("descriptor_update.sql", "Descriptor"),
     ("document_rename.sql", "Document"),
     ("document_stamp.sql", "Document"),

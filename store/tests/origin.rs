@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-async fn checked(options: &ConnectOptions, origin: &Arc<Origin>) -> Database {
+fn checked(options: &ConnectOptions, origin: &Arc<Origin>) -> Database {
     let setup: Arc<dyn SessionSetup> = Arc::<Origin>::clone(origin);
     let pool = PoolOptions { setup: Some(setup), ..PoolOptions::of_size(4) };
     Database::new(options, pool).expect("a pool")
@@ -51,7 +51,7 @@ async fn another_database_at_the_address_is_refused_by_name_and_the_right_one_is
     let (expected, found) = (uuid_of(&right).await, uuid_of(&wrong).await);
 
     let origin = Arc::new(Origin::default());
-    let database = checked(&right.clone().with_address("127.0.0.1", proxy.address().port()), &origin).await;
+    let database = checked(&right.clone().with_address("127.0.0.1", proxy.address().port()), &origin);
     assert_eq!(text(&database, UUID).await, expected);
     proxy.redirect(there.address());
     let refused = wait_for("a new session to be refused", DEADLINE, || async {
@@ -72,12 +72,12 @@ async fn a_server_that_went_back_begins_a_history_and_gives_out_no_number_again(
     let mut cluster = TestCluster::start(TestCluster::durable_options()).await;
     let options = provisioned(&cluster).await;
     let origin = Arc::new(Origin::default());
-    let first = checked(&options, &origin).await;
+    let first = checked(&options, &origin);
     let before = text(&first, HISTORY).await;
     drop(first);
     let copy = cluster.copy_data().await;
 
-    let database = checked(&options, &origin).await;
+    let database = checked(&options, &origin);
     assert_eq!(text(&database, HISTORY).await, before, "a restart loses nothing");
     let draw = r#"SELECT max(nextval('"dms"."ChangeVersionSequence"'))::text FROM generate_series(1, 500)"#;
     let lost: i64 = text(&database, draw).await.parse().expect("a number");
@@ -112,7 +112,7 @@ async fn commits_that_a_host_made_asynchronous_are_made_durable_and_stronger_one
         let name = database.options().dbname();
         let alter = format!(r#"ALTER DATABASE "{name}" SET synchronous_commit = {value}"#);
         database.session().await.batch_execute(&alter).await.expect("altered");
-        let checked = checked(database.options(), &Arc::new(Origin::default())).await;
+        let checked = checked(database.options(), &Arc::new(Origin::default()));
         text(&checked, "SELECT current_setting('synchronous_commit')").await
     };
     for (host, session) in [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply"), ("on", "on")] {

@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-/// Folder of the socket in the data folder. Only the user of the process may enter it, so that there is no moment between
-/// the creation of the socket and its protection.
+/// Folder of the socket in the data folder. Only the user of the process may enter it, so the socket is protected from its
+/// creation on.
 const FOLDER: &str = "run";
 /// The socket's name in that folder.
 const NAME: &str = "millstream.sock";

@@ -101,9 +101,9 @@ async fn maintain_outbox(
 /// Returns the snapshot that the consumer has stored in the present history of the database. The transaction ids of an
 /// earlier one mean nothing here: rows that it seems to show may never have been read.
 async fn current_watermark(client: &Client, consumer: &str) -> Result<Option<Snapshot>, OutboxMaintenanceError> {
-    let Some(progress) = progress::load(&*client, consumer).await? else { return Ok(None) };
+    let Some(progress) = progress::load(client, consumer).await? else { return Ok(None) };
     let Some(stream) = progress.origin.stream.clone() else { return Ok(None) };
-    let here = Origin::read(&*client, progress.origin.epoch, stream).await?;
+    let here = Origin::read(client, progress.origin.epoch, stream).await?;
     let current = progress.origin.has_history_of(&here);
     Ok(progress.watermark.filter(|_| current).map(|watermark| watermark.snapshot))
 }
@@ -164,7 +164,7 @@ pub(super) async fn wanted_sinks(state: ProcessState, stop: CancellationToken) {
 /// retried.
 pub(super) async fn reconcile_sinks(state: ProcessState, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(RECONCILE_INTERVAL)).await.is_some() {
-        let reconciled = state.with(async |process| process.reconcile_sinks().await);
+        let reconciled = Box::pin(state.with(async |process| process.reconcile_sinks().await));
         if let Some(Ok(Err(error))) = stop.run_until_cancelled(reconciled).await {
             tracing::warn!(%error, "failed to compare a sink with the tables; retrying");
         }

@@ -2,7 +2,7 @@
 
 use super::decision::RebuildDecision;
 use super::failure_scope::{FailureScope, failure_scope};
-use super::part::Part;
+use super::part::RebuildPart;
 use super::snapshot::{self, RebuildRequest, SnapshotRead};
 use super::visibility::VisibilityRetries;
 use crate::context::Context;
@@ -56,7 +56,7 @@ enum StoreResult {
 pub(super) async fn rebuild(context: &Context, batch: Vec<Taken>, outage_delay: Duration) -> RebuiltBatch {
     let memory = &context.deps.memory;
     let mut rebuilt = RebuiltBatch::default();
-    let mut parts = vec![Part::of_batch(batch, memory)];
+    let mut parts = vec![RebuildPart::of_batch(batch, memory)];
     while let Some(mut part) = parts.pop() {
         let reserved = match part.reserve(memory).await {
             Ok(reserved) => reserved,
@@ -106,7 +106,10 @@ pub(super) async fn rebuild(context: &Context, batch: Vec<Taken>, outage_delay: 
 
 /// Rebuilds with one snapshot and one upsert. Takes the entries of documents that did not fit out of the part and
 /// returns them as further parts. After an error no entry is settled.
-async fn rebuild_together(context: &Context, part: &mut Part) -> Result<(Settlements, Vec<Part>), ProjectorError> {
+async fn rebuild_together(
+    context: &Context,
+    part: &mut RebuildPart,
+) -> Result<(Settlements, Vec<RebuildPart>), ProjectorError> {
     let deps = &context.deps;
     let requests: Vec<RebuildRequest> = part.entries.iter().map(|taken| RebuildRequest::of(&taken.work)).collect();
     let SnapshotRead { decisions, composed, deferred } =

@@ -13,13 +13,13 @@ const COPIES: usize = 2;
 
 /// Entries that are rebuilt together.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct RebuildPart {
     pub(super) entries: Vec<Taken>,
     /// Most bytes of rows.
     pub(super) bytes_max: usize,
 }
 
-impl Part {
+impl RebuildPart {
     /// A whole batch, of unknown size.
     pub(super) fn of_batch(entries: Vec<Taken>, memory: &MemoryBudget) -> Self {
         Self { entries, bytes_max: memory.portion(ROW_BYTES) }
@@ -77,12 +77,12 @@ mod tests {
     #[test]
     fn documents_that_did_not_fit_are_divided_by_their_sizes_and_a_large_one_is_alone() {
         let memory = MemoryBudget::new(400 << 10);
-        let mut part = Part::of_batch((1..=6).map(taken).collect(), &memory);
+        let mut part = RebuildPart::of_batch((1..=6).map(taken).collect(), &memory);
         assert_eq!(part.bytes_max, 100 << 10);
         let kib = |id, kib: usize| (id, kib << 10);
         let sizes = HashMap::from([kib(2, 60), kib(3, 40), kib(4, 150), kib(5, 10), kib(6, 20)]);
         let parts = part.split_off(&sizes, &memory);
-        let ids = |part: &Part| part.entries.iter().map(|taken| taken.work.document_id).collect::<Vec<_>>();
+        let ids = |part: &RebuildPart| part.entries.iter().map(|taken| taken.work.document_id).collect::<Vec<_>>();
         assert_eq!(ids(&part), [1]);
         assert_eq!(parts.iter().map(ids).collect::<Vec<_>>(), [vec![2, 3], vec![4], vec![5, 6]]);
         assert_eq!(parts[1].bytes_max, 150 << 10);

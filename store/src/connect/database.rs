@@ -8,7 +8,10 @@ use deadpool::{
 };
 
 use super::{
-    client::Client, manager::SessionManager, options::ConnectOptions, settings::SessionSettings, setup::SessionSetup,
+    manager::{Client, SessionManager},
+    options::ConnectOptions,
+    settings::SessionSettings,
+    setup::SessionSetup,
 };
 use crate::error::{ErrorKind, StoreError};
 

@@ -22,6 +22,9 @@ use crate::error::{ErrorKind, StoreError};
 /// caches. Half of it is random, so that the connections of a pool are not replaced together.
 const LIFETIME_MAX: Duration = Duration::from_secs(3_600);
 
+/// A connection of a pool; dropping it gives it back.
+pub type Client = deadpool::managed::Object<SessionManager>;
+
 /// Opens and checks the connections of one pool.
 pub struct SessionManager {
     pub(super) options: Arc<ConnectOptions>,

@@ -8,6 +8,7 @@
 mod client;
 mod database;
 mod establish;
+mod generic_client;
 mod keep_alive;
 mod manager;
 mod options;
@@ -20,10 +21,11 @@ mod statements;
 mod tls;
 mod watch;
 
-pub use client::{Client, Connection, GenericClient, Transaction, TransactionBuilder};
+pub use client::{Connection, Transaction, TransactionBuilder};
 pub use database::{Database, PoolOptions, PoolStatus};
+pub use generic_client::GenericClient;
 pub use keep_alive::keep_alive;
-pub use manager::SessionManager;
+pub use manager::{Client, SessionManager};
 pub use options::{ConnectOptions, Host, SslMode};
 pub use parse::InvalidOptions;
 pub use pooler::{PoolerError, check_sessions};

@@ -79,9 +79,9 @@ async fn shares_backend(idle: &Session, busy: &Session) -> Result<bool, StoreErr
 
 /// The server's process, by the simple protocol, which every pooler passes through.
 async fn backend(session: &Session) -> Result<Option<String>, StoreError> {
-    let messages = session.simple_query("SELECT pg_backend_pid()").await?;
+    let messages = session.simple_query("SELECT pg_backend_pid() AS \"Pid\"").await?;
     Ok(messages.iter().find_map(|message| match message {
-        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get("Pid").map(str::to_owned),
         _ => None,
     }))
 }

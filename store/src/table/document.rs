@@ -97,8 +97,8 @@ pub async fn estimated_count<C: GenericClient>(client: &C) -> Result<i64, StoreE
     Ok(client.query_one(&statement, &[]).await?.try_get("Documents")?)
 }
 
-/// Draws `count` documents at random and returns their public ids. A document can come more than once; there are none
-/// if there is no document.
+/// Draws `count` documents at random and returns their public ids. A document can come more than once; an
+/// empty table gives none.
 pub async fn sample<C: GenericClient>(client: &C, count: u32) -> Result<Vec<Uuid>, StoreError> {
     read_column(&query_cached(client, SAMPLE, &[&i64::from(count)]).await?, "DocumentUuid")
 }

@@ -67,7 +67,7 @@ impl Pooler {
         command.args(["-c", SUPERVISE, "sh"]).arg(program).arg(&file);
         if nix::unistd::geteuid().is_root() {
             // It refuses to run as root.
-            command.args(["-u", "nobody"]);
+            command.args(["-u", "daemon"]);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("a shell starts");

@@ -18,7 +18,7 @@ use crate::{
     up::{self, Queue},
 };
 use millstream_pipeline::memory::MemoryBudget;
-use millstream_projector::{SystemClock, caught_up, sink_manager::SinkFactory};
+use millstream_projector::{SystemClock, caught_up, reconcile::is_reconciled, sink_manager::SinkFactory};
 use millstream_store::{connect::Database, verify::Scope};
 use std::{
     fmt::Write as _,
@@ -165,7 +165,7 @@ impl Comparison<'_> {
             return Ok(SinkReports::default());
         }
         let only = restriction(scope);
-        if !wait_until_delivered(self.config, until).await? {
+        if !self.wait_until_delivered(until).await? {
             return self.compare_offline(sink, only.as_ref(), until).await;
         }
         let request = Request::Prove { sink: sink.map(str::to_owned), repair: self.repair, only };
@@ -175,23 +175,39 @@ impl Comparison<'_> {
     }
 }
 
-/// Waits until the lanes of the running process are empty; returns whether a process runs. Lanes that are not empty in time
-/// show in the report.
-async fn wait_until_delivered(config: &Config, until: Instant) -> Result<bool, Failure> {
-    loop {
-        match control::status(&config.data_dir).await {
-            Ok(status) if all_delivered(&status) => return Ok(true),
-            Ok(_) if Instant::now() < until => tokio::time::sleep(POLL_INTERVAL).await,
-            Ok(_) => return Ok(true),
-            Err(ControlError::NotRunning(_)) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
 fn all_delivered(status: &StatusReport) -> bool {
     let replays = |lane: &LaneStatus| lane.replay.as_ref().is_some_and(|replay| replay.state == ReplayState::Running);
     status.lanes().iter().all(|lane| lane.paused || (lane.depth == 0 && !replays(lane)))
+}
+
+/// The wait for a running process.
+impl Comparison<'_> {
+    /// Waits until the lanes of the running process are empty and no sink is still to be made equal to the tables after a
+    /// new history of the database began; returns whether a process runs. What is not done in time shows in the report.
+    async fn wait_until_delivered(&self, until: Instant) -> Result<bool, Failure> {
+        loop {
+            match control::status(&self.config.data_dir).await {
+                Ok(status) => {
+                    let done = all_delivered(&status) && self.all_reconciled(&status).await?;
+                    if done || Instant::now() >= until {
+                        return Ok(true);
+                    }
+                    tokio::time::sleep(POLL_INTERVAL).await;
+                }
+                Err(ControlError::NotRunning(_)) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn all_reconciled(&self, status: &StatusReport) -> Result<bool, Failure> {
+        for lane in status.lanes().iter().filter(|lane| !lane.paused) {
+            if !is_reconciled(self.database, &lane.name).await.map_err(Failure::failed)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
 /// The comparison without a running process: this process reads the lanes of the queue and the sinks.

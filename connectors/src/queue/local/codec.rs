@@ -231,8 +231,8 @@ mod tests {
                        00000003000000000000000b000000000000000c000000000000000100000000000000026e6f";
         let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let example = examples::entry(Some(failure));
-        // Repairs came later.
-        let entry = Entry { work: Work { repair: false, ..example.work.clone() }, ..example };
+        // Repairs and histories came later.
+        let entry = Entry { work: Work { repair: false, history: 0, ..example.work.clone() }, ..example };
         assert_eq!(hex(entry.to_bytes()), written);
         let book = LineSummary { counts: [1, 2, 3, 4], heads: [(5, 6), (7, 8), (9, 10), (11, -1)] };
         assert_eq!(hex(book.encode()).len(), 2 * (4 * 8 + 4 * 16));
