@@ -6,7 +6,9 @@ use crate::error::{During, ProjectorError};
 use crate::lag::Lag;
 use crate::metrics::export;
 use crate::options::Part;
-use crate::status::{CascadeReport, ProjectorStatus, QueueReport, RebuildReport, ResyncReport, SourceReport};
+use crate::status::{
+    CascadeReport, ErrorReport, ProjectorStatus, QueueReport, RebuildReport, ResyncReport, SourceReport,
+};
 use crate::task_group::Fatal;
 use millstream_pipeline::queue::QueueStats;
 use millstream_store::error::StoreError;
@@ -157,7 +159,7 @@ fn report(context: &Context, source: SourceReport, stats: QueueStats, fatal: Opt
             compared: counters.compared.get(),
             enqueued: counters.enqueued.get(),
         },
-        last_error: context.last_error(),
+        last_error: context.deps.queue.problem().map(ErrorReport::from).or_else(|| context.last_error()),
         fatal,
     }
 }

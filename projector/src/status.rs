@@ -1,5 +1,7 @@
 //! The measurements of the projector. Every number is also a metric ([`crate::metrics`]).
 
+use millstream_pipeline::queue::QueueProblem;
+
 /// The status of a projector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProjectorStatus {
@@ -147,4 +149,10 @@ pub struct ErrorReport {
     pub at_ms: u64,
     /// The error with its causes.
     pub text: String,
+}
+
+impl From<QueueProblem> for ErrorReport {
+    fn from(QueueProblem { at_ms, text }: QueueProblem) -> Self {
+        Self { at_ms, text }
+    }
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::error::QueueError;
 use super::settle::{SettleReport, Settled, Taken, Ticket};
-use super::stats::{Quarantined, QueueStats, Unreadable};
+use super::stats::{Quarantined, QueueProblem, QueueStats, Unreadable};
 use super::work::Work;
 use crate::position::Position;
 
@@ -78,6 +78,12 @@ pub trait WorkQueue: Send + Sync + 'static {
 
     /// Counts the entries.
     fn stats(&self) -> BoxFuture<'_, Result<QueueStats, QueueError>>;
+
+    /// Returns the reason why the queue hands nothing out at the moment, if it has one: a shared queue whose topic is
+    /// gone, or that this process may not read. `None` for a queue on local disk.
+    fn problem(&self) -> Option<QueueProblem> {
+        None
+    }
 
     /// Lists entries in quarantine in the order of their document ids, starting after `after_document_id`.
     fn quarantined(

@@ -26,5 +26,5 @@ pub use self::error::{NOTE_BYTES_MAX, QueueError};
 pub use self::lanes::{LaneInfo, Lanes, check_name, check_note};
 pub use self::memory::MemoryQueue;
 pub use self::settle::{SettleReport, Settled, Taken, Ticket};
-pub use self::stats::{Quarantined, QueueStats, Unreadable};
+pub use self::stats::{Quarantined, QueueProblem, QueueStats, Unreadable};
 pub use self::work::Work;

@@ -26,6 +26,15 @@ pub struct Unreadable {
     pub value: Vec<u8>,
 }
 
+/// The reason why a queue hands nothing out at the moment although it may hold entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueProblem {
+    /// Time of its last occurrence.
+    pub at_ms: u64,
+    /// The failure, for the operator.
+    pub text: String,
+}
+
 /// Counts and age of the entries in a queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueStats {

@@ -4,6 +4,7 @@ use super::counters::LaneReport;
 use super::lane_state::{DeliveryWorkerDeps, LaneState};
 use super::worker;
 use crate::error::{During, ProjectorError};
+use crate::status::ErrorReport;
 use crate::task_group::{Fatal, StopError, TaskGroup, wait_fatal};
 use std::fmt;
 use std::sync::Arc;
@@ -65,7 +66,9 @@ impl DeliveryWorkerHandle {
         let (state, fatal) = (Arc::clone(&self.state), self.fatal.borrow().as_deref().map(str::to_owned));
         async move {
             let stats = state.deps.lane.stats().await.during("reading a lane's counters")?;
-            Ok(state.counters.report(state.deps.sink.describe(), &stats, fatal))
+            let report = state.counters.report(state.deps.sink.describe(), &stats, fatal);
+            let problem = state.deps.lane.problem().map(ErrorReport::from);
+            Ok(LaneReport { last_error: problem.or(report.last_error), ..report })
         }
     }
 

@@ -15,6 +15,7 @@ CREATE TABLE "dms"."EffectiveSchema" (
     "ResourceKeySeedHash" bytea NOT NULL,
     "DatabaseUuid" uuid NOT NULL,
     "AppliedAt" timestamptz NOT NULL,
+    "History" bigint NOT NULL DEFAULT 0,
     CONSTRAINT "PK_EffectiveSchema" PRIMARY KEY ("Id"),
     CONSTRAINT "CK_EffectiveSchema_OneRow" CHECK ("Id" = 1)
 );
@@ -154,6 +155,7 @@ CREATE TABLE "dms"."ProjectionProgress" (
     "Term" bigint NOT NULL DEFAULT 0,
     "UpdatedAt" timestamptz NOT NULL,
     "Stream" text,
+    "History" bigint NOT NULL DEFAULT 0,
     CONSTRAINT "PK_ProjectionProgress" PRIMARY KEY ("Consumer")
 ) WITH (fillfactor = 50, autovacuum_vacuum_threshold = 50, autovacuum_vacuum_scale_factor = 0);
 CREATE PUBLICATION "millstream_outbox" FOR TABLE "dms"."Outbox"

@@ -67,7 +67,7 @@ async fn a_post_takes_over_the_identity_of_one_that_failed() {
     let second = schedule.start_request("B", b.post("rims", rim(&schedule, "new", "H", "B"))).await;
     schedule.expect([("A", AtGate), ("B", Situation::behind("A"))]).await;
     schedule.scheduler.cancel("A").await;
-    assert!(matches!(refused(first).await, WriteError::Internal(_)));
+    assert!(matches!(refused(first).await, WriteError::Unavailable(_)));
     schedule.expect([("A", Done), ("B", AtGate)]).await;
     schedule.open("B").await;
     assert_eq!(written(second).await.outcome, Outcome::Created);

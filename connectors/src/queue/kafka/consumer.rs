@@ -24,24 +24,28 @@ mod writes;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use millstream_pipeline::queue::{QueueError, SettleReport, Taken};
+use millstream_pipeline::queue::{QueueError, QueueProblem, SettleReport, Taken};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::lane_topics::LaneTopics;
 use super::member::{Assignment, ConsumedRecord, EVENTS_MAX, GroupAction, GroupMember, QueueEvent};
 use super::producer::Written;
 use super::record;
 use super::window::settling::Settling;
 use super::window::{Carry, HeldRecord, Window};
-use super::work_topic::{ConsumerCommand, ConsumerEnds, LaneTopics, Membership, Progress, WorkTopic};
+use super::work_topic::{ConsumerCommand, ConsumerEnds, Membership, Progress, WorkTopic};
 
 /// Commands served after each event.
 const COMMANDS_PER_EVENT: usize = 64;
 /// Unreadable records that wait to be copied to the quarantine topic before reading stops: their values are in memory.
 const UNREADABLE_MAX: usize = 64;
+/// Interval between log lines about a topic that cannot be read.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Partitions that the group wants back.
 struct Revocation {
@@ -111,6 +115,8 @@ pub(super) struct Consumer {
     maintenance: MaintenanceState,
     next_tick: Instant,
     next_truncation: Instant,
+    /// When a failure to read is logged again.
+    next_warning: Instant,
     counters: Membership,
 }
 
@@ -134,6 +140,7 @@ impl Consumer {
             maintenance: MaintenanceState::default(),
             next_tick: Instant::now() + options.commit_interval,
             next_truncation: Instant::now() + options.trim_interval,
+            next_warning: Instant::now(),
             counters: Membership { partitions: options.partitions, ..Membership::default() },
         };
         // Should the task panic, the group's thread leaves the group: other processes get the partitions.
@@ -253,8 +260,14 @@ impl Consumer {
 
     fn handle_event(&mut self, event: QueueEvent) {
         match event {
-            QueueEvent::Records(records) => records.into_iter().for_each(|record| self.take_in(record)),
-            QueueEvent::Assigned(assigned) => self.open(assigned),
+            QueueEvent::Records(records) => {
+                *self.topic.problem.lock() = None;
+                records.into_iter().for_each(|record| self.take_in(record));
+            }
+            QueueEvent::Assigned(assigned) => {
+                *self.topic.problem.lock() = None;
+                self.open(assigned);
+            }
             QueueEvent::Revoked { partitions, is_lost, reply } => self.revoke(partitions, is_lost, reply),
             QueueEvent::Committed(offsets) => {
                 for (partition, offset) in offsets {
@@ -266,7 +279,23 @@ impl Consumer {
                 self.counters.commits_refused += 1;
                 tracing::warn!(topic = %self.topic.name, %error, "a commit was refused; its records may be processed again");
             }
+            QueueEvent::PollFailed { problem, is_fatal } => self.poll_failed(problem, is_fatal),
         }
+    }
+
+    /// Keeps the problem for `status`, and logs it once per interval. A client that has given up ends the queue: a new
+    /// process starts with a new one.
+    fn poll_failed(&mut self, problem: String, is_fatal: bool) {
+        let (topic, context) = (&self.topic.name, &self.topic.context);
+        if is_fatal {
+            tracing::error!(%topic, problem, "the client of the queue's group gave up; closing the queue");
+            context.stop.cancel();
+        } else if self.next_warning <= Instant::now() {
+            self.next_warning = Instant::now() + WARNING_INTERVAL;
+            tracing::warn!(%topic, problem, "failed to read the queue's topic; retrying");
+        }
+        let text = format!("the topic {topic} cannot be read: {problem}");
+        *self.topic.problem.lock() = Some(QueueProblem { at_ms: context.options.clock.now_ms(), text });
     }
 
     fn take_in(&mut self, record: ConsumedRecord) {

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::kafka::client::Observer;
+use crate::kafka::errors::describe;
 
 /// Maximum duration of one poll. While no records arrive, an action waits at most this long.
 const POLL: Duration = Duration::from_millis(20);
@@ -64,6 +65,9 @@ pub(super) enum QueueEvent {
     Committed(Vec<(i32, i64)>),
     /// The group refused a commit, for some or all partitions.
     CommitFailed(KafkaError),
+    /// The client cannot read: the topic is gone, an authorization is missing, a broker refuses it. A fatal client never
+    /// recovers.
+    PollFailed { problem: String, is_fatal: bool },
 }
 
 /// An action that the thread applies.
@@ -150,7 +154,9 @@ fn run(consumer: &MemberConsumer, mut actions: mpsc::UnboundedReceiver<GroupActi
                 Some(Ok(message)) if callbacks.collect(&message) => {}
                 Some(Ok(_)) | None => break,
                 Some(Err(error)) => {
-                    tracing::debug!(topic = callbacks.topic, %error, "failed to poll the queue's topic; polling again");
+                    let fatal = consumer.client().fatal_error();
+                    let problem = fatal.as_ref().map_or_else(|| describe(&error), |(_, reason)| reason.clone());
+                    callbacks.send(QueueEvent::PollFailed { problem, is_fatal: fatal.is_some() });
                     break;
                 }
             }

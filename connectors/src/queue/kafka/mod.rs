@@ -35,6 +35,7 @@ mod consumer;
 mod control;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod lane_topics;
 mod member;
 mod options;
 mod producer;

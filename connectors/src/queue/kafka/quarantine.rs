@@ -50,10 +50,10 @@ impl QuarantineTopic {
     }
 
     /// Returns the record that makes the topic agree with the state of a document: its entry, or a tombstone.
-    pub(super) fn entry_record(&self, document_id: i64, entry: Option<&Entry>) -> OutgoingRecord {
+    pub(super) fn entry_record(&self, document_id: i64, partition: i32, entry: Option<&Entry>) -> OutgoingRecord {
         OutgoingRecord {
             topic: Arc::clone(&self.topic),
-            partition: None,
+            partition: Some(partition),
             key: record::entry_key(document_id),
             value: entry.map(record::quarantined),
             header: None,

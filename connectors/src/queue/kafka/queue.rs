@@ -9,8 +9,8 @@ use futures::future::BoxFuture;
 use millstream_pipeline::Position;
 use millstream_pipeline::queue::entry::Entry;
 use millstream_pipeline::queue::{
-    LaneInfo, Lanes, Quarantined, QueueError, QueueStats, SettleReport, Settled, Taken, Ticket, Unreadable, Work,
-    WorkQueue, check_name, check_note,
+    LaneInfo, Lanes, Quarantined, QueueError, QueueProblem, QueueStats, SettleReport, Settled, Taken, Ticket,
+    Unreadable, Work, WorkQueue, check_name, check_note,
 };
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::consumer::Consumer;
 use super::control::{ControlTopic, LaneId, retry_while_unreachable};
+use super::lane_topics::LaneTopics;
 use super::options::KafkaQueueOptions;
 use super::producer::QueueProducer;
 use super::record;
@@ -26,7 +27,7 @@ use super::table::TopicTable;
 use super::topics;
 use super::watermark::WatermarkClient;
 use super::window::QuarantineCommand;
-use super::work_topic::{ConsumerCommand, LaneTopics, Membership, QueueContext, WorkTopic};
+use super::work_topic::{ConsumerCommand, Membership, QueueContext, WorkTopic};
 use crate::kafka::client::Observer;
 
 /// A handle to a queue in Kafka that any number of processes share: to the cache queue, or to one of its lanes.
@@ -241,6 +242,10 @@ impl WorkQueue for KafkaQueue {
 
     fn settle(&self, settled: Vec<(Ticket, Settled)>) -> BoxFuture<'_, Result<SettleReport, QueueError>> {
         Box::pin(async move { self.topic.ask(|reply| ConsumerCommand::Settle { settled, reply }).await? })
+    }
+
+    fn problem(&self) -> Option<QueueProblem> {
+        self.topic.problem.lock().clone()
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), QueueError>> {

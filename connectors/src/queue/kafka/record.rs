@@ -1,6 +1,8 @@
 //! Formats of the records in work topics (the cache queue's and the lanes') and in quarantine topics.
 //!
-//! Key of an entry: the document id in decimal digits, readable by any tool. A command has a unique key, or the compaction
+//! Key of an entry: the document id in decimal digits, readable by any tool. An entry that orders a repair has `/repair`
+//! behind it: the compaction of a lane keeps it beside later entries of the document, which do not order one. Both are
+//! written to the partition of the document's plain key. A command has a unique key, or the compaction
 //! of a lane would let it replace the entry; it is written to the partition of its document all the same.
 //!
 //! Value: the format (1), the kind, then the fields of the kind. A record of another format is refused, never guessed at.
@@ -27,14 +29,28 @@ pub(super) fn entry_key(document_id: i64) -> Vec<u8> {
     document_id.to_string().into_bytes()
 }
 
+/// Behind the document id in the key of an entry that orders a repair.
+const REPAIR_SUFFIX: &str = "/repair";
+
+/// Returns the key of work in a work topic.
+pub(super) fn work_key(work: &Work) -> Vec<u8> {
+    let mut key = entry_key(work.document_id);
+    if work.repair {
+        key.extend_from_slice(REPAIR_SUFFIX.as_bytes());
+    }
+    key
+}
+
 pub(super) fn command_key() -> Vec<u8> {
     format!("command/{}", Uuid::new_v4()).into_bytes()
 }
 
 /// Returns the document of an entry's key.
 pub(super) fn document_of(key: &[u8]) -> Result<i64, RecordError> {
-    let digits = str::from_utf8(key).ok().and_then(|key| key.parse().ok());
-    digits.ok_or_else(|| RecordError(format!("its key {:?} is not a document id", String::from_utf8_lossy(key))))
+    let digits = str::from_utf8(key).ok().map(|key| key.strip_suffix(REPAIR_SUFFIX).unwrap_or(key));
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(|| RecordError(format!("its key {:?} is not a document id", String::from_utf8_lossy(key))))
 }
 
 pub(super) fn put(work: &Work) -> Vec<u8> {
@@ -170,6 +186,15 @@ mod tests {
         assert_eq!(read(&discard(command)), Ok(Arrival::Discard(command)));
         let held = Entry { quarantined: true, ..Entry::new(work()) };
         assert_eq!(quarantined_entry(b"-7", &quarantined(&held)), Ok(held));
+    }
+
+    #[test]
+    fn an_order_to_repair_has_a_key_of_its_own_that_names_its_document() {
+        let repair = Work { repair: true, ..work() };
+        assert_eq!(work_key(&work()), entry_key(-7));
+        assert_ne!(work_key(&repair), work_key(&work()), "compaction would replace it with a later plain entry");
+        let read = arrival(Some(&work_key(&repair)), Some(&put(&repair)), Uuid::nil(), |_| false);
+        assert_eq!(read, Ok(Arrival::Put(repair)));
     }
 
     #[test]

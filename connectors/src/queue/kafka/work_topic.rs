@@ -1,13 +1,13 @@
 //! One work topic, the cache queue's or a lane's, as the handles and the consumer of this process share it: whether it
 //! still exists, the writes to it, and how far it was read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use millstream_pipeline::Position;
 use millstream_pipeline::queue::entry::Entry;
 use millstream_pipeline::queue::lanes::no_lane;
-use millstream_pipeline::queue::{QueueError, QueueStats, SettleReport, Settled, Taken, Ticket, Work};
+use millstream_pipeline::queue::{QueueError, QueueProblem, QueueStats, SettleReport, Settled, Taken, Ticket, Work};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,23 @@ pub(super) struct QueueContext {
     pub(super) tasks: TaskTracker,
     /// Ends everything of this process.
     pub(super) stop: CancellationToken,
+}
+
+impl QueueContext {
+    fn partition_of(&self, document_id: i64) -> i32 {
+        partition_of(&record::entry_key(document_id), self.options.partitions).cast_signed()
+    }
+
+    /// Returns the record of work in a work topic.
+    pub(super) fn entry_record(&self, topic: &Arc<str>, work: &Work, value: Vec<u8>) -> OutgoingRecord {
+        OutgoingRecord {
+            topic: Arc::clone(topic),
+            partition: Some(self.partition_of(work.document_id)),
+            key: record::work_key(work),
+            value: Some(value),
+            header: None,
+        }
+    }
 }
 
 /// How a process takes part in consuming the cache queue or a lane.
@@ -112,6 +129,10 @@ pub(super) struct WorkTopic {
     /// Cancelled when the consumer has ended.
     pub(super) ended: CancellationToken,
     pub(super) progress: watch::Receiver<Progress>,
+    /// The partitions that are assigned, those being revoked included.
+    pub(super) owned: Mutex<BTreeSet<i32>>,
+    /// The last error of the group's client, until it works again.
+    pub(super) problem: Mutex<Option<QueueProblem>>,
     commands: mpsc::Sender<ConsumerCommand>,
 }
 
@@ -138,6 +159,8 @@ impl WorkTopic {
             stop,
             ended: CancellationToken::new(),
             progress: observed,
+            owned: Mutex::default(),
+            problem: Mutex::default(),
             commands,
             context,
         };
@@ -180,6 +203,17 @@ impl WorkTopic {
         self.ended.cancelled().await;
     }
 
+    /// Writes records of assigned partitions to the quarantine topic. A record that could not be written at once is
+    /// dropped when its partition was released: the next owner writes its own state, and reads the unfinished record
+    /// again.
+    pub(super) async fn write_owned(&self, records: &[OutgoingRecord]) -> Result<(), QueueError> {
+        let is_owned = |record: &OutgoingRecord| {
+            let partition = record.partition.is_some_and(|partition| self.owned.lock().contains(&partition));
+            partition && self.check_live().is_ok()
+        };
+        self.context.producer.write(records, is_owned).await.map(drop)
+    }
+
     /// Writes records to this topic or its quarantine. A lane that is removed meanwhile needs none of them.
     pub(super) async fn write(&self, records: &[OutgoingRecord]) -> Result<Vec<Option<Written>>, QueueError> {
         self.context.producer.write(records, |_| self.check_live().is_ok()).await
@@ -196,7 +230,7 @@ impl WorkTopic {
     pub(super) async fn put(&self, work: &[Work], position: Option<Position>) -> Result<(), QueueError> {
         self.check_live()?;
         let records: Vec<OutgoingRecord> =
-            work.iter().map(|work| entry_record(&self.name, work.document_id, record::put(work))).collect();
+            work.iter().map(|work| self.context.entry_record(&self.name, work, record::put(work))).collect();
         let written = self.write_live(&records).await?;
         if let Some(position) = position {
             let advance = || self.context.control.advance(self.lane.as_ref(), position);
@@ -209,7 +243,7 @@ impl WorkTopic {
     /// Writes entries again, as they are now, at the ends of their partitions.
     pub(super) async fn carry(&self, carries: &[Carry]) -> Result<Vec<Option<Written>>, QueueError> {
         let record = |carry: &Carry| {
-            entry_record(&self.name, carry.entry.work.document_id, record::carried(carry, self.member_id))
+            self.context.entry_record(&self.name, &carry.entry.work, record::carried(carry, self.member_id))
         };
         let records: Vec<OutgoingRecord> = carries.iter().map(record).collect();
         self.write_live(&records).await
@@ -236,7 +270,7 @@ impl WorkTopic {
 
     /// Returns the partition of a document, in the work topic and in the quarantine topic.
     pub(super) fn partition_of(&self, document_id: i64) -> i32 {
-        partition_of(&record::entry_key(document_id), self.context.options.partitions).cast_signed()
+        self.context.partition_of(document_id)
     }
 
     /// Waits until this process has read what was just written to its own partitions, so that the writer finds it in
@@ -316,74 +350,4 @@ impl WorkTopic {
 /// Counts records between two offsets, which were queried one after the other.
 fn count(from: i64, end: i64) -> u64 {
     u64::try_from(end.saturating_sub(from)).unwrap_or(0)
-}
-
-fn entry_record(topic: &Arc<str>, document_id: i64, value: Vec<u8>) -> OutgoingRecord {
-    let key = record::entry_key(document_id);
-    OutgoingRecord { topic: Arc::clone(topic), partition: None, key, value: Some(value), header: None }
-}
-
-/// The work topics of the lanes that this process uses, by the lanes' epochs.
-pub(super) struct LaneTopics {
-    context: QueueContext,
-    open: Mutex<HashMap<Uuid, Arc<WorkTopic>>>,
-}
-
-impl LaneTopics {
-    pub(super) fn new(context: QueueContext) -> Self {
-        Self { context, open: Mutex::default() }
-    }
-
-    pub(super) fn get(&self, epoch: Uuid) -> Option<Arc<WorkTopic>> {
-        self.open.lock().get(&epoch).cloned()
-    }
-
-    pub(super) fn insert(&self, epoch: Uuid, topic: Arc<WorkTopic>) {
-        self.open.lock().insert(epoch, topic);
-    }
-
-    pub(super) fn remove(&self, epoch: Uuid) -> Option<Arc<WorkTopic>> {
-        self.open.lock().remove(&epoch)
-    }
-
-    pub(super) fn all(&self) -> Vec<Arc<WorkTopic>> {
-        self.open.lock().values().cloned().collect()
-    }
-
-    /// Returns the names of the work topics of all lanes known now, with their epochs.
-    fn names(&self) -> Result<Vec<(Uuid, Arc<str>)>, QueueError> {
-        let lanes = self.context.control.lanes()?;
-        let name = |epoch, name: &str| match self.get(epoch) {
-            Some(topic) => Arc::clone(&topic.name),
-            None => Arc::from(self.context.options.lane_names(name, epoch).work),
-        };
-        Ok(lanes.into_iter().map(|lane| (lane.epoch, name(lane.epoch, &lane.name))).collect())
-    }
-
-    /// Adds work to every lane that exists now, whichever process added it. A lane that is removed meanwhile needs
-    /// nothing more.
-    pub(super) async fn deliver(&self, deliveries: &[Work]) -> Result<(), QueueError> {
-        if deliveries.is_empty() {
-            return Ok(());
-        }
-        let context = &self.context;
-        retry_while_unreachable(&context.stop, || context.control.sync()).await?;
-        let lanes = self.names()?;
-        let records: Vec<OutgoingRecord> = lanes
-            .iter()
-            .flat_map(|(_, topic)| {
-                deliveries.iter().map(|work| entry_record(topic, work.document_id, record::put(work)))
-            })
-            .collect();
-        let exists = |record: &OutgoingRecord| {
-            self.names().map_or(true, |lanes| lanes.iter().any(|(_, topic)| *topic == record.topic))
-        };
-        let written = context.producer.write(&records, exists).await?;
-        for ((epoch, _), written) in lanes.iter().zip(written.chunks(deliveries.len())) {
-            if let Some(topic) = self.get(*epoch) {
-                topic.until_read(written).await;
-            }
-        }
-        Ok(())
-    }
 }

@@ -1,6 +1,7 @@
 //! The durable queue on a real broker.
 
 mod conformance;
+mod faults;
 mod members;
 mod processes;
 mod rebalance;

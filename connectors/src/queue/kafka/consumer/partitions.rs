@@ -46,6 +46,7 @@ impl Consumer {
         for (partition, from) in beginnings {
             if present.iter().any(|assignment| assignment.partition == *partition) {
                 let quarantined = self.topic.quarantine.entries(|row| row == *partition);
+                self.topic.owned.lock().insert(*partition);
                 self.window.assign(*partition, *from, quarantined);
                 self.committed.insert(*partition, *from);
             }
@@ -75,10 +76,12 @@ impl Consumer {
         self.try_finish_revocation();
     }
 
-    /// Ends a revocation once nothing of its partitions is in flight. Nothing is settled after the end of the queue.
+    /// Ends a revocation once nothing of its partitions is in flight and no write to the quarantine topic is: one that
+    /// arrived later could overwrite the next owner's. Nothing is settled after the end of the queue.
     pub(super) fn try_finish_revocation(&mut self) {
         let Some(revocation) = &self.revocation else { return };
-        if self.topic.stop.is_cancelled() || self.window.in_flight(&revocation.partitions) == 0 {
+        let is_idle = !self.maintenance.is_quarantine_busy && self.maintenance.unreadable == 0;
+        if self.topic.stop.is_cancelled() || (is_idle && self.window.in_flight(&revocation.partitions) == 0) {
             self.finish_revocation();
         }
     }
@@ -101,6 +104,7 @@ impl Consumer {
     }
 
     fn release(&mut self, partitions: &[i32], is_lost: bool) {
+        self.topic.owned.lock().retain(|partition| !partitions.contains(partition));
         self.window.release(partitions);
         self.committed.retain(|partition, _| !partitions.contains(partition));
         tracing::info!(topic = %self.topic.name, ?partitions, is_lost, "released partitions of the queue");

@@ -148,7 +148,7 @@ impl Consumer {
         let topic = Arc::clone(&self.topic);
         self.maintenance.is_quarantine_busy = true;
         self.writes.push(Box::pin(async move {
-            let written = topic.write(&records).await.map(|_| ());
+            let written = topic.write_owned(&records).await;
             WriteOutcome::QuarantineWritten(writes, written)
         }));
     }
@@ -188,12 +188,12 @@ impl Consumer {
 
     /// Returns records that bring the quarantine topic up to the window, for documents in assigned partitions.
     fn quarantine_records(&self, documents: &BTreeSet<i64>) -> Vec<OutgoingRecord> {
-        let owned = documents.iter().filter(|document_id| self.window.owns(self.topic.partition_of(**document_id)));
-        let record = |document_id: &i64| {
-            let entry = self.window.quarantine_of(*document_id);
-            self.topic.quarantine.entry_record(*document_id, entry.as_ref())
+        let placed = documents.iter().map(|document_id| (*document_id, self.topic.partition_of(*document_id)));
+        let record = |(document_id, partition)| {
+            let entry = self.window.quarantine_of(document_id);
+            self.topic.quarantine.entry_record(document_id, partition, entry.as_ref())
         };
-        owned.map(record).collect()
+        placed.filter(|(_, partition)| self.window.owns(*partition)).map(record).collect()
     }
 
     fn quarantine_written(&mut self, mut writes: Vec<QuarantineWrite>, written: Result<(), QueueError>) {
@@ -225,7 +225,7 @@ impl Consumer {
         let topic = Arc::clone(&self.topic);
         let record = topic.quarantine.unreadable_record((held.partition, held.offset), value, reason);
         self.maintenance.unreadable += 1;
-        let kept = async move { topic.write(&[record]).await.map(|_| ()) };
+        let kept = async move { topic.write_owned(&[record]).await };
         self.writes.push(Box::pin(kept.map(move |kept| WriteOutcome::UnreadableKept(held, kept))));
     }
 
