@@ -11,6 +11,23 @@ use district::{District, TIMEOUT};
 use millstream_store::connect::Session;
 use millstream_testkit::{FaultProxy, TestCluster, wait_until};
 
+/// The creation of the slot waits for every transaction of the server; the log says for which.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_waits_for_a_forgotten_transaction_names_it_and_is_created_when_it_ends() {
+    let cluster = TestCluster::start(TestCluster::durable_options()).await;
+    let forgotten = Session::open(&cluster.connect_options("postgres")).await.expect("the cluster answers");
+    forgotten.batch_execute("BEGIN").await.expect("begun");
+    let pid: i32 =
+        forgotten.query_one("SELECT pg_backend_pid(), pg_current_xact_id()", &[]).await.expect("one row").get(0);
+    let mut district = District::start(&cluster, None, &["--source-kind=logical".to_owned()]).await;
+    district.wait_logged(&format!("pid=\"{pid}\"")).await;
+    district.enrol("old", 5).await;
+    district.read_all().await;
+    forgotten.batch_execute("ROLLBACK").await.expect("rolled back");
+    district.wait_equal().await;
+    district.stop().await;
+}
+
 /// A data directory that is older than what cache, queue and sink have seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_directory_that_is_put_back_is_noticed_and_everything_is_compared() {

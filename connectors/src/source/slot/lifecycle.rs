@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use millstream_pipeline::Position;
 use millstream_pipeline::source::{SourceError, SourceIdentity};
-use pgwire_replication::Lsn;
 
+use super::creation::create;
 use super::errors;
 use super::options::LogicalOptions;
-use super::session::{self, SessionError, SlotRow, System, text};
+use super::session::{self, SessionError, SlotRow, System};
 use crate::source::failure::SourceFailure;
 
 /// Limit on a session of this module, except for the creation of a slot, which waits for running transactions.
@@ -152,11 +152,7 @@ async fn ensure(options: &LogicalOptions) -> Result<EnsuredSlot, SessionError> {
         check_not_ahead(Position::before(row.confirmed), wal_end)?;
         return Ok(EnsuredSlot { created: false, position: Position::before(row.confirmed), identity });
     }
-    let sql = format!("SELECT lsn FROM pg_create_logical_replication_slot('{}', 'pgoutput')", options.slot);
-    let rows = client.simple_query(&sql).await?;
-    let lsn = rows.first().and_then(|row| text(row, 0)).and_then(|text| Lsn::parse(text).ok());
-    let lsn =
-        lsn.ok_or_else(|| SourceError::Unreadable("the server created a slot and returned no position".to_owned()))?;
+    let lsn = create(&mut client, options).await?;
     Ok(EnsuredSlot { created: true, position: Position::before(lsn.0), identity })
 }
 

@@ -17,6 +17,7 @@
 //! The source uses protocol version 1: the server sends a transaction only after it has committed.
 
 mod assembler;
+mod creation;
 mod errors;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
