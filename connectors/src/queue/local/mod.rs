@@ -31,12 +31,14 @@
 //! rows.
 
 mod codec;
+mod command;
 mod disk;
 mod format;
 mod lane;
 mod line;
 mod owner;
 mod queue;
+mod space;
 mod store;
 mod sweep;
 

@@ -1,67 +1,27 @@
 //! The thread that owns the store: takes commands, commits their changes in groups, and replies.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
-use millstream_pipeline::Position;
 use millstream_pipeline::clock::Clock;
-use millstream_pipeline::queue::{
-    LaneInfo, Quarantined, QueueError, QueueStats, SettleReport, Settled, Taken, Ticket, Work,
-};
+use millstream_pipeline::queue::{QueueError, SettleReport, Settled, Ticket};
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::sync::{mpsc, oneshot, watch};
-use uuid::Uuid;
+use tokio::sync::{mpsc, watch};
 
 use super::codec::CACHE_QUEUE;
+use super::command::{EntriesCommand, LanesCommand, OpenedLane, QueueCommand, Reply};
 use super::disk::Disk;
 use super::lane::{Lane, Readiness};
+use super::space::Space;
 use super::store::{LaneKey, LaneStore};
 
 /// Maximum number of commands in a group, whose changes are committed together.
 const GROUP_MAX: usize = 256;
 
-/// The sending end of a reply.
-pub(super) type Reply<T> = oneshot::Sender<Result<T, QueueError>>;
-
-/// A request from a handle to the owner thread.
-pub(super) enum QueueCommand {
-    /// A command on the entries of the cache queue or of the lane with this number.
-    Entries(u16, EntriesCommand),
-    /// A command on the set of lanes.
-    Lanes(LanesCommand),
-    /// Ends the thread.
-    Close { reply: Reply<()> },
-}
-
-/// A command on the entries of one lane.
-pub(super) enum EntriesCommand {
-    Put { work: Vec<Work>, position: Option<Position>, reply: Reply<()> },
-    ResetPosition { position: Position, reply: Reply<()> },
-    Settle { settled: Vec<(Ticket, Settled)>, reply: Reply<SettleReport> },
-    LeaveQuarantine { document_ids: Vec<i64>, again: bool, reply: Reply<u64> },
-    Take { max: usize, reply: Reply<Vec<Taken>> },
-    Position { reply: Reply<Option<Position>> },
-    Stats { reply: Reply<QueueStats> },
-    Quarantined { after: Option<i64>, max: usize, reply: Reply<Vec<Quarantined>> },
-}
-
-/// A command on the set of lanes.
-pub(super) enum LanesCommand {
-    Add { name: String, reply: Reply<OpenedLane> },
-    Remove { name: String, reply: Reply<bool> },
-    Lane { name: String, reply: Reply<Option<OpenedLane>> },
-    List { reply: Reply<Vec<LaneInfo>> },
-    SetPaused { name: String, paused: bool, reply: Reply<()> },
-    SetNote { name: String, key: String, note: Option<Vec<u8>>, reply: Reply<()> },
-    Note { name: String, key: String, reply: Reply<Option<Vec<u8>>> },
-}
-
-/// The state of a lane that its handle needs.
-pub(super) struct OpenedLane {
-    pub(super) number: u16,
-    pub(super) epoch: Uuid,
-    pub(super) readiness: watch::Receiver<Readiness>,
-}
+/// Interval between two looks at a full disk while changes wait for space.
+const SPACE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A reply that waits for the commit.
 type PendingReply = Box<dyn FnOnce(Result<(), QueueError>) + Send>;
@@ -80,6 +40,9 @@ pub(super) struct Owner {
     pending: Vec<PendingReply>,
     /// The error of the first failed write. After it the queue refuses every command.
     broken: Option<String>,
+    space: Space,
+    /// Changes that wait for space on the disk, in order.
+    waiting: VecDeque<QueueCommand>,
 }
 
 impl Owner {
@@ -89,9 +52,20 @@ impl Owner {
         clock: Arc<dyn Clock>,
         attempts_max: u32,
         readiness: watch::Sender<Readiness>,
+        space: Space,
     ) -> Self {
         let readiness = HashMap::from([(CACHE_QUEUE, readiness)]);
-        Self { store, clock, attempts_max, takes: 0, readiness, pending: Vec::new(), broken: None }
+        Self {
+            store,
+            clock,
+            attempts_max,
+            takes: 0,
+            readiness,
+            pending: Vec::new(),
+            broken: None,
+            space,
+            waiting: VecDeque::new(),
+        }
     }
 
     /// Runs until a [`QueueCommand::Close`] arrives or all handles are dropped.
@@ -101,17 +75,15 @@ impl Owner {
             let mut next = Some(command);
             let mut size = 0;
             while let Some(command) = next {
-                match command {
-                    QueueCommand::Entries(number, command) => self.handle_entries(number, command),
-                    QueueCommand::Lanes(command) => self.handle_lanes(command),
-                    QueueCommand::Close { reply } => {
-                        self.flush();
-                        let closed = self.store.persist();
-                        drop(self);
-                        send(reply, closed);
-                        return;
-                    }
+                if let QueueCommand::Close { reply } = command {
+                    self.flush();
+                    let closed = self.store.persist();
+                    // Changes that wait for space are given up with the queue: their callers learn that it is closed.
+                    drop(self);
+                    send(reply, closed);
+                    return;
                 }
+                self.accept(command);
                 size += 1;
                 // A command beyond the group stays in the channel: it may be the close.
                 next = if size < GROUP_MAX { commands.try_recv().ok() } else { None };
@@ -124,22 +96,60 @@ impl Owner {
         }
     }
 
-    /// Waits for a command. Until one arrives, deletes the rows of removed lanes.
+    /// Carries out a command, or keeps a change until the disk has space.
+    fn accept(&mut self, command: QueueCommand) {
+        if command.is_change() && self.broken.is_none() && (!self.waiting.is_empty() || self.space.is_low()) {
+            self.waiting.push_back(command);
+        } else {
+            self.handle(command);
+        }
+    }
+
+    fn handle(&mut self, command: QueueCommand) {
+        match command {
+            QueueCommand::Entries(number, command) => self.handle_entries(number, command),
+            QueueCommand::Lanes(command) => self.handle_lanes(command),
+            // Ends the loop before it gets here.
+            QueueCommand::Close { .. } => {}
+        }
+    }
+
+    /// Carries out the changes that waited for space, group by group, while there is some.
+    fn resume(&mut self) {
+        while !self.waiting.is_empty() && (self.broken.is_some() || !self.space.is_low()) {
+            let size = self.waiting.len().min(GROUP_MAX);
+            let group: Vec<QueueCommand> = self.waiting.drain(..size).collect();
+            group.into_iter().for_each(|command| self.handle(command));
+            self.flush();
+        }
+    }
+
+    /// Waits for a command. Until one arrives, carries out changes that waited for space, and deletes the rows of removed
+    /// lanes.
     fn wait(&mut self, commands: &mut mpsc::Receiver<QueueCommand>) -> Option<QueueCommand> {
-        while self.store.is_sweeping() && self.broken.is_none() {
+        loop {
+            self.resume();
+            let waits = !self.waiting.is_empty();
+            if !waits && !self.can_sweep() {
+                return commands.blocking_recv();
+            }
             match commands.try_recv() {
                 Ok(command) => return Some(command),
                 Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) if waits => thread::sleep(SPACE_INTERVAL),
                 Err(TryRecvError::Empty) => self.sweep(),
             }
         }
-        commands.blocking_recv()
+    }
+
+    /// Whether rows of removed lanes are left, and can be deleted.
+    fn can_sweep(&self) -> bool {
+        self.store.is_sweeping() && self.broken.is_none() && !self.space.is_low()
     }
 
     /// Deletes some rows of removed lanes.
     fn sweep(&mut self) {
-        if self.store.is_sweeping()
-            && self.broken.is_none()
+        if self.can_sweep()
             && let Err(error) = self.store.sweep()
         {
             self.broken = Some(error.to_string());
@@ -332,14 +342,29 @@ fn send<T>(reply: Reply<T>, result: Result<T, QueueError>) {
 mod tests {
     use super::*;
     use crate::queue::local::disk::StoreSize;
+    use crate::queue::local::space::SharedProblem;
+    use millstream_pipeline::ChangeKind;
     use millstream_pipeline::clock::SystemClock;
+    use millstream_pipeline::queue::conformance::work;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use tokio::sync::oneshot;
+
+    /// An owner whose disk has as many bytes free as the number says.
+    fn owner(folder: &std::path::Path, free: &Arc<AtomicU64>, problem: &SharedProblem) -> Owner {
+        let size = StoreSize { cache_bytes: 1 << 20, journal_bytes: 64 << 20, memtable_bytes: 1 << 20 };
+        let store = LaneStore::open(folder, size).expect("a store");
+        let (sender, _readiness) = watch::channel(Readiness::default());
+        let free = Arc::clone(free);
+        let probe = Box::new(move || Some(free.load(Ordering::Relaxed)));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let space = Space::with_probe(folder, probe, Arc::clone(&clock), Arc::clone(problem));
+        Owner::new(store, clock, 1, sender, space)
+    }
 
     #[test]
     fn a_close_behind_a_full_group_ends_the_queue() {
         let folder = tempfile::tempdir().expect("a folder");
-        let size = StoreSize { cache_bytes: 1 << 20, journal_bytes: 64 << 20, memtable_bytes: 1 << 20 };
-        let store = LaneStore::open(folder.path(), size).expect("a store");
-        let (sender, _readiness) = watch::channel(Readiness::default());
+        let owner = owner(folder.path(), &Arc::new(AtomicU64::new(u64::MAX)), &SharedProblem::default());
         let (commands, receiver) = mpsc::channel(GROUP_MAX + 1);
         for _ in 0..GROUP_MAX {
             let (reply, _) = oneshot::channel();
@@ -348,7 +373,43 @@ mod tests {
         }
         let (reply, mut closed) = oneshot::channel();
         assert!(commands.try_send(QueueCommand::Close { reply }).is_ok());
-        Owner::new(store, Arc::new(SystemClock), 1, sender).run(receiver);
+        owner.run(receiver);
         assert!(matches!(closed.try_recv(), Ok(Ok(()))), "the close is confirmed");
+    }
+
+    #[test]
+    fn changes_wait_for_space_on_the_disk_and_reads_do_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (free, problem) = (Arc::new(AtomicU64::new(0)), SharedProblem::default());
+        let owner = owner(folder.path(), &free, &problem);
+        let (commands, receiver) = mpsc::channel(GROUP_MAX);
+        let thread = thread::spawn(move || owner.run(receiver));
+        let entries = |command| commands.blocking_send(QueueCommand::Entries(CACHE_QUEUE, command)).is_ok();
+        let put = |document| {
+            let (reply, stored) = oneshot::channel();
+            let work = vec![work(ChangeKind::Upsert, document, 1, 1)];
+            assert!(entries(EntriesCommand::Put { work, position: None, reply }));
+            stored
+        };
+        let depth = || {
+            let (reply, stats) = oneshot::channel();
+            assert!(entries(EntriesCommand::Stats { reply }));
+            stats.blocking_recv().expect("a reply").expect("stats").depth
+        };
+        let (mut first, second) = (put(1), put(2));
+        assert_eq!(depth(), 0, "a read is answered, and nothing was written");
+        assert!(first.try_recv().is_err(), "the change is not refused");
+        assert!(problem.lock().as_ref().is_some_and(|problem| problem.text.contains("0 MiB left")));
+        free.store(u64::MAX, Ordering::Relaxed);
+        second.blocking_recv().expect("a reply").expect("stored");
+        first.blocking_recv().expect("a reply").expect("stored");
+        assert_eq!((depth(), problem.lock().is_none()), (2, true));
+        free.store(0, Ordering::Relaxed);
+        let given_up = put(3);
+        let (reply, closed) = oneshot::channel();
+        assert!(commands.blocking_send(QueueCommand::Close { reply }).is_ok());
+        closed.blocking_recv().expect("a reply").expect("closed");
+        assert!(given_up.blocking_recv().is_err(), "the caller learns that the queue is closed");
+        thread.join().expect("the thread ends");
     }
 }

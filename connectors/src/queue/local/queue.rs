@@ -11,17 +11,20 @@ use millstream_pipeline::binding::Binding;
 use millstream_pipeline::clock::{Clock, SystemClock};
 use millstream_pipeline::queue::lanes::{check_name, check_note, no_lane};
 use millstream_pipeline::queue::{
-    LaneInfo, Lanes, Quarantined, QueueError, QueueStats, SettleReport, Settled, Taken, Ticket, Work, WorkQueue,
+    LaneInfo, Lanes, Quarantined, QueueError, QueueProblem, QueueStats, SettleReport, Settled, Taken, Ticket, Work,
+    WorkQueue,
 };
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::codec::CACHE_QUEUE;
+use super::command::{EntriesCommand, LanesCommand, OpenedLane, QueueCommand, Reply};
 use super::disk::StoreSize;
 use super::format;
 use super::lane::Readiness;
-use super::owner::{EntriesCommand, LanesCommand, OpenedLane, Owner, QueueCommand, Reply};
+use super::owner::Owner;
+use super::space::{SharedProblem, Space};
 use super::store::LaneStore;
 
 /// Commands that may wait for the owner before callers do.
@@ -77,6 +80,7 @@ struct OwnerThread {
     commands: Option<mpsc::Sender<QueueCommand>>,
     clock: Arc<dyn Clock>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    problem: SharedProblem,
 }
 
 impl LocalQueue {
@@ -93,17 +97,20 @@ impl LocalQueue {
         let clock = Arc::clone(&options.clock);
         let io = |source| QueueError::Io { path: path.clone(), source };
         let (thread_path, thread_clock) = (path.clone(), Arc::clone(&clock));
+        let problem = SharedProblem::default();
+        let space = Space::new(&path, Arc::clone(&clock), Arc::clone(&problem));
         let run = move || match open_store(&thread_path, &options) {
             Ok(store) => {
                 if opened.send(Ok(store.epoch())).is_ok() {
-                    Owner::new(store, thread_clock, options.attempts_max.max(1), sender).run(receiver);
+                    Owner::new(store, thread_clock, options.attempts_max.max(1), sender, space).run(receiver);
                 }
             }
             Err(error) => drop(opened.send(Err(error))),
         };
         let thread = thread::Builder::new().name("work-queue".to_owned()).spawn(run).map_err(io)?;
         let epoch = opening.await.map_err(|_| QueueError::Closed)??;
-        let owner = Arc::new(OwnerThread { commands: Some(commands), clock, thread: Mutex::new(Some(thread)) });
+        let owner =
+            Arc::new(OwnerThread { commands: Some(commands), clock, thread: Mutex::new(Some(thread)), problem });
         Ok(Self { owner, number: CACHE_QUEUE, name: String::new(), epoch, readiness })
     }
 
@@ -195,6 +202,10 @@ impl WorkQueue for LocalQueue {
 
     fn settle(&self, settled: Vec<(Ticket, Settled)>) -> BoxFuture<'_, Result<SettleReport, QueueError>> {
         Box::pin(self.ask(move |reply| EntriesCommand::Settle { settled, reply }))
+    }
+
+    fn problem(&self) -> Option<QueueProblem> {
+        self.owner.problem.lock().clone()
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), QueueError>> {
