@@ -22,6 +22,36 @@ use std::str::FromStr;
 /// Default number of trials of the long form.
 const TRIALS_LONG: usize = 200;
 
+/// Trials of the short form.
+const TRIALS_SHORT: usize = 20;
+
+/// Kinds of the short form, the quick ones first: all that need neither a mount namespace nor minutes.
+const KINDS_SHORT: [Kind; 16] = [
+    Kind::SlowNetwork,
+    Kind::Cuts,
+    Kind::StatementTimeouts,
+    Kind::ReadOnly,
+    Kind::RowLock,
+    Kind::RoleTimeouts,
+    Kind::AdvisoryLock,
+    Kind::TableLock,
+    Kind::OpenSearchTruncated,
+    Kind::Promotion,
+    Kind::Restore,
+    Kind::SlowClients,
+    Kind::KafkaPaused,
+    Kind::Certificate,
+    Kind::OpenSearchStatus,
+    Kind::HungPeer,
+];
+
+/// The short form.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_copy_agrees_after_twenty_faults_outside() {
+    let differences = trial::run(&KINDS_SHORT, TRIALS_SHORT).await;
+    assert_eq!(differences, 0, "trials ended with differences: the table above names them");
+}
+
 /// `make chaos`. The environment of `scripts/chaos`: `MILLSTREAM_TORTURE_TRIALS` (number), `MILLSTREAM_TEST_CHAOS` (kinds,
 /// separated by commas), `MILLSTREAM_SEED`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -63,6 +63,8 @@ pub(crate) struct Seen {
     pub(crate) get_longest: Duration,
     pub(crate) gets: u64,
     pub(crate) gets_failed: u64,
+    /// Those of the failed GETs that were answered with 503.
+    pub(crate) gets_unavailable: u64,
 }
 
 impl Traffic {
@@ -109,17 +111,18 @@ impl Traffic {
             let begun = Instant::now();
             // A request that the end of the trial interrupts has waited until then.
             let reply = stop.run_until_cancelled(http.try_get(&self.unrelated)).await;
-            let is_failed = !matches!(reply, None | Some(Ok(Reply { status: 200, .. })));
-            self.count_get(begun.elapsed(), is_failed);
+            self.count_get(begun.elapsed(), reply.map(|reply| reply.map_or(0, |reply| reply.status)));
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    fn count_get(&self, took: Duration, is_failed: bool) {
+    /// `status` is 0 without an answer; `None` if the trial ended before one.
+    fn count_get(&self, took: Duration, status: Option<u16>) {
         let mut seen = self.seen.lock();
         seen.get_longest = seen.get_longest.max(took);
         seen.gets += 1;
-        seen.gets_failed += u64::from(is_failed);
+        seen.gets_failed += u64::from(!matches!(status, None | Some(200)));
+        seen.gets_unavailable += u64::from(status == Some(503));
     }
 
     /// Creates students and enrolments, edits and deletes students.

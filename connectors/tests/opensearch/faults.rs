@@ -79,6 +79,8 @@ async fn a_request_that_fails_as_a_whole_is_classified_by_its_status() {
         (429, "throttled"),
         (503, "throttled"),
         (507, "throttled"),
+        // Refused for every document, so not for the size of one.
+        (413, "throttled"),
         (500, "unanswered"),
         (502, "unanswered"),
         (401, "unavailable"),

@@ -38,13 +38,22 @@ pub(super) async fn exhaust(installation: &mut Installation) -> Vec<String> {
         if code != Some(0) {
             found.push(format!("rebuild cache: {text}"));
         }
-        let read = |_| http.try_get("meadow/students?limit=500&firstName=Large");
+        // A page may have to wait for memory for longer than a request may take.
+        let read = async |_| loop {
+            match http.try_get("meadow/students?limit=500&firstName=Large").await {
+                Ok(page) if page.status == 503 => tokio::time::sleep(LOOK).await,
+                page => break page,
+            }
+        };
         let pages = futures::future::join_all((0..READERS).map(read));
         let verifying = installation.command(&["verify", "--wait-s=200"]);
         let both = async { tokio::join!(pages, verifying) };
-        if let Ok((pages, _)) = tokio::time::timeout(REBUILD, both).await {
-            let failed = pages.iter().filter(|page| !page.as_ref().is_ok_and(|page| page.status == 200)).count();
-            found.extend((failed > 0).then(|| format!("{failed} of {READERS} pages of large documents failed")));
+        match tokio::time::timeout(REBUILD, both).await {
+            Ok((pages, _)) => {
+                let failed = pages.iter().filter(|page| !page.as_ref().is_ok_and(|page| page.status == 200)).count();
+                found.extend((failed > 0).then(|| format!("{failed} of {READERS} pages of large documents failed")));
+            }
+            Err(_) => found.push(format!("pages of large documents were not read within {REBUILD:?}")),
         }
         stop.cancel();
         found

@@ -30,8 +30,10 @@ pub(super) enum ItemStatus {
 pub(super) enum BulkStatus {
     /// Each item has its own result.
     ByItem,
-    /// The request is malformed or too large: send it again in halves; a single document is rejected.
+    /// The request is malformed: send it again in halves; a single document is rejected.
     Refused(String),
+    /// The request is too large: send it again in halves.
+    TooLarge(String),
     /// The same outcome for all items.
     All(Outcome),
 }
@@ -98,7 +100,8 @@ pub(super) fn classify_bulk(response: &BulkResponse) -> BulkStatus {
     };
     match response.status {
         200..=299 => BulkStatus::ByItem,
-        400 | 413 => BulkStatus::Refused(reason()),
+        400 => BulkStatus::Refused(reason()),
+        413 => BulkStatus::TooLarge(reason()),
         status if is_capacity(status) => BulkStatus::All(Outcome::retry(RetryCause::Throttled, reason())),
         // A proxy may have given up on a request that the node still carries out.
         500..=599 => BulkStatus::All(Outcome::retry(RetryCause::Unanswered, reason())),
@@ -160,7 +163,8 @@ mod tests {
             retry_after: Some("7".to_owned()),
         };
         assert_eq!(classify_bulk(&response(200)), BulkStatus::ByItem);
-        assert!(matches!(classify_bulk(&response(413)), BulkStatus::Refused(_)));
+        assert!(matches!(classify_bulk(&response(400)), BulkStatus::Refused(_)));
+        assert!(matches!(classify_bulk(&response(413)), BulkStatus::TooLarge(_)));
         for (status, expected) in [
             (402, RetryCause::Throttled),
             (429, RetryCause::Throttled),

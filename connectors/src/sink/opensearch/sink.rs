@@ -33,6 +33,9 @@ const DELETE_MEMORY: Duration = Duration::ZERO;
 /// Maximum execution time of a request on the node after its wait, which is at most half of the answer timeout.
 const EXECUTION_MAX: Duration = Duration::from_secs(30);
 
+/// A document of this size may be too large for a limit on requests.
+const LARGE_BYTES: usize = 64 << 10;
+
 /// One generation of the indexes.
 pub(super) struct OpenSearchSink {
     cluster: Arc<Cluster>,
@@ -54,6 +57,8 @@ struct PutState<'a> {
     parts: Vec<Part>,
     /// Created indexes, so that none is created twice.
     created: BTreeSet<String>,
+    /// Deliveries that were refused with 413 when they were alone.
+    too_large: Vec<(usize, String)>,
 }
 
 impl OpenSearchSink {
@@ -89,6 +94,7 @@ impl OpenSearchSink {
             texts: self.composed_texts(deliveries),
             parts: Vec::new(),
             created: BTreeSet::new(),
+            too_large: Vec::new(),
         };
         self.partition(&mut put);
         while let Some(part) = put.parts.pop() {
@@ -107,6 +113,7 @@ impl OpenSearchSink {
                 Err(RequestError::Lost(reason)) => put.set(&part, &Outcome::retry(RetryCause::Unanswered, reason)),
             }
         }
+        put.judge_too_large();
         let missing = || Outcome::retry(RetryCause::Failed, "the sink has no outcome for it");
         put.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing)).collect()
     }
@@ -174,8 +181,9 @@ impl OpenSearchSink {
                 self.classify_items(put, part, &items).await;
             }
             BulkStatus::All(outcome) => put.set(part, &outcome),
+            BulkStatus::TooLarge(reason) if part.len() == 1 => put.too_large.push((part[0], reason)),
             BulkStatus::Refused(reason) if part.len() == 1 => put.set(part, &Outcome::Rejected { reason }),
-            BulkStatus::Refused(_) => {
+            BulkStatus::Refused(_) | BulkStatus::TooLarge(_) => {
                 let (first, second) = part.split_at(part.len() / 2);
                 put.parts.extend([second.to_vec(), first.to_vec()]);
             }
@@ -189,9 +197,7 @@ impl OpenSearchSink {
             match classify_item(item) {
                 ItemStatus::Final(outcome) => put.outcomes[*at] = Some(outcome),
                 ItemStatus::NoIndex => without_index.push(*at),
-                ItemStatus::TooLarge(reason) if part.len() == 1 => {
-                    put.outcomes[*at] = Some(Outcome::Rejected { reason });
-                }
+                ItemStatus::TooLarge(reason) if part.len() == 1 => put.too_large.push((*at, reason)),
                 ItemStatus::TooLarge(_) => put.parts.push(vec![*at]),
             }
         }
@@ -224,6 +230,23 @@ impl OpenSearchSink {
 }
 
 impl PutState<'_> {
+    /// Decides about the documents that were refused with 413 when they were alone. It is their size if they are large, or
+    /// if the cluster accepts others; otherwise a service in front of it refuses everything.
+    fn judge_too_large(&mut self) {
+        let accepts_others =
+            self.outcomes.iter().any(|outcome| matches!(outcome, Some(Outcome::Done | Outcome::Superseded)));
+        for (at, reason) in std::mem::take(&mut self.too_large) {
+            let is_large = match &self.deliveries[at].content {
+                Content::Document(json) => json.len() >= LARGE_BYTES,
+                Content::Deleted => false,
+            };
+            self.outcomes[at] = Some(match accepts_others || is_large {
+                true => Outcome::Rejected { reason },
+                false => Outcome::retry(RetryCause::Throttled, reason),
+            });
+        }
+    }
+
     fn set(&mut self, part: &[usize], outcome: &Outcome) {
         for at in part {
             self.outcomes[*at] = Some(outcome.clone());
