@@ -9,7 +9,7 @@ use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Libraries whose progress messages are of no interest to operators. The configured filter follows and can override it.
-const QUIET: &str = "fjall=warn,lsm_tree=warn";
+const QUIET: &str = "fjall=warn,lsm_tree=warn,tokio_postgres=warn";
 
 /// Installs the subscriber of the process. Needs a running tokio runtime if spans are exported. A second call changes
 /// nothing.
