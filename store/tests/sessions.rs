@@ -5,15 +5,15 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use millstream_store::{
     connect::{Database, PoolOptions, PoolerError, SessionSettings, SessionSetup, check_sessions},
     error::{ErrorKind, StoreError},
 };
-use millstream_testkit::{Holder, Pooler, TestDatabase, wait_for};
+use millstream_testkit::{FaultProxy, Holder, Pooler, TestCluster, TestDatabase, wait_for};
 
 /// Longest wait for the server's side of a cancel or a close.
 const SOON: Duration = Duration::from_secs(20);
@@ -117,6 +117,28 @@ async fn a_statement_beyond_its_limit_is_a_lost_connection_and_ends_its_session(
     drop(client);
     let client = limited.get().await.expect("connects");
     client.query("SELECT pg_sleep(600)", &[]).await.expect_err("the limit of the pool holds again");
+}
+
+/// A server that vanishes takes all sessions with it. The first caller waits until its limit; the others do not.
+#[tokio::test]
+async fn the_sessions_of_a_server_that_vanished_cost_one_caller_its_limit() {
+    let database = TestDatabase::create().await;
+    let proxy = FaultProxy::start(TestCluster::shared().await.address()).await;
+    let through = database.options().clone().with_address("127.0.0.1", proxy.address().port());
+    let limit = Duration::from_secs(1);
+    let options = PoolOptions { statement_limit: Some(limit), ..PoolOptions::of_size(8) };
+    let pool = Database::new(&through, options).expect("a pool");
+    let opened = join_all((0..8).map(|_| pool.get())).await;
+    assert!(opened.iter().all(Result::is_ok));
+    drop(opened);
+    proxy.black_hole();
+    let begun = Instant::now();
+    let read = async || pool.get().await?.query_one("SELECT 1", &[]).await;
+    read().await.expect_err("its server does not answer");
+    for _ in 0..16 {
+        read().await.expect("it gets another session");
+    }
+    assert!(begun.elapsed() < 6 * limit, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -2,14 +2,17 @@
 
 use crate::installation::Installation;
 use crate::kind::Kind;
-use crate::traffic::Seen;
+use crate::support::http::Reply;
+use crate::traffic::{Seen, Traffic};
 use futures::stream::{self, StreamExt};
 use millstream_testkit::wait_for;
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Limit for the API to be ready and to accept a write after the end of a fault.
 const SERVICE: Duration = Duration::from_secs(60);
+/// Pause before a document is read again.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Requests in flight while answered writes are read.
 const IN_FLIGHT: usize = 8;
 /// Examples in a finding.
@@ -72,7 +75,9 @@ async fn answered_writes(installation: &Installation) -> Vec<String> {
     let checks = stream::iter(known).map(|(uuid, known)| {
         let student = enrolments.get(&known.path).cloned();
         async move {
-            let Some(reply) = traffic.get(&known.path).await else { return Some(format!("{}: no answer", known.path)) };
+            let Some(reply) = settled(traffic, &known.path).await else {
+                return Some(format!("{}: no answer", known.path));
+            };
             let body = if reply.status == 200 { reply.json() } else { Value::Null };
             if reply.status == 404 && known.maybe_deleted {
                 traffic.writes.is_gone(uuid);
@@ -90,6 +95,17 @@ async fn answered_writes(installation: &Installation) -> Vec<String> {
         return Vec::new();
     }
     vec![format!("{} of {count} answered writes: {:?}", found.len(), &found[..found.len().min(EXAMPLES)])]
+}
+
+/// Reads a document. An answer that asks for a retry says nothing about it.
+async fn settled(traffic: &Traffic, path: &str) -> Option<Reply> {
+    let until = Instant::now() + SERVICE;
+    loop {
+        match traffic.get(path).await {
+            Some(Reply { status: 503, .. }) | None if Instant::now() < until => tokio::time::sleep(AGAIN).await,
+            reply => return reply,
+        }
+    }
 }
 
 fn last_lines(text: &str) -> String {

@@ -14,7 +14,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::watch::SessionState;
+use super::{trust::Verdict, watch::SessionState};
 use crate::error::StoreError;
 
 /// Parameters of a statement.
@@ -36,6 +36,16 @@ impl Connection {
     /// Whether another caller may use it.
     pub(super) fn is_usable(&self) -> bool {
         self.state.is_usable() && !self.client.is_closed()
+    }
+
+    /// Whether the server is there as far as is known; asks it after a time without use, or when another session of the
+    /// pool was lost.
+    pub(super) async fn is_proven(&self, unused: Duration) -> bool {
+        match self.state.verdict(unused) {
+            Verdict::Use => true,
+            Verdict::Ask => self.state.answers(&self.client).await,
+            Verdict::Close => false,
+        }
     }
 
     /// Sets the limit on this side of each further statement, until the connection is given back.

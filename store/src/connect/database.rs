@@ -12,6 +12,7 @@ use super::{
     options::ConnectOptions,
     settings::SessionSettings,
     setup::SessionSetup,
+    trust::Trust,
 };
 use crate::error::{ErrorKind, StoreError};
 
@@ -74,7 +75,13 @@ impl Database {
     pub fn new(options: &ConnectOptions, pool: PoolOptions) -> Result<Self, StoreError> {
         let options = Arc::new(options.clone());
         let PoolOptions { size, wait, settings, statement_limit, setup } = pool;
-        let manager = SessionManager { options: Arc::clone(&options), settings, statement_limit, setup };
+        let manager = SessionManager {
+            options: Arc::clone(&options),
+            settings,
+            statement_limit,
+            setup,
+            trust: Arc::new(Trust::new()),
+        };
         let pool = Pool::builder(manager)
             .max_size(size.max(1))
             .runtime(Runtime::Tokio1)

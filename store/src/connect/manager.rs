@@ -14,6 +14,7 @@ use super::{
     options::ConnectOptions,
     settings::SessionSettings,
     setup::SessionSetup,
+    trust::Trust,
     watch::SessionState,
 };
 use crate::error::{ErrorKind, StoreError};
@@ -31,6 +32,7 @@ pub struct SessionManager {
     pub(super) settings: SessionSettings,
     pub(super) statement_limit: Option<Duration>,
     pub(super) setup: Option<Arc<dyn SessionSetup>>,
+    pub(super) trust: Arc<Trust>,
 }
 
 impl Manager for SessionManager {
@@ -40,7 +42,8 @@ impl Manager for SessionManager {
     async fn create(&self) -> Result<Connection, StoreError> {
         // Boxed: every caller of the pool would hold the large futures of a handshake.
         let (client, driver) = Box::pin(establish(&self.options, &self.settings, ESTABLISH)).await?;
-        let state = SessionState::new(Arc::clone(&self.options), client.cancel_token(), expiry());
+        let state =
+            SessionState::new(Arc::clone(&self.options), client.cancel_token(), expiry(), Arc::clone(&self.trust));
         let connection = Connection::new(client, driver, state);
         connection.set_statement_limit(self.statement_limit);
         if let Some(setup) = &self.setup {
@@ -50,9 +53,12 @@ impl Manager for SessionManager {
         Ok(connection)
     }
 
-    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<StoreError> {
+    async fn recycle(&self, connection: &mut Connection, metrics: &Metrics) -> RecycleResult<StoreError> {
         if !connection.is_usable() {
             return Err(RecycleError::message("the connection is closed, or must not be used again"));
+        }
+        if !connection.is_proven(metrics.last_used()).await {
+            return Err(RecycleError::message("the server does not answer on this connection"));
         }
         connection.set_statement_limit(self.statement_limit);
         Ok(())

@@ -19,6 +19,7 @@ mod settings;
 mod setup;
 mod statements;
 mod tls;
+mod trust;
 mod watch;
 
 pub use client::{Connection, Transaction, TransactionBuilder};

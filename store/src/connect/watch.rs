@@ -14,10 +14,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_postgres::CancelToken;
 
-use super::{establish, options::ConnectOptions, statements::StatementCache};
+use super::{
+    establish,
+    options::ConnectOptions,
+    statements::StatementCache,
+    trust::{ANSWER_MAX, Trust, Verdict},
+};
 use crate::{
     error::{ErrorKind, StoreError},
     metrics::ABANDONED,
@@ -41,10 +47,19 @@ pub(super) struct SessionState {
     unusable: AtomicBool,
     /// Limit on a statement, in milliseconds; 0 for none.
     limit_ms: AtomicU64,
+    /// Shared by the sessions of the pool.
+    trust: Arc<Trust>,
+    /// When the session last proved that its server is there.
+    proven_at: Mutex<tokio::time::Instant>,
 }
 
 impl SessionState {
-    pub(super) fn new(options: Arc<ConnectOptions>, cancel: CancelToken, expires_at: Instant) -> Self {
+    pub(super) fn new(
+        options: Arc<ConnectOptions>,
+        cancel: CancelToken,
+        expires_at: Instant,
+        trust: Arc<Trust>,
+    ) -> Self {
         Self {
             options,
             cancel,
@@ -52,7 +67,26 @@ impl SessionState {
             expires_at,
             unusable: AtomicBool::new(false),
             limit_ms: AtomicU64::new(0),
+            trust,
+            proven_at: Mutex::new(tokio::time::Instant::now()),
         }
+    }
+
+    /// Judges the session before its next use, after it was not used for this long.
+    pub(super) fn verdict(&self, unused: Duration) -> Verdict {
+        self.trust.judge(*self.proven_at.lock(), unused)
+    }
+
+    /// Asks the server for an empty answer; returns whether it came in time.
+    pub(super) async fn answers(&self, client: &tokio_postgres::Client) -> bool {
+        let asked_at = tokio::time::Instant::now();
+        let answers = matches!(timeout(ANSWER_MAX, client.batch_execute("")).await, Ok(Ok(())));
+        if answers {
+            *self.proven_at.lock() = asked_at;
+        } else {
+            self.trust.condemn(asked_at);
+        }
+        answers
     }
 
     pub(super) fn is_usable(&self) -> bool {
@@ -62,6 +96,12 @@ impl SessionState {
     /// Keeps the session from being used again.
     pub(super) fn discard(&self) {
         self.unusable.store(true, Ordering::Release);
+    }
+
+    /// Does the same because its server failed it: that of the other sessions may be gone too.
+    fn lose(&self) {
+        self.discard();
+        self.trust.doubt();
     }
 
     /// Sets the limit on each further statement.
@@ -87,7 +127,7 @@ impl SessionState {
         outcome.map_err(|error| {
             let error = StoreError::from(error);
             if error.ends_session() {
-                self.discard();
+                self.lose();
             }
             error
         })
@@ -99,6 +139,7 @@ impl SessionState {
         if self.unusable.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.trust.doubt();
         metrics::counter!(ABANDONED).increment(1);
         let (Ok(permit), Ok(runtime)) =
             (Arc::clone(&CANCELS).try_acquire_owned(), tokio::runtime::Handle::try_current())
