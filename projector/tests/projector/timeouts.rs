@@ -40,6 +40,11 @@ async fn a_sink_that_never_answers_costs_no_document_an_attempt() {
     for number in 0..3 {
         district.bed.post_student(number, "Ada").await;
     }
+    wait_until("all documents to wait for the sink", DEADLINE, || async {
+        worker.status().await.is_ok_and(|report| report.depth == 3)
+    })
+    .await;
+    sink.puts.lock().expect("not poisoned").clear();
     wait_until("each document to time out more often than it may fail", DEADLINE, || async {
         sink.puts.lock().expect("not poisoned").len() > 3 * 10
     })
