@@ -62,6 +62,14 @@ impl TestCluster {
         Self { managed: Some(managed), options, directory, _watchdog: watchdog }
     }
 
+    /// Waits until this standby receives the primary's log.
+    pub async fn wait_streaming(&self) {
+        let standby = self.admin().await;
+        let streams = "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')::text";
+        wait_until("the standby to stream", CATCH_UP_DEADLINE, || async { text(&standby, streams).await == "true" })
+            .await;
+    }
+
     /// Waits until this standby has all that the primary has written, then disconnects it: it misses what follows.
     pub async fn fall_behind(&self, primary: &Self) {
         let (standby, primary) = (self.admin().await, primary.admin().await);

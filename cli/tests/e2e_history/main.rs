@@ -7,9 +7,9 @@ mod support;
 
 mod district;
 
-use district::{District, TIMEOUT};
+use district::District;
 use millstream_store::connect::Session;
-use millstream_testkit::{FaultProxy, TestCluster, wait_until};
+use millstream_testkit::{FaultProxy, TestCluster};
 
 /// The creation of the slot waits for every transaction of the server; the log says for which.
 #[tokio::test(flavor = "multi_thread")]
@@ -82,13 +82,7 @@ async fn a_promoted_standby_that_lacks_commits_is_followed_without_a_restart() {
     district.wait_equal().await;
     let mut standby = primary.standby().await;
     district.wait_ready().await;
-    let promoted = Session::open(&standby.connect_options("postgres")).await.expect("the standby answers");
-    let streams = "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')";
-    wait_until("the standby to stream", TIMEOUT, || async {
-        promoted.query_one(streams, &[]).await.expect("an answer").get(0)
-    })
-    .await;
-    drop(promoted);
+    standby.wait_streaming().await;
     standby.stop().await;
 
     // The standby never receives these.
@@ -105,9 +99,7 @@ async fn a_promoted_standby_that_lacks_commits_is_followed_without_a_restart() {
     proxy.redirect(standby.address());
     district.wait_logged("this server is a standby").await;
     district.database = standby.connect_options(district.database.dbname());
-    let session = Session::open(&standby.connect_options("postgres")).await.expect("the standby answers");
-    let done: bool = session.query_one("SELECT pg_promote()", &[]).await.expect("it is promoted").get(0);
-    assert!(done, "the standby was not promoted in time");
+    standby.promote().await;
     district.wait_ready().await;
     district.enrol("new", 60).await;
     district.read_all().await;
@@ -127,18 +119,12 @@ async fn a_planned_switchover_needs_no_operator() {
     district.enrol("old", 10).await;
     let standby = primary.standby().await;
     district.wait_ready().await;
-    let session = Session::open(&standby.connect_options("postgres")).await.expect("the standby answers");
-    let streams = "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')";
-    wait_until("the standby to stream", TIMEOUT, || async {
-        session.query_one(streams, &[]).await.expect("an answer").get(0)
-    })
-    .await;
+    standby.wait_streaming().await;
     district.enrol("moved", 10).await;
     let before = district.history().await;
     // A clean stop sends the whole log to the standby.
     primary.stop().await;
-    let done: bool = session.query_one("SELECT pg_promote()", &[]).await.expect("it is promoted").get(0);
-    assert!(done, "the standby was not promoted in time");
+    standby.promote().await;
     proxy.redirect(standby.address());
     district.database = standby.connect_options(district.database.dbname());
     district.wait_ready().await;

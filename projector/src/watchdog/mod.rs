@@ -10,9 +10,11 @@ mod check;
 mod incident;
 mod log;
 mod options;
+mod repair;
 mod round;
 
 pub use incident::{Incident, MismatchKind};
 pub use log::{INCIDENTS_MAX, IncidentLog, IncidentLogError};
 pub use options::{OnMismatch, WatchdogOptions};
-pub use round::{RepairDocuments, RoundReport, Watchdog, WatchdogDeps, WatchedSink};
+pub use repair::RepairDocuments;
+pub use round::{RoundReport, Watchdog, WatchdogDeps, WatchedSink};

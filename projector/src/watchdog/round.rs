@@ -4,12 +4,12 @@ use super::check::{Batch, Seen, look_at_sink, look_at_tables};
 use super::incident::{Incident, MismatchKind};
 use super::log::IncidentLog;
 use super::options::{OnMismatch, WatchdogOptions};
+use super::repair::RepairDocuments;
 use crate::caught_up;
 use crate::error::{During, ProjectorError};
 use crate::intake::source::SourceFactory;
 use crate::metrics as names;
 use crate::proof::{Finding, ProofError};
-use futures::future::BoxFuture;
 use millstream_pipeline::clock::Clock;
 use millstream_pipeline::error::chain;
 use millstream_pipeline::memory::MemoryBudget;
@@ -25,15 +25,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use uuid::Uuid;
-
-/// Repairs derived rows and cached bodies of documents. The projector does not write documents, so another crate does.
-pub trait RepairDocuments: Send + Sync {
-    /// Repairs these documents; their bodies are at least enqueued.
-    fn repair<'a>(
-        &'a self,
-        documents: &'a [Uuid],
-    ) -> BoxFuture<'a, Result<(), Box<dyn std::error::Error + Send + Sync>>>;
-}
 
 /// A sink that this process delivers to.
 #[derive(Clone)]
