@@ -10,7 +10,6 @@ use millstream_store::connect::{Database, Session};
 use millstream_store::load::{Caches, heads_after};
 use millstream_store::table::cache::{self, CacheRow, SameVersion};
 use std::time::{Duration, Instant};
-use tokio_postgres::IsolationLevel;
 
 /// Documents per snapshot: the projector's default.
 const BATCH: u32 = 200;
@@ -57,8 +56,7 @@ async fn rebuild(database: &Database, mapping: &Mapping, store: bool) -> Result<
     let writer = database.get().await?;
     let (mut after, started) = (i64::MIN, Instant::now());
     loop {
-        let snapshot =
-            client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
+        let snapshot = client.snapshot().await?;
         let heads = heads_after(&snapshot, after, BATCH).await?;
         let Some(last) = heads.last() else { break };
         after = last.document_id;

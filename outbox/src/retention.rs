@@ -6,10 +6,9 @@
 
 use std::time::SystemTime;
 
-use millstream_store::connect::GenericClient;
+use millstream_store::connect::{Connection, GenericClient};
 use millstream_store::error::{ErrorKind, StoreError};
 use millstream_store::table::outbox_partition::{self as partition, Partition};
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use crate::error::{During, OutboxError};
@@ -47,7 +46,7 @@ pub async fn ensure_polling_index<C: GenericClient>(client: &C) -> Result<(), Ou
 ///
 /// # Errors
 /// When the database refuses. A lock that is not granted in time is such an error; try again later.
-pub async fn ensure_partitions(client: &mut Client, ahead: u32) -> Result<Vec<String>, OutboxError> {
+pub async fn ensure_partitions(client: &mut Connection, ahead: u32) -> Result<Vec<String>, OutboxError> {
     const ACTION: &str = "making partitions of the outbox";
     let last = last_id(client).await?;
     let existing = partitions(client).await?;
@@ -85,7 +84,7 @@ pub async fn ensure_partitions(client: &mut Client, ahead: u32) -> Result<Vec<St
 /// # Errors
 /// When the database refuses.
 pub async fn prune(
-    client: &mut Client,
+    client: &mut Connection,
     cutoff: SystemTime,
     watermark: Option<&Snapshot>,
 ) -> Result<Pruned, OutboxError> {
@@ -111,7 +110,7 @@ pub async fn prune(
 /// The lock waits for transactions that still write to this old partition and keeps out later ones; with it held, a new
 /// statement sees all rows that the partition will ever have.
 async fn drop_if_unneeded(
-    client: &mut Client,
+    client: &mut Connection,
     name: &str,
     cutoff: SystemTime,
     watermark: &Snapshot,
@@ -130,16 +129,16 @@ async fn drop_if_unneeded(
     Ok(true)
 }
 
-async fn prune_default(client: &Client, cutoff: SystemTime, watermark: &Snapshot) -> Result<u64, OutboxError> {
+async fn prune_default(client: &Connection, cutoff: SystemTime, watermark: &Snapshot) -> Result<u64, OutboxError> {
     const ACTION: &str = "deleting old rows of the outbox's default partition";
     let Some(name) = partition::default_partition(client).await.during(ACTION)? else { return Ok(0) };
     partition::prune(client, &name, cutoff, watermark.as_str(), DEFAULT_ROWS_MAX).await.during(ACTION)
 }
 
-async fn last_id(client: &Client) -> Result<i64, OutboxError> {
+async fn last_id(client: &Connection) -> Result<i64, OutboxError> {
     partition::last_id(client).await.during("reading the outbox's sequence")
 }
 
-async fn partitions(client: &Client) -> Result<Vec<Partition>, OutboxError> {
+async fn partitions(client: &Connection) -> Result<Vec<Partition>, OutboxError> {
     partition::partitions(client).await.during("listing the outbox's partitions")
 }

@@ -187,11 +187,12 @@ async fn partitions_are_made_ahead_of_the_ids() {
     let database = World::fixtures().database().await;
     let mut session = database.session().await;
     let client = session.client_mut();
-    assert_eq!(ensure_partitions(client, 2).await.expect("made"), ["Outbox_2"]);
-    assert_eq!(ensure_partitions(client, 2).await.expect("made"), [""; 0]);
+    let mut pooled = database.database().get().await.expect("connected");
+    assert_eq!(ensure_partitions(&mut pooled, 2).await.expect("made"), ["Outbox_2"]);
+    assert_eq!(ensure_partitions(&mut pooled, 2).await.expect("made"), [""; 0]);
     set_next_id(client, 3_999_999).await;
     commit(client, [1, 2]).await;
-    let made = ensure_partitions(client, 1).await.expect("made");
+    let made = ensure_partitions(&mut pooled, 1).await.expect("made");
     assert_eq!(
         made,
         ["Outbox_5"],
@@ -211,8 +212,9 @@ async fn only_old_rows_that_the_watermark_covers_go() {
     let database = World::fixtures().database().await;
     let mut session = database.session().await;
     let client = session.client_mut();
+    let mut pooled = database.database().get().await.expect("connected");
     let cutoff = || SystemTime::now() - Duration::from_secs(24 * 3600);
-    ensure_partitions(client, 3).await.expect("made");
+    ensure_partitions(&mut pooled, 3).await.expect("made");
     commit(client, [1]).await;
     set_next_id(client, 1_000_000).await;
     commit(client, [2]).await;
@@ -229,26 +231,30 @@ async fn only_old_rows_that_the_watermark_covers_go() {
     set_next_id(client, 9_500_000).await;
     commit(client, [6]).await;
 
-    assert_eq!(prune(client, cutoff(), None).await.expect("pruned"), Default::default(), "no watermark, no pruning");
+    assert_eq!(
+        prune(&mut pooled, cutoff(), None).await.expect("pruned"),
+        Default::default(),
+        "no watermark, no pruning"
+    );
     let before_all = Snapshot::before_xid(3);
-    assert_eq!(prune(client, cutoff(), Some(&before_all)).await.expect("pruned"), Default::default());
-    let young = prune(client, SystemTime::UNIX_EPOCH, Some(&before)).await.expect("pruned");
+    assert_eq!(prune(&mut pooled, cutoff(), Some(&before_all)).await.expect("pruned"), Default::default());
+    let young = prune(&mut pooled, SystemTime::UNIX_EPOCH, Some(&before)).await.expect("pruned");
     assert_eq!(young, Default::default(), "nothing is older than that");
 
     // A transaction that still writes to an old partition keeps it.
     let mut writer = database.session().await;
     let open = writer.client_mut().transaction().await.expect("begin");
     open.batch_execute(r#"LOCK TABLE "dms"."Outbox_1" IN ROW EXCLUSIVE MODE"#).await.expect("locked");
-    let pruned = prune(client, cutoff(), Some(&before)).await.expect("pruned");
+    let pruned = prune(&mut pooled, cutoff(), Some(&before)).await.expect("pruned");
     assert_eq!(
         (pruned.dropped, pruned.busy, pruned.deleted),
         (vec!["Outbox_0".to_owned(), "Outbox_2".to_owned()], vec!["Outbox_1".to_owned()], 1)
     );
     open.rollback().await.expect("rollback");
-    let pruned = prune(client, cutoff(), Some(&before)).await.expect("pruned");
+    let pruned = prune(&mut pooled, cutoff(), Some(&before)).await.expect("pruned");
     assert_eq!(pruned.dropped, ["Outbox_1"]);
     let after = Watermark::read(client).await.expect("a watermark").snapshot;
-    let pruned = prune(client, cutoff(), Some(&after)).await.expect("pruned");
+    let pruned = prune(&mut pooled, cutoff(), Some(&after)).await.expect("pruned");
     assert_eq!(pruned.dropped, ["Outbox_3"], "its row was not covered before");
     assert_eq!(partitions(client).await, ["Outbox_Default"]);
     let rows = not_in(client, &Snapshot::before_xid(3), 0, 10).await.expect("read");

@@ -3,7 +3,7 @@
 use millstream_outbox::OutboxError;
 use millstream_pipeline::queue::QueueError;
 use millstream_pipeline::source::SourceError;
-use millstream_store::error::{ErrorKind, StoreError};
+use millstream_store::error::StoreError;
 use millstream_store::retry::{RetryError, Retryable};
 
 /// A failure of a step of the projector.
@@ -77,8 +77,7 @@ impl ProjectorError {
 
     /// Whether the database as a whole cannot serve, whatever it is asked for.
     pub(crate) fn is_outage(&self) -> bool {
-        let Self::Database { source, .. } = self else { return false };
-        source.is_connection_lost() || matches!(source.kind(), ErrorKind::ReadOnly | ErrorKind::Resources)
+        matches!(self, Self::Database { source, .. } if source.is_outage())
     }
 
     /// A failure of the database.

@@ -7,7 +7,7 @@
 //! process has seen it, a new **history** begins ([`crate::table::history`]): the process that follows the outbox
 //! compares all copies, work from before is done as far as it can be, and remembered rows are not used.
 
-use crate::connect::SessionSetup;
+use crate::connect::{GenericClient, SessionSetup};
 use crate::error::{ErrorKind, StoreError};
 use crate::table::history::{self, DatabaseState};
 use futures::future::BoxFuture;
@@ -24,7 +24,7 @@ impl Origin {
     /// Checks a session.
     ///
     /// # Errors
-    /// Of kind [`ErrorKind::ConnectionLost`] when the server is a standby or holds another database: the address may lead
+    /// Of kind [`ErrorKind::Connect`] when the server is a standby or holds another database: the address may lead
     /// to the right one later. When the database fails.
     pub async fn check(&self, session: &Client) -> Result<(), StoreError> {
         let server = history::server_state(session).await?;
@@ -65,18 +65,19 @@ impl Origin {
         Ok(())
     }
 
-    /// Looks how far the database has come. Call it regularly: what was never seen cannot be missed.
+    /// Looks how far the database has come, and returns it; `None` if the database was never provisioned. Call it
+    /// regularly: what was never seen cannot be missed.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn observe(&self, session: &Client) -> Result<(), StoreError> {
+    pub async fn observe<C: GenericClient>(&self, session: &C) -> Result<Option<DatabaseState>, StoreError> {
         let known = self.seen.lock().is_some();
-        match history::read(session).await? {
-            // Before the check of a new session no database is known.
-            Some(found) if known => self.record(found),
-            _ => {}
+        let found = history::read(session).await?;
+        // Before the check of a new session no database is known.
+        if let Some(found) = found.clone().filter(|_| known) {
+            self.record(found);
         }
-        Ok(())
+        Ok(found)
     }
 
     fn record(&self, found: DatabaseState) {
@@ -124,7 +125,7 @@ fn position(state: &DatabaseState) -> String {
 }
 
 fn refused(message: impl Into<String>) -> StoreError {
-    StoreError::new(ErrorKind::ConnectionLost, message)
+    StoreError::new(ErrorKind::Connect, message)
 }
 
 #[cfg(test)]

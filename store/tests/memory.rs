@@ -110,7 +110,7 @@ async fn a_batch_is_composed_as_far_as_it_fits_and_the_rest_is_named_with_its_si
     let (mut composed, mut parts) = (Vec::new(), 0);
     let mut bytes_max = 32 * KIB;
     while !heads.is_empty() {
-        let part = compose_within(&client, &world.mapping, &Caches::default(), heads, bytes_max).await;
+        let part = compose_within(&client, &world.mapping, &Caches::default(), None, heads, bytes_max).await;
         let ComposedPart { composed: fitting, deferred } = part.expect("composed");
         if let Some(first) = deferred.first() {
             assert!(first.bytes > 0, "{first:?}");

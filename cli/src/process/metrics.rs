@@ -7,8 +7,8 @@ use crate::telemetry::metrics::{
     MEMORY_IN_FLIGHT_BYTES, PROCESS_INFO, PROCESS_UPTIME_MS,
 };
 use metrics::gauge;
-use millstream_projector::{newest_version, sink_manager::ReplayReport};
-use millstream_store::{connect::PoolStatus, table::server};
+use millstream_projector::sink_manager::ReplayReport;
+use millstream_store::connect::PoolStatus;
 use std::time::Duration;
 
 /// Longest wait for the database server.
@@ -76,9 +76,8 @@ impl ProcessMetrics {
 
 /// Reads the newest version, and the flushed position of the server's log.
 async fn read_server(process: &RunningProcess) -> Option<(i64, String)> {
-    let newest = newest_version(&process.pools.control).await.ok()?;
     let client = process.pools.control.get().await.ok()?;
     // A failure shows in the numbers that are missing then.
-    process.origin.observe(&client).await.ok()?;
-    Some((newest, server::wal_end(&*client).await.ok()?.to_string()))
+    let state = process.origin.observe(&*client).await.ok()??;
+    Some((state.version, state.lsn.to_string()))
 }

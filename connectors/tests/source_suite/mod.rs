@@ -159,7 +159,9 @@ pub(crate) async fn rows_of_new_partitions_come_too(mut bed: impl SourceBed) {
     consumer.read(1).await;
     let next = r#"SELECT setval(pg_get_serial_sequence('"dms"."Outbox"', 'OutboxId'), $1)"#;
     bed.writer().execute(next, &[&5_000_000_i64]).await.expect("set");
-    let made = millstream_outbox::retention::ensure_partitions(bed.writer(), 1).await.expect("made");
+    let mut pooled = bed.database().database().get().await.expect("connected");
+    let made = millstream_outbox::retention::ensure_partitions(&mut pooled, 1).await.expect("made");
+    drop(pooled);
     assert!(made.contains(&"Outbox_5".to_owned()), "{made:?}");
     commit(bed.writer(), [2, 3]).await;
     consumer.read(3).await;

@@ -10,7 +10,6 @@ use millstream_store::load::{Caches, DocumentHead, heads_by_id};
 use millstream_store::table::{server, transactions};
 use millstream_store::xid::Xid8;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use tokio_postgres::IsolationLevel;
 
 const ACTION: &str = "reading documents for a rebuild";
 
@@ -59,13 +58,7 @@ pub(super) async fn read(
     bytes_max: usize,
 ) -> Result<SnapshotRead, ProjectorError> {
     let mut client = database.get().await.during(ACTION)?;
-    let tx = client
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await
-        .during(ACTION)?;
+    let tx = client.snapshot().await.during(ACTION)?;
     let read = read_in(&tx, mapping, caches, requests, bytes_max).await?;
     tx.commit().await.during(ACTION)?;
     Ok(read)
@@ -79,11 +72,12 @@ async fn read_in(
     bytes_max: usize,
 ) -> Result<SnapshotRead, ProjectorError> {
     let ids: Vec<i64> = requests.iter().map(|request| request.document_id).collect();
-    // Sent together: the first to be executed takes the snapshot, and both read it.
+    // Sent together: the first to be executed takes the snapshot, and all read it.
     let (not_visible, heads, server) =
         futures::join!(not_visible(tx, requests), heads_by_id(tx, &ids), server::instance(tx));
     let not_visible = not_visible?;
-    let history = server.during(ACTION)?.history.unsigned_abs();
+    let server = server.during(ACTION)?;
+    let history = server.history.unsigned_abs();
     let heads = heads.during(ACTION)?;
     let mut heads: HashMap<i64, DocumentHead> = heads.into_iter().map(|head| (head.document_id, head)).collect();
 
@@ -106,7 +100,7 @@ async fn read_in(
         .collect();
     let ComposedPart { composed, deferred } = match to_compose.is_empty() {
         true => ComposedPart::default(),
-        false => compose_within(tx, mapping, caches, to_compose, bytes_max).await.during(ACTION)?,
+        false => compose_within(tx, mapping, caches, Some(server), to_compose, bytes_max).await.during(ACTION)?,
     };
     Ok(SnapshotRead { decisions, composed, deferred })
 }

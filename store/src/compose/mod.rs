@@ -1,6 +1,6 @@
 //! JSON from rows.
 //!
-//! [`compose_documents`] is the one way from tables to a body: the projector fills the cache with it, the API answers
+//! [`compose_within`] is the one way from tables to a body: the projector fills the cache with it, the API answers
 //! with it where the cache lags, and the audit compares the cache against it. The stored body has no server
 //! members; [`envelope`] adds them, the same way for cached and composed bodies.
 
@@ -18,7 +18,7 @@ use crate::error::StoreError;
 use crate::load::{
     Batch, Caches, DocumentHead, Lookups, RowBudget, TypeRows, document_sizes, load_documents, load_lookups,
 };
-use crate::table::server;
+use crate::table::server::{self, ServerInstance};
 use body::BodyComposer;
 use millstream_schema::plan::{Mapping, ResourceIx, ResourceKeyId};
 use std::collections::{BTreeMap, HashMap};
@@ -44,8 +44,7 @@ pub async fn compose_documents<C: GenericClient>(
     caches: &Caches,
     heads: Vec<DocumentHead>,
 ) -> Result<Vec<Composed>, StoreError> {
-    let Loaded { batch, lookups, heads } = Loaded::read(client, mapping, caches, heads).await?;
-    Ok(compose_rows(mapping, batch, &lookups, heads))
+    Ok(compose_within(client, mapping, caches, None, heads, usize::MAX).await?.composed)
 }
 
 /// The leading documents of a batch, composed, and those that did not fit.
@@ -69,31 +68,58 @@ pub struct DeferredDocument {
 /// Composes as many of these distinct documents as have rows of at most `bytes_max` bytes, in the order given. Bodies
 /// take about as much again once the rows are freed.
 ///
-/// `client` as for [`compose_documents`].
+/// `client` as for [`compose_documents`]. `server` is the one that `client` is connected to; `None` reads it.
 pub async fn compose_within<C: GenericClient>(
     client: &C,
     mapping: &Mapping,
     caches: &Caches,
-    mut heads: Vec<DocumentHead>,
+    server: Option<ServerInstance>,
+    heads: Vec<DocumentHead>,
     bytes_max: usize,
 ) -> Result<ComposedPart, StoreError> {
-    let budget = RowBudget::new(bytes_max);
-    let (server, batch) = futures::join!(server::instance(client), load_documents(client, mapping, &heads, &budget));
-    if let Some(batch) = batch? {
-        let lookups = load_lookups(client, mapping, &caches.of(server?), &batch).await?;
-        return Ok(ComposedPart { composed: compose_rows(mapping, batch, &lookups, heads), deferred: Vec::new() });
+    let instance = async {
+        match server {
+            Some(known) => Ok(known),
+            None => server::instance(client).await,
+        }
+    };
+    let (server, rows) = futures::join!(instance, load_within(client, mapping, heads, bytes_max));
+    let FittingRows { batch, heads, deferred } = rows?;
+    if heads.is_empty() {
+        return Ok(ComposedPart { composed: Vec::new(), deferred });
+    }
+    let lookups = load_lookups(client, mapping, &caches.of(server?), &batch).await?;
+    Ok(ComposedPart { composed: compose_rows(mapping, batch, &lookups, heads), deferred })
+}
+
+/// The rows of the leading documents of a batch that fit.
+#[derive(Debug)]
+pub(crate) struct FittingRows {
+    pub(crate) batch: Batch,
+    /// The documents, in the order given.
+    pub(crate) heads: Vec<DocumentHead>,
+    /// The others, in the order given.
+    pub(crate) deferred: Vec<DeferredDocument>,
+}
+
+/// Reads the rows of as many of these distinct documents as have at most `bytes_max` bytes of them.
+pub(crate) async fn load_within<C: GenericClient>(
+    client: &C,
+    mapping: &Mapping,
+    mut heads: Vec<DocumentHead>,
+    bytes_max: usize,
+) -> Result<FittingRows, StoreError> {
+    if let Some(batch) = load_documents(client, mapping, &heads, &RowBudget::new(bytes_max)).await? {
+        return Ok(FittingRows { batch, heads, deferred: Vec::new() });
     }
     let sizes = document_sizes(client, mapping, &heads).await?;
     let deferred = split_off_beyond(&mut heads, &sizes, bytes_max);
-    let composed = match heads.is_empty() {
-        true => Vec::new(),
-        false => compose_documents(client, mapping, caches, heads).await?,
-    };
-    Ok(ComposedPart { composed, deferred })
+    let batch = load_documents(client, mapping, &heads, &RowBudget::measured()).await?.unwrap_or_default();
+    Ok(FittingRows { batch, heads, deferred })
 }
 
 /// Leaves the leading documents whose rows fit, and returns the others.
-pub(crate) fn split_off_beyond(
+fn split_off_beyond(
     heads: &mut Vec<DocumentHead>,
     sizes: &HashMap<i64, usize>,
     bytes_max: usize,

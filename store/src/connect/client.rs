@@ -1,11 +1,6 @@
 //! Statements on a pooled connection and in its transactions.
 
-use std::{
-    fmt,
-    ops::{Deref, DerefMut},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use futures::TryStreamExt;
 use tokio::task::JoinHandle;
@@ -66,6 +61,14 @@ impl Connection {
         self.build_transaction().start().await
     }
 
+    /// Begins a read-only transaction whose statements all see one snapshot. Dropping it rolls back.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn snapshot(&mut self) -> Result<Transaction<'_>, StoreError> {
+        self.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await
+    }
+
     /// A transaction with other properties; `READ COMMITTED` unless another level is named.
     pub fn build_transaction(&mut self) -> TransactionBuilder<'_> {
         let builder = self.client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
@@ -78,12 +81,6 @@ impl Deref for Connection {
 
     fn deref(&self) -> &Self::Target {
         &self.client
-    }
-}
-
-impl DerefMut for Connection {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.client
     }
 }
 

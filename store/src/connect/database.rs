@@ -124,10 +124,8 @@ impl Database {
                  the load",
                 self.pool.status().max_size
             ),
-            PoolError::Timeout(_) => "PostgreSQL did not accept a connection in time".to_owned(),
             PoolError::Closed => "the connection pool is closed".to_owned(),
-            PoolError::NoRuntimeSpecified => "the connection pool has no runtime".to_owned(),
-            PoolError::PostCreateHook(error) => format!("the connection pool refused a new connection: {error}"),
+            other => format!("the connection pool failed: {other}"),
         };
         StoreError::new(ErrorKind::Connect, message)
     }

@@ -32,5 +32,6 @@ pub use parse::InvalidOptions;
 pub use pooler::{PoolerError, check_sessions};
 pub use session::Session;
 pub use settings::SessionSettings;
+pub(crate) use settings::milliseconds;
 pub use setup::SessionSetup;
 pub use tls::tls_config;

@@ -23,12 +23,14 @@ impl SessionSettings {
     /// * The isolation level is the one that the writer's locking protocol needs (docs/design/rules.md#rule-1): a
     ///   statement after a lock has to see what the former holder committed.
     /// * Sessions of a pool may be idle for as long as the pool wants.
+    /// * A change may be handed on as soon as it is visible, so a commit has to survive a crash by then:
+    ///   `synchronous_commit = off` of the host becomes `on`. Stronger settings stay.
     /// * `client_connection_check_interval` ends the statement of a client that is gone. Some platforms do not support
     ///   it.
     ///
     /// A parameter that this version of the server does not have is skipped.
     pub(super) fn sql(&self) -> String {
-        let ms = |limit: Option<Duration>| limit.map_or(0, |limit| limit.as_millis().clamp(1, i32::MAX as u128));
+        let ms = |limit: Option<Duration>| limit.map_or(0, milliseconds);
         let values = [
             ("jit", "off".to_owned()),
             ("default_transaction_isolation", "read committed".to_owned()),
@@ -43,8 +45,14 @@ impl SessionSettings {
         format!(
             "SELECT set_config(name, value, false) FROM (VALUES {values}) AS setting(name, value)
               WHERE current_setting(name, true) IS NOT NULL;
+             SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
              DO $$ BEGIN PERFORM set_config('client_connection_check_interval', '{CLIENT_CHECK_INTERVAL_MS}', false);
                    EXCEPTION WHEN OTHERS THEN NULL; END $$"
         )
     }
+}
+
+/// A limit as PostgreSQL takes it: in whole milliseconds, and never 0, which is unlimited.
+pub(crate) fn milliseconds(limit: Duration) -> u128 {
+    limit.as_millis().clamp(1, i32::MAX as u128)
 }

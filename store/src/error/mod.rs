@@ -116,13 +116,14 @@ impl StoreError {
         matches!(self.0.kind, ErrorKind::Connect | ErrorKind::ConnectionLost | ErrorKind::OutcomeUnknown)
     }
 
+    /// Whether the database as a whole cannot serve, whatever it is asked for.
+    pub fn is_outage(&self) -> bool {
+        self.is_connection_lost() || matches!(self.0.kind, ErrorKind::ReadOnly | ErrorKind::Resources)
+    }
+
     /// Whether the database could not serve a correct request at the moment: the same request may succeed later.
     pub fn is_unavailable(&self) -> bool {
-        self.is_connection_lost()
-            || matches!(
-                self.0.kind,
-                ErrorKind::ReadOnly | ErrorKind::Resources | ErrorKind::LockTimeout | ErrorKind::Cancelled
-            )
+        self.is_outage() || matches!(self.0.kind, ErrorKind::LockTimeout | ErrorKind::Cancelled)
     }
 
     /// Whether the session that returned this error must not be used again: it is lost, or its server refuses all

@@ -3,13 +3,10 @@
 use super::document::{ReadDocument, ReadError};
 use crate::compose::compose_within;
 use crate::connect::GenericClient;
-use crate::connect::{Client, Transaction};
-use crate::error::StoreError;
 use crate::load::{Caches, DocumentHead};
 use crate::table::document_body::{CachedBody, DocumentBody};
 use bytes::Bytes;
 use millstream_schema::plan::Mapping;
-use tokio_postgres::IsolationLevel;
 
 /// An answer takes its bodies as they are read, and once more while they are assembled or composed from rows.
 pub(super) const COPIES: usize = 2;
@@ -61,7 +58,7 @@ pub(super) async fn composed<C: GenericClient>(
         found.truncate(at);
     }
     let stale = found.iter().filter(|found| found.body == CachedBody::NotCurrent).map(|found| found.head.clone());
-    let composed = compose_within(client, mapping, caches, stale.collect(), bytes_max).await?;
+    let composed = compose_within(client, mapping, caches, None, stale.collect(), bytes_max).await?;
     let mut bodies = composed.composed.into_iter();
     for DocumentBody { head, body } in found {
         if let CachedBody::Current(body) = body {
@@ -85,10 +82,4 @@ fn served(head: DocumentHead, body: Bytes, from_cache: bool) -> ReadDocument {
         from_cache,
         memory: None,
     }
-}
-
-/// Opens the transaction that an answer is composed in.
-pub(super) async fn open_snapshot(client: &mut Client) -> Result<Transaction<'_>, StoreError> {
-    let transaction = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
-    transaction.start().await
 }

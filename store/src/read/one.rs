@@ -1,6 +1,6 @@
 //! One document by its public id.
 
-use super::answer::{AnswerPart, COPIES, composed, from_cache, is_current, open_snapshot};
+use super::answer::{AnswerPart, COPIES, composed, from_cache, is_current};
 use super::document::{ReadDocument, ReadError};
 use crate::connect::Database;
 use crate::load::Caches;
@@ -55,7 +55,7 @@ async fn read(
     if is_current(&found) {
         return Ok(from_cache(found));
     }
-    let snapshot = open_snapshot(&mut client).await?;
+    let snapshot = client.snapshot().await?;
     let part = match by_uuid(&snapshot, uuid, key, bytes_max).await? {
         Some(found) => composed(&snapshot, mapping, caches, vec![found], bytes_max).await?,
         None => AnswerPart::default(),

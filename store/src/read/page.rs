@@ -1,6 +1,6 @@
 //! A page of a collection.
 
-use super::answer::{AnswerPart, COPIES, composed, from_cache, is_current, open_snapshot};
+use super::answer::{AnswerPart, COPIES, composed, from_cache, is_current};
 use super::document::{ReadDocument, ReadError};
 use crate::connect::Database;
 use crate::connect::GenericClient;
@@ -100,7 +100,7 @@ async fn read(
         let last = last_of(&part, &ids);
         return Ok((part, last, total));
     }
-    let snapshot = open_snapshot(&mut client).await?;
+    let snapshot = client.snapshot().await?;
     let PageRows { documents: found, total } = statement.run(&snapshot).await?;
     let ids = ids(&found);
     let part = composed(&snapshot, mapping, caches, found, statement.bytes_max).await?;

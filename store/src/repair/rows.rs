@@ -1,10 +1,10 @@
 //! Everything that is derived from a document's own rows, apart from its identity.
 
 use super::action::RepairAction;
-use crate::compose::whole_seconds;
+use crate::compose::{FittingRows, load_within, whole_seconds};
 use crate::connect::GenericClient;
 use crate::error::StoreError;
-use crate::load::{Batch, DocumentHead, RowBudget, load_documents};
+use crate::load::{Batch, DocumentHead};
 use crate::table::audit::{CachedHead, cached_heads};
 use crate::table::descriptor::{self, DescriptorColumns};
 use crate::table::{edge, identity_lock, tombstone};
@@ -125,16 +125,17 @@ pub async fn plan_rows<C: GenericClient>(
     heads: Vec<DocumentHead>,
 ) -> Result<Vec<RowPlan>, StoreError> {
     let mut plans = Vec::with_capacity(heads.len());
-    let mut waiting = vec![heads];
-    while let Some(mut part) = waiting.pop() {
-        let budget = if part.len() > 1 { RowBudget::new(PART_BYTES) } else { RowBudget::measured() };
-        match load_documents(client, mapping, &part, &budget).await? {
-            Some(batch) => plans.extend(plan_part(client, mapping, part, &batch).await?),
-            None => {
-                let rest = part.split_off(part.len() / 2);
-                waiting.extend([rest, part]);
-            }
+    let (mut waiting, mut bytes_max) = (heads, PART_BYTES);
+    while !waiting.is_empty() {
+        let FittingRows { batch, heads, deferred } = load_within(client, mapping, waiting, bytes_max).await?;
+        bytes_max = match deferred.first() {
+            Some(first) if heads.is_empty() => first.bytes.max(bytes_max + 1),
+            _ => PART_BYTES,
+        };
+        if !heads.is_empty() {
+            plans.extend(plan_part(client, mapping, heads, &batch).await?);
         }
+        waiting = deferred.into_iter().map(|deferred| deferred.head).collect();
     }
     Ok(plans)
 }

@@ -91,7 +91,7 @@ pub fn referred_members(pipeline: &mut Pipeline<'_>, closure: Vec<i64>) -> State
 }
 
 /// Reads the names of the resource types with a document that refers to this one, in order, each project's once.
-pub async fn referring_types(client: &tokio_postgres::Client, child: i64) -> Result<Vec<String>, StoreError> {
+pub async fn referring_types<C: GenericClient>(client: &C, child: i64) -> Result<Vec<String>, StoreError> {
     read_column(&client.query(REFERRING_TYPES, &[&child]).await?, "ResourceName")
 }
 

@@ -8,7 +8,6 @@ use crate::error::StoreError;
 
 const EXISTS: &str = sql!("effective_schema_exists.sql");
 const FINGERPRINT: &str = sql!("effective_schema_fingerprint.sql");
-const DATABASE_UUID: &str = sql!("effective_schema_database_uuid.sql");
 
 row_struct! {
     /// The row of `dms.EffectiveSchema`.
@@ -36,9 +35,4 @@ pub async fn fingerprint<C: GenericClient>(client: &C) -> Result<Option<Fingerpr
         return Ok(None);
     }
     client.query_opt(FINGERPRINT, &[]).await?.as_ref().map(read_row).transpose()
-}
-
-/// Reads the database's own id; `None` if the table is empty.
-pub async fn database_uuid<C: GenericClient>(client: &C) -> Result<Option<Uuid>, StoreError> {
-    Ok(client.query_opt(DATABASE_UUID, &[]).await?.map(|row| row.try_get("DatabaseUuid")).transpose()?)
 }

@@ -1,6 +1,6 @@
 //! The history of the database: which server and database a session talks to, and whether it has lost commits.
 
-use crate::connect::GenericClient;
+use crate::connect::{Connection, GenericClient};
 use tokio_postgres::types::PgLsn;
 use uuid::Uuid;
 
@@ -132,12 +132,14 @@ pub async fn caught_up<C: GenericClient>(client: &C, consumer: &str, history: i6
 ///
 /// # Errors
 /// When the database fails; nothing is stamped then.
-pub async fn stamp(client: &mut tokio_postgres::Client, uuids: &[Uuid], above: i64) -> Result<Vec<Uuid>, StoreError> {
-    client.execute(RAISE_VERSION, &[&above]).await?;
+pub async fn stamp(client: &mut Connection, uuids: &[Uuid], above: i64) -> Result<Vec<Uuid>, StoreError> {
     let transaction = client.transaction().await?;
     if !transaction.query_one(TRY_RENAME_LOCK, &[&RENAME_LOCK]).await?.try_get::<_, bool>("Locked")? {
         return Ok(Vec::new());
     }
+    // Raised under the lock and with a margin, as when a history begins: writers draw versions meanwhile, and none may be
+    // given out twice.
+    transaction.execute(RAISE_VERSION, &[&above, &SKIPPED]).await?;
     // A statement after the lock: it sees every rename that has drawn a version.
     let stamped = read_column(&transaction.query(STAMP, &[&uuids]).await?, "DocumentUuid")?;
     transaction.commit().await?;

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::pipeline::{Pipeline, StatementRef, params};
+use crate::connect::milliseconds;
 use crate::table::identity_lock::{self, LockedIdentity};
 
 /// Session-level advisory lock that sharers pass and renamers hold while they collect row locks.
@@ -35,8 +36,8 @@ pub fn share_locks(
 
 /// Adds a limit on each wait for a lock in the rest of the transaction.
 pub fn limit_lock_waits(pipeline: &mut Pipeline<'_>, limit: Duration) {
-    let ms = limit.as_millis().clamp(1, i32::MAX as u128);
-    pipeline.execute("SELECT set_config('lock_timeout', $1, true)", params![ms.to_string()]);
+    let limit = milliseconds(limit).to_string();
+    pipeline.execute("SELECT set_config('lock_timeout', $1, true)", params![limit]);
 }
 
 /// Adds the exclusive lock of the turnstile: from here on no sharer takes a row lock.

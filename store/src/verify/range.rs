@@ -1,13 +1,10 @@
 //! One range of documents, with everything that the checks compare.
 
 use super::report::{Difference, DifferenceKind, Report};
-use crate::compose::{Composed, DeferredDocument, compose_loaded, split_off_beyond};
+use crate::compose::{Composed, DeferredDocument, FittingRows, compose_loaded, load_within};
 use crate::connect::GenericClient;
 use crate::error::StoreError;
-use crate::load::{
-    Batch, DocumentHead, LoadedDescriptor, Memory, RowBudget, document_sizes, load_descriptors, load_documents,
-    load_lookups,
-};
+use crate::load::{Batch, DocumentHead, LoadedDescriptor, Memory, load_descriptors, load_lookups};
 use millstream_schema::plan::{Mapping, ResourcePlan};
 use std::collections::HashMap;
 
@@ -36,21 +33,14 @@ impl<'m> Range<'m> {
     pub(super) async fn load<C: GenericClient>(
         client: &C,
         mapping: &'m Mapping,
-        mut heads: Vec<DocumentHead>,
+        heads: Vec<DocumentHead>,
         bytes_max: usize,
     ) -> Result<RangePart<'m>, StoreError> {
-        if let Some(batch) = load_documents(client, mapping, &heads, &RowBudget::new(bytes_max)).await? {
-            return Ok(RangePart::Leading(Self::of(client, mapping, heads, batch).await?));
+        let FittingRows { batch, heads, deferred } = load_within(client, mapping, heads, bytes_max).await?;
+        match deferred.into_iter().next() {
+            Some(first) if heads.is_empty() => Ok(RangePart::Oversized(first)),
+            _ => Ok(RangePart::Leading(Self::of(client, mapping, heads, batch).await?)),
         }
-        let sizes = document_sizes(client, mapping, &heads).await?;
-        let deferred = split_off_beyond(&mut heads, &sizes, bytes_max);
-        if heads.is_empty()
-            && let Some(first) = deferred.into_iter().next()
-        {
-            return Ok(RangePart::Oversized(first));
-        }
-        let batch = load_documents(client, mapping, &heads, &RowBudget::measured()).await?.unwrap_or_default();
-        Ok(RangePart::Leading(Self::of(client, mapping, heads, batch).await?))
     }
 
     async fn of<C: GenericClient>(

@@ -5,21 +5,20 @@ use super::report::{DifferenceKind, Report};
 use super::scope::Scope;
 use super::{VerifyOptions, check_range};
 use crate::compose::DeferredDocument;
-use crate::connect::Database;
 use crate::connect::GenericClient;
+use crate::connect::{Database, milliseconds};
 use crate::error::StoreError;
 use crate::load::{DocumentHead, heads_after, heads_by_uuid};
 use crate::table::document::heads_of_type_after;
 use millstream_schema::plan::{Mapping, ResourceKeyId};
 use std::collections::{HashSet, VecDeque};
-use tokio_postgres::IsolationLevel;
 use uuid::Uuid;
 
 /// Most bytes of rows in a range, and of cached bodies that are compared with it at once.
 const RANGE_BYTES: usize = 16 << 20;
 
-/// A range takes its rows and the bodies composed from them.
-const COPIES: usize = 2;
+/// A range takes its rows, the bodies composed from them, and the cached bodies that they are compared with.
+const COPIES: usize = 3;
 
 /// The documents of a [`Scope`] that are still to be checked.
 #[derive(Debug)]
@@ -79,14 +78,9 @@ impl Walk {
                 }
             };
             let mut client = database.get().await?;
-            let snapshot = client
-                .build_transaction()
-                .isolation_level(IsolationLevel::RepeatableRead)
-                .read_only(true)
-                .start()
-                .await?;
+            let snapshot = client.snapshot().await?;
             if let Some(timeout) = options.statement_timeout {
-                snapshot.batch_execute(&format!("SET LOCAL statement_timeout = {}", timeout.as_millis())).await?;
+                snapshot.batch_execute(&format!("SET LOCAL statement_timeout = {}", milliseconds(timeout))).await?;
             }
             let heads = self.heads(&snapshot, documents).await?;
             if heads.is_empty() {

@@ -1,1 +1,0 @@
-SELECT "DatabaseUuid" FROM "dms"."EffectiveSchema"
