@@ -4,7 +4,7 @@
 //! long as it likes.
 
 use crate::connections::Connection;
-use socket2::{SockRef, TcpKeepalive};
+use millstream_store::connect::keep_alive;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,13 +13,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
-
-/// Time without traffic after which the kernel probes whether the client still exists.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
-/// Time between two probes.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// Time after which the kernel gives up on data or probes that the client does not confirm.
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The slowest client that is served.
 #[derive(Debug, Clone, Copy)]
@@ -44,10 +37,7 @@ impl ClientStream {
     pub(crate) fn new(socket: TcpStream, connection: Arc<Connection>, pace: WritePace) -> io::Result<Self> {
         // Responses are written whole: waiting to fill a packet only adds latency.
         socket.set_nodelay(true)?;
-        let options = SockRef::from(&socket);
-        options.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL))?;
-        #[cfg(target_os = "linux")]
-        options.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+        keep_alive(&socket)?;
         Ok(Self { socket, connection, pace, deadline: None })
     }
 

@@ -43,6 +43,7 @@ mod media;
 pub mod metrics;
 mod min_version;
 mod options;
+mod origin;
 pub mod problem;
 mod request;
 mod routes;

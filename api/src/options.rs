@@ -1,5 +1,6 @@
 //! Options of the HTTP API and its server.
 
+use crate::origin::Origin;
 use axum::http::uri::{Authority, Scheme, Uri};
 use std::fmt;
 use std::str::FromStr;
@@ -92,7 +93,10 @@ impl Default for ServerOptions {
 
 /// An absolute URL without a trailing slash, the base of links.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicUrl(String);
+pub struct PublicUrl {
+    text: String,
+    origin: Origin,
+}
 
 /// The error for a text that is not a [`PublicUrl`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,12 +112,17 @@ impl PublicUrl {
     /// Returns the URL that a client with this `Host` header used; `None` if the header is not a host.
     pub(crate) fn of_host(host: &str) -> Option<Self> {
         let authority = Authority::from_str(host).ok()?;
-        (!authority.host().is_empty() && !host.contains('@')).then(|| Self(format!("http://{authority}")))
+        Some(Self { text: format!("http://{authority}"), origin: Origin::new(false, &authority)? })
+    }
+
+    /// Returns scheme, host and port.
+    pub(crate) const fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Returns the URL as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
@@ -123,19 +132,20 @@ impl FromStr for PublicUrl {
     fn from_str(text: &str) -> Result<Self, PublicUrlError> {
         let error = || PublicUrlError { text: text.to_owned() };
         let uri: Uri = text.parse().map_err(|_| error())?;
-        let is_web = uri.scheme() == Some(&Scheme::HTTP) || uri.scheme() == Some(&Scheme::HTTPS);
-        let has_host = uri.authority().is_some_and(|authority| !authority.host().is_empty());
+        let is_https = uri.scheme() == Some(&Scheme::HTTPS);
+        let is_web = is_https || uri.scheme() == Some(&Scheme::HTTP);
         let has_more = uri.query().is_some() || text.contains(['#', '@']);
-        if !is_web || !has_host || has_more {
-            return Err(error());
+        let origin = uri.authority().and_then(|authority| Origin::new(is_https, authority));
+        match origin {
+            Some(origin) if is_web && !has_more => Ok(Self { text: text.trim_end_matches('/').to_owned(), origin }),
+            _ => Err(error()),
         }
-        Ok(Self(text.trim_end_matches('/').to_owned()))
     }
 }
 
 impl fmt::Display for PublicUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -152,9 +162,17 @@ mod tests {
         ] {
             assert_eq!(text.parse::<PublicUrl>().unwrap().as_str(), expected);
         }
-        for wrong in
-            ["", "localhost:8080", "/data", "ftp://host", "http://", "http://h?x=1", "http://h/#a", "http://u:p@h"]
-        {
+        for wrong in [
+            "",
+            "localhost:8080",
+            "/data",
+            "ftp://host",
+            "http://",
+            "http://h?x=1",
+            "http://h/#a",
+            "http://u:p@h",
+            "http://h:99999",
+        ] {
             assert!(wrong.parse::<PublicUrl>().is_err(), "{wrong}");
         }
     }

@@ -6,14 +6,13 @@
 //! their responses: browsers mark those in `Origin` and `Sec-Fetch-Site`. Clients that are not browsers send neither.
 
 use crate::options::PublicUrl;
+use crate::origin::Origin;
 use crate::problem::{Problem, ProblemKind};
 use axum::extract::{Request, State};
 use axum::http::uri::{Authority, Uri};
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use std::net::IpAddr;
-use std::str::FromStr;
 use std::sync::Arc;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -38,16 +37,16 @@ pub(crate) fn check_site(
     target: &Uri,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
-    let public = public_url.and_then(|url| Origin::parse(url.as_str()));
+    let public = public_url.map(PublicUrl::origin);
     let host = named_host(target, headers).map_err(|()| misdirected())?;
-    let is_public = |host: &Origin| public.as_ref().is_some_and(|public| public.host == host.host);
+    let is_public = |host: &Origin| public.is_some_and(|public| public.host == host.host);
     if host.as_ref().is_some_and(|host| !host.is_loopback() && !is_public(host)) {
         return Err(misdirected());
     }
     let own = host.filter(Origin::is_loopback);
     for origin in headers.get_all(header::ORIGIN) {
         let origin = origin.to_str().ok().and_then(Origin::parse);
-        if origin.is_none() || (origin != own && origin != public) {
+        if origin.is_none() || (origin != own && origin.as_ref() != public) {
             return Err(cross_site());
         }
     }
@@ -67,14 +66,14 @@ fn is_followed_link(method: &Method, headers: &HeaderMap) -> bool {
 /// Returns the host that a request names; `None` if it names none (HTTP/1.0), `Err` if it is not a host. The authority of
 /// the target takes precedence over the header (RFC 9112, 3.2.2).
 fn named_host(target: &Uri, headers: &HeaderMap) -> Result<Option<Origin>, ()> {
-    let of = |authority: &str| Origin::parse(&format!("http://{authority}")).map(Some).ok_or(());
+    let of = |authority: &Authority| Origin::new(false, authority).map(Some).ok_or(());
     if let Some(authority) = target.authority() {
-        return of(authority.as_str());
+        return of(authority);
     }
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) => Ok(None),
-        (Some(host), None) => of(host.to_str().map_err(|_| ())?),
+        (Some(host), None) => of(&host.to_str().map_err(|_| ())?.parse().map_err(|_| ())?),
         (Some(_), Some(_)) => Err(()),
     }
 }
@@ -89,44 +88,6 @@ fn cross_site() -> Problem {
     let detail = "The request was sent by a web page of another origin. This server accepts requests of its own origin and of \
                   clients that are not browsers.";
     Problem::new(ProblemKind::CrossSiteRequest, detail).closing()
-}
-
-/// Scheme, host and port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Origin {
-    is_https: bool,
-    /// In lower case, without brackets and without a final dot.
-    host: String,
-    port: u16,
-}
-
-impl Origin {
-    /// Parses `http://host[:port]` or `https://host[:port]`; ignores a path.
-    fn parse(text: &str) -> Option<Self> {
-        let (scheme, rest) = text.split_once("://")?;
-        let is_https = match scheme {
-            "http" => false,
-            "https" => true,
-            _ => return None,
-        };
-        let authority = Authority::from_str(rest.split('/').next()?).ok()?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        let port = authority.port_u16();
-        let has_bad_port = port.is_none() && authority.as_str() != authority.host();
-        if host.is_empty() || has_bad_port || authority.as_str().contains('@') {
-            return None;
-        }
-        Some(Self { is_https, host, port: port.unwrap_or(if is_https { 443 } else { 80 }) })
-    }
-
-    /// Whether the host is a loopback address or a name that always means one (RFC 6761, 6.3).
-    fn is_loopback(&self) -> bool {
-        match self.host.parse::<IpAddr>() {
-            Ok(address) => address.to_canonical().is_loopback(),
-            Err(_) => self.host == "localhost" || self.host.ends_with(".localhost"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::options::ApiOptions;
 use crate::problem::Problem;
 use axum::extract::FromRef;
 use futures::future::BoxFuture;
+use millstream_pipeline::memory::MemoryBudget;
 use millstream_schema::plan::Mapping;
 use millstream_search::{SearchEngine, SearchModel};
 use serde::Serialize;
@@ -94,8 +95,8 @@ pub(crate) struct ApiState {
     pub(crate) options: ApiOptions,
     /// Permits for requests in progress.
     pub(crate) admissions: Arc<Semaphore>,
-    /// KiB of large bodies.
-    pub(crate) body_memory: Arc<Semaphore>,
+    /// The memory of all large bodies.
+    pub(crate) body_memory: MemoryBudget,
     /// Writes in progress, including those whose clients have disconnected.
     pub(crate) writes: TaskTracker,
 }
@@ -109,7 +110,7 @@ impl Api {
     /// Creates the API from its parts and optional parts.
     pub fn with(parts: ApiParts, extras: Extras, options: ApiOptions) -> Self {
         let admissions = Arc::new(Semaphore::new(options.requests_max.min(Semaphore::MAX_PERMITS)));
-        let body_memory = Arc::new(Semaphore::new(body_memory_kib(&options)));
+        let body_memory = body_memory(&options);
         let ApiParts { mapping, reader, writer, probe, metrics } = parts;
         Self(Arc::new(ApiState {
             mapping,
@@ -139,9 +140,10 @@ impl ApiState {
     }
 }
 
-/// Returns the permits of all large bodies: at least one for the largest body.
-fn body_memory_kib(options: &ApiOptions) -> usize {
-    options.bodies_max_bytes.max(options.body_max_bytes).div_ceil(1024).min(Semaphore::MAX_PERMITS)
+/// Returns the memory of all large bodies: enough for the largest one, in whole KiB.
+fn body_memory(options: &ApiOptions) -> MemoryBudget {
+    let bytes = options.bodies_max_bytes.max(options.body_max_bytes);
+    MemoryBudget::new(bytes.div_ceil(1024).saturating_mul(1024))
 }
 
 /// A permit for one request in progress. A write keeps it until the write has ended, even if the client disconnects.

@@ -10,9 +10,8 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
-use std::sync::Arc;
+use millstream_pipeline::memory::MemoryReservation;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// Bytes beyond the limit that are read and discarded. A client that is still sending does not read the response, and
@@ -24,7 +23,7 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 /// A body, and its share of the memory for large bodies, to be held as long as the bytes are in use.
 pub(crate) struct ReceivedBody {
     pub(crate) bytes: Bytes,
-    pub(crate) memory: Option<OwnedSemaphorePermit>,
+    pub(crate) memory: Option<MemoryReservation>,
 }
 
 /// Reads the body of a request that carries a document.
@@ -38,8 +37,8 @@ pub(crate) async fn read_body(api: &ApiState, headers: &HeaderMap, mut body: Bod
         }
         return Err(too_large(&api.options));
     }
-    let mut reader = BodyReader { api, received: Vec::new(), memory: None, deadline: Instant::now() };
-    reader.deadline += api.options.body_timeout;
+    let deadline = Instant::now() + api.options.body_timeout;
+    let mut reader = BodyReader { api, received: Vec::new(), memory: None, deadline };
     if announced > ApiOptions::SMALL_BODY_MAX_BYTES as u64 {
         reader.reserve(announced as usize).await?;
     }
@@ -63,7 +62,7 @@ fn too_large(options: &ApiOptions) -> Problem {
 struct BodyReader<'a> {
     api: &'a ApiState,
     received: Vec<u8>,
-    memory: Option<OwnedSemaphorePermit>,
+    memory: Option<MemoryReservation>,
     /// Moves on with every byte, at the slowest rate that is accepted.
     deadline: Instant,
 }
@@ -113,13 +112,13 @@ impl BodyReader<'_> {
 
     /// Waits for the memory of a large body. The client's bytes stay in the kernel meanwhile.
     async fn reserve(&mut self, bytes: usize) -> Result<(), Problem> {
-        let permits = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        let wait =
-            timeout(self.api.options.body_timeout, Arc::clone(&self.api.body_memory).acquire_many_owned(permits));
+        let wait = timeout(self.api.options.body_timeout, self.api.body_memory.reserve(bytes));
         let Ok(Ok(memory)) = wait.await else {
             metrics::counter!(names::TURNED_AWAY).increment(1);
             return Err(Problem::unavailable("The server is at its limit of large bodies. Try again.").closing());
         };
+        // In one piece: growing by doubling would take up to twice as much as is reserved.
+        self.received.reserve_exact(bytes.saturating_sub(self.received.len()));
         self.memory = Some(memory);
         self.deadline = Instant::now() + self.api.options.body_timeout;
         Ok(())

@@ -32,7 +32,7 @@ pub(super) fn configure(driver: &mut tokio_postgres::Config) {
     }
 }
 
-/// Sets the same limits on a connection that another client of PostgreSQL uses.
+/// Sets the same limits on another connection: of a replication client, or of a client of this process.
 ///
 /// # Errors
 /// When the operating system refuses.
