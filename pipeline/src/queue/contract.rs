@@ -79,8 +79,8 @@ pub trait WorkQueue: Send + Sync + 'static {
     /// Counts the entries.
     fn stats(&self) -> BoxFuture<'_, Result<QueueStats, QueueError>>;
 
-    /// Returns the reason why the queue hands nothing out at the moment, if it has one: a shared queue whose topic is
-    /// gone, or that this process may not read. `None` for a queue on local disk.
+    /// Returns the reason why the queue stands at the moment, if it has one: the topic of a shared queue is gone, or this
+    /// process may not read it, so nothing is handed out; the disk of a local queue is full, so changes wait.
     fn problem(&self) -> Option<QueueProblem> {
         None
     }

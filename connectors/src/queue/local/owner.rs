@@ -74,6 +74,8 @@ impl Owner {
         while let Some(command) = self.wait(&mut commands) {
             let mut next = Some(command);
             let mut size = 0;
+            // Looked at once, for the first change of the group.
+            let mut is_low = None;
             while let Some(command) = next {
                 if let QueueCommand::Close { reply } = command {
                     self.flush();
@@ -83,7 +85,7 @@ impl Owner {
                     send(reply, closed);
                     return;
                 }
-                self.accept(command);
+                self.accept(command, &mut is_low);
                 size += 1;
                 // A command beyond the group stays in the channel: it may be the close.
                 next = if size < GROUP_MAX { commands.try_recv().ok() } else { None };
@@ -97,8 +99,11 @@ impl Owner {
     }
 
     /// Carries out a command, or keeps a change until the disk has space.
-    fn accept(&mut self, command: QueueCommand) {
-        if command.is_change() && self.broken.is_none() && (!self.waiting.is_empty() || self.space.is_low()) {
+    fn accept(&mut self, command: QueueCommand, is_low: &mut Option<bool>) {
+        let waits = command.is_change()
+            && self.broken.is_none()
+            && (!self.waiting.is_empty() || *is_low.get_or_insert_with(|| self.space.is_low()));
+        if waits {
             self.waiting.push_back(command);
         } else {
             self.handle(command);
@@ -129,7 +134,8 @@ impl Owner {
     fn wait(&mut self, commands: &mut mpsc::Receiver<QueueCommand>) -> Option<QueueCommand> {
         loop {
             self.resume();
-            let waits = !self.waiting.is_empty();
+            // A full disk is looked at until it has space again, also if nothing waits for it.
+            let waits = !self.waiting.is_empty() || (self.space.was_low() && self.space.is_low());
             if !waits && !self.can_sweep() {
                 return commands.blocking_recv();
             }
@@ -137,7 +143,7 @@ impl Owner {
                 Ok(command) => return Some(command),
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) if waits => thread::sleep(SPACE_INTERVAL),
-                Err(TryRecvError::Empty) => self.sweep(),
+                Err(TryRecvError::Empty) => self.sweep_some(),
             }
         }
     }
@@ -147,11 +153,15 @@ impl Owner {
         self.store.is_sweeping() && self.broken.is_none() && !self.space.is_low()
     }
 
-    /// Deletes some rows of removed lanes.
+    /// Deletes some rows of removed lanes, if there are any.
     fn sweep(&mut self) {
-        if self.can_sweep()
-            && let Err(error) = self.store.sweep()
-        {
+        if self.can_sweep() {
+            self.sweep_some();
+        }
+    }
+
+    fn sweep_some(&mut self) {
+        if let Err(error) = self.store.sweep() {
             self.broken = Some(error.to_string());
         }
     }

@@ -3,7 +3,6 @@
 //! The storage engine accepts nothing more after a write that failed for want of space, until it is opened again. Changes
 //! therefore wait in the owner thread while less than [`RESERVE_BYTES`] are free; reads go on.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use nix::sys::statvfs::statvfs;
 use parking_lot::Mutex;
 
 /// Space that stays free: the journal of a group, and the tables that the engine writes behind it.
-pub(super) const RESERVE_BYTES: u64 = 64 << 20;
+const RESERVE_BYTES: u64 = 64 << 20;
 
 /// Reads the free bytes of a disk; `None` if the system does not tell.
 type Probe = Box<dyn Fn() -> Option<u64> + Send>;
@@ -43,6 +42,11 @@ impl Space {
         Self { path: path.to_owned(), probe, clock, problem }
     }
 
+    /// Whether they had to wait at the last look.
+    pub(super) fn was_low(&self) -> bool {
+        self.problem.lock().is_some()
+    }
+
     /// Whether changes have to wait. Logs the beginning and the end of it, and keeps it for `status`.
     pub(super) fn is_low(&self) -> bool {
         let free = (self.probe)().filter(|free| *free < RESERVE_BYTES);
@@ -63,11 +67,5 @@ impl Space {
             _ => {}
         }
         free.is_some()
-    }
-}
-
-impl fmt::Debug for Space {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Space").field("path", &self.path).finish_non_exhaustive()
     }
 }

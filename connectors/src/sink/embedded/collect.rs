@@ -7,7 +7,6 @@
 use super::encoding::{decode, encode};
 use super::facets::{FacetCounter, TooManyValues, ValueCounts, merge};
 use super::layout::{ID, VERSION, column};
-use super::stop::StopFlag;
 use millstream_search::{FacetCount, FacetValues, SearchQuery, SortKey, Value};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -18,6 +17,7 @@ use tantivy::query::Weight;
 use tantivy::{
     COLLECT_BLOCK_BUFFER_LEN, DocAddress, DocId, DocSet, Score, SegmentOrdinal, SegmentReader, TERMINATED, TantivyError,
 };
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// The result of a search.
@@ -83,7 +83,7 @@ pub(super) struct PageCollector {
     after: Option<SortKey>,
     documents_max: usize,
     by_relevance: bool,
-    stop: StopFlag,
+    stop: CancellationToken,
 }
 
 /// A field of the sort.
@@ -95,7 +95,7 @@ struct SortColumn {
 
 impl PageCollector {
     /// Creates the collector of a query, which ends with an error soon after `stop` is raised.
-    pub(super) fn of(query: &SearchQuery, stop: StopFlag) -> Self {
+    pub(super) fn of(query: &SearchQuery, stop: CancellationToken) -> Self {
         let path = |field| column(&query.resource.field(field).path);
         let sort = query.sort.iter().map(|sort| SortColumn { column: path(sort.field), descending: sort.descending });
         Self {
@@ -176,7 +176,7 @@ impl Collector for PageCollector {
         let mut scorer = weight.scorer(reader, 1.0)?;
         let mut block = [0; COLLECT_BLOCK_BUFFER_LEN];
         loop {
-            if self.stop.is_raised() {
+            if self.stop.is_cancelled() {
                 return Ok(Err(CollectError::Stopped));
             }
             if let Some(facet) = segment.facets.iter().position(FacetCounter::is_full) {

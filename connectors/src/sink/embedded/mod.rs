@@ -38,7 +38,6 @@ mod query;
 mod scan;
 mod search;
 mod sink;
-mod stop;
 mod store;
 mod writer;
 

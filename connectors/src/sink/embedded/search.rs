@@ -5,12 +5,12 @@ use super::facets::DISTINCT_VALUES_MAX;
 use super::folder::blocking;
 use super::generation::Generation;
 use super::query::documents;
-use super::stop::StopFlag;
 use super::store::EmbeddedStore;
 use futures::future::{BoxFuture, FutureExt, ready};
 use millstream_pipeline::sink::SinkError;
 use millstream_search::{Hit, SearchEngine, SearchError, SearchPage, SearchQuery};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 impl SearchEngine for EmbeddedStore {
     fn describe(&self) -> String {
@@ -20,8 +20,9 @@ impl SearchEngine for EmbeddedStore {
     fn search<'a>(&'a self, query: &'a SearchQuery) -> BoxFuture<'a, Result<SearchPage, SearchError>> {
         async move {
             let permit = Arc::clone(&self.searches).acquire_owned().await;
-            let stop = StopFlag::default();
-            let _stop_when_dropped = stop.raise_when_dropped();
+            let stop = CancellationToken::new();
+            // The client has gone when this future is dropped.
+            let _stop_when_dropped = stop.clone().drop_guard();
             let (folder, query) = (Arc::clone(&self.folder), query.clone());
             let page = blocking(self.folder.describe(), move || {
                 // The permit belongs to the work: an abandoned search delays the next one until it has stopped.
@@ -77,7 +78,7 @@ impl EmbeddedStore {
     }
 }
 
-fn search(generation: &Generation, query: &SearchQuery, stop: &StopFlag) -> Result<SearchPage, SearchFailure> {
+fn search(generation: &Generation, query: &SearchQuery, stop: &CancellationToken) -> Result<SearchPage, SearchFailure> {
     let searcher = generation.searcher();
     let keys = generation.context.keys.of_resource(&query.resource);
     let collected = searcher
@@ -93,7 +94,7 @@ fn search(generation: &Generation, query: &SearchQuery, stop: &StopFlag) -> Resu
     let has_more = matches.documents.len() > limit;
     let mut hits = Vec::with_capacity(limit.min(matches.documents.len()));
     for document in matches.documents.iter().take(limit) {
-        if stop.is_raised() {
+        if stop.is_cancelled() {
             return Err(SearchFailure::Stopped);
         }
         let body = generation.body(&searcher, document.address)?.ok_or_else(|| SinkError::Broken {
@@ -136,9 +137,9 @@ mod tests {
             let options = QueryOptions { limit_default: 10, limit_max: 10 };
             let query = SearchQuery::parse(&schools, &parameters, &options).expect("a valid query");
             let generation = store.folder.live_generation().expect("it opens");
-            let stop = StopFlag::default();
+            let stop = CancellationToken::new();
             assert!(search(&generation, &query, &stop).is_ok_and(|page| page.documents.len() == 1));
-            drop(stop.raise_when_dropped());
+            stop.cancel();
             assert!(matches!(search(&generation, &query, &stop), Err(SearchFailure::Stopped)));
         }
     }

@@ -46,17 +46,21 @@ pub(super) struct SlotRow {
     pub(super) retained_wal_bytes: i64,
 }
 
-const UNLIMITED: &str = "SELECT set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false), \
-     set_config('idle_session_timeout', '0', false), set_config('idle_in_transaction_session_timeout', '0', false)";
+/// Asks whether the server is a standby, and removes the limits of the role and the database from the session: they would
+/// cut off the creation of a slot, or an idle session. A limit that this version of the server does not have is skipped.
+/// One statement without `DO`: a session for replication takes no other.
+const BEGIN: &str = "SELECT pg_is_in_recovery(), \
+     (SELECT count(set_config(name, '0', false)) \
+        FROM (VALUES ('statement_timeout'), ('lock_timeout'), ('idle_session_timeout'), \
+                     ('idle_in_transaction_session_timeout'), ('transaction_timeout')) AS setting (name) \
+       WHERE current_setting(name, true) IS NOT NULL)";
 
 /// Opens a connection to a server that is not a standby. `confirmed` is the position that it acknowledges when it starts
 /// to stream.
 pub(super) async fn open(options: &LogicalOptions, confirmed: u64) -> Result<ReplicationClient, SessionError> {
     let config = link::secure(options, options.replication_config(confirmed)).await?;
     let mut client = ReplicationClient::connect_gated(config).await?;
-    // Those of the role or the database would cut off the creation of a slot, or an idle session.
-    client.simple_query(UNLIMITED).await?;
-    let rows = client.simple_query("SELECT pg_is_in_recovery()").await?;
+    let rows = client.simple_query(BEGIN).await?;
     match rows.first().and_then(|row| text(row, 0)) {
         Some("f") => Ok(client),
         _ => Err(SessionError::Standby),

@@ -91,7 +91,7 @@ impl OpenSearchIndexes {
             let response =
                 cluster.send_within(request, PAGE_BYTES_MAX).await.map_err(|error| failed(cluster, error))?;
             let Some(response) = response else {
-                limit = shorter(query, limit).ok_or_else(|| failed(cluster, cluster.broken(TOO_LARGE.to_owned())))?;
+                limit = shorter(query, limit).ok_or_else(|| SearchError::Refused { reason: TOO_LARGE.to_owned() })?;
                 "its page was too large".clone_into(&mut reason);
                 continue;
             };
