@@ -3,28 +3,78 @@
 use crate::attempt::AttemptError;
 use crate::error::WriteError;
 use crate::options::WriterOptions;
+use crate::references::locked_ids;
 use millstream_schema::plan::{Mapping, ResourceKeyId};
+use millstream_store::error::StoreError;
 use millstream_store::table::document::{self, LockedDocument};
 use millstream_store::table::{edge, identity_lock};
-use millstream_store::transaction::{Pipeline, StatementRef, WriteTransaction};
+use millstream_store::transaction::{
+    Pipeline, StatementRef, WriteTransaction, limit_lock_waits, lock_turnstile, unlock_turnstile,
+};
 use std::collections::{BTreeSet, HashMap};
 
-/// Locks the identities of a document's closure, level by level; returns the whole closure. No other transaction can
-/// add an identity edge into a locked level meanwhile: that takes a share lock on its child.
-pub(crate) async fn lock_identities(
+/// The identities that one round has locked.
+#[derive(Debug)]
+pub(crate) struct LockedRound {
+    /// The references that are share-locked.
+    pub(crate) references: BTreeSet<i64>,
+    /// The closure, exclusively locked.
+    pub(crate) closure: BTreeSet<i64>,
+}
+
+/// Begins the transaction, then takes under the turnstile share locks on what the seeds refer to, `references` included,
+/// and exclusive ones on their closure. The turnstile need not cover the `Document` rows: those have no sharers that could
+/// overlap. With `repaired`, documents of changeable types that lack their IdentityLock row get it; other types have none.
+///
+/// While this waits with the turnstile, no write that refers to any changeable document goes on. So each wait is short; a
+/// round that ends without all locks releases everything, and the next one comes after a pause.
+pub(crate) async fn lock_round(
+    transaction: &mut WriteTransaction,
+    options: &WriterOptions,
+    references: Vec<i64>,
+    seeds: Vec<i64>,
+    repaired: Option<&Mapping>,
+) -> Result<LockedRound, AttemptError> {
+    let round = async {
+        let mut pipeline = transaction.begin()?;
+        limit_lock_waits(&mut pipeline, options.lock_round.min(options.lock_timeout));
+        lock_turnstile(&mut pipeline);
+        let share = identity_lock::lock_shared(&mut pipeline, references, seeds.clone());
+        let references = locked_ids(&pipeline.run().await?, Some(share))?;
+        let closure = lock_levels(transaction, options, seeds, repaired).await?;
+        let mut pipeline = transaction.pipeline()?;
+        unlock_turnstile(&mut pipeline);
+        limit_lock_waits(&mut pipeline, options.lock_timeout);
+        pipeline.run().await?;
+        Ok(LockedRound { references, closure })
+    };
+    round.await.map_err(AttemptError::of_round)
+}
+
+/// Locks the identities of a closure, level by level, and returns it. No other transaction can add an identity edge into a
+/// locked level meanwhile: that takes a share lock on its child.
+async fn lock_levels(
     transaction: &WriteTransaction,
     options: &WriterOptions,
-    seed: i64,
+    seeds: Vec<i64>,
+    repaired: Option<&Mapping>,
 ) -> Result<BTreeSet<i64>, AttemptError> {
     let mut ids = BTreeSet::new();
-    let mut level: Vec<i64> = vec![seed];
+    let mut level = seeds;
     let mut depth = 0;
     while !level.is_empty() {
+        let lockable = match repaired {
+            Some(mapping) => changeable(transaction, mapping, &level).await?,
+            None => level.clone(),
+        };
         let mut pipeline = transaction.pipeline()?;
-        let lock = identity_lock::lock_level(&mut pipeline, level.clone());
+        if repaired.is_some() {
+            identity_lock::ensure(&mut pipeline, lockable.clone());
+        }
+        let lock = identity_lock::lock_level(&mut pipeline, lockable.clone());
         let parents = edge::identity_parents(&mut pipeline, level.clone());
         let answers = pipeline.run().await?;
-        if answers.count(lock) != level.len() {
+        if answers.count(lock) != lockable.len() {
             return Err(AttemptError::StartOver("a document of the closure was deleted meanwhile"));
         }
         ids.extend(level);
@@ -35,6 +85,23 @@ pub(crate) async fn lock_identities(
         check_bounds(options, ids.len() + level.len(), depth, level.is_empty())?;
     }
     Ok(ids)
+}
+
+/// Returns those of the documents whose identity can change.
+pub(crate) async fn changeable(
+    transaction: &WriteTransaction,
+    mapping: &Mapping,
+    ids: &[i64],
+) -> Result<Vec<i64>, StoreError> {
+    let types = document::types(transaction.client()?, ids).await?;
+    let is_changeable = |key| mapping.by_key(key).is_some_and(|ix| mapping.resource(ix).changeable);
+    Ok(types.iter().filter(|of| is_changeable(of.key)).map(|of| of.document_id).collect())
+}
+
+/// The rank of each resource type in an order in which every type comes after all that its identity contains.
+pub(crate) fn identity_ranks(mapping: &Mapping) -> HashMap<ResourceKeyId, usize> {
+    let ranks = mapping.identity_order.iter().enumerate();
+    ranks.map(|(rank, ix)| (mapping.resource(*ix).key, rank)).collect()
 }
 
 /// Adds the locks of the Document rows of a closure and of the referrers that are stamped with it: all in one statement
@@ -75,8 +142,7 @@ impl Closure {
         if members.len() != ids.len() {
             return Err(AttemptError::StartOver("a document of the closure was deleted meanwhile"));
         }
-        let ranks = mapping.identity_order.iter().enumerate();
-        let order: HashMap<ResourceKeyId, usize> = ranks.map(|(rank, ix)| (mapping.resource(*ix).key, rank)).collect();
+        let order = identity_ranks(mapping);
         members.sort_by_key(|member| (order.get(&member.key).copied(), member.document_id));
         Ok(Self { members, ids })
     }
@@ -101,12 +167,7 @@ impl Closure {
 }
 
 /// Refuses a closure that is too large or too deep. `complete` says whether it was walked to its end.
-pub(crate) fn check_bounds(
-    options: &WriterOptions,
-    size: usize,
-    depth: usize,
-    complete: bool,
-) -> Result<(), WriteError> {
+fn check_bounds(options: &WriterOptions, size: usize, depth: usize, complete: bool) -> Result<(), WriteError> {
     let at_least = if complete { "" } else { "at least " };
     if size > options.closure_max {
         return Err(WriteError::RenameRefused {

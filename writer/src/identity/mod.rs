@@ -14,19 +14,17 @@ pub(crate) mod referrers;
 
 use crate::attempt::{AttemptError, abandon};
 use crate::error::WriteError;
-use crate::references::{References, locked_ids};
+use crate::references::References;
 use crate::request::{Outcome, Written};
 use crate::resolve::{Binding, CurrentRow, Resolved};
 use crate::rows::{BoundDocument, add_replacements, content_hash};
 use crate::upsert_request::UpsertRequest;
-use closure::Closure;
+use closure::{Closure, LockedRound};
 use millstream_pipeline::{ChangeKind, NewChange};
 use millstream_store::error::StoreError;
 use millstream_store::table::document::LockedDocument;
-use millstream_store::table::{document, edge, identity as identity_table, identity_lock, sequence};
-use millstream_store::transaction::{
-    WriteTransaction, limit_lock_waits, lock_renames, lock_turnstile, unlock_turnstile,
-};
+use millstream_store::table::{document, edge, identity as identity_table, sequence};
+use millstream_store::transaction::{WriteTransaction, lock_renames};
 use recompute::Identities;
 use referrers::Referrers;
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,7 +87,9 @@ impl Rename<'_> {
         transaction: &mut WriteTransaction,
         first: &Binding,
     ) -> Result<(Written, Result<(), StoreError>), AttemptError> {
-        let (locked, ids) = self.lock_identities(transaction, first).await.map_err(AttemptError::of_round)?;
+        let (options, changeable) = (self.request.options, first.changeable(self.request.flat));
+        let round = closure::lock_round(transaction, options, changeable, vec![self.document_id], None);
+        let LockedRound { references: locked, closure: ids } = round.await?;
         let referrers = Referrers::find(transaction, &ids, self.request.options.strict_max).await?;
         let (seed, affected) = self.lock_documents(transaction, &locked, ids, referrers).await?;
         let closure = &affected.closure;
@@ -97,33 +97,6 @@ impl Rename<'_> {
             Identities::recompute(transaction, self.request, closure, self.document_id, &seed.binding).await?;
         equality_check::check(transaction, self.request, self.document_id, closure, &identities).await?;
         self.write(transaction, &seed, &affected, &identities).await
-    }
-
-    /// The turnstile, share locks on the renamed document's references, exclusive ones on its closure: returns the ids
-    /// of the references, and of the closure. The turnstile need not cover the `Document` rows: those have no sharers
-    /// that could overlap.
-    ///
-    /// While this waits with the turnstile, no write that refers to any changeable document goes on. So each wait is
-    /// short; a round that ends without all locks releases everything, and the next one comes after a pause.
-    async fn lock_identities(
-        &self,
-        transaction: &mut WriteTransaction,
-        first: &Binding,
-    ) -> Result<(BTreeSet<i64>, BTreeSet<i64>), AttemptError> {
-        let mut pipeline = transaction.begin()?;
-        let options = self.request.options;
-        limit_lock_waits(&mut pipeline, options.lock_round.min(options.lock_timeout));
-        lock_turnstile(&mut pipeline);
-        let share =
-            identity_lock::lock_shared(&mut pipeline, first.changeable(self.request.flat), vec![self.document_id]);
-        let answers = pipeline.run().await?;
-        let locked = locked_ids(&answers, Some(share))?;
-        let ids = closure::lock_identities(transaction, self.request.options, self.document_id).await?;
-        let mut pipeline = transaction.pipeline()?;
-        unlock_turnstile(&mut pipeline);
-        limit_lock_waits(&mut pipeline, options.lock_timeout);
-        pipeline.run().await?;
-        Ok((locked, ids))
     }
 
     /// Locks the rows of all documents that get a version; then reads the renamed document again, under all locks.
@@ -202,7 +175,7 @@ impl Rename<'_> {
 }
 
 /// The outbox rows of documents and the versions that were drawn for them.
-fn changes<'d>(
+pub(crate) fn changes<'d>(
     documents: impl IntoIterator<Item = &'d LockedDocument>,
     versions: &[i64],
     kind: ChangeKind,

@@ -3,10 +3,11 @@
 
 use super::decision::{IdentityDecision, decide};
 use crate::attempt::{AttemptError, abandon};
-use crate::identity::closure::check_bounds;
+use crate::identity::changes;
+use crate::identity::closure::{LockedRound, add_document_locks, identity_ranks, lock_round};
 use crate::identity::referrers::Referrers;
 use crate::options::WriterOptions;
-use millstream_pipeline::{ChangeKind, NewChange};
+use millstream_pipeline::ChangeKind;
 use millstream_schema::plan::{Mapping, ResourceKeyId};
 use millstream_store::connect::Database;
 use millstream_store::error::StoreError;
@@ -14,8 +15,8 @@ use millstream_store::load::DocumentHead;
 use millstream_store::repair::RepairAction;
 use millstream_store::table::document::{self, LockedDocument};
 use millstream_store::table::identity::{self, NewIdentity};
-use millstream_store::table::{edge, identity_lock, sequence};
-use millstream_store::transaction::{WriteTransaction, lock_renames, lock_turnstile, unlock_turnstile};
+use millstream_store::table::sequence;
+use millstream_store::transaction::{WriteTransaction, lock_renames};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -64,7 +65,9 @@ async fn attempt(
     options: &WriterOptions,
     seeds: &BTreeSet<i64>,
 ) -> Result<IdentityRepair, AttemptError> {
-    let closure = lock_closure(transaction, mapping, options, seeds).await?;
+    let seeds = seeds.iter().copied().collect();
+    let LockedRound { closure, .. } = lock_round(transaction, options, Vec::new(), seeds, Some(mapping)).await?;
+    let closure: Vec<i64> = closure.into_iter().collect();
     let rewrites = rewrites(transaction, mapping, &closure).await?;
     if rewrites.heads.is_empty() {
         return Ok(IdentityRepair::Done(Vec::new()));
@@ -91,49 +94,10 @@ async fn attempt(
     Ok(IdentityRepair::Done(rewrites.heads.iter().cloned().map(action).collect()))
 }
 
-/// The turnstile, share locks on what the seeds refer to, exclusive locks on the closure level by level. Documents of
-/// changeable types that lack their IdentityLock row get it; other types have none.
-async fn lock_closure(
-    transaction: &mut WriteTransaction,
-    mapping: &Mapping,
-    options: &WriterOptions,
-    seeds: &BTreeSet<i64>,
-) -> Result<Vec<i64>, AttemptError> {
-    let mut level: Vec<i64> = seeds.iter().copied().collect();
-    let mut pipeline = transaction.begin()?;
-    lock_turnstile(&mut pipeline);
-    identity_lock::lock_shared(&mut pipeline, Vec::new(), level.clone());
-    pipeline.run().await?;
-    let (mut ids, mut depth) = (BTreeSet::new(), 0);
-    while !level.is_empty() {
-        let types = document::types(transaction.client()?, &level).await?;
-        let is_changeable = |key| mapping.by_key(key).is_some_and(|ix| mapping.resource(ix).changeable);
-        let lockable: Vec<i64> = types.iter().filter(|of| is_changeable(of.key)).map(|of| of.document_id).collect();
-        let mut pipeline = transaction.pipeline()?;
-        identity_lock::ensure(&mut pipeline, lockable.clone());
-        let lock = identity_lock::lock_level(&mut pipeline, lockable.clone());
-        let parents = edge::identity_parents(&mut pipeline, level.clone());
-        let answers = pipeline.run().await?;
-        if answers.count(lock) != lockable.len() {
-            return Err(AttemptError::StartOver("a document of the closure was deleted meanwhile"));
-        }
-        ids.extend(level);
-        level = answers.rows(parents)?.into_iter().map(|row| row.parent).filter(|id| !ids.contains(id)).collect();
-        level.sort_unstable();
-        depth += 1;
-        check_bounds(options, ids.len() + level.len(), depth, level.is_empty())?;
-    }
-    let mut pipeline = transaction.pipeline()?;
-    unlock_turnstile(&mut pipeline);
-    pipeline.run().await?;
-    Ok(ids.into_iter().collect())
-}
-
 /// Decides under the locks which members have a wrong identity.
 async fn rewrites(transaction: &WriteTransaction, mapping: &Mapping, closure: &[i64]) -> Result<Rewrites, StoreError> {
     let mut found = Rewrites::default();
-    let ranks = mapping.identity_order.iter().enumerate();
-    let rank: HashMap<ResourceKeyId, usize> = ranks.map(|(rank, ix)| (mapping.resource(*ix).key, rank)).collect();
+    let rank = identity_ranks(mapping);
     let mut decided = decide(transaction.client()?, mapping, closure).await?;
     decided.sort_by_key(|decided| (rank.get(&decided.head.key).copied(), decided.head.document_id));
     for decided in decided {
@@ -154,10 +118,9 @@ async fn lock_documents(
     rewrites: &Rewrites,
     referrers: &Referrers,
 ) -> Result<HashMap<i64, LockedDocument>, AttemptError> {
-    let rewritten = rewrites.heads.iter().map(|head| head.document_id);
-    let ids: BTreeSet<i64> = rewritten.chain(referrers.to_stamp().iter().copied()).collect();
+    let rewritten: BTreeSet<i64> = rewrites.heads.iter().map(|head| head.document_id).collect();
     let mut pipeline = transaction.pipeline()?;
-    let rows = document::lock_for_rename(&mut pipeline, ids.into_iter().collect());
+    let rows = add_document_locks(&mut pipeline, &rewritten, referrers.to_stamp());
     let rows = pipeline.run().await?.rows(rows)?.into_iter();
     let documents: HashMap<i64, LockedDocument> = rows.map(|row| (row.document_id, row)).collect();
     if rewrites.heads.iter().all(|head| documents.contains_key(&head.document_id)) {
@@ -185,8 +148,8 @@ async fn write(
         versions.extend(pipeline.run().await?.rows(draw)?.into_iter().map(|row| row.version));
     }
     let (own, stamps) = versions.split_at(renamed.len().min(versions.len()));
-    let members = changes(&renamed, own, ChangeKind::Identity);
-    let stamps = changes(&stamped, stamps, ChangeKind::Touch);
+    let members = changes(renamed.iter().copied(), own, ChangeKind::Identity);
+    let stamps = changes(stamped.iter().copied(), stamps, ChangeKind::Touch);
     let mut pipeline = transaction.pipeline()?;
     identity::delete(&mut pipeline, ids);
     identity::insert(&mut pipeline, rewrites.rows.clone());
@@ -199,17 +162,4 @@ async fn write(
     pipeline.commit();
     pipeline.run().await.map_err(|error| AttemptError::of_write(error, "ReferentialIdentity"))?;
     Ok(())
-}
-
-fn changes(documents: &[&LockedDocument], versions: &[i64], kind: ChangeKind) -> Vec<NewChange> {
-    let pairs = documents.iter().zip(versions);
-    pairs
-        .map(|(document, version)| NewChange {
-            document_id: document.document_id,
-            document_uuid: document.uuid,
-            resource_key: document.key,
-            kind,
-            content_version: *version,
-        })
-        .collect()
 }

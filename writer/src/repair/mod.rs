@@ -28,7 +28,6 @@ use millstream_store::retry::{RetryError, RetryPolicy, with_retry};
 use report::Repairs;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tokio_postgres::IsolationLevel;
 use uuid::Uuid;
 
 /// Documents whose rows are read together.
@@ -68,8 +67,7 @@ impl Repairer {
 
     async fn plan_together(&self, documents: &[Uuid], repairs: &mut Repairs<'_>) -> Result<(), StoreError> {
         let mut client = self.database.get().await?;
-        let snapshot =
-            client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
+        let snapshot = client.snapshot().await?;
         let heads = heads_by_uuid(&snapshot, documents).await?;
         let mut ids = Vec::with_capacity(heads.len());
         for plan in plan_rows(&snapshot, &self.mapping, heads).await? {
@@ -115,25 +113,6 @@ impl Repairer {
         Ok(repairs.into_documents())
     }
 
-    /// Gives documents new versions, so that copies which hold a version that the database never had, or lost, take their
-    /// bodies again.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn draw_versions(&self, documents: &[Uuid]) -> Result<Vec<DocumentRepair>, WriteError> {
-        let mut repairs = Repairs::new(&self.mapping);
-        for chunk in documents.chunks(DOCUMENTS_TOGETHER) {
-            for plan in self.row_plans(chunk).await.map_err(WriteError::from_store)? {
-                let attempt = |_| rows::repair(&self.database, &self.mapping, &plan, true);
-                match with_retry(&self.retry, "repair", attempt).await {
-                    Ok(done) => done.iter().for_each(|action| repairs.add(&plan.head, action.clone())),
-                    Err(error) => repairs.leave(&plan.head, reason_unless_lost(error)?),
-                }
-            }
-        }
-        Ok(repairs.into_documents())
-    }
-
     async fn row_plans(&self, documents: &[Uuid]) -> Result<Vec<RowPlan>, StoreError> {
         let client = self.database.get().await?;
         let heads = heads_by_uuid(&client, documents).await?;
@@ -155,7 +134,7 @@ impl Repairer {
         if plan.actions().is_empty() {
             return Ok(());
         }
-        let attempt = |_| rows::repair(&self.database, &self.mapping, &plan, false);
+        let attempt = |_| rows::repair(&self.database, &self.mapping, &self.options, &plan, false);
         let done = match with_retry(&self.retry, "repair", attempt).await {
             Ok(done) => done,
             Err(error) => {
@@ -191,7 +170,7 @@ impl Repairer {
             let Some(last) = plans.last() else { return Ok(reached) };
             after = last.head.document_id;
             for plan in plans {
-                let attempt = |_| rows::repair(&self.database, &self.mapping, &plan, true);
+                let attempt = |_| rows::repair(&self.database, &self.mapping, &self.options, &plan, true);
                 match with_retry(&self.retry, "repair", attempt).await {
                     Ok(_) => reached += 1,
                     Err(error) => repairs.leave(&plan.head, reason_unless_lost(error)?),
@@ -284,7 +263,8 @@ impl Repairer {
 fn reason_unless_lost(error: RetryError<AttemptError>) -> Result<String, WriteError> {
     let error = crate::attempt::final_error(error);
     match error {
-        WriteError::Unavailable(_) => Err(error),
+        WriteError::OutcomeUnknown(_) => Err(error),
+        WriteError::Unavailable(ref of) if of.is_outage() => Err(error),
         WriteError::RenameRefused { detail } | WriteError::IdentityConflict { detail } => Ok(detail),
         error => Ok(millstream_pipeline::error::chain(&error)),
     }

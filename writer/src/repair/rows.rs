@@ -1,6 +1,8 @@
 //! The repair of one document's derived rows, in one transaction with a writer's locks (docs/design/rules.md#rule-1).
 
 use crate::attempt::{AttemptError, abandon};
+use crate::identity::closure::changeable;
+use crate::options::WriterOptions;
 use crate::references::locked_ids;
 use millstream_pipeline::{ChangeKind, NewChange};
 use millstream_schema::plan::Mapping;
@@ -9,7 +11,7 @@ use millstream_store::error::StoreError;
 use millstream_store::load::heads_by_id;
 use millstream_store::repair::{RepairAction, RowPlan, plan_rows};
 use millstream_store::table::{cache, descriptor, document, edge, identity_lock, sequence, tombstone};
-use millstream_store::transaction::{WriteTransaction, share_locks};
+use millstream_store::transaction::{WriteTransaction, limit_lock_waits, share_locks};
 use std::collections::BTreeSet;
 
 /// One attempt. `first` was planned without locks; what is done is planned again under them. `new_version` draws one even
@@ -17,11 +19,12 @@ use std::collections::BTreeSet;
 pub(super) async fn repair(
     database: &Database,
     mapping: &Mapping,
+    options: &WriterOptions,
     first: &RowPlan,
     new_version: bool,
 ) -> Result<Vec<RepairAction>, AttemptError> {
     let mut transaction = WriteTransaction::open(database).await?;
-    match attempt(&mut transaction, mapping, first, new_version).await {
+    match attempt(&mut transaction, mapping, options, first, new_version).await {
         Ok(done) => {
             transaction.committed();
             Ok(done)
@@ -33,11 +36,14 @@ pub(super) async fn repair(
 async fn attempt(
     transaction: &mut WriteTransaction,
     mapping: &Mapping,
+    options: &WriterOptions,
     first: &RowPlan,
     new_version: bool,
 ) -> Result<Vec<RepairAction>, AttemptError> {
     let id = first.head.document_id;
     let mut pipeline = transaction.begin()?;
+    // The pool of a command has no limit of its own.
+    limit_lock_waits(&mut pipeline, options.lock_timeout);
     let inserted = first.lock_missing.then(|| identity_lock::ensure(&mut pipeline, vec![id]));
     let locks = share_locks(&mut pipeline, first.edges_new.keys().copied().collect(), Some(id), false);
     let row = document::lock_for_edit(&mut pipeline, id);
@@ -83,9 +89,8 @@ async fn check_locked(
     locked: &BTreeSet<i64>,
 ) -> Result<(), AttemptError> {
     let children: Vec<i64> = plan.edges_new.keys().chain(plan.edges_old.keys()).copied().collect();
-    let types = document::types(transaction.client()?, &children).await?;
-    let changeable = types.iter().filter(|of| mapping.by_key(of.key).is_some_and(|ix| mapping.resource(ix).changeable));
-    let unlocked: Vec<i64> = changeable.map(|of| of.document_id).filter(|id| !locked.contains(id)).collect();
+    let mut unlocked = changeable(transaction, mapping, &children).await?;
+    unlocked.retain(|id| !locked.contains(id));
     if unlocked.is_empty() {
         return Ok(());
     }

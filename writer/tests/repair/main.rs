@@ -5,6 +5,9 @@ mod support;
 
 use cases::{CASES, Case, Expected};
 use millstream_store::repair::RepairAction;
+use millstream_testkit::Holder;
+use millstream_writer::WriterOptions;
+use std::time::Duration;
 use support::Loaded;
 
 /// Damages one thing, checks what the audit names, what a dry run plans, and that the repair leaves nothing.
@@ -97,6 +100,32 @@ async fn a_repaired_identity_reaches_every_document_that_embeds_it() {
         assert!(report.is_clean(), "strict_max {strict_max}: {report:#?}");
         loaded.check_outbox().await;
     }
+}
+
+/// A lock that another session forgot: the repair waits as briefly as a rename, names the document, and goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_document_is_left_by_name_and_the_others_are_repaired() {
+    let lock_timeout = Duration::from_millis(200);
+    let loaded = Loaded::with_options(WriterOptions { lock_timeout, ..WriterOptions::default() }).await;
+    let ((session, uuid), (period, other)) = (loaded.first("Session").await, loaded.first("ClassPeriod").await);
+    loaded
+        .damage(&format!(
+            r#"UPDATE "dms"."ReferentialIdentity" SET "IdentityValues" = array_replace("IdentityValues", "IdentityValues"[cardinality("IdentityValues")], 'stale') WHERE "DocumentId" = {session};
+               DELETE FROM "dms"."IdentityLock" WHERE "DocumentId" = {period}"#
+        ))
+        .await;
+    let share = format!(r#"SELECT 1 FROM "dms"."IdentityLock" WHERE "DocumentId" = {session} FOR SHARE"#);
+    let holder = Holder::hold(loaded.test_database(), &share).await;
+    let repaired = tokio::time::timeout(Duration::from_secs(60), loaded.repairer.repair(&[uuid, other])).await;
+    let repaired = repaired.expect("it does not wait for the lock").expect("the database is there");
+    let of = |uuid| repaired.iter().find(|repair| repair.uuid == uuid).unwrap_or_else(|| panic!("{repaired:?}"));
+    assert!(of(uuid).actions.is_empty() && !of(uuid).left.is_empty(), "{repaired:?}");
+    assert!(!of(other).actions.is_empty() && of(other).left.is_empty(), "{repaired:?}");
+    holder.roll_back().await;
+    loaded.repairer.repair(&[uuid]).await.expect("repaired");
+    loaded.project().await;
+    let report = loaded.audit().await;
+    assert!(report.is_clean(), "{report:#?}");
 }
 
 /// A rename whose rows were written and whose identities were not: all dependents are wrong and all are repaired.

@@ -28,13 +28,20 @@ impl Loaded {
 
     /// With at most so many referrers stamped by the repair itself; for more it opens a cascade.
     pub(crate) async fn with_strict_max(strict_max: usize) -> Self {
+        Self::with_options(WriterOptions { strict_max, ..WriterOptions::default() }).await
+    }
+
+    pub(crate) async fn with_options(options: WriterOptions) -> Self {
         let world = World::fixtures();
         let database =
             TestDatabase::from_template("repair", |database| async move { load(world, database).await }).await;
         let mapping = Arc::clone(&world.mapping);
-        let options = WriterOptions { strict_max, ..WriterOptions::default() };
         let repairer = Repairer::new(database.database().clone(), Arc::clone(&mapping), options);
         Self { repairer, mapping, database }
+    }
+
+    pub(crate) const fn test_database(&self) -> &TestDatabase {
+        &self.database
     }
 
     pub(crate) fn database(&self) -> &Database {
