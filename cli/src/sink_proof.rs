@@ -67,7 +67,7 @@ pub(crate) fn comparison(
             of_kind.push(example(mapping, finding));
         }
     }
-    let newer = report.findings.iter().filter(|finding| finding.kind == FindingKind::Newer);
+    let newer = || report.findings.iter().filter(|finding| finding.kind == FindingKind::Newer);
     SinkComparison {
         lane: lane.to_owned(),
         sink: report.sink.clone(),
@@ -81,7 +81,8 @@ pub(crate) fn comparison(
         took_ms: took.as_millis() as u64,
         waiting: 0,
         mended_by: None,
-        newer: newer.take(NEWER_MAX).map(|finding| finding.uuid).collect(),
+        newer: newer().take(NEWER_MAX).map(|finding| finding.uuid).collect(),
+        newer_version_max: newer().filter_map(|finding| finding.held).max(),
     }
 }
 

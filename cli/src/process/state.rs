@@ -92,14 +92,23 @@ impl RunningProcess {
             queue: Arc::clone(&self.queue),
             clock: Arc::new(SystemClock),
         };
-        for lane in self.sink_manager.status().await.map_err(Failure::failed)? {
-            let (name, replay) = (&lane.report.name, &lane.replay);
-            if lane.paused || replay.as_ref().is_some_and(|replay| replay.state == JobState::Running) {
-                continue;
+        let mut lanes = self.sink_manager.status().await.map_err(Failure::failed)?;
+        lanes
+            .retain(|lane| !lane.paused && lane.replay.as_ref().is_none_or(|replay| replay.state != JobState::Running));
+        // Side by side: one that cannot be read must not hold up the others.
+        let each = lanes.iter().map(async |lane| {
+            let name = &lane.report.name;
+            if let Err(error) = self.reconcile_sink(&deps, name).await {
+                tracing::warn!(lane = name, %error, "failed to compare a sink with the tables; retrying");
             }
-            if let (queue, Some(sink)) = self.sink_manager.get(name).await.map_err(Failure::failed)? {
-                reconcile(&deps, name, &*queue, &*sink).await.map_err(Failure::failed)?;
-            }
+        });
+        futures::future::join_all(each).await;
+        Ok(())
+    }
+
+    async fn reconcile_sink(&self, deps: &ReconcileDeps, name: &str) -> Result<(), Failure> {
+        if let (queue, Some(sink)) = self.sink_manager.get(name).await.map_err(Failure::failed)? {
+            reconcile(deps, name, &*queue, &*sink).await.map_err(Failure::failed)?;
         }
         Ok(())
     }

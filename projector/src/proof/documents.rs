@@ -122,10 +122,13 @@ fn finding(known: &KnownVersion, kind: FindingKind, held: Option<&Bytes>) -> Fin
 }
 
 fn classify(cached: &CachedDocument, held: Option<Bytes>) -> Option<Finding> {
+    // Most copies are equal: only the others are parsed.
+    if held.as_ref().is_some_and(|held| **held == *cached.json) {
+        return None;
+    }
     let version = held.as_ref().and_then(version_of);
     let kind = match (&held, version) {
         (None, _) => FindingKind::Missing,
-        (Some(held), _) if **held == *cached.json => return None,
         (Some(_), Some(version)) if version < cached.version => FindingKind::Stale,
         (Some(_), Some(version)) if version > cached.version => FindingKind::Newer,
         (Some(_), _) => FindingKind::Altered,

@@ -7,14 +7,16 @@
 //! work is none. Each mismatch leaves an [`Incident`] and is looked at again until it is mended.
 
 mod check;
+mod deps;
 mod incident;
 mod log;
 mod options;
 mod repair;
 mod round;
 
+pub use deps::{WatchdogDeps, WatchedSink};
 pub use incident::{Incident, MismatchKind};
 pub use log::{INCIDENTS_MAX, IncidentLog, IncidentLogError};
 pub use options::{OnMismatch, WatchdogOptions};
 pub use repair::RepairDocuments;
-pub use round::{RoundReport, Watchdog, WatchdogDeps, WatchedSink};
+pub use round::{RoundReport, Watchdog};

@@ -1,22 +1,14 @@
 //! The rounds of the watchdog.
 
 use super::check::{Batch, Seen, look_at_sink, look_at_tables};
+use super::deps::{WatchdogDeps, WatchedSink};
 use super::incident::{Incident, MismatchKind};
-use super::log::IncidentLog;
-use super::options::{OnMismatch, WatchdogOptions};
-use super::repair::RepairDocuments;
+use super::options::OnMismatch;
 use crate::caught_up;
 use crate::error::{During, ProjectorError};
-use crate::intake::source::SourceFactory;
 use crate::metrics as names;
 use crate::proof::{Finding, ProofError};
-use millstream_pipeline::clock::Clock;
 use millstream_pipeline::error::chain;
-use millstream_pipeline::memory::MemoryBudget;
-use millstream_pipeline::queue::WorkQueue;
-use millstream_pipeline::sink::Sink;
-use millstream_schema::plan::Mapping;
-use millstream_store::connect::Database;
 use millstream_store::table::{document, replay};
 use millstream_store::verify::VerifyOptions;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,40 +17,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use uuid::Uuid;
-
-/// A sink that this process delivers to.
-#[derive(Clone)]
-pub struct WatchedSink {
-    /// Its lane.
-    pub lane: String,
-    /// The lane's queue.
-    pub queue: Arc<dyn WorkQueue>,
-    /// The sink.
-    pub sink: Arc<dyn Sink>,
-}
-
-/// The parts that a watchdog works with.
-#[derive(Clone)]
-pub struct WatchdogDeps {
-    /// The database; one connection at a time.
-    pub database: Database,
-    /// The memory that documents are read within.
-    pub memory: MemoryBudget,
-    /// The compiled mapping.
-    pub mapping: Arc<Mapping>,
-    /// The cache queue.
-    pub queue: Arc<dyn WorkQueue>,
-    /// The source of changes.
-    pub source: Arc<dyn SourceFactory>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// The record of incidents.
-    pub log: Arc<IncidentLog>,
-    /// Repairs.
-    pub repairer: Arc<dyn RepairDocuments>,
-    /// Settings.
-    pub options: WatchdogOptions,
-}
 
 /// A mismatch that is not mended.
 #[derive(Debug, Clone)]
@@ -88,6 +46,7 @@ pub struct Watchdog {
     /// Tombstones up to this id were looked at: a sink must not hold their documents.
     tombstones_after: Uuid,
     rounds: usize,
+    passes: usize,
     open: BTreeMap<Key, OpenMismatch>,
     rechecked_at_ms: u64,
     open_count: Arc<AtomicU64>,
@@ -136,6 +95,7 @@ impl Watchdog {
             after,
             tombstones_after: Uuid::nil(),
             rounds: 0,
+            passes: 0,
             open: BTreeMap::new(),
             rechecked_at_ms: 0,
             open_count,
@@ -179,8 +139,12 @@ impl Watchdog {
             self.report(mismatch, sink).await;
         }
         let last = seen.values().map(|seen| seen.head.document_id).max();
-        // At the end the next pass begins.
-        self.after = last.unwrap_or(i64::MIN);
+        self.after = last.unwrap_or_else(|| {
+            // The next pass begins, with another sink for each document: the sinks take turns by round.
+            self.passes = self.passes.wrapping_add(1);
+            self.rounds = self.passes;
+            i64::MIN
+        });
         let total = self.total().await?;
         Ok(RoundReport { checked, confirmed: confirmed_count, pause: options.pause(checked, total) })
     }
@@ -353,15 +317,12 @@ impl Watchdog {
             return Ok(());
         }
         self.rechecked_at_ms = now_ms;
-        let documents: Vec<Uuid> = self.open.keys().map(|(document, ..)| *document).collect();
-        let (seen, _) = self.look(&Batch::Documents(documents.clone()), &[], None).await?;
-        let mut found = BTreeMap::new();
-        for sink in sinks.iter().filter(|sink| self.open.keys().any(|(_, place, _)| *place == sink.lane)) {
-            let of_sink = look_at_sink(&self.deps.database, &self.deps.memory, &*sink.sink, &documents).await?;
-            found.extend(of_sink.into_iter().map(|(uuid, finding)| ((uuid, sink.lane.clone()), finding)));
-        }
+        let documents: BTreeSet<Uuid> = self.open.keys().map(|(document, ..)| *document).collect();
+        let (seen, _) = self.look(&Batch::Documents(documents.into_iter().collect()), &[], None).await?;
+        let found = self.recheck_sinks(sinks).await;
         let is_mended = |(document, place, kind): &Key| match kind {
-            MismatchKind::Sink(_) => !found.contains_key(&(*document, place.clone())),
+            // A sink that was not looked at mends nothing.
+            MismatchKind::Sink(_) => found.get(place).is_some_and(|of_sink| !of_sink.contains_key(document)),
             kind => seen.get(document).is_none_or(|seen| !seen.kinds.contains(kind)),
         };
         let mended: Vec<Key> = self.open.keys().filter(|key| is_mended(key)).cloned().collect();
@@ -376,6 +337,31 @@ impl Watchdog {
         }
         self.export();
         Ok(())
+    }
+
+    /// Looks at the documents of the open mismatches of each sink; returns the findings of each that could be read. One
+    /// that cannot be read must not keep the rest from being checked.
+    async fn recheck_sinks(&self, sinks: &[WatchedSink]) -> BTreeMap<String, BTreeMap<Uuid, Finding>> {
+        let mut found = BTreeMap::new();
+        for sink in sinks {
+            let own = self.open.keys().filter(|(_, place, _)| *place == sink.lane).map(|(document, ..)| *document);
+            let own: BTreeSet<Uuid> = own.collect();
+            if own.is_empty() {
+                continue;
+            }
+            let own: Vec<Uuid> = own.into_iter().collect();
+            match look_at_sink(&self.deps.database, &self.deps.memory, &*sink.sink, &own).await {
+                Ok(of_sink) => drop(found.insert(sink.lane.clone(), of_sink)),
+                Err(error) => {
+                    tracing::warn!(
+                        lane = sink.lane,
+                        error = chain(&error),
+                        "cannot look at the mismatches of a sink again"
+                    );
+                }
+            }
+        }
+        found
     }
 
     fn export(&self) {

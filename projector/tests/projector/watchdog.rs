@@ -226,6 +226,21 @@ async fn damaged_copies_in_a_sink_are_found_and_repaired() {
     }
 }
 
+/// A sink that is not looked at, because its lane is paused, mends nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mismatch_of_a_sink_that_is_not_watched_stays_open() {
+    let mut watched = Watched::new(OnMismatch::Alert).await;
+    let version = watched.district.bed.version(watched.student).await;
+    watched.put(watched.student, version, Content::Deleted).await;
+    watched.pass().await;
+    assert_eq!(watched.open.load(Ordering::Relaxed), 1);
+    for _ in 0..3 {
+        watched.watchdog.round(&[]).await;
+    }
+    assert_eq!(watched.open.load(Ordering::Relaxed), 1, "the sink was not looked at");
+    assert!(watched.log.all().iter().all(|incident| incident.mended_at_ms.is_none()));
+}
+
 /// Pending work is not a mismatch, and without a reaction a mismatch is recorded once and stays open.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alert_is_recorded_once_and_changes_nothing() {

@@ -19,6 +19,7 @@ use crate::{
     text::grouped,
     up::{self, Queue},
 };
+use millstream_projector::{SystemClock, reconcile::stamp};
 use millstream_store::{
     connect::Database,
     repair::{DocumentRepair, RepairAction},
@@ -54,29 +55,35 @@ pub(super) struct Repair<'a> {
 impl Repair<'_> {
     /// Repairs tables and cache. `None` if the audit found nothing there, and no sink is ahead of the tables.
     pub(super) async fn run(&self, audit: &Audit) -> Result<Option<RepairReport>, Failure> {
-        let newer = audit.sinks.newer();
+        let (newer, above) = audit.sinks.newer();
         if audit.report.is_clean() && newer.is_empty() {
             return Ok(None);
         }
         let database = self.server.connect(CONNECTIONS).await?;
-        let report = self.repair(&database, &audit.report, &newer).await;
+        let report = self.repair(&database, &audit.report, (&newer, above)).await;
         database.close();
         report.map(Some)
     }
 
-    async fn repair(&self, database: &Database, found: &Report, newer: &[Uuid]) -> Result<RepairReport, Failure> {
+    /// `newer` documents get versions above the one named.
+    async fn repair(
+        &self,
+        database: &Database,
+        found: &Report,
+        (newer, above): (&[Uuid], i64),
+    ) -> Result<RepairReport, Failure> {
         let concerned: BTreeSet<Uuid> = found.concerned.iter().map(|(uuid, _)| uuid).collect();
         let documents: Vec<Uuid> = concerned.iter().copied().collect();
         let options = up::writer_options(self.config);
         let repairer = Repairer::new(database.clone(), Arc::clone(&self.compiled.mapping), options);
-        let mut repaired = if self.dry_run {
-            repairer.plan(&documents).await.map_err(Failure::failed)?
+        let (mut repaired, left) = if self.dry_run {
+            (repairer.plan(&documents).await.map_err(Failure::failed)?, Vec::new())
         } else {
-            let mut repaired = repairer.repair(&documents).await.map_err(Failure::failed)?;
-            let newer: Vec<Uuid> = newer.iter().filter(|uuid| !concerned.contains(uuid)).copied().collect();
-            repaired.extend(repairer.draw_versions(&newer).await.map_err(Failure::failed)?);
-            repaired
+            let repaired = repairer.repair(&documents).await.map_err(Failure::failed)?;
+            let left = stamp(database, &SystemClock, newer, above).await.map_err(Failure::failed)?;
+            (repaired, left)
         };
+        add_new_versions(&mut repaired, newer, &left);
         let bodies: Vec<Uuid> = concerned
             .iter()
             .copied()
@@ -91,6 +98,11 @@ impl Repair<'_> {
         if self.dry_run {
             report.enqueued = bodies.len() as u64;
             "nothing was changed".clone_into(&mut report.next);
+            return Ok(report);
+        }
+        if bodies.is_empty() {
+            // What was found belongs to no document.
+            "there are none".clone_into(&mut report.next);
             return Ok(report);
         }
         let runs = self.enqueue(database, &bodies, &mut report).await?;
@@ -163,14 +175,37 @@ impl Repair<'_> {
 
 /// Adds the rebuild of the body to the plan of every document concerned.
 fn add_planned_bodies(planned: &mut Vec<DocumentRepair>, found: &Report) {
-    let mut by_id: BTreeMap<Uuid, usize> = planned.iter().enumerate().map(|(at, repair)| (repair.uuid, at)).collect();
-    for (uuid, _) in found.concerned.iter() {
+    for_each(planned, found.concerned.iter().map(|(uuid, _)| uuid), |repair| {
+        repair.actions.push(RepairAction::RebuildBody);
+    });
+}
+
+/// Adds a new version to the repair of documents that a sink holds at a newer one. `left` are those that could not be given
+/// one now.
+fn add_new_versions(repaired: &mut Vec<DocumentRepair>, newer: &[Uuid], left: &[Uuid]) {
+    for_each(repaired, newer.iter().copied(), |repair| {
+        if left.contains(&repair.uuid) {
+            repair.left.push("another transaction held it, or an identity changed: verify once more".to_owned());
+        } else if !repair.actions.contains(&RepairAction::NewVersion) {
+            repair.actions.push(RepairAction::NewVersion);
+        }
+    });
+}
+
+/// Changes the repairs of these documents, those that have none yet included.
+fn for_each(
+    repairs: &mut Vec<DocumentRepair>,
+    documents: impl Iterator<Item = Uuid>,
+    change: impl Fn(&mut DocumentRepair),
+) {
+    let mut by_id: BTreeMap<Uuid, usize> = repairs.iter().enumerate().map(|(at, repair)| (repair.uuid, at)).collect();
+    for uuid in documents {
         let at = *by_id.entry(uuid).or_insert_with(|| {
-            planned.push(DocumentRepair { uuid, ..DocumentRepair::default() });
-            planned.len() - 1
+            repairs.push(DocumentRepair { uuid, ..DocumentRepair::default() });
+            repairs.len() - 1
         });
-        if let Some(repair) = planned.get_mut(at) {
-            repair.actions.push(RepairAction::RebuildBody);
+        if let Some(repair) = repairs.get_mut(at) {
+            change(repair);
         }
     }
 }

@@ -21,6 +21,7 @@ use millstream_pipeline::memory::MemoryBudget;
 use millstream_projector::{SystemClock, caught_up, reconcile::is_reconciled, sink_manager::SinkFactory};
 use millstream_store::{connect::Database, verify::Scope};
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     time::{Duration, Instant},
 };
@@ -61,9 +62,12 @@ impl SinkReports {
         self.0.iter().filter(|proof| matches!(proof, SinkProof::NotCompared { .. })).count()
     }
 
-    /// Returns the documents of which a sink holds a version newer than the source's: only a new version reaches it.
-    pub(super) fn newer(&self) -> Vec<Uuid> {
-        self.compared().flat_map(|comparison| comparison.newer.iter().copied()).collect()
+    /// Returns the documents of which a sink holds a version newer than the source's, and a version above all of those:
+    /// only a newer one reaches it.
+    pub(super) fn newer(&self) -> (Vec<Uuid>, i64) {
+        let newer: BTreeSet<Uuid> = self.compared().flat_map(|comparison| comparison.newer.iter().copied()).collect();
+        let held_max = self.compared().filter_map(|comparison| comparison.newer_version_max).max();
+        (newer.into_iter().collect(), held_max.unwrap_or_default().saturating_add(1))
     }
 
     /// Adds the configured sinks without a lane as not compared. With a shared queue, a process delivers only to the sinks

@@ -162,6 +162,7 @@ fn comparison() -> SinkComparison {
         waiting: 3,
         mended_by: None,
         newer: Vec::new(),
+        newer_version_max: None,
     }
 }
 

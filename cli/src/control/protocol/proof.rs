@@ -75,6 +75,9 @@ pub struct SinkComparison {
     /// Documents of which the sink holds a version newer than the source's, up to 1,000: they need a new version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub newer: Vec<Uuid>,
+    /// The largest version that the sink holds of them; absent without any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newer_version_max: Option<i64>,
 }
 
 /// One difference.
