@@ -35,14 +35,13 @@ impl Installation {
 
     async fn on(database: TestDatabase, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let schema = World::fixtures().corpus.schema_paths().into_iter().next().expect("a schema file");
         let mut all = vec!["--source-kind", "poll"];
         if !flags.contains(&LOCK_TIMEOUT) {
             all.extend([LOCK_TIMEOUT, "1000"]);
         }
         all.extend(flags);
         let setup = Setup {
-            schema_dir: schema.parent().expect("a folder").to_owned(),
+            schema_dir: World::fixtures().corpus.schema_dir(),
             data_dir: folder.path().join("data"),
             database: database.options().clone(),
             listen: "127.0.0.1:0".to_owned(),

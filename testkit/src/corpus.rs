@@ -92,6 +92,15 @@ impl Corpus {
         self.files(|name| name.ends_with("ApiSchema.json"))
     }
 
+    /// Returns the directory that holds the ApiSchema files.
+    ///
+    /// # Panics
+    /// When it finds none, or the directory cannot be read.
+    pub fn schema_dir(&self) -> PathBuf {
+        let file = self.schema_paths().into_iter().next().expect("a schema file");
+        file.parent().expect("a file is in a directory").to_owned()
+    }
+
     /// Returns every `*.jsonl` and `*.jsonl.gz` below the directory, ordered by name.
     ///
     /// # Panics

@@ -64,7 +64,7 @@ impl Installation {
         }
         let (flags, search_proxy) = flags(layout, number, &services).await;
         let setup = |name: &str| Setup {
-            schema_dir: schema_dir(),
+            schema_dir: World::fixtures().corpus.schema_dir(),
             data_dir: folder.path().join(name),
             database: database.clone(),
             listen: "127.0.0.1:0".to_owned(),
@@ -188,9 +188,4 @@ async fn flags(layout: Layout, number: usize, services: &Services) -> (Vec<Strin
     flags.push(format!("--opensearch-url={}", proxy.url()));
     flags.push(format!("--opensearch-prefix=chaos-{number}"));
     (flags, Some(proxy))
-}
-
-fn schema_dir() -> std::path::PathBuf {
-    let file = World::fixtures().corpus.schema_paths().into_iter().next().expect("a schema file");
-    file.parent().expect("a folder").to_owned()
 }

@@ -63,9 +63,8 @@ impl District {
             None => database.clone(),
         };
         let folder = tempfile::tempdir().expect("a folder");
-        let file = World::fixtures().corpus.schema_paths().into_iter().next().expect("a schema file");
         let setup = Setup {
-            schema_dir: file.parent().expect("a folder").to_owned(),
+            schema_dir: World::fixtures().corpus.schema_dir(),
             data_dir: folder.path().join("data"),
             database: reached,
             listen: "127.0.0.1:0".to_owned(),

@@ -46,7 +46,6 @@ impl Processes {
 
     /// Returns the setup of a process; each has its own data folder.
     pub(crate) fn setup(&self, name: &str) -> Setup {
-        let file = self.world.corpus.schema_paths().into_iter().next().expect("a schema file");
         let flags = [
             "--queue-kind=kafka".to_owned(),
             format!("--queue-session-timeout-ms={SESSION_TIMEOUT_MS}"),
@@ -58,7 +57,7 @@ impl Processes {
             "--cascade-page=20".to_owned(),
         ];
         Setup {
-            schema_dir: file.parent().expect("a folder").to_owned(),
+            schema_dir: self.world.corpus.schema_dir(),
             data_dir: self.folder.path().join(name.replace(' ', "-")),
             database: self.database.options().clone(),
             listen: "127.0.0.1:0".to_owned(),

@@ -96,8 +96,7 @@ impl Services {
             OpenSearchNode::start(),
         );
         let database = TestDatabase::create_in(&cluster).await;
-        let file = world.corpus.schema_paths().into_iter().next().expect("a schema file");
-        let schema_dir = file.parent().expect("a folder").to_owned();
+        let schema_dir = world.corpus.schema_dir();
         let folder = tempfile::tempdir().expect("a folder");
         Self { kafka, opensearch, database, folder, schema_dir, _cluster: cluster }
     }

@@ -40,9 +40,8 @@ impl Installation {
             format!("--opensearch-url={}", opensearch.url()),
         ];
         all.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let file = world.corpus.schema_paths().into_iter().next().expect("a schema file");
         let mut setup = Setup {
-            schema_dir: file.parent().expect("a folder").to_owned(),
+            schema_dir: world.corpus.schema_dir(),
             data_dir: folder.path().join("data"),
             database: database.options().clone(),
             listen: "127.0.0.1:0".to_owned(),

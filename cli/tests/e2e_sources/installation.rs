@@ -39,14 +39,13 @@ impl Installation {
 
     /// Returns a setup with its own data folder and no sinks. Renames leave their referrers to cascades.
     pub(crate) fn setup(&self, name: &str, flags: &[String]) -> Setup {
-        let file = World::fixtures().corpus.schema_paths().into_iter().next().expect("a schema file");
         let mut all = vec!["--sinks=".to_owned(), "--cascade-strict-max=2".to_owned(), "--cascade-page=5".to_owned()];
         if !flags.iter().any(|flag| flag.starts_with("--source-slot=")) {
             all.push(format!("--source-slot=slot_{}", self.name()));
         }
         all.extend_from_slice(flags);
         Setup {
-            schema_dir: file.parent().expect("a folder").to_owned(),
+            schema_dir: World::fixtures().corpus.schema_dir(),
             data_dir: self.folder.path().join(name),
             database: self.database.options().clone(),
             listen: "127.0.0.1:0".to_owned(),

@@ -64,7 +64,7 @@ pub(crate) async fn torture(plan: Plan) {
     database.database().close();
     let folder = tempfile::tempdir().expect("a folder");
     let setup = Setup {
-        schema_dir: schema_dir(plan.world),
+        schema_dir: plan.world.corpus.schema_dir(),
         data_dir: folder.path().join("data"),
         database: database.options().clone(),
         listen: "127.0.0.1:0".to_owned(),
@@ -105,11 +105,6 @@ pub(crate) async fn torture(plan: Plan) {
     );
     assert!(answered >= ANSWERED_MIN * plan.trials as u64, "only {answered} answered writes: too few for the test");
     drop(database);
-}
-
-fn schema_dir(world: &World) -> std::path::PathBuf {
-    let file = world.corpus.schema_paths().into_iter().next().expect("a schema file");
-    file.parent().expect("a folder").to_owned()
 }
 
 /// Returns the sessions and class periods among the loaded documents.

@@ -102,8 +102,7 @@ async fn agree(setup: &Setup, up: &Process, met: &mut BTreeSet<&'static str>) {
 async fn every_number_of_the_status_is_a_metric() {
     let world = World::fixtures();
     let (database, folder) = (TestDatabase::create().await, tempfile::tempdir().expect("a folder"));
-    let file = world.corpus.schema_paths().into_iter().next().expect("a schema file");
-    let schema_dir = file.parent().expect("a folder").to_owned();
+    let schema_dir = world.corpus.schema_dir();
     let documents = schema_dir.join("documents.jsonl").display().to_string();
     let mut setup = Setup {
         schema_dir,
