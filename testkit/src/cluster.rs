@@ -17,7 +17,7 @@ use std::{
 
 use millstream_store::{
     cluster::{ClusterOptions, ManagedCluster},
-    connect::ConnectOptions,
+    connect::{ConnectOptions, Session},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -99,6 +99,19 @@ impl TestCluster {
     /// Returns options to connect to a database of the cluster as its superuser.
     pub fn connect_options(&self, dbname: &str) -> ConnectOptions {
         self.managed().connect_options(dbname)
+    }
+
+    /// Creates an empty database in UTF-8; returns the options to connect to it. It lives as long as the cluster.
+    pub async fn create_database(&self, name: &str) -> ConnectOptions {
+        let create = format!("CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8'");
+        let created = self.admin().await.batch_execute(&create).await;
+        created.unwrap_or_else(|error| panic!("database {name} cannot be created: {error:?}"));
+        self.connect_options(name)
+    }
+
+    /// Opens a session of the superuser.
+    pub(crate) async fn admin(&self) -> Session {
+        Session::open(&self.connect_options("postgres")).await.expect("the test cluster accepts connections")
     }
 
     /// Returns the process id of the server.

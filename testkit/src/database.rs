@@ -64,7 +64,7 @@ impl TestDatabase {
     pub async fn copy_of(cluster: &TestCluster, original: &Self) -> Self {
         let name = original.options().dbname();
         let terminate = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = $1";
-        administer(cluster).await.execute(terminate, &[&name]).await.expect("sessions can be ended");
+        cluster.admin().await.execute(terminate, &[&name]).await.expect("sessions can be ended");
         Self::clone_of(cluster, name).await
     }
 
@@ -115,7 +115,7 @@ impl Drop for TestDatabase {
 /// Creates a database as a copy of another and connects to it.
 async fn copy(cluster: &TestCluster, template: &str, prefix: &str) -> Database {
     let name = format!("{prefix}_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let session = administer(cluster).await;
+    let session = cluster.admin().await;
     session
         .batch_execute(&format!("CREATE DATABASE \"{name}\" TEMPLATE \"{template}\""))
         .await
@@ -137,7 +137,7 @@ where
     }
     database.close();
     let template = database.options().dbname().to_owned();
-    let session = administer(cluster).await;
+    let session = cluster.admin().await;
     // PostgreSQL does not copy a database with sessions.
     session
         .batch_execute(&format!("ALTER DATABASE \"{template}\" ALLOW_CONNECTIONS false"))
@@ -148,8 +148,4 @@ where
         .await
         .expect("the template's sessions can be ended");
     template
-}
-
-async fn administer(cluster: &TestCluster) -> Session {
-    Session::open(&cluster.connect_options("postgres")).await.expect("the test cluster accepts connections")
 }

@@ -94,10 +94,6 @@ impl TestCluster {
     fn data(&self) -> PathBuf {
         self.directory().join("data")
     }
-
-    async fn admin(&self) -> Session {
-        Session::open(&self.connect_options("postgres")).await.expect("the server accepts connections")
-    }
 }
 
 async fn text(session: &Session, sql: &str) -> String {

@@ -51,13 +51,8 @@ impl Installation {
         let mut options = TestCluster::durable_options();
         options.settings.extend([("max_wal_size".to_owned(), "96MB".to_owned())]);
         let mut cluster = TestCluster::start(options).await;
-        let admin = Session::open(&cluster.connect_options("postgres")).await.expect("a session");
-        let create = format!("CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8'");
-        admin.batch_execute(&create).await.expect("the database is created");
-        drop(admin);
-        let server = cluster.connect_options(DATABASE);
-        let address = format!("127.0.0.1:{}", server.port()).parse().expect("an address");
-        let proxy = FaultProxy::start(address).await;
+        let server = cluster.create_database(DATABASE).await;
+        let proxy = FaultProxy::start(cluster.address()).await;
         let mut database = server.with_address("127.0.0.1", proxy.address().port());
         if layout == Layout::Tls {
             database = certificate::enable(&cluster, &database, folder.path()).await;

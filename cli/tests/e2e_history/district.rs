@@ -54,10 +54,7 @@ fn student(unique_id: &str, first_name: &str) -> Value {
 impl District {
     /// Starts `up` with an embedded index, through a proxy if there is one, and posts a school.
     pub(crate) async fn start(cluster: &TestCluster, proxy: Option<SocketAddr>, flags: &[String]) -> Self {
-        let admin = Session::open(&cluster.connect_options("postgres")).await.expect("the cluster answers");
-        let create = format!("CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8'");
-        admin.batch_execute(&create).await.expect("a database");
-        let database = cluster.connect_options(DATABASE);
+        let database = cluster.create_database(DATABASE).await;
         let reached = match proxy {
             Some(address) => database.clone().with_address("127.0.0.1", address.port()),
             None => database.clone(),
