@@ -89,11 +89,6 @@ impl FaultProxy {
         });
     }
 
-    /// Forwards new connections to another address. Present ones stay.
-    pub fn retarget(&self, target: SocketAddr) {
-        self.faults.send_modify(|faults| faults.target = target);
-    }
-
     /// Delays each chunk in both directions.
     pub fn slow_down(&self, delay: Duration) {
         self.faults.send_modify(|faults| faults.delay = delay);

@@ -32,9 +32,7 @@ pub(super) async fn promote(installation: &mut Installation, random: &mut Random
     read_all(installation).await;
     installation.cluster.crash().await;
     standby.promote().await;
-    let address = format!("127.0.0.1:{}", direct(&standby).port());
-    installation.proxy.retarget(address.parse().expect("an address"));
-    installation.proxy.cut();
+    installation.proxy.redirect(standby.address());
     installation.cluster = standby;
     go_on_after_loss(installation, memory, random).await;
 }
