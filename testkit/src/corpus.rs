@@ -2,13 +2,18 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
 };
 
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::skip::report_skip;
+
+/// The reason of a test that skips its work without the corpus.
+pub(crate) const ABSENT: &str = "no corpus beside the repository, and MILLSTREAM_CORPUS names none";
 
 /// A directory of ApiSchema files with matching documents.
 #[derive(Debug, Clone)]
@@ -48,25 +53,16 @@ pub fn find() -> Option<Corpus> {
     root.is_dir().then_some(Corpus { root })
 }
 
-/// [`find`], for a test that does nothing without the corpus: reports the skip on the standard error of the process, which
-/// the test harness does not capture. `scripts/test` counts these lines.
+/// [`find`], for a test that does nothing without the corpus: reports the skip.
 ///
 /// # Panics
 /// See [`find`].
 pub fn find_or_skip() -> Option<Corpus> {
     let corpus = find();
     if corpus.is_none() {
-        report_skip();
+        report_skip(ABSENT);
     }
     corpus
-}
-
-/// Reports that the test of this thread skipped its work.
-pub(crate) fn report_skip() {
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
-    let line = format!("skipped: {test}: no corpus beside the repository, and MILLSTREAM_CORPUS names none\n");
-    io::stderr().lock().write_all(line.as_bytes()).unwrap_or_default();
 }
 
 /// Returns the small schema and documents of this repository.

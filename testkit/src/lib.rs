@@ -21,6 +21,7 @@ pub mod http_client;
 pub mod http_proxy;
 pub mod proxy;
 pub mod services;
+mod skip;
 pub mod slots;
 pub mod wait;
 pub mod world;

@@ -8,6 +8,7 @@ use millstream_schema::{ddl, model};
 
 use crate::corpus::{self, Corpus};
 use crate::database::TestDatabase;
+use crate::skip::report_skip;
 
 /// A set of ApiSchema files, loaded and compiled once per process.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl World {
     pub fn corpus_or_skip() -> Option<&'static Self> {
         let world = Self::corpus();
         if world.is_none() {
-            corpus::report_skip();
+            report_skip(corpus::ABSENT);
         }
         world
     }

@@ -13,6 +13,7 @@ use millstream_store::connect::{ConnectOptions, SslMode};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
+use crate::skip::report_skip;
 use crate::wait::wait_until;
 
 /// Time limit of a start.
@@ -37,14 +38,11 @@ fn program() -> Option<PathBuf> {
 }
 
 impl Pooler {
-    /// Starts it in front of a database, with the pool mode `transaction` or `session`. Prints a note and returns `None`
-    /// where PgBouncer is not installed.
+    /// Starts it in front of a database, with the pool mode `transaction` or `session`. Reports the skip and returns
+    /// `None` where PgBouncer is not installed.
     pub async fn start(database: &ConnectOptions, mode: &str) -> Option<Self> {
         let Some(program) = program() else {
-            #[allow(clippy::print_stderr)] // tests report on stderr
-            {
-                eprintln!("skipped: PgBouncer is not installed, and MILLSTREAM_TEST_PGBOUNCER names none");
-            }
+            report_skip("PgBouncer is not installed, and MILLSTREAM_TEST_PGBOUNCER names none");
             return None;
         };
         let folder = tempfile::tempdir().expect("a temporary folder");
