@@ -12,8 +12,8 @@ use millstream_store::{
     error::{ErrorKind, StoreError},
     retry::{RetryPolicy, with_retry},
 };
-use millstream_testkit::{Holder, TestCluster, TestDatabase};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use millstream_testkit::{Holder, TestCluster, TestDatabase, tls::authority};
+use rcgen::{CertificateParams, KeyPair};
 
 async fn tables(database: Database) -> Result<(), StoreError> {
     let client = database.get().await?;
@@ -162,13 +162,6 @@ struct Certificates {
     stranger: PathBuf,
     certificate: PathBuf,
     key: PathBuf,
-}
-
-fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
-    let mut params = CertificateParams::new(Vec::new()).expect("no names");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(rcgen::DnType::CommonName, name);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate")
 }
 
 fn certificates(folder: &Path) -> Certificates {

@@ -6,8 +6,8 @@
 //! * [`gate`]: stops a session at a chosen point. [`proxy`]: a network that fails; [`http_proxy`]: the same for single
 //!   requests.
 //! * [`services`]: a real Kafka, Kafka Connect and OpenSearch.
-//! * [`slots`]: replication slots that are dropped with their database. [`wait`]: waits for a condition with a
-//!   deadline.
+//! * [`slots`]: replication slots that are dropped with their database. [`tls`]: certificates. [`wait`]: waits for a
+//!   condition with a deadline.
 //!
 //! Only tests and benches depend on this crate, so it panics with a message where a program would return an error.
 
@@ -23,6 +23,7 @@ pub mod proxy;
 pub mod services;
 mod skip;
 pub mod slots;
+pub mod tls;
 pub mod wait;
 pub mod world;
 

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use millstream_connectors::source::slot::{LogicalOptions, LogicalSource, ensure_slot, slot_status};
 use millstream_pipeline::source::{ChangeSource, SourceError};
 use millstream_store::connect::{Session, SslMode};
+use millstream_testkit::tls::authority;
 use millstream_testkit::{TestCluster, wait_until};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{CertificateParams, KeyPair};
 
 use crate::support::{PATIENCE, logical_options};
 
@@ -23,13 +24,6 @@ fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, text).expect("written");
     path
-}
-
-fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
-    let mut params = CertificateParams::new(Vec::new()).expect("no names");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, name);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate")
 }
 
 /// A cluster with a certificate for `localhost`, and the file of the authority that signed it.

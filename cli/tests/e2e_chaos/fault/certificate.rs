@@ -7,7 +7,8 @@ use crate::support::process::url;
 use crate::support::random::Random;
 use millstream_store::connect::{ConnectOptions, Session};
 use millstream_testkit::TestCluster;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use millstream_testkit::tls::authority;
+use rcgen::{CertificateParams, KeyPair};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
@@ -19,13 +20,6 @@ const EXCHANGED: Duration = Duration::from_secs(20);
 const BACKLOG: Duration = Duration::from_secs(2);
 const OWN: &str = "own";
 const OTHER: &str = "other";
-
-fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
-    let mut params = CertificateParams::new(Vec::new()).expect("no names");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, name);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate")
-}
 
 /// Gives the server a certificate, makes another, and returns the options to reach it with the certificate checked.
 pub(crate) async fn enable(cluster: &TestCluster, database: &ConnectOptions, folder: &Path) -> ConnectOptions {
