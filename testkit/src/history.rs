@@ -10,6 +10,7 @@ use millstream_store::cluster::ManagedCluster;
 use millstream_store::connect::Session;
 
 use crate::cluster::{TestCluster, temporary_directory, watch};
+use crate::command::run;
 use crate::wait::wait_until;
 
 /// Time limit for a standby to have what its primary has written.
@@ -98,9 +99,4 @@ impl TestCluster {
 
 async fn text(session: &Session, sql: &str) -> String {
     session.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -6,12 +6,14 @@
 //! * [`gate`]: stops a session at a chosen point. [`proxy`]: a network that fails; [`http_proxy`]: the same for single
 //!   requests.
 //! * [`services`]: a real Kafka, Kafka Connect and OpenSearch.
+//! * [`command`]: programs that have to succeed.
 //! * [`slots`]: replication slots that are dropped with their database. [`tls`]: certificates. [`wait`]: waits for a
 //!   condition with a deadline.
 //!
 //! Only tests and benches depend on this crate, so it panics with a message where a program would return an error.
 
 pub mod cluster;
+pub mod command;
 pub mod contract;
 pub mod corpus;
 pub mod database;

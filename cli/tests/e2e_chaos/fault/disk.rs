@@ -4,6 +4,7 @@ use super::under_traffic;
 use crate::installation::Installation;
 use crate::support::random::Random;
 use millstream_testkit::TestCluster;
+use millstream_testkit::command::run;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -107,9 +108,4 @@ pub(super) async fn fill_wal(installation: &mut Installation, random: &mut Rando
         cluster.start_again().await;
     };
     under_traffic(traffic, random, fault).await;
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
