@@ -39,17 +39,14 @@ pub(crate) async fn compare(
     only: Option<&ProveOnly>,
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<SinkReport, ProofError> {
-    match only {
-        Some(ProveOnly::Documents(documents)) => {
-            proof::prove_documents(database, memory, sink, &SystemClock, documents).await
-        }
-        Some(ProveOnly::Resource(key)) => {
-            let mut report = proof::prove(database, memory, sink, &SystemClock, progress).await?;
-            report.retain_type(*key);
-            Ok(report)
-        }
-        None => proof::prove(database, memory, sink, &SystemClock, progress).await,
+    if let Some(ProveOnly::Documents(documents)) = only {
+        return proof::prove_documents(database, memory, sink, &SystemClock, documents).await;
     }
+    let mut report = proof::prove(database, memory, sink, &SystemClock, progress).await?;
+    if let Some(ProveOnly::Resource(key)) = only {
+        report.retain_type(*key);
+    }
+    Ok(report)
 }
 
 /// Converts the report of a comparison. `enqueued` is the number of enqueued repairs, if repairs were asked for.
