@@ -78,6 +78,15 @@ impl Installation {
         self.process.http.put(&format!("meadow/classPeriods/{}", self.period), body.to_string()).await.status
     }
 
+    /// Returns the statement that locks the identity of the class period, for `SHARE` or for `UPDATE`.
+    fn identity_lock(&self, strength: &str) -> String {
+        format!(
+            r#"SELECT 1 FROM "dms"."IdentityLock" JOIN "dms"."Document" USING ("DocumentId")
+               WHERE "DocumentUuid" = '{}' FOR {strength} OF "IdentityLock""#,
+            self.period
+        )
+    }
+
     /// Reads the student; fails if the answer takes long.
     async fn reads_promptly(&self) {
         let started = Instant::now();
@@ -130,12 +139,7 @@ fn enrolment(number: usize) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forgotten_lock_and_a_rename_stop_neither_reads_nor_health() {
     let installation = Installation::start(&[]).await;
-    let forgotten = format!(
-        r#"SELECT 1 FROM "dms"."IdentityLock" JOIN "dms"."Document" USING ("DocumentId")
-           WHERE "DocumentUuid" = '{}' FOR SHARE OF "IdentityLock""#,
-        installation.period
-    );
-    let holder = Holder::hold(&installation.database, &forgotten).await;
+    let holder = Holder::hold(&installation.database, &installation.identity_lock("SHARE")).await;
     let rename = installation.rename("renamed");
     let writes = join_all((0..40).map(|number| installation.post("studentSchoolAssociations", enrolment(number))));
     let reads = async {
@@ -196,12 +200,7 @@ async fn limits_of_the_role_make_no_write_fail() {
         admin.batch_execute(&format!("ALTER DATABASE \"{name}\" SET {setting}")).await.expect("set");
     }
     let installation = Installation::on(database, &[LOCK_TIMEOUT, "20000"]).await;
-    let locked = format!(
-        r#"SELECT 1 FROM "dms"."IdentityLock" JOIN "dms"."Document" USING ("DocumentId")
-           WHERE "DocumentUuid" = '{}' FOR UPDATE OF "IdentityLock""#,
-        installation.period
-    );
-    let holder = Holder::hold(&installation.database, &locked).await;
+    let holder = Holder::hold(&installation.database, &installation.identity_lock("UPDATE")).await;
     let write = installation.post("studentSchoolAssociations", enrolment(1));
     let release = async {
         holder.wait_for_blocked(1).await;
@@ -249,12 +248,7 @@ async fn writes_succeed_again_after_a_time_of_reading_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_beyond_the_pool_wait_in_the_process() {
     let installation = Installation::start(&["--database-pool-size", "8", LOCK_TIMEOUT, "20000"]).await;
-    let locked = format!(
-        r#"SELECT 1 FROM "dms"."IdentityLock" JOIN "dms"."Document" USING ("DocumentId")
-           WHERE "DocumentUuid" = '{}' FOR UPDATE OF "IdentityLock""#,
-        installation.period
-    );
-    let holder = Holder::hold(&installation.database, &locked).await;
+    let holder = Holder::hold(&installation.database, &installation.identity_lock("UPDATE")).await;
     let writes = join_all((0..6).map(|number| installation.post("studentSchoolAssociations", enrolment(number))));
     let observe = async {
         holder.wait_for_blocked(2).await;
