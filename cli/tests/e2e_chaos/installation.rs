@@ -138,7 +138,7 @@ impl Installation {
         self.processes.iter().map(tail).collect()
     }
 
-    /// Stops the processes. Those that do not stop in order are killed.
+    /// Kills the processes.
     pub(crate) async fn end(self) {
         for process in self.processes.into_iter().filter_map(|process| process.process) {
             process.kill().await;

@@ -22,8 +22,8 @@ const RENAME_PAUSE: Duration = Duration::from_millis(300);
 const GRADE: &str = "uri://meadow.example/GradeLevelDescriptor#Chaos";
 /// Name of the class period that trials with locks rename.
 const LOCKED_PERIOD: &str = "Lunch";
-/// Enrolments that embed the renamed period.
-const DEPENDENTS: usize = 30;
+/// Students with an enrolment that embeds the renamed period.
+pub(crate) const DEPENDENTS: usize = 30;
 
 /// The clients' memory, and what they saw.
 pub(crate) struct Traffic {

@@ -49,12 +49,10 @@ pub(crate) async fn run(kinds: &[Kind], trials: usize) -> usize {
         let one = AssertUnwindSafe(Box::pin(one(kind, present, Arc::clone(&services), &mut own))).catch_unwind();
         let (findings, seen) = match one.await {
             Ok((findings, seen, installation)) => {
-                match installation {
-                    Some(installation) if findings.is_empty() && kind.leaves_all_in_place() => {
-                        installations.insert(layout, installation);
-                    }
-                    Some(installation) => installation.end().await,
-                    None => {}
+                if findings.is_empty() && kind.leaves_all_in_place() {
+                    installations.insert(layout, installation);
+                } else {
+                    installation.end().await;
                 }
                 (findings, seen)
             }
@@ -89,13 +87,13 @@ pub(crate) async fn run(kinds: &[Kind], trials: usize) -> usize {
     summarize(&accounts, started.elapsed())
 }
 
-/// Runs one trial. The installation is kept for another trial unless it panics.
+/// Runs one trial; returns the installation too, which another trial may use.
 async fn one(
     kind: Kind,
     present: Option<Installation>,
     services: Arc<Services>,
     random: &mut Random,
-) -> (Vec<String>, Seen, Option<Installation>) {
+) -> (Vec<String>, Seen, Installation) {
     let mut installation = match present {
         Some(installation) => installation,
         None => Installation::new(kind.layout(), services).await,
@@ -113,7 +111,7 @@ async fn one(
     if !findings.is_empty() {
         report!("{}", installation.logs());
     }
-    (findings, seen, Some(installation))
+    (findings, seen, installation)
 }
 
 async fn attempt(kind: Kind, installation: &mut Installation, random: &mut Random) -> Vec<String> {

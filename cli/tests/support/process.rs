@@ -131,7 +131,7 @@ impl Process {
 
     /// Fails if the process has ended.
     pub(crate) fn assert_alive(&mut self) {
-        let ended = self.child.try_wait().expect("the exit status is available");
+        let ended = self.ended();
         assert!(ended.is_none(), "the process ended by itself ({ended:?}): {}", tail(&self.log));
     }
 

@@ -3,7 +3,7 @@
 use super::under_traffic;
 use crate::installation::Installation;
 use crate::support::random::Random;
-use crate::traffic::Traffic;
+use crate::traffic::{DEPENDENTS, Traffic};
 use futures::future::join_all;
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ async fn hold(installation: &mut Installation, sql: &str, random: &mut Random, n
 /// Posts enrolments in the class period that is renamed.
 async fn enrol_many(traffic: &Traffic) {
     let enrolling = (0..BLOCKED).map(|number| async move {
-        let student = format!("base-{}", number % 30);
+        let student = format!("base-{}", number % DEPENDENTS);
         traffic.enrol_in_period(&student, number).await;
     });
     join_all(enrolling).await;
