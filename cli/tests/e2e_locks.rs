@@ -7,11 +7,14 @@ use futures::future::join_all;
 use millstream_testkit::{Holder, TestDatabase, World, wait_for, wait_until};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use support::district;
 use support::process::{Process, Setup};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-const GRADE: &str = "uri://meadow.example/GradeLevelDescriptor#First grade";
+/// Id of the school, and the name of its class period.
+const SCHOOL: i64 = 1;
+const PERIOD: &str = "1st";
 /// The flag of the longest wait for a lock.
 const LOCK_TIMEOUT: &str = "--database-lock-timeout-ms";
 /// Limit of a wait for a state of the process or the database.
@@ -49,23 +52,11 @@ impl Installation {
         };
         let process = Process::start(&setup).await;
         let mut new = Self { database, process, period: Uuid::nil(), student: Uuid::nil(), _folder: folder };
-        new.created(
-            "gradeLevelDescriptors",
-            json!({"namespace": "uri://meadow.example/GradeLevelDescriptor",
-            "codeValue": "First grade", "shortDescription": "First grade"}),
-        )
-        .await;
-        let grades = json!([{"gradeLevelDescriptor": GRADE}]);
-        new.created("schools", json!({"schoolId": 1, "nameOfInstitution": "Alder", "gradeLevels": grades})).await;
-        new.period = new.created("classPeriods", period("1st")).await;
-        new.student = new.created("students", student(0)).await;
+        let http = &new.process.http;
+        district::post_school(http, SCHOOL).await;
+        new.period = district::post(http, "classPeriods", district::class_period(PERIOD, SCHOOL)).await;
+        new.student = district::post(http, "students", student(0)).await;
         new
-    }
-
-    async fn created(&self, endpoint: &str, body: Value) -> Uuid {
-        let reply = self.process.http.post(&format!("meadow/{endpoint}"), body.to_string()).await;
-        assert!(reply.is_success(), "{endpoint}: {reply:?}");
-        reply.id.expect("a location")
     }
 
     async fn post(&self, endpoint: &str, body: Value) -> u16 {
@@ -73,7 +64,7 @@ impl Installation {
     }
 
     async fn rename(&self, name: &str) -> u16 {
-        let mut body = period(name);
+        let mut body = district::class_period(name, SCHOOL);
         body["id"] = json!(self.period);
         self.process.http.put(&format!("meadow/classPeriods/{}", self.period), body.to_string()).await.status
     }
@@ -119,20 +110,15 @@ impl Installation {
     }
 }
 
-fn period(name: &str) -> Value {
-    json!({"classPeriodName": name, "schoolReference": {"schoolId": 1}})
-}
-
 fn student(number: usize) -> Value {
-    json!({"studentUniqueId": format!("S-{number}"), "firstName": "Ada", "lastSurname": "Abara",
-           "birthData": {"birthDate": "2014-01-01"}})
+    district::student(&format!("S-{number}"), "Ada")
 }
 
 /// Refers to the class period, whose identity can change.
 fn enrolment(number: usize) -> Value {
-    json!({"entryDate": format!("2030-{:02}-{:02}", number / 28 + 1, number % 28 + 1), "schoolReference": {"schoolId": 1},
-           "studentReference": {"studentUniqueId": "S-0"}, "entryGradeLevelDescriptor": GRADE,
-           "homeroomClassPeriodReference": {"classPeriodName": "1st", "schoolId": 1}})
+    let mut body = district::enrolment_in_period("S-0", SCHOOL, PERIOD);
+    body["entryDate"] = json!(format!("2030-{:02}-{:02}", number / 28 + 1, number % 28 + 1));
+    body
 }
 
 /// One forgotten `SELECT … FOR SHARE`, one legal rename, and more writes than there are connections.

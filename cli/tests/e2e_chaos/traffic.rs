@@ -1,10 +1,11 @@
 //! Clients during a trial: writers whose answered writes are remembered, a renamer, and a reader of an unrelated document.
 
-use crate::support::answered_writes::{AnsweredWrites, MARKED};
+use crate::support::answered_writes::AnsweredWrites;
+use crate::support::district::{self, class_period, enrolment, enrolment_in_period, post_school};
 use crate::support::http::{Http, Reply};
 use crate::support::random::Random;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,7 +20,10 @@ const CLIENT_TIMEOUT: Duration = Duration::from_secs(100);
 const PAUSE: Duration = Duration::from_millis(50);
 /// Pause between two renames.
 const RENAME_PAUSE: Duration = Duration::from_millis(300);
-const GRADE: &str = "uri://meadow.example/GradeLevelDescriptor#Chaos";
+/// Id of the school.
+const SCHOOL: i64 = 77;
+/// First name of the class period that is renamed all the time.
+const PERIOD: &str = "1st";
 /// Name of the class period that trials with locks rename.
 const LOCKED_PERIOD: &str = "Lunch";
 /// Students with an enrolment that embeds the renamed period.
@@ -35,16 +39,10 @@ pub(crate) struct Traffic {
     /// Path of the document that no writer touches.
     unrelated: String,
     /// The class period that is renamed all the time.
-    period: Period,
+    period: Uuid,
     /// The class period that trials with locks rename.
-    locked_period: Period,
+    locked_period: Uuid,
     next: AtomicU64,
-}
-
-/// A class period; many enrolments embed its name.
-struct Period {
-    id: Uuid,
-    path: String,
 }
 
 /// The observations of the clients in one trial.
@@ -71,28 +69,14 @@ impl Traffic {
     /// Posts the documents that the clients refer to.
     pub(crate) async fn begin(http: &Http) -> Self {
         let http = http.limited(CLIENT_TIMEOUT, false);
-        let post = async |endpoint: &str, body: Value| {
-            let reply = http.post(&format!("meadow/{endpoint}"), body.to_string()).await;
-            assert!(reply.is_success(), "{endpoint}: {reply:?}");
-            let id = reply.id.expect("an id");
-            (id, format!("meadow/{endpoint}/{id}"))
-        };
-        let grade = json!({"namespace": "uri://meadow.example/GradeLevelDescriptor", "codeValue": "Chaos",
-                           "shortDescription": "Grade"});
-        let (_, unrelated) = post("gradeLevelDescriptors", grade).await;
-        let grades = json!([{"gradeLevelDescriptor": GRADE}]);
-        post("schools", json!({"schoolId": 77, "nameOfInstitution": "Alder", "gradeLevels": grades})).await;
-        let period = async |name: &str| {
-            let (id, path) = post("classPeriods", class_period(name)).await;
-            Period { id, path }
-        };
-        let (period, locked_period) = (period("1st").await, period(LOCKED_PERIOD).await);
+        let post = async |endpoint, body| district::post(&http, endpoint, body).await;
+        let unrelated = format!("meadow/gradeLevelDescriptors/{}", post_school(&http, SCHOOL).await);
+        let period = post("classPeriods", class_period(PERIOD, SCHOOL)).await;
+        let locked_period = post("classPeriods", class_period(LOCKED_PERIOD, SCHOOL)).await;
         for number in 0..DEPENDENTS {
             let student = format!("base-{number}");
-            post("students", student_body(&student, "Ada")).await;
-            let mut enrolment = enrolment_body(&student);
-            enrolment["homeroomClassPeriodReference"] = json!({"classPeriodName": "1st", "schoolId": 77});
-            post("studentSchoolAssociations", enrolment).await;
+            post("students", district::student(&student, "Ada")).await;
+            post("studentSchoolAssociations", enrolment_in_period(&student, SCHOOL, PERIOD)).await;
         }
         let (writes, enrolments, seen) = Default::default();
         Self { http, writes, enrolments, seen, unrelated, period, locked_period, next: AtomicU64::new(1) }
@@ -148,7 +132,7 @@ impl Traffic {
                 }
             } else {
                 let (id, student) = random.pick(&students).clone();
-                let mut body = student_body(&student, &mark);
+                let mut body = district::student(&student, &mark);
                 body["id"] = json!(id);
                 match self.classify(self.http.try_put(&student_path(id), body.to_string()).await).await {
                     Some(Reply { etag: Some(version), .. }) => {
@@ -168,7 +152,7 @@ impl Traffic {
 
     /// Creates a student; returns its id if that was answered.
     pub(crate) async fn create(&self, student: &str, mark: &str) -> Option<Uuid> {
-        let body = student_body(student, mark).to_string();
+        let body = district::student(student, mark).to_string();
         let reply = self.classify(self.http.try_post("meadow/students", body).await).await?;
         let (id, version) = reply.id.zip(reply.etag).filter(|_| reply.is_success())?;
         self.writes.written(id, student_path(id), version, Some(mark));
@@ -177,7 +161,7 @@ impl Traffic {
 
     /// Enrols a student; returns the path of the enrolment if that was answered.
     pub(crate) async fn enrol(&self, student: &str) -> Option<String> {
-        let body = enrolment_body(student).to_string();
+        let body = enrolment(student, SCHOOL).to_string();
         let reply = self.classify(self.http.try_post("meadow/studentSchoolAssociations", body).await).await?;
         let (id, version) = reply.id.zip(reply.etag).filter(|_| reply.is_success())?;
         let path = format!("meadow/studentSchoolAssociations/{id}");
@@ -188,9 +172,8 @@ impl Traffic {
 
     /// Enrols a base student once more, in the class period that trials with locks rename.
     pub(crate) async fn enrol_in_period(&self, student: &str, day: usize) -> Option<Reply> {
-        let mut body = enrolment_body(student);
+        let mut body = enrolment_in_period(student, SCHOOL, LOCKED_PERIOD);
         body["entryDate"] = json!(format!("2031-{:02}-{:02}", 1 + day / 28 % 12, 1 + day % 28));
-        body["homeroomClassPeriodReference"] = json!({"classPeriodName": LOCKED_PERIOD, "schoolId": 77});
         self.classify(self.http.try_post("meadow/studentSchoolAssociations", body.to_string()).await).await
     }
 
@@ -202,20 +185,20 @@ impl Traffic {
     /// Renames the class period that trials with locks rename, and gives it its name back.
     pub(crate) async fn rename_locked_period(&self) {
         for name in ["Renamed under a lock", LOCKED_PERIOD] {
-            self.rename_period(&self.locked_period, name).await;
+            self.rename_period(self.locked_period, name).await;
         }
     }
 
-    async fn rename_period(&self, period: &Period, name: &str) {
-        let mut body = class_period(name);
-        body["id"] = json!(period.id);
-        self.classify(self.http.try_put(&period.path, body.to_string()).await).await;
+    async fn rename_period(&self, period: Uuid, name: &str) {
+        let mut body = class_period(name, SCHOOL);
+        body["id"] = json!(period);
+        self.classify(self.http.try_put(&format!("meadow/classPeriods/{period}"), body.to_string()).await).await;
     }
 
     async fn rename(&self, stop: &CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(RENAME_PAUSE)).await.is_some() {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            self.rename_period(&self.period, &format!("Period {number}")).await;
+            self.rename_period(self.period, &format!("Period {number}")).await;
         }
     }
 
@@ -244,17 +227,4 @@ impl Traffic {
 
 fn student_path(id: Uuid) -> String {
     format!("meadow/students/{id}")
-}
-
-pub(crate) fn student_body(student: &str, name: &str) -> Value {
-    json!({"studentUniqueId": student, MARKED: name, "lastSurname": "Abara", "birthData": {"birthDate": "2014-01-01"}})
-}
-
-fn enrolment_body(student: &str) -> Value {
-    json!({"entryDate": "2030-08-19", "schoolReference": {"schoolId": 77}, "entryGradeLevelDescriptor": GRADE,
-           "studentReference": {"studentUniqueId": student}})
-}
-
-fn class_period(name: &str) -> Value {
-    json!({"classPeriodName": name, "schoolReference": {"schoolId": 77}})
 }

@@ -6,6 +6,7 @@
 
 use crate::exclusive;
 use crate::support::comparison::without_server_members;
+use crate::support::district::{class_period, enrolment_in_period, student};
 use crate::support::http::Http;
 use crate::support::oracle::Oracle;
 use crate::support::running::Running;
@@ -197,28 +198,20 @@ async fn corpus_hubs_are_renamed_with_all_that_depends_on_them() {
 /// Students of the homeroom: more referrers than the renaming transaction stamps itself, and more than one page of a
 /// cascade.
 const HOMEROOM: usize = 1_200;
+/// The school of the homeroom.
+const SCHOOL: i64 = 710_001;
 
 /// Posts the students and their enrolments.
 async fn fill_homeroom(http: &Http) {
-    let school = json!({"schoolId": 710_001});
-    let period = json!({"classPeriodName": "Homeroom", "schoolReference": school});
+    let period = class_period("Homeroom", SCHOOL);
     assert_eq!(http.post("meadow/classPeriods", period.to_string()).await.status, 201);
-    let posts = stream::iter(0..HOMEROOM).map(|number| {
-        let school = school.clone();
-        async move {
-            let id = format!("HOME-{number}");
-            let student = json!({"studentUniqueId": id, "firstName": "Ada", "lastSurname": "Abara",
-                                 "birthData": {"birthDate": "2014-01-01"}});
-            let reply = http.post("meadow/students", student.to_string()).await;
-            assert_eq!(reply.status, 201, "{reply:?}");
-            let enrolment = json!({
-                "entryDate": "2030-08-19", "schoolReference": school, "studentReference": {"studentUniqueId": id},
-                "entryGradeLevelDescriptor": "uri://meadow.example/GradeLevelDescriptor#First grade",
-                "homeroomClassPeriodReference": {"classPeriodName": "Homeroom", "schoolId": 710_001},
-            });
-            let reply = http.post("meadow/studentSchoolAssociations", enrolment.to_string()).await;
-            assert_eq!(reply.status, 201, "{reply:?}");
-        }
+    let posts = stream::iter(0..HOMEROOM).map(|number| async move {
+        let id = format!("HOME-{number}");
+        let reply = http.post("meadow/students", student(&id, "Ada").to_string()).await;
+        assert_eq!(reply.status, 201, "{reply:?}");
+        let enrolment = enrolment_in_period(&id, SCHOOL, "Homeroom");
+        let reply = http.post("meadow/studentSchoolAssociations", enrolment.to_string()).await;
+        assert_eq!(reply.status, 201, "{reply:?}");
     });
     posts.buffer_unordered(IN_FLIGHT).collect::<Vec<()>>().await;
 }

@@ -1,10 +1,11 @@
 //! A running process on a cluster of its own, and the students that it should know.
 
+use crate::support::district::{enrolment, post, post_school, put, student};
 use crate::support::http::{Http, Reply};
 use crate::support::process::{Process, Setup, run};
 use millstream_store::connect::{ConnectOptions, Session};
 use millstream_testkit::{TestCluster, World, wait_until};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -16,7 +17,8 @@ use uuid::Uuid;
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
 
 const DATABASE: &str = "district";
-const GRADE: &str = "uri://meadow.example/GradeLevelDescriptor#First grade";
+/// Id of the school.
+const SCHOOL: i64 = 1;
 
 /// A student with an enrolment.
 #[derive(Debug, Clone)]
@@ -40,17 +42,6 @@ pub(crate) struct District {
     _folder: TempDir,
 }
 
-async fn post(http: &Http, endpoint: &str, body: Value) -> Uuid {
-    let reply = http.post(&format!("meadow/{endpoint}"), body.to_string()).await;
-    let Reply { status: 200 | 201, id: Some(id), .. } = reply else { panic!("{endpoint}: {reply:?}") };
-    id
-}
-
-fn student(unique_id: &str, first_name: &str) -> Value {
-    json!({"studentUniqueId": unique_id, "firstName": first_name, "lastSurname": "Abara",
-           "birthData": {"birthDate": "2014-01-01"}})
-}
-
 impl District {
     /// Starts `up` with an embedded index, through a proxy if there is one, and posts a school.
     pub(crate) async fn start(cluster: &TestCluster, proxy: Option<SocketAddr>, flags: &[String]) -> Self {
@@ -69,11 +60,7 @@ impl District {
         };
         let up = Process::start(&setup).await;
         let http = up.http.clone();
-        let grade = json!({"namespace": "uri://meadow.example/GradeLevelDescriptor", "codeValue": "First grade",
-                           "shortDescription": "First grade"});
-        post(&http, "gradeLevelDescriptors", grade).await;
-        let grades = json!([{"gradeLevelDescriptor": GRADE}]);
-        post(&http, "schools", json!({"schoolId": 1, "nameOfInstitution": "Alder", "gradeLevels": grades})).await;
+        post_school(&http, SCHOOL).await;
         Self { database, setup, up, http, groups: BTreeMap::new(), deleted: BTreeMap::new(), _folder: folder }
     }
 
@@ -82,9 +69,8 @@ impl District {
         for number in 0..count {
             let unique_id = format!("{group}-{number}");
             let student = post(&self.http, "students", student(&unique_id, group)).await;
-            let body = json!({"entryDate": "2030-08-19", "schoolReference": {"schoolId": 1},
-                "studentReference": {"studentUniqueId": unique_id}, "entryGradeLevelDescriptor": GRADE});
-            let enrolment = Some(post(&self.http, "studentSchoolAssociations", body).await);
+            let enrolment = post(&self.http, "studentSchoolAssociations", enrolment(&unique_id, SCHOOL)).await;
+            let enrolment = Some(enrolment);
             let enrolled = Enrolled { unique_id, first_name: group.to_owned(), student, enrolment };
             self.groups.entry(group).or_default().push(enrolled);
         }
@@ -93,10 +79,7 @@ impl District {
     /// Gives students another first name.
     pub(crate) async fn rename_students(&mut self, group: &'static str, numbers: Range<usize>, first_name: &str) {
         for enrolled in &mut self.groups.get_mut(group).expect("the group")[numbers] {
-            let mut body = student(&enrolled.unique_id, first_name);
-            body["id"] = json!(enrolled.student);
-            let reply = self.http.put(&format!("meadow/students/{}", enrolled.student), body.to_string()).await;
-            assert!(reply.is_success(), "{reply:?}");
+            put(&self.http, "students", enrolled.student, student(&enrolled.unique_id, first_name)).await;
             first_name.clone_into(&mut enrolled.first_name);
         }
     }

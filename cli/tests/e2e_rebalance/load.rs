@@ -1,5 +1,6 @@
 //! Concurrent writers: students are edited, created and deleted, and a class period with many enrolments is renamed.
 
+use crate::support::district::{self, class_period, enrolment_in_period, grade, school};
 use crate::support::http::{Http, Reply};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +15,10 @@ const EDITORS: usize = 3;
 /// Pause between two renames.
 const RENAME_PAUSE: Duration = Duration::from_millis(400);
 
-const GRADE: &str = "uri://meadow.example/GradeLevelDescriptor#Rebalanced grade";
+/// Id of the school.
+const SCHOOL: i64 = 77;
+/// First name of the renamed period.
+const PERIOD: &str = "1st";
 
 /// The writers and their counters.
 pub(crate) struct Load {
@@ -28,18 +32,12 @@ impl Load {
     /// Posts the documents that the writers change.
     pub(crate) async fn new(http: Http) -> Self {
         let load = Self { http, period: Uuid::nil(), writes: AtomicU64::default(), renames: AtomicU64::default() };
-        let grade = json!({"namespace": "uri://meadow.example/GradeLevelDescriptor", "codeValue": "Rebalanced grade",
-                           "shortDescription": "Grade"});
-        load.post("gradeLevelDescriptors", grade).await;
-        let grades = json!([{"gradeLevelDescriptor": GRADE}]);
-        load.post("schools", json!({"schoolId": 77, "nameOfInstitution": "Alder", "gradeLevels": grades})).await;
-        let period = load.post("classPeriods", period("1st")).await.id.expect("an id");
+        load.post("gradeLevelDescriptors", grade()).await;
+        load.post("schools", school(SCHOOL)).await;
+        let period = load.post("classPeriods", class_period(PERIOD, SCHOOL)).await.id.expect("an id");
         for number in 0..DEPENDENTS {
             load.post("students", student(number, "Ada")).await;
-            let enrolment = json!({
-                "entryDate": "2030-08-19", "schoolReference": {"schoolId": 77}, "entryGradeLevelDescriptor": GRADE,
-                "studentReference": {"studentUniqueId": format!("R-{number}")},
-                "homeroomClassPeriodReference": {"classPeriodName": "1st", "schoolId": 77}});
+            let enrolment = enrolment_in_period(&unique_id(number), SCHOOL, PERIOD);
             load.post("studentSchoolAssociations", enrolment).await;
         }
         Self { period, ..load }
@@ -74,7 +72,7 @@ impl Load {
     async fn rename(&self, stop: &CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(RENAME_PAUSE)).await.is_some() {
             let number = self.renames.fetch_add(1, Ordering::Relaxed);
-            let mut body = period(&format!("Period {number}"));
+            let mut body = class_period(&format!("Period {number}"), SCHOOL);
             body["id"] = json!(self.period);
             let path = format!("meadow/classPeriods/{}", self.period);
             let renamed = self.http.put(&path, body.to_string()).await;
@@ -91,10 +89,9 @@ impl Load {
 }
 
 fn student(number: usize, name: &str) -> Value {
-    json!({"studentUniqueId": format!("R-{number}"), "firstName": name, "lastSurname": "Abara",
-           "birthData": {"birthDate": "2014-01-01"}})
+    district::student(&unique_id(number), name)
 }
 
-fn period(name: &str) -> Value {
-    json!({"classPeriodName": name, "schoolReference": {"schoolId": 77}})
+fn unique_id(number: usize) -> String {
+    format!("R-{number}")
 }

@@ -1,11 +1,10 @@
 //! A school with one class period, and students whose enrolments embed the name of the period.
 
+use crate::support::district::{class_period, enrolment_in_period, post, post_school, put, student};
 use crate::support::http::{Http, Reply};
-use serde_json::{Value, json};
 use std::ops::Range;
 use uuid::Uuid;
 
-const GRADE: &str = "uri://meadow.example/GradeLevelDescriptor#First grade";
 /// Number of students of a new school.
 const STUDENTS: usize = 20;
 
@@ -19,41 +18,22 @@ pub(crate) struct School {
     edits: usize,
 }
 
-async fn post(http: &Http, endpoint: &str, body: Value) -> Uuid {
-    let reply = http.post(&format!("meadow/{endpoint}"), body.to_string()).await;
-    let Reply { status: 200 | 201, id: Some(id), .. } = reply else { panic!("{endpoint}: {reply:?}") };
-    id
-}
-
-async fn put(http: &Http, endpoint: &str, id: Uuid, mut body: Value) {
-    body["id"] = json!(id);
-    let reply = http.put(&format!("meadow/{endpoint}/{id}"), body.to_string()).await;
-    assert!(reply.is_success(), "{endpoint}: {reply:?}");
-}
-
-fn student(number: usize, first_name: &str) -> Value {
-    json!({"studentUniqueId": format!("P-{number}"), "firstName": first_name, "lastSurname": "Abara",
-           "birthData": {"birthDate": "2014-01-01"}})
+/// Returns the identity of a student.
+fn unique_id(number: usize) -> String {
+    format!("P-{number}")
 }
 
 impl School {
     /// Posts the documents of a school.
     pub(crate) async fn create(http: &Http, id: i64) -> Self {
-        let grade = json!({"namespace": "uri://meadow.example/GradeLevelDescriptor", "codeValue": "First grade",
-                           "shortDescription": "First grade"});
-        post(http, "gradeLevelDescriptors", grade).await;
-        let grades = json!([{"gradeLevelDescriptor": GRADE}]);
-        post(http, "schools", json!({"schoolId": id, "nameOfInstitution": "Alder", "gradeLevels": grades})).await;
+        post_school(http, id).await;
         let name = "first".to_owned();
-        let reference = json!({"schoolId": id});
-        let period = json!({"classPeriodName": name, "schoolReference": reference});
-        let period = post(http, "classPeriods", period).await;
+        let period = post(http, "classPeriods", class_period(&name, id)).await;
         let mut students = Vec::with_capacity(STUDENTS);
         for number in 0..STUDENTS {
-            let id_of_student = post(http, "students", student(number, "Ada")).await;
-            let enrolment = json!({"entryDate": "2030-08-19", "schoolReference": reference,
-                "studentReference": {"studentUniqueId": format!("P-{number}")}, "entryGradeLevelDescriptor": GRADE,
-                "homeroomClassPeriodReference": {"classPeriodName": name, "schoolId": id}});
+            let unique_id = unique_id(number);
+            let id_of_student = post(http, "students", student(&unique_id, "Ada")).await;
+            let enrolment = enrolment_in_period(&unique_id, id, &name);
             students.push((id_of_student, Some(post(http, "studentSchoolAssociations", enrolment).await)));
         }
         Self { id, period, period_name: name, students, edits: 0 }
@@ -62,15 +42,14 @@ impl School {
     /// Renames the period, which every enrolment embeds.
     pub(crate) async fn rename(&mut self, http: &Http, name: &str) {
         name.clone_into(&mut self.period_name);
-        let body = json!({"classPeriodName": name, "schoolReference": {"schoolId": self.id}});
-        put(http, "classPeriods", self.period, body).await;
+        put(http, "classPeriods", self.period, class_period(name, self.id)).await;
     }
 
     /// Gives some students another name.
     pub(crate) async fn edit(&mut self, http: &Http, numbers: Range<usize>) {
         self.edits += 1;
         for number in numbers {
-            let body = student(number, &format!("Ada {}", self.edits));
+            let body = student(&unique_id(number), &format!("Ada {}", self.edits));
             put(http, "students", self.students[number].0, body).await;
         }
     }

@@ -4,6 +4,7 @@
 pub(crate) mod answered_writes;
 pub(crate) mod api_server;
 pub(crate) mod comparison;
+pub(crate) mod district;
 pub(crate) mod http;
 pub(crate) mod loaded;
 pub(crate) mod loading;

@@ -1,7 +1,7 @@
 //! Many large documents, rebuilt in one batch and read in one page, with little memory.
 
 use crate::installation::Installation;
-use crate::traffic::student_body;
+use crate::support::district::student;
 use nix::sys::signal::Signal;
 use serde_json::json;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) async fn exhaust(installation: &mut Installation) -> Vec<String> {
     let http = installation.api().http.limited(Duration::from_secs(100), false);
     for number in 0..DOCUMENTS {
-        let mut body = student_body(&format!("large-{number}"), "Large");
+        let mut body = student(&format!("large-{number}"), "Large");
         body["otherNames"] =
             (0..ELEMENTS).map(|element| json!({"otherName": format!("{element:06} {}", "n".repeat(68))})).collect();
         let reply = http.post("meadow/students", body.to_string()).await;
