@@ -5,17 +5,16 @@ use crate::fault::disk::Disk;
 use crate::layout::Layout;
 use crate::services::Services;
 use crate::support::process::{Process, Setup, run};
+use crate::support::session;
 use crate::traffic::Traffic;
 use millstream_store::connect::{ConnectOptions, Session};
-use millstream_testkit::{FaultProxy, HttpFaultProxy, TestCluster, World, wait_for, wait_until};
+use millstream_testkit::{FaultProxy, HttpFaultProxy, TestCluster, World, wait_until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
 const DATABASE: &str = "chaos";
-/// Limit for the server to accept connections again.
-const RECOVERY: Duration = Duration::from_secs(60);
 /// Numbers the installations of a run: each has topics and indexes of its own.
 static NEXT: AtomicUsize = AtomicUsize::new(1);
 
@@ -94,7 +93,7 @@ impl Installation {
 
     /// Opens a session without the proxy.
     pub(crate) async fn session(&self) -> Session {
-        session(&self.direct()).await
+        session::open(&self.direct()).await
     }
 
     /// Starts processes that ended by themselves; returns how many did.
@@ -162,11 +161,6 @@ impl Supervised {
 /// Returns the options to reach the test's database in a cluster.
 pub(crate) fn direct(cluster: &TestCluster) -> ConnectOptions {
     cluster.connect_options(DATABASE).with_application_name("chaos")
-}
-
-/// Connects to a server that may be restarting.
-pub(crate) async fn session(options: &ConnectOptions) -> Session {
-    wait_for("the server to accept connections", RECOVERY, || async { Session::open(options).await.ok() }).await
 }
 
 async fn flags(layout: Layout, number: usize, services: &Services) -> (Vec<String>, Option<HttpFaultProxy>) {

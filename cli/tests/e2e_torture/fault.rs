@@ -2,14 +2,11 @@
 
 use crate::support::random::Random;
 use crate::support::report;
+use crate::support::session::{self, RECOVERY};
 use millstream_store::connect::{ConnectOptions, Session};
 use millstream_testkit::wait_for;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::time::Duration;
-
-/// Limit for the server to accept connections again.
-const RECOVERY: Duration = Duration::from_secs(60);
 
 /// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +24,9 @@ pub(crate) enum Fault {
 /// All faults in order; the short form uses the first three.
 pub(crate) const FAULTS: [Fault; 4] = [Fault::Process, Fault::Backend, Fault::Cluster, Fault::Sessions];
 
-/// Connects to a server that may be restarting.
+/// Connects as the test to a server that may be restarting.
 pub(crate) async fn session(options: &ConnectOptions) -> Session {
-    let options = options.clone().with_application_name("torture");
-    wait_for("the server to accept connections", RECOVERY, || async { Session::open(&options).await.ok() }).await
+    session::open(&options.clone().with_application_name("torture")).await
 }
 
 /// Returns the server processes of all other sessions, including walsenders.

@@ -12,6 +12,7 @@ pub(crate) mod oracle;
 pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod running;
+pub(crate) mod session;
 pub(crate) mod shapes;
 pub(crate) mod snapshot;
 pub(crate) mod source;

@@ -2,9 +2,10 @@
 
 use super::setting::end_sessions;
 use super::under_traffic;
-use crate::installation::{Installation, direct, session};
+use crate::installation::{Installation, direct};
 use crate::support::process::url;
 use crate::support::random::Random;
+use crate::support::session;
 use millstream_store::connect::{ConnectOptions, Session};
 use millstream_testkit::TestCluster;
 use millstream_testkit::tls::authority;
@@ -40,7 +41,7 @@ pub(crate) async fn enable(cluster: &TestCluster, database: &ConnectOptions, fol
             fs::write(&trusted, authority.pem()).expect("written");
         }
     }
-    present(&session(&direct(cluster)).await, cluster.directory(), OWN).await;
+    present(&session::open(&direct(cluster)).await, cluster.directory(), OWN).await;
     let tls = format!("sslmode=verify-full&sslrootcert={}", trusted.display());
     url(database).replace("sslmode=disable", &tls).parse().expect("valid options")
 }

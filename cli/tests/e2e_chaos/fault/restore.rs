@@ -1,7 +1,7 @@
 //! The database behind the address becomes an earlier one.
 
 use super::write_for;
-use crate::installation::{Installation, direct, session};
+use crate::installation::Installation;
 use crate::support::random::Random;
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ async fn read_all(installation: &Installation) {
 async fn go_on_after_loss(installation: &mut Installation, memory: Memory, random: &mut Random) {
     installation.traffic.writes.return_to(memory.0);
     *installation.traffic.enrolments.lock() = memory.1;
-    let admin = session(&direct(&installation.cluster)).await;
+    let admin = installation.session().await;
     installation.supervise().await;
     installation.wait_ready(Duration::from_secs(60)).await;
     write_for(&installation.traffic, random, PHASE).await;
