@@ -2,9 +2,9 @@
 
 use crate::installation::Installation;
 use crate::kind::Kind;
+use crate::support::answered_writes::Known;
 use crate::support::http::Reply;
 use crate::traffic::{Seen, Traffic};
-use futures::stream::{self, StreamExt};
 use millstream_testkit::wait_for;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -13,8 +13,6 @@ use std::time::{Duration, Instant};
 const SERVICE: Duration = Duration::from_secs(60);
 /// Pause before a document is read again.
 const AGAIN: Duration = Duration::from_millis(100);
-/// Requests in flight while answered writes are read.
-const IN_FLIGHT: usize = 8;
 /// Examples in a finding.
 const EXAMPLES: usize = 3;
 
@@ -69,31 +67,16 @@ async fn quarantine(installation: &Installation) -> Option<String> {
 /// Reads every document with an answered write, and the student of every enrolment.
 async fn answered_writes(installation: &Installation) -> Vec<String> {
     let traffic = &installation.traffic;
-    let known = traffic.writes.all();
-    let count = known.len();
     let enrolments = traffic.enrolments.lock().clone();
-    let checks = stream::iter(known).map(|(uuid, known)| {
-        let student = enrolments.get(&known.path).cloned();
-        async move {
-            let Some(reply) = settled(traffic, &known.path).await else {
-                return Some(format!("{}: no answer", known.path));
-            };
-            let body = if reply.status == 200 { reply.json() } else { Value::Null };
-            if reply.status == 404 && known.maybe_deleted {
-                traffic.writes.is_gone(uuid);
-            }
-            if let Some(text) = known.contradiction(reply.status, reply.etag, &body) {
-                return Some(format!("{}: {text}", known.path));
-            }
-            let named = &body["studentReference"]["studentUniqueId"];
-            let is_wrong = student.as_ref().is_some_and(|student| named != student);
-            is_wrong.then(|| format!("{}: student {named} instead of {student:?}", known.path))
-        }
-    });
-    let found: Vec<String> = checks.buffer_unordered(IN_FLIGHT).filter_map(std::future::ready).collect().await;
+    let other_student = |known: &Known, body: &Value| {
+        let (student, named) = (enrolments.get(&known.path)?, &body["studentReference"]["studentUniqueId"]);
+        (named != student).then(|| format!("student {named} instead of {student:?}"))
+    };
+    let found = traffic.writes.contradictions(async |path| settled(traffic, path).await, other_student).await;
     if found.is_empty() {
         return Vec::new();
     }
+    let count = traffic.writes.all().len();
     vec![format!("{} of {count} answered writes: {:?}", found.len(), &found[..found.len().min(EXAMPLES)])]
 }
 

@@ -21,8 +21,6 @@ use tokio_util::sync::CancellationToken;
 const EDITORS: usize = 4;
 /// Minimum of answered writes per trial, on average.
 const ANSWERED_MIN: u64 = 20;
-/// Requests in flight while the answered writes are checked.
-const IN_FLIGHT: usize = 8;
 /// Duration of the writes after a fault that leaves the process alive.
 const AFTER_FAULT: Duration = Duration::from_millis(500);
 
@@ -201,17 +199,9 @@ impl TortureRun {
     }
 
     async fn check_answered_writes(&self, http: &Http) {
-        let known = self.log.writes.all();
-        let count = known.len();
-        let checks = stream::iter(known).map(|(uuid, known)| async move {
-            let reply = http.get(&known.path).await;
-            let body = if reply.status == 200 { reply.json() } else { Value::Null };
-            if reply.status == 404 && known.maybe_deleted {
-                self.log.writes.is_gone(uuid);
-            }
-            known.contradiction(reply.status, reply.etag, &body).map(|text| format!("{}: {text}", known.path))
-        });
-        let found: Vec<String> = checks.buffer_unordered(IN_FLIGHT).filter_map(std::future::ready).collect().await;
+        let writes = &self.log.writes;
+        let found = writes.contradictions(async |path| Some(http.get(path).await), |_, _| None).await;
+        let count = writes.all().len();
         assert!(found.is_empty(), "{} of {count} answered writes: {:#?}", found.len(), &found[..found.len().min(10)]);
     }
 

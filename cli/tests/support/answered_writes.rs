@@ -1,9 +1,14 @@
 //! The record of answered writes. An answered write must survive any crash; an unanswered one may or may not be stored.
 
+use super::http::Reply;
+use futures::stream::{self, StreamExt};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use uuid::Uuid;
+
+/// Requests in flight while answered writes are read.
+const IN_FLIGHT: usize = 8;
 
 /// The known state of one document. Only one client at a time writes to it, so responses are in order.
 #[derive(Debug, Clone)]
@@ -79,6 +84,26 @@ impl AnsweredWrites {
     /// Returns all known documents.
     pub(crate) fn all(&self) -> Vec<(Uuid, Known)> {
         self.with(|documents| documents.iter().map(|(uuid, known)| (*uuid, known.clone())).collect())
+    }
+
+    /// Reads every known document; returns the contradictions, and those that `also` finds in a body. `read` returns
+    /// `None` without an answer, which is one too.
+    pub(crate) async fn contradictions(
+        &self,
+        read: impl AsyncFn(&str) -> Option<Reply>,
+        also: impl Fn(&Known, &Value) -> Option<String>,
+    ) -> Vec<String> {
+        let (read, also) = (&read, &also);
+        let checks = stream::iter(self.all()).map(|(uuid, known)| async move {
+            let Some(reply) = read(&known.path).await else { return Some(format!("{}: no answer", known.path)) };
+            let body = if reply.status == 200 { reply.json() } else { Value::Null };
+            if reply.status == 404 && known.maybe_deleted {
+                self.is_gone(uuid);
+            }
+            let found = known.contradiction(reply.status, reply.etag, &body).or_else(|| also(&known, &body));
+            found.map(|text| format!("{}: {text}", known.path))
+        });
+        checks.buffer_unordered(IN_FLIGHT).filter_map(std::future::ready).collect().await
     }
 }
 
