@@ -23,7 +23,7 @@ pub trait DocumentReader: Send + Sync + 'static {
     fn page<'a>(&'a self, resource: ResourceIx, request: &'a QueryRequest) -> BoxFuture<'a, Result<Page, ReadError>>;
 }
 
-/// Writes documents. Each call is one transaction: `Ok` means committed, `Err` means that nothing was written. One
+/// Writes documents. Each call succeeds or fails by itself: `Ok` means committed, `Err` means that nothing was written. One
 /// exception: with [`WriteError::OutcomeUnknown`] the confirmation of the commit was lost with the connection.
 pub trait DocumentWriter: Send + Sync + 'static {
     /// Inserts the document, or updates the one with the same identity.

@@ -29,16 +29,16 @@ impl Delete<'_> {
     pub(crate) async fn attempt(&self) -> Result<Written, AttemptError> {
         let mut transaction = WriteTransaction::open(self.database).await?;
         let mut pipeline = transaction.pipeline()?;
-        let resolution = resolve(&mut pipeline, Vec::new(), Subject::Uuid(self.uuid));
+        let resolution = resolve(&mut pipeline, [], [Subject::Uuid(self.uuid)]);
         let resolved = Resolved::new(pipeline.run().await?.rows(resolution)?)?;
         let document_id = self.admit(resolved.current.as_ref())?.document_id;
 
         let mut pipeline = transaction.begin()?;
         let shares = self.resource.changeable || self.resource.references.iter().any(|site| site.target_changeable);
-        let share = shares.then(|| share_locks(&mut pipeline, Vec::new(), Some(document_id), true));
+        let share = shares.then(|| share_locks(&mut pipeline, Vec::new(), vec![document_id], true));
         let row = document::lock_for_delete(&mut pipeline, document_id);
-        let edges = edge::children(&mut pipeline, document_id);
-        let resolution = resolve(&mut pipeline, Vec::new(), Subject::Uuid(self.uuid));
+        let edges = edge::children(&mut pipeline, vec![document_id]);
+        let resolution = resolve(&mut pipeline, [], [Subject::Uuid(self.uuid)]);
         let draw = sequence::draw_version(&mut pipeline);
         let answers = match pipeline.run().await {
             Ok(answers) => answers,

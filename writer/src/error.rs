@@ -74,6 +74,9 @@ pub enum WriteError {
         /// Attempts made.
         attempts: u32,
     },
+    /// 503 `service-unavailable`: the bodies that wait for a transaction take all the memory that they may take.
+    #[error("too many writes wait for a transaction")]
+    QueueFull,
     /// 503 `service-unavailable`: the database is not available, only reads, lacks a resource, or another transaction
     /// did not release a lock in time.
     #[error("the database is not available")]

@@ -10,12 +10,14 @@
 //! pool that it is given. The statements on `dms` tables are in `millstream_store::table`.
 
 mod attempt;
+mod batch;
 pub mod body;
 mod body_reader;
 mod delete;
 pub mod error;
 pub mod identity;
 mod identity_rows;
+pub mod metrics;
 pub mod options;
 mod references;
 pub mod repair;
@@ -26,6 +28,7 @@ mod upsert;
 mod upsert_request;
 mod writer;
 
+pub use batch::{BatchOptions, Lanes};
 pub use body::{InvalidJsonSchema, Validators};
 pub use error::WriteError;
 pub use options::WriterOptions;

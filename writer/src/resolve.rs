@@ -6,6 +6,7 @@ use millstream_schema::plan::{IdentitySource, ResourceKeyId, ResourcePlan};
 use millstream_store::error::StoreError;
 use millstream_store::table::resolution::ResolutionRow;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A referenced document that exists.
@@ -29,10 +30,38 @@ pub(crate) struct CurrentRow {
     pub(crate) content_hash: Vec<u8>,
 }
 
-/// The result of one resolution.
+/// The meaning of one row of a resolution.
+pub(crate) enum Found {
+    /// A document that a body refers to, by its ReferentialId.
+    Target(Uuid, ResolvedTarget),
+    /// A document that is to be written.
+    Current(CurrentRow),
+}
+
+impl Found {
+    /// Tells a referenced document from one that is to be written.
+    pub(crate) fn new(row: ResolutionRow) -> Result<Self, StoreError> {
+        let ResolutionRow { referential_id, document_id, key, identity_values, uri, .. } = row;
+        let Some(uuid) = row.uuid else {
+            return Ok(Self::Target(referential_id, ResolvedTarget { document_id, identity_values, uri }));
+        };
+        let missing = |column| StoreError::other(format!("the resolved document has no {column}"));
+        Ok(Self::Current(CurrentRow {
+            document_id,
+            uuid,
+            key,
+            referential_id,
+            identity_values,
+            effective_version: row.effective_version.ok_or_else(|| missing("EffectiveVersion"))?,
+            content_hash: row.content_hash.ok_or_else(|| missing("ContentHash"))?,
+        }))
+    }
+}
+
+/// The result of the resolution of one write.
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
-    targets: HashMap<Uuid, ResolvedTarget>,
+    targets: HashMap<Uuid, Arc<ResolvedTarget>>,
     /// The document of the body's identity (POST) or of the route (PUT, DELETE).
     pub(crate) current: Option<CurrentRow>,
 }
@@ -42,41 +71,36 @@ impl Resolved {
     pub(crate) fn new(rows: Vec<ResolutionRow>) -> Result<Self, StoreError> {
         let mut resolved = Self::default();
         for row in rows {
-            let ResolutionRow { referential_id, document_id, key, identity_values, uri, .. } = row;
-            match row.uuid {
-                None => {
-                    let target = ResolvedTarget { document_id, identity_values, uri };
-                    resolved.targets.insert(referential_id, target);
+            match Found::new(row)? {
+                Found::Target(id, target) => {
+                    resolved.targets.insert(id, Arc::new(target));
                 }
-                Some(uuid) => {
-                    let missing = |column| StoreError::other(format!("the resolved document has no {column}"));
-                    resolved.current = Some(CurrentRow {
-                        document_id,
-                        uuid,
-                        key,
-                        referential_id,
-                        identity_values,
-                        effective_version: row.effective_version.ok_or_else(|| missing("EffectiveVersion"))?,
-                        content_hash: row.content_hash.ok_or_else(|| missing("ContentHash"))?,
-                    });
-                }
+                Found::Current(current) => resolved.current = Some(current),
             }
         }
         Ok(resolved)
     }
 
-    /// Binds a body to the resolved targets. Missing descriptors are a 400, missing documents alone a 409.
+    /// Binds a body to the resolved targets.
     pub(crate) fn bind(&self, flat: &FlatDocument) -> Result<Binding, WriteError> {
-        let mut found = Vec::with_capacity(flat.targets.len());
-        let mut missing: Vec<&Target> = Vec::new();
-        for target in &flat.targets {
-            match self.targets.get(&target.referential_id) {
-                Some(document) if target.is_named_by(&document.identity_values) => found.push(document.clone()),
-                _ => missing.push(target),
-            }
-        }
-        if missing.is_empty() { Ok(Binding { found }) } else { Err(unresolved(&missing)) }
+        bind(flat, |target| self.targets.get(&target.referential_id))
     }
+}
+
+/// Binds a body to the documents that `find` knows. Missing descriptors are a 400, missing documents alone a 409.
+pub(crate) fn bind<'t>(
+    flat: &FlatDocument,
+    find: impl Fn(&Target) -> Option<&'t Arc<ResolvedTarget>>,
+) -> Result<Binding, WriteError> {
+    let mut found = Vec::with_capacity(flat.targets.len());
+    let mut missing: Vec<&Target> = Vec::new();
+    for target in &flat.targets {
+        match find(target) {
+            Some(document) if target.is_named_by(&document.identity_values) => found.push(Arc::clone(document)),
+            _ => missing.push(target),
+        }
+    }
+    if missing.is_empty() { Ok(Binding { found }) } else { Err(unresolved(&missing)) }
 }
 
 fn unresolved(missing: &[&Target]) -> WriteError {
@@ -115,13 +139,21 @@ fn unresolved(missing: &[&Target]) -> WriteError {
 /// A body's resolved targets: one entry per [`FlatDocument::targets`].
 #[derive(Debug, Clone)]
 pub(crate) struct Binding {
-    found: Vec<ResolvedTarget>,
+    found: Vec<Arc<ResolvedTarget>>,
 }
 
 impl Binding {
     /// DocumentId of a target.
     pub(crate) fn document_id(&self, target: usize) -> i64 {
         self.found[target].document_id
+    }
+
+    /// The targets of a body with what they are bound to.
+    pub(crate) fn targets<'b>(
+        &'b self,
+        flat: &'b FlatDocument,
+    ) -> impl Iterator<Item = (&'b Target, &'b Arc<ResolvedTarget>)> {
+        flat.targets.iter().zip(&self.found)
     }
 
     /// The reference set: child → is identity component. Descriptors have no edges.

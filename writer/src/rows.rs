@@ -8,6 +8,7 @@ use millstream_store::calendar::UtcSecond;
 use millstream_store::table::descriptor;
 use millstream_store::transaction::{Param, Pipeline, param};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// A body with its resolved targets, about to become one document's rows.
 pub(crate) struct BoundDocument<'a> {
@@ -15,6 +16,9 @@ pub(crate) struct BoundDocument<'a> {
     pub(crate) flat: &'a FlatDocument,
     pub(crate) binding: &'a Binding,
 }
+
+/// Targets whose columns are NULL for now.
+type Postponed = BTreeSet<usize>;
 
 /// Values of one column over many rows.
 enum ColumnValues {
@@ -81,8 +85,14 @@ impl ColumnValues {
     }
 }
 
-/// The parameters of `insert_sql` (and `update_sql`) of one table, for the rows of all documents together.
-fn params(table: &TablePlan, at: usize, documents: &[BoundDocument<'_>]) -> Option<Vec<Param>> {
+/// The parameters of `insert_sql` (and `update_sql`) of one table, for the rows of all documents together; `None` if
+/// there are no rows. `postponed` goes with `documents`, or is empty.
+fn params(
+    table: &TablePlan,
+    at: usize,
+    documents: &[BoundDocument<'_>],
+    postponed: &[&Postponed],
+) -> Option<Vec<Param>> {
     let rows: usize = documents.iter().map(|document| document.flat.tables[at].len()).sum();
     if rows == 0 {
         return None;
@@ -91,11 +101,17 @@ fn params(table: &TablePlan, at: usize, documents: &[BoundDocument<'_>]) -> Opti
     let mut ordinals: Vec<Vec<i32>> = (0..table.depth).map(|_| Vec::with_capacity(rows)).collect();
     let mut columns: Vec<ColumnValues> =
         table.columns.iter().map(|column| ColumnValues::new(column.ty, rows)).collect();
-    for document in documents {
+    for (number, document) in documents.iter().enumerate() {
+        let is_postponed = |cell: &Cell| match cell {
+            Cell::Target(target) => postponed.get(number).is_some_and(|postponed| postponed.contains(target)),
+            _ => false,
+        };
         for row in &document.flat.tables[at] {
             ids.push(document.document_id);
             ordinals.iter_mut().zip(&row.ordinals).for_each(|(column, ordinal)| column.push(*ordinal));
-            columns.iter_mut().zip(&row.cells).for_each(|(column, cell)| column.push(cell, document.binding));
+            for (column, cell) in columns.iter_mut().zip(&row.cells) {
+                if is_postponed(cell) { column.push_null() } else { column.push(cell, document.binding) }
+            }
         }
     }
     let keys = std::iter::once(Box::new(ids) as Param).chain(ordinals.into_iter().map(|o| Box::new(o) as Param));
@@ -104,8 +120,36 @@ fn params(table: &TablePlan, at: usize, documents: &[BoundDocument<'_>]) -> Opti
 
 /// Adds the inserts of new documents of one type: one statement per table that gets rows.
 pub(crate) fn add_inserts(pipeline: &mut Pipeline<'_>, resource: &ResourcePlan, documents: &[BoundDocument<'_>]) {
-    for (at, table) in resource.tables.iter().enumerate() {
-        if let Some(params) = params(table, at, documents) {
+    add_roots(pipeline, resource, documents, &[]);
+    add_children(pipeline, resource, documents);
+}
+
+/// Adds the insert of the root rows of new documents of one type. The columns of `postponed` targets, given for each
+/// document or for none, are NULL until [`add_root_updates`].
+pub(crate) fn add_roots(
+    pipeline: &mut Pipeline<'_>,
+    resource: &ResourcePlan,
+    documents: &[BoundDocument<'_>],
+    postponed: &[&Postponed],
+) {
+    let table = &resource.tables[0];
+    if let Some(params) = params(table, 0, documents, postponed) {
+        pipeline.execute(table.insert_sql.to_string(), params);
+    }
+}
+
+/// Adds the update of the root rows of documents of one type to all their columns.
+pub(crate) fn add_root_updates(pipeline: &mut Pipeline<'_>, resource: &ResourcePlan, documents: &[BoundDocument<'_>]) {
+    let table = &resource.tables[0];
+    if let Some(params) = params(table, 0, documents, &[]) {
+        pipeline.execute(table.update_sql.to_string(), params);
+    }
+}
+
+/// Adds the inserts below the root rows of new documents of one type.
+pub(crate) fn add_children(pipeline: &mut Pipeline<'_>, resource: &ResourcePlan, documents: &[BoundDocument<'_>]) {
+    for (at, table) in resource.tables.iter().enumerate().skip(1) {
+        if let Some(params) = params(table, at, documents, &[]) {
             pipeline.execute(table.insert_sql.to_string(), params);
         }
     }
@@ -118,7 +162,7 @@ pub(crate) fn add_replacements(pipeline: &mut Pipeline<'_>, resource: &ResourceP
         pipeline.execute(table.delete_sql.to_string(), vec![param(ids.clone())]);
     }
     for (at, table) in resource.tables.iter().enumerate() {
-        let Some(params) = params(table, at, documents) else { continue };
+        let Some(params) = params(table, at, documents, &[]) else { continue };
         if at == 0 && resource.is_descriptor {
             descriptor::update(pipeline, params);
             continue;

@@ -14,6 +14,7 @@ use crate::upsert_request::UpsertRequest;
 use millstream_pipeline::ChangeKind;
 use millstream_store::error::StoreError;
 use millstream_store::table::document::NewDocument;
+use millstream_store::table::edge::EdgeChange;
 use millstream_store::table::{document, edge, identity as identity_table, identity_lock, sequence};
 use millstream_store::transaction::{PipelineRows, WriteTransaction, share_locks};
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,7 +56,7 @@ impl Upsert<'_> {
         let UpsertRequest { resource, flat, .. } = self.0;
         let mut pipeline = transaction.begin()?;
         let needs_locks = self.0.shares_locks();
-        let locks = needs_locks.then(|| share_locks(&mut pipeline, first.changeable(flat), None, false));
+        let locks = needs_locks.then(|| share_locks(&mut pipeline, first.changeable(flat), Vec::new(), false));
         let resolution = self.0.add_resolution(&mut pipeline);
         let draw = sequence::draw_document(&mut pipeline);
         let answers = match pipeline.run().await {
@@ -80,7 +81,8 @@ impl Upsert<'_> {
             identity_lock::insert(&mut pipeline, vec![document_id]);
         }
         add_inserts(&mut pipeline, resource, &[BoundDocument { document_id, flat, binding: &binding }]);
-        edge::replace(&mut pipeline, document_id, &BTreeMap::new(), &binding.edges(flat));
+        let (old, new) = (BTreeMap::new(), binding.edges(flat));
+        edge::replace(&mut pipeline, [EdgeChange { parent: document_id, old: &old, new }]);
         let change = self.0.change(document_id, uuid, ChangeKind::Upsert, version);
         millstream_outbox::add(&mut pipeline, [&change]);
         pipeline.commit();
@@ -110,9 +112,9 @@ impl Upsert<'_> {
         let UpsertRequest { resource, flat, .. } = self.0;
         let mut pipeline = transaction.begin()?;
         let needs_locks = self.0.shares_locks();
-        let locks = needs_locks.then(|| share_locks(&mut pipeline, first.changeable(flat), Some(document_id), false));
-        let row = document::lock_for_edit(&mut pipeline, document_id);
-        let edges = edge::children(&mut pipeline, document_id);
+        let locks = needs_locks.then(|| share_locks(&mut pipeline, first.changeable(flat), vec![document_id], false));
+        let row = document::lock_for_edit(&mut pipeline, vec![document_id]);
+        let edges = edge::children(&mut pipeline, vec![document_id]);
         let resolution = self.0.add_resolution(&mut pipeline);
         let draw = sequence::draw_version(&mut pipeline);
         let answers = match pipeline.run().await {
@@ -135,8 +137,9 @@ impl Upsert<'_> {
         }
         let mut pipeline = transaction.pipeline()?;
         add_replacements(&mut pipeline, resource, &[BoundDocument { document_id, flat, binding: &locked.binding }]);
-        edge::replace(&mut pipeline, document_id, &locked.edges, &locked.binding.edges(flat));
-        document::edit(&mut pipeline, document_id, version, content_hash);
+        let new = locked.binding.edges(flat);
+        edge::replace(&mut pipeline, [EdgeChange { parent: document_id, old: &locked.edges, new }]);
+        document::edit(&mut pipeline, vec![document_id], vec![version], vec![content_hash]);
         let uuid = locked.current.uuid;
         let change = self.0.change(document_id, uuid, ChangeKind::Upsert, version);
         millstream_outbox::add(&mut pipeline, [&change]);
@@ -193,6 +196,7 @@ impl Upsert<'_> {
     }
 }
 
-fn unchanged(current: &CurrentRow) -> Written {
+/// The answer to a write that changes nothing.
+pub(crate) fn unchanged(current: &CurrentRow) -> Written {
     Written { outcome: Outcome::Unchanged, uuid: current.uuid, version: current.effective_version }
 }

@@ -25,10 +25,14 @@ pub(crate) struct UpsertRequest<'a> {
 }
 
 impl UpsertRequest<'_> {
+    /// The document that the write is about.
+    pub(crate) fn subject(&self) -> Subject {
+        self.route.map_or(Subject::Identity(self.flat.referential_id), Subject::Uuid)
+    }
+
     /// Adds the resolution of the body's targets and of the document that the write is about.
     pub(crate) fn add_resolution(&self, pipeline: &mut Pipeline<'_>) -> StatementRef<ResolutionRow> {
-        let subject = self.route.map_or(Subject::Identity(self.flat.referential_id), Subject::Uuid);
-        resolve(pipeline, self.flat.targets.iter().map(|target| target.referential_id).collect(), subject)
+        resolve(pipeline, self.flat.targets.iter().map(|target| target.referential_id), [self.subject()])
     }
 
     /// Checks that the write may go on with the document that was found: existence, preconditions, immutable

@@ -104,6 +104,7 @@ impl From<WriteError> for Problem {
                 Self::unavailable("Other requests kept changing the same items. Nothing was written; try again.")
                     .because(format!("gave up after {attempts} attempts"))
             }
+            WriteError::QueueFull => Self::unavailable("Too many writes wait already. Nothing was written; try again."),
             WriteError::Unavailable(error) => error.into(),
             WriteError::OutcomeUnknown(error) => Self::unavailable(
                 "The connection to the database broke at the commit. Whether the write was committed is unknown: repeat the \

@@ -1,52 +1,7 @@
 //! The table of all configuration keys. Flags, environment variables, file keys, defaults and the reference in
 //! `docs/reference/configuration.md` are generated from it.
 
-/// The type of a key's value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A file or a folder.
-    Path,
-    /// Several paths: a list in a file, separated by `:` in the environment, a repeated flag.
-    Paths,
-    /// Address and port.
-    Address,
-    /// A PostgreSQL connection string; it may contain a password.
-    DatabaseUrl,
-    /// An http or https URL.
-    Url,
-    /// The name of an object in PostgreSQL.
-    Identifier,
-    /// An integer between two bounds, both included.
-    Number {
-        /// The lower bound.
-        min: u64,
-        /// The upper bound.
-        max: u64,
-    },
-    /// One of these words.
-    Choice(&'static [&'static str]),
-    /// Any number of these words: a list in a file, separated by `,` elsewhere.
-    Words(&'static [&'static str]),
-    /// Text.
-    Text,
-    /// Text that is masked when shown.
-    Secret,
-    /// `name=value` pairs whose values are masked when shown: a list in a file, separated by `,` elsewhere.
-    Properties,
-    /// A log filter: a level, or `target=level` pairs.
-    LogFilter,
-}
-
-impl Kind {
-    /// Returns the separator of several values outside of lists; `None` for a kind that takes one value.
-    pub const fn separator(self) -> Option<char> {
-        match self {
-            Self::Paths => Some(':'),
-            Self::Words(_) | Self::Properties => Some(','),
-            _ => None,
-        }
-    }
-}
+pub use super::kind::Kind;
 
 /// A configuration key.
 #[derive(Debug)]
@@ -250,6 +205,31 @@ pub const KEYS: &[Key] = &[
     ),
     key("api.page_limit", number(1, 100_000), "25", "Documents per page of a query without `limit`."),
     key("api.page_limit_max", number(1, 100_000), "500", "Largest `limit` of a query."),
+    key(
+        "writer.batching",
+        Kind::Choice(&["on", "off"]),
+        "on",
+        "Whether POSTs and PUTs that are in progress at the same time share transactions.",
+    ),
+    key(
+        "writer.lanes",
+        number(1, 256),
+        "2",
+        "Transactions of batches at the same time, each with a session of its own.",
+    ),
+    key("writer.batch_max", number(1, 1_000), "256", "Documents in one transaction at most."),
+    key(
+        "writer.batch_max_bytes",
+        number(1, 1_073_741_824),
+        "4194304",
+        "Request bodies in one transaction at most; one always fits.",
+    ),
+    key(
+        "writer.queue_max_bytes",
+        number(1_024, 1_073_741_824),
+        "67108864",
+        "Request bodies that wait for a transaction or are in one at most; a further one is answered with 503.",
+    ),
     key(
         "identity.closure_max",
         number(1, 100_000_000),

@@ -7,6 +7,7 @@ mod check;
 mod error;
 mod file;
 pub mod key;
+mod kind;
 mod resolve;
 mod secret;
 mod setting;

@@ -7,6 +7,7 @@ use super::{
     values::{Api, Config, Database, Embedded, Log, Projector, QueueSettings, Renames, SinkSettings, Telemetry},
 };
 use millstream_projector::watchdog::{OnMismatch, WatchdogOptions};
+use millstream_writer::BatchOptions;
 use std::{path::PathBuf, time::Duration};
 
 impl Config {
@@ -60,6 +61,7 @@ impl Config {
                 page_limit: check.number("api.page_limit"),
                 page_limit_max: check.number("api.page_limit_max"),
             },
+            batching: batching(&mut check),
             renames: Renames {
                 closure_max: check.number("identity.closure_max"),
                 closure_depth_max: check.number("identity.closure_depth_max"),
@@ -89,6 +91,17 @@ impl Config {
         }
         Ok(&self.schema)
     }
+}
+
+/// How writes share transactions.
+fn batching(check: &mut Check<'_>) -> Option<BatchOptions> {
+    let options = BatchOptions {
+        lanes: check.number("writer.lanes"),
+        documents_max: check.number("writer.batch_max"),
+        bytes_max: check.number("writer.batch_max_bytes"),
+        queue_bytes_max: check.number("writer.queue_max_bytes"),
+    };
+    (check.choice("writer.batching") == "on").then_some(options)
 }
 
 fn watchdog(check: &mut Check<'_>) -> WatchdogOptions {

@@ -6,6 +6,7 @@ use millstream_api::PublicUrl;
 use millstream_connectors::source::topic::RecordForm;
 use millstream_projector::watchdog::WatchdogOptions;
 use millstream_store::connect::ConnectOptions;
+use millstream_writer::BatchOptions;
 use reqwest::Url;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -32,6 +33,8 @@ pub struct Config {
     pub tombstones_keep: Duration,
     /// The HTTP API.
     pub api: Api,
+    /// How writes share transactions; `None` if each has its own.
+    pub batching: Option<BatchOptions>,
     /// Limits of renames.
     pub renames: Renames,
     /// The projector.

@@ -23,7 +23,7 @@ pub(crate) struct ProcessMetrics {
     pub(crate) connections_idle: usize,
     pub(crate) waiting: usize,
     /// Counters of each pool.
-    pools: [(&'static str, PoolStatus); 4],
+    pools: Vec<(&'static str, PoolStatus)>,
     /// `None` if the server did not reply in time, like the next one.
     pub(crate) newest_version: Option<i64>,
     pub(crate) wal_position: Option<String>,
@@ -32,7 +32,7 @@ pub(crate) struct ProcessMetrics {
 impl ProcessMetrics {
     /// Takes the measurements.
     pub(crate) async fn measure(process: &RunningProcess) -> Self {
-        let pools = process.pools.named().map(|(name, pool)| (name, pool.status()));
+        let pools: Vec<_> = process.pools.named().map(|(name, pool)| (name, pool.status())).collect();
         let sum = |count: fn(&PoolStatus) -> usize| pools.iter().map(|(_, status)| count(status)).sum();
         let server = tokio::time::timeout(SERVER_TIMEOUT, read_server(process)).await.ok().flatten();
         let (newest_version, wal_position) = server.unzip();

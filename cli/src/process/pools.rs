@@ -12,6 +12,10 @@ use std::{sync::Arc, time::Duration};
 pub(crate) const CONTROL_LIMIT: Duration = Duration::from_secs(1);
 /// Longest wait of a request for a connection. It has sent nothing to the server then.
 const REQUEST_WAIT: Duration = Duration::from_secs(10);
+/// Longest wait of a batch of writes for a lock: what has to wait longer does so in a transaction of its own.
+const BATCH_LOCK: Duration = Duration::from_millis(250);
+/// Prepared statements of the session of a lane, which writes documents of all types.
+const LANE_STATEMENTS: usize = 2_000;
 /// Longest wait of a background task for a connection.
 const BACKGROUND_WAIT: Duration = Duration::from_secs(30);
 /// Longest wait of a background task for a lock: it tries again later, and does other work meanwhile.
@@ -30,8 +34,10 @@ const AFTER_REQUEST: Duration = Duration::from_secs(1);
 pub(crate) struct Pools {
     /// Reads of documents for requests.
     pub(crate) reads: Database,
-    /// Writes of documents.
+    /// Writes of documents, each in a transaction of its own.
     pub(crate) writes: Database,
+    /// Writes that share transactions: a session per lane. `None`: none do.
+    pub(crate) lanes: Option<Database>,
     /// Projection, delivery, replays, proofs and maintenance.
     pub(crate) background: Database,
     /// Health, status and metrics: one connection.
@@ -43,19 +49,23 @@ pub(crate) struct Pools {
 struct PoolSizes {
     reads: usize,
     writes: usize,
+    lanes: usize,
     background: usize,
     control: usize,
 }
 
 impl PoolSizes {
     /// Divides `total` connections: one for control; a quarter, but one per projection worker and two more if that fits
-    /// into the half, for background tasks; the rest evenly for reads and writes.
-    fn of(total: usize, workers: usize) -> Self {
+    /// into the half, for background tasks; the rest evenly for reads and writes, of which each of `lanes` has one, but at
+    /// most half.
+    fn of(total: usize, workers: usize, lanes: usize) -> Self {
         let control = 1;
         let left = total.saturating_sub(control);
         let background = (total / 4).max(workers + 2).min(left / 2).max(1);
-        let writes = ((left - background) / 2).max(1);
-        Self { reads: left.saturating_sub(background + writes).max(1), writes, background, control }
+        let all_writes = ((left - background) / 2).max(1);
+        let lanes = lanes.min(all_writes / 2);
+        let (reads, writes) = (left.saturating_sub(background + all_writes).max(1), all_writes - lanes);
+        Self { reads, writes, lanes, background, control }
     }
 }
 
@@ -63,8 +73,9 @@ impl Pools {
     /// Builds the pools. Each checks its new sessions: a server that is restarted or replaced may hold another database, or
     /// this one at an earlier time.
     pub(crate) fn new(options: &ConnectOptions, config: &Config, origin: &Arc<Origin>) -> Result<Self, Failure> {
-        let sizes =
-            PoolSizes::of(config.database.pool_size, config.projector.workers + config.projector.cascade_workers);
+        let workers = config.projector.workers + config.projector.cascade_workers;
+        let lanes = config.batching.map_or(0, |batching| batching.lanes);
+        let sizes = PoolSizes::of(config.database.pool_size, workers, lanes);
         let pool = |options: &ConnectOptions, pool: PoolOptions| {
             let setup: Arc<dyn SessionSetup> = Arc::<Origin>::clone(origin);
             Database::new(options, PoolOptions { setup: Some(setup), ..pool }).map_err(Failure::failed)
@@ -84,6 +95,18 @@ impl Pools {
             settings: SessionSettings { lock_timeout: Some(config.database.lock_timeout), ..settings },
             ..PoolOptions::of_size(sizes.writes)
         };
+        let lanes = config.batching.map(|_| PoolOptions {
+            size: sizes.lanes.max(1),
+            settings: SessionSettings {
+                lock_timeout: Some(BATCH_LOCK),
+                statement_timeout: Some(config.api.request_timeout + AFTER_REQUEST),
+                ..writes.settings.clone()
+            },
+            // No request waits in the place of a lane whose session hangs.
+            statement_limit: Some(config.api.request_timeout + 2 * AFTER_REQUEST),
+            statements_max: LANE_STATEMENTS,
+            ..writes.clone()
+        });
         let background = PoolOptions {
             wait: BACKGROUND_WAIT,
             settings: SessionSettings {
@@ -103,6 +126,7 @@ impl Pools {
         Ok(Self {
             reads: pool(options, reads)?,
             writes: pool(options, writes)?,
+            lanes: lanes.map(|lanes| pool(options, lanes)).transpose()?,
             background: pool(options, background)?,
             control: pool(options, control)?,
         })
@@ -114,13 +138,19 @@ impl Pools {
     }
 
     /// Each pool with its name in metrics.
-    pub(crate) fn named(&self) -> [(&'static str, &Database); 4] {
-        [("reads", &self.reads), ("writes", &self.writes), ("background", &self.background), ("control", &self.control)]
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, &Database)> {
+        let always = [
+            ("reads", &self.reads),
+            ("writes", &self.writes),
+            ("background", &self.background),
+            ("control", &self.control),
+        ];
+        always.into_iter().chain(self.lanes.as_ref().map(|lanes| ("lanes", lanes)))
     }
 
     /// Closes all pools.
     pub(crate) fn close(&self) {
-        self.named().into_iter().for_each(|(_, pool)| pool.close());
+        self.named().for_each(|(_, pool)| pool.close());
     }
 }
 
@@ -132,11 +162,16 @@ mod tests {
     fn every_pool_has_a_connection_and_together_they_keep_to_the_limit() {
         for total in 8..200 {
             for workers in [2, 4, 40, 128] {
-                let PoolSizes { reads, writes, background, control } = PoolSizes::of(total, workers);
-                assert_eq!(reads + writes + background + control, total, "{total} {workers}");
-                assert!([reads, writes, background].into_iter().all(|size| size >= 2), "{total} {workers}");
+                for lanes in [0, 2, 64] {
+                    let sizes = PoolSizes::of(total, workers, lanes);
+                    let PoolSizes { reads, writes, lanes: batches, background, control } = sizes;
+                    assert_eq!(reads + writes + batches + background + control, total, "{total} {workers} {lanes}");
+                    assert!(reads >= 2 && background >= 2 && writes >= 1, "{total} {workers} {lanes}");
+                    assert!(batches >= lanes.min(1), "{total} {workers} {lanes}");
+                }
             }
         }
-        assert_eq!(PoolSizes::of(32, 4), PoolSizes { reads: 12, writes: 11, background: 8, control: 1 });
+        let sizes = PoolSizes { reads: 12, writes: 9, lanes: 2, background: 8, control: 1 };
+        assert_eq!(PoolSizes::of(32, 4, 2), sizes);
     }
 }

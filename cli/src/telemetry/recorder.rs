@@ -18,6 +18,9 @@ const MILLISECONDS: [f64; 22] = [
 const SECONDS: [f64; 16] =
     [0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0];
 
+/// Upper bounds of histograms of documents.
+const DOCUMENTS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_000.0];
+
 /// Installs the recorder of this process. Fails when one is installed already.
 pub(crate) fn install() -> Result<PrometheusHandle, Failure> {
     let recorder = build().map_err(Failure::failed)?;
@@ -29,6 +32,7 @@ fn build() -> Result<PrometheusHandle, BuildError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_ms".to_owned()), &MILLISECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_documents".to_owned()), &DOCUMENTS)?
         .install_recorder()
 }
 
@@ -37,6 +41,7 @@ pub fn describe() {
     millstream_api::metrics::describe();
     millstream_projector::metrics::describe();
     millstream_store::metrics::describe();
+    millstream_writer::metrics::describe();
     super::metrics::describe();
 }
 

@@ -17,7 +17,7 @@ use millstream_projector::{
 };
 use millstream_schema::plan::Mapping;
 use millstream_store::{connect::Database, load::Caches};
-use millstream_writer::Writer;
+use millstream_writer::{BatchOptions, Lanes, Writer};
 use std::sync::Arc;
 
 /// The file in the data folder that keeps the position of a replay into the cache.
@@ -81,13 +81,21 @@ impl<'a> Components<'a> {
         cache_replay(self.context.config, self.queue, &self.pools.background, ReplayOptions::default()).await
     }
 
-    /// Builds the HTTP API.
-    pub(super) async fn api(self) -> Result<Api, Failure> {
+    /// Builds the HTTP API, and the lanes of its writer.
+    pub(super) async fn api(self) -> Result<(Api, Option<Lanes>), Failure> {
         let Self { context, pools, mapping, caches, memory, sinks, .. } = self;
         let writer = {
             let (database, mapping, options) = (pools.writes, Arc::clone(&mapping), options::writer(context.config));
             let built = tokio::task::spawn_blocking(move || Writer::new(database, mapping, options));
             built.await.map_err(Failure::failed)?.map_err(Failure::failed)?
+        };
+        let (writer, lanes) = match context.config.batching.zip(pools.lanes) {
+            Some((batching, sessions)) => {
+                let lanes = sessions.status().max_size;
+                let (writer, lanes) = writer.batching(sessions, BatchOptions { lanes, ..batching });
+                (writer, Some(lanes))
+            }
+            None => (writer, None),
         };
         let recorder = context.recorder.clone();
         let parts = ApiParts {
@@ -104,7 +112,7 @@ impl<'a> Components<'a> {
             copies: Some(search),
             status_only: !context.role.serves_documents(),
         };
-        Ok(Api::with(parts, extras, options::api(context.config)))
+        Ok((Api::with(parts, extras, options::api(context.config)), lanes))
     }
 }
 

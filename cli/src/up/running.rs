@@ -15,6 +15,7 @@ use crate::{
 use millstream_api::{Drained, serve};
 use millstream_projector::watchdog::{IncidentLog, OnMismatch};
 use millstream_store::{connect::Database, origin::Origin};
+use millstream_writer::Lanes;
 use std::{
     fmt,
     sync::{Arc, atomic::AtomicU64},
@@ -53,6 +54,9 @@ pub(super) struct Running {
     pools: Pools,
     queue: Queue,
     api: JoinHandle<Drained>,
+    /// They end when the API, which holds the writer, has ended.
+    lanes: Option<JoinHandle<()>>,
+    lanes_broken: CancellationToken,
     stop_api: CancellationToken,
     maintenance: TaskTracker,
     stop_maintenance: CancellationToken,
@@ -97,11 +101,13 @@ impl Running {
         let state = context.state.clone();
         state.publish(process).await;
         let stop_api = CancellationToken::new();
-        let api = components.api().await?;
+        let (api, lanes) = components.api().await?;
+        let lanes_broken = CancellationToken::new();
+        let lanes = lanes.map(|lanes| tokio::spawn(telemetry::task("lanes", run_lanes(lanes, lanes_broken.clone()))));
         let serving = serve(listener, api, stop_api.clone(), options::server(config));
         let api = tokio::spawn(telemetry::task("api", serving));
         let (maintenance, stop_maintenance) = start_maintenance(context, &pools.background, mismatches)?;
-        Ok(Self { address, state, pools, queue, api, stop_api, maintenance, stop_maintenance })
+        Ok(Self { address, state, pools, queue, api, lanes, lanes_broken, stop_api, maintenance, stop_maintenance })
     }
 
     /// Waits for a signal, or for a failure that the process cannot recover from.
@@ -110,6 +116,9 @@ impl Running {
             signal = signals.next() => StopReason::Signal(signal),
             reason = self.state.projector_failure() => {
                 StopReason::Broken(format!("the projector cannot go on: {reason}"))
+            }
+            () = self.lanes_broken.cancelled() => {
+                StopReason::Broken("a lane of the writer has panicked; the log says where".to_owned())
             }
             log = server_ended(server) => {
                 StopReason::Broken(format!("the managed PostgreSQL server has ended; its log says:\n{log}"))
@@ -125,6 +134,11 @@ impl Running {
             Ok(drained) if drained.is_complete() => {}
             Ok(drained) => tracing::warn!(?drained, "stopped the API before every request was answered"),
             Err(error) => tracing::error!(%error, "the task of the API panicked"),
+        }
+        if let Some(lanes) = self.lanes
+            && tokio::time::timeout_at(until, lanes).await.is_err()
+        {
+            tracing::warn!("stopped before every write that had begun was answered");
         }
         self.stop_maintenance.cancel();
         if let Some(process) = self.state.take().await {
@@ -146,6 +160,14 @@ impl Running {
         let flushed = self.queue.close().await;
         self.pools.close();
         flushed
+    }
+}
+
+/// Runs the lanes of the writer; `broken` is cancelled if one of them ends before the writer.
+async fn run_lanes(lanes: Lanes, broken: CancellationToken) {
+    if let Err(error) = lanes.run().await {
+        tracing::error!(%error, "a lane of the writer panicked");
+        broken.cancel();
     }
 }
 

@@ -1,3 +1,5 @@
-UPDATE "dms"."Document"
-   SET "ContentVersion" = $2, "LastModifiedAt" = greatest("LastModifiedAt", clock_timestamp()), "ContentHash" = $3
- WHERE "DocumentId" = $1
+UPDATE "dms"."Document" d
+   SET "ContentVersion" = ($2::int8[])[array_position($1::int8[], d."DocumentId")],
+       "ContentHash" = ($3::bytea[])[array_position($1::int8[], d."DocumentId")],
+       "LastModifiedAt" = greatest(d."LastModifiedAt", clock_timestamp())
+ WHERE d."DocumentId" = ANY((SELECT $1::int8[])::int8[])

@@ -1,1 +1,5 @@
-SELECT "DocumentUuid" FROM "dms"."Document" WHERE "DocumentId" = $1 FOR NO KEY UPDATE
+SELECT "DocumentId"
+  FROM "dms"."Document"
+ WHERE "DocumentId" = ANY((SELECT $1::int8[])::int8[])
+ ORDER BY "DocumentId"
+   FOR NO KEY UPDATE

@@ -18,6 +18,10 @@ use crate::error::{ErrorKind, StoreError};
 
 pub use deadpool::Status as PoolStatus;
 
+/// Prepared statements that a session keeps: a schema has several thousand, and an installation uses a few hundred of them
+/// again and again.
+const STATEMENTS_MAX: usize = 500;
+
 /// The properties of a pool.
 #[derive(Debug, Clone)]
 pub struct PoolOptions {
@@ -31,6 +35,8 @@ pub struct PoolOptions {
     /// Limit on this side of each statement; the session of one that exceeds it is closed. It holds even if the server
     /// hangs. See [`Connection::set_statement_limit`](super::Connection::set_statement_limit).
     pub statement_limit: Option<Duration>,
+    /// Prepared statements that a session keeps. Each holds a plan in the server's session, some 10 to 40 KiB.
+    pub statements_max: usize,
     /// Work on each new session.
     pub setup: Option<Arc<dyn SessionSetup>>,
 }
@@ -39,7 +45,8 @@ impl PoolOptions {
     /// A pool of at most `size` connections with the default settings, whose callers wait for 30 s at most.
     pub fn of_size(size: usize) -> Self {
         let settings = SessionSettings::default();
-        Self { size, wait: Duration::from_secs(30), settings, statement_limit: None, setup: None }
+        let statements_max = STATEMENTS_MAX;
+        Self { size, wait: Duration::from_secs(30), settings, statement_limit: None, statements_max, setup: None }
     }
 }
 
@@ -74,11 +81,12 @@ impl Database {
     /// When the pool cannot be built.
     pub fn new(options: &ConnectOptions, pool: PoolOptions) -> Result<Self, StoreError> {
         let options = Arc::new(options.clone());
-        let PoolOptions { size, wait, settings, statement_limit, setup } = pool;
+        let PoolOptions { size, wait, settings, statement_limit, statements_max, setup } = pool;
         let manager = SessionManager {
             options: Arc::clone(&options),
             settings,
             statement_limit,
+            statements_max,
             setup,
             trust: Arc::new(Trust::new()),
         };

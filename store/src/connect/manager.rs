@@ -31,6 +31,7 @@ pub struct SessionManager {
     pub(super) options: Arc<ConnectOptions>,
     pub(super) settings: SessionSettings,
     pub(super) statement_limit: Option<Duration>,
+    pub(super) statements_max: usize,
     pub(super) setup: Option<Arc<dyn SessionSetup>>,
     pub(super) trust: Arc<Trust>,
 }
@@ -42,8 +43,8 @@ impl Manager for SessionManager {
     async fn create(&self) -> Result<Connection, StoreError> {
         // Boxed: every caller of the pool would hold the large futures of a handshake.
         let (client, driver) = Box::pin(establish(&self.options, &self.settings, ESTABLISH)).await?;
-        let state =
-            SessionState::new(Arc::clone(&self.options), client.cancel_token(), expiry(), Arc::clone(&self.trust));
+        let (options, trust) = (Arc::clone(&self.options), Arc::clone(&self.trust));
+        let state = SessionState::new(options, client.cancel_token(), expiry(), trust, self.statements_max);
         let connection = Connection::new(client, driver, state);
         connection.set_statement_limit(self.statement_limit);
         if let Some(setup) = &self.setup {

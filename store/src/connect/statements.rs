@@ -6,20 +6,15 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use tokio_postgres::Statement;
 
-/// Prepared statements that a connection keeps. Each holds a plan in the server's session, some 10 to 40 KiB; a schema
-/// has several thousand statements, and an installation uses a few hundred of them again and again.
-const STATEMENTS_MAX: NonZeroUsize = NonZeroUsize::new(500).unwrap();
-
 /// Prepared statements by their text.
 pub(super) struct StatementCache(Mutex<LruCache<String, Statement>>);
 
-impl Default for StatementCache {
-    fn default() -> Self {
-        Self(Mutex::new(LruCache::new(STATEMENTS_MAX)))
-    }
-}
-
 impl StatementCache {
+    /// A cache of at most so many statements, one at least.
+    pub(super) fn new(statements_max: usize) -> Self {
+        Self(Mutex::new(LruCache::new(NonZeroUsize::new(statements_max).unwrap_or(NonZeroUsize::MIN))))
+    }
+
     pub(super) fn get(&self, sql: &str) -> Option<Statement> {
         self.0.lock().get(sql).cloned()
     }

@@ -59,11 +59,12 @@ impl SessionState {
         cancel: CancelToken,
         expires_at: Instant,
         trust: Arc<Trust>,
+        statements_max: usize,
     ) -> Self {
         Self {
             options,
             cancel,
-            statements: StatementCache::default(),
+            statements: StatementCache::new(statements_max),
             expires_at,
             unusable: AtomicBool::new(false),
             limit_ms: AtomicU64::new(0),

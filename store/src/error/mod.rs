@@ -6,7 +6,7 @@
 
 mod sqlstate;
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, sync::Arc};
 
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -63,11 +63,11 @@ pub enum ErrorKind {
     Other,
 }
 
-/// A failed database operation.
-#[derive(Debug)]
+/// A failed database operation. A clone is for another operation that failed with this one.
+#[derive(Debug, Clone)]
 pub struct StoreError(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     kind: ErrorKind,
     action: Option<&'static str>,
@@ -76,7 +76,7 @@ struct Inner {
     constraint: Option<String>,
     table: Option<String>,
     detail: Option<String>,
-    source: Option<Box<dyn Error + Send + Sync>>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl StoreError {
@@ -226,7 +226,7 @@ impl From<tokio_postgres::Error> for StoreError {
             ErrorKind::Other
         };
         let mut wrapped = Self::new(kind, format!("PostgreSQL client: {error}"));
-        wrapped.0.source = error.into_source();
+        wrapped.0.source = error.into_source().map(Arc::from);
         wrapped
     }
 }

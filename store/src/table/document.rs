@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use millstream_schema::plan::ResourceKeyId;
 use uuid::Uuid;
 
+use super::identity::NewIdentity;
 use super::query::{expanded, query_cached, read_column, read_rows, row_struct, sql};
 use crate::error::StoreError;
 use crate::transaction::pipeline::{Pipeline, StatementRef, params};
@@ -27,6 +28,7 @@ const RENAME: &str = sql!("document_rename.sql");
 const STAMP: &str = sql!("document_stamp.sql");
 const CONTENT_HASH: &str = sql!("document_content_hash.sql");
 const DELETE: &str = sql!("document_delete.sql");
+const TAKE_IDENTITIES: &str = sql!("document_take_identities.sql");
 const LOCK_FOR_EDIT: &str = sql!("document_lock_for_edit.sql");
 const LOCK_FOR_DELETE: &str = sql!("document_lock_for_delete.sql");
 const LOCK_FOR_RENAME: &str = sql!("document_lock_for_rename.sql");
@@ -154,9 +156,44 @@ pub fn insert(pipeline: &mut Pipeline<'_>, document: NewDocument) {
     pipeline.execute(INSERT, params![vec![document_id], vec![uuid], vec![key], vec![version], vec![content_hash]]);
 }
 
-/// Adds the new version and content hash of an edited document.
-pub fn edit(pipeline: &mut Pipeline<'_>, document_id: i64, version: i64, content_hash: Vec<u8>) {
-    pipeline.execute(EDIT, params![document_id, version, content_hash]);
+row_struct! {
+    /// A new document of [`insert_free`].
+    #[derive(Debug, Clone, Copy)]
+    pub struct InsertedDocument {
+        /// The document.
+        pub document_id: i64 = "DocumentId",
+        /// Its first version.
+        pub version: i64 = "Version",
+        /// How many of its identities were free; the others belong to other documents.
+        pub identities: i64 = "Identities",
+    }
+}
+
+/// Adds the insert of the identities that no other document has, and of the documents that own at least one of them. A
+/// document without an answer, or with fewer identities than it has in `identities`, has lost them to another
+/// transaction; if it was inserted nevertheless, the transaction has to be rolled back. The versions are drawn by the
+/// statement itself: that of a document in `documents` is not used.
+///
+/// A lost race is an answer and not an error, so the other documents of the transaction go on.
+pub fn insert_free(
+    pipeline: &mut Pipeline<'_>,
+    identities: Vec<NewIdentity>,
+    documents: Vec<NewDocument>,
+) -> StatementRef<InsertedDocument> {
+    let mut parameters = super::identity::insert_params(identities);
+    parameters.extend(params![
+        documents.iter().map(|document| document.document_id).collect::<Vec<i64>>(),
+        documents.iter().map(|document| document.uuid).collect::<Vec<Uuid>>(),
+        documents.iter().map(|document| document.key).collect::<Vec<ResourceKeyId>>(),
+        documents.into_iter().map(|document| document.content_hash).collect::<Vec<Vec<u8>>>(),
+    ]);
+    pipeline.add(TAKE_IDENTITIES, parameters)
+}
+
+/// Adds the new versions and content hashes of edited documents, one of each per id. The statement finds the values by
+/// position: a join with the arrays could be planned as a scan of the table.
+pub fn edit(pipeline: &mut Pipeline<'_>, ids: Vec<i64>, versions: Vec<i64>, content_hashes: Vec<Vec<u8>>) {
+    pipeline.execute(EDIT, params![ids, versions, content_hashes]);
 }
 
 /// Adds new content and identity versions of renamed documents; `versions` goes with `ids`.
@@ -179,9 +216,19 @@ pub fn delete(pipeline: &mut Pipeline<'_>, document_id: i64) {
     pipeline.execute(DELETE, params![document_id]);
 }
 
-/// Adds the lock of a document's row against other versions of it; no row if the document does not exist.
-pub fn lock_for_edit(pipeline: &mut Pipeline<'_>, document_id: i64) -> StatementRef<DocumentUuid> {
-    pipeline.add(LOCK_FOR_EDIT, params![document_id])
+row_struct! {
+    /// A document whose row the transaction holds against other versions of it.
+    #[derive(Debug, Clone, Copy)]
+    pub struct EditedDocument {
+        /// The document.
+        pub document_id: i64 = "DocumentId",
+    }
+}
+
+/// Adds the locks of documents' rows against other versions of them, taken in ascending order; no row for a document
+/// that does not exist.
+pub fn lock_for_edit(pipeline: &mut Pipeline<'_>, ids: Vec<i64>) -> StatementRef<EditedDocument> {
+    pipeline.add(LOCK_FOR_EDIT, params![ids])
 }
 
 /// Adds the lock of a document's row against everything, foreign-key checks included; no row if the document does not

@@ -21,20 +21,45 @@ const REFERRED_MEMBERS: &str = sql!("edge_referred_members.sql");
 const REFERRING_TYPES: &str = sql!("edge_referring_types.sql");
 const ROWS: &str = sql!("edge_rows.sql");
 
-/// Adds the difference between a document's stored reference set `old` and its `new` one (child → is identity
-/// component). Adds nothing if they are equal.
-pub fn replace(pipeline: &mut Pipeline<'_>, parent: i64, old: &BTreeMap<i64, bool>, new: &BTreeMap<i64, bool>) {
-    let gone: Vec<i64> = old.keys().filter(|child| !new.contains_key(child)).copied().collect();
-    let added: Vec<(i64, bool)> = new.iter().filter(|(c, _)| !old.contains_key(c)).map(|(c, f)| (*c, *f)).collect();
-    let changed: Vec<(i64, bool)> =
-        new.iter().filter(|(c, f)| old.get(c).is_some_and(|o| o != *f)).map(|(c, f)| (*c, *f)).collect();
-    if !gone.is_empty() {
-        pipeline.execute(DELETE, params![vec![parent; gone.len()], gone]);
+/// How the reference set of one document changes: child → is identity component.
+#[derive(Debug)]
+pub struct EdgeChange<'a> {
+    /// The referring document.
+    pub parent: i64,
+    /// As stored.
+    pub old: &'a BTreeMap<i64, bool>,
+    /// As it is to be.
+    pub new: BTreeMap<i64, bool>,
+}
+
+/// Adds the differences between stored and new reference sets: at most one statement each for edges that go, come or
+/// change. Adds nothing if there are none.
+pub fn replace<'a>(pipeline: &mut Pipeline<'_>, changes: impl IntoIterator<Item = EdgeChange<'a>>) {
+    let mut gone = (Vec::new(), Vec::new());
+    let mut added = (Vec::new(), Vec::new(), Vec::new());
+    let mut changed = (Vec::new(), Vec::new(), Vec::new());
+    for EdgeChange { parent, old, new } in changes {
+        for child in old.keys().filter(|child| !new.contains_key(child)) {
+            gone.0.push(parent);
+            gone.1.push(*child);
+        }
+        for (child, flag) in new {
+            let to = match old.get(&child) {
+                None => &mut added,
+                Some(stored) if *stored != flag => &mut changed,
+                Some(_) => continue,
+            };
+            to.0.push(parent);
+            to.1.push(child);
+            to.2.push(flag);
+        }
     }
-    for (sql, edges) in [(INSERT, added), (UPDATE, changed)] {
-        if !edges.is_empty() {
-            let (children, flags): (Vec<i64>, Vec<bool>) = edges.into_iter().unzip();
-            pipeline.execute(sql, params![vec![parent; children.len()], children, flags]);
+    if !gone.0.is_empty() {
+        pipeline.execute(DELETE, params![gone.0, gone.1]);
+    }
+    for (sql, (parents, children, flags)) in [(INSERT, added), (UPDATE, changed)] {
+        if !parents.is_empty() {
+            pipeline.execute(sql, params![parents, children, flags]);
         }
     }
 }
@@ -43,6 +68,8 @@ row_struct! {
     /// A reference of a document.
     #[derive(Debug, Clone, Copy)]
     pub struct ChildEdge {
+        /// The referring document.
+        pub parent: i64 = "ParentDocumentId",
         /// The document referred to.
         pub child: i64 = "ChildDocumentId",
         /// Whether the referring document's identity contains the child's.
@@ -52,9 +79,9 @@ row_struct! {
     }
 }
 
-/// Adds the references of a document as they are now.
-pub fn children(pipeline: &mut Pipeline<'_>, parent: i64) -> StatementRef<ChildEdge> {
-    pipeline.add(CHILDREN, params![parent])
+/// Adds the references of these documents as they are now.
+pub fn children(pipeline: &mut Pipeline<'_>, parents: Vec<i64>) -> StatementRef<ChildEdge> {
+    pipeline.add(CHILDREN, params![parents])
 }
 
 row_struct! {

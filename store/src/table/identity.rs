@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::query::{query_cached, read_rows, row_struct, sql};
 use crate::error::StoreError;
-use crate::transaction::pipeline::{Pipeline, StatementRef, params};
+use crate::transaction::pipeline::{Param, Pipeline, StatementRef, params};
 
 const INSERT: &str = sql!("identity_insert.sql");
 const DELETE: &str = sql!("identity_delete.sql");
@@ -31,14 +31,19 @@ pub struct NewIdentity {
     pub values: Vec<String>,
 }
 
-/// Adds the insert of rows, in key order so that two transactions conflict in one order.
-pub fn insert(pipeline: &mut Pipeline<'_>, mut rows: Vec<NewIdentity>) {
+/// Adds the insert of rows.
+pub fn insert(pipeline: &mut Pipeline<'_>, rows: Vec<NewIdentity>) {
+    pipeline.execute(INSERT, insert_params(rows));
+}
+
+/// Rows as the parameters of an insert, in key order so that two transactions conflict in one order.
+pub(crate) fn insert_params(mut rows: Vec<NewIdentity>) -> Vec<Param> {
     rows.sort_by_key(|row| row.referential_id);
     let values: Vec<String> = rows.iter().map(|row| array_literal(&row.values)).collect();
     let ids: Vec<Uuid> = rows.iter().map(|row| row.referential_id).collect();
     let documents: Vec<i64> = rows.iter().map(|row| row.document_id).collect();
     let keys: Vec<i16> = rows.iter().map(|row| row.key).collect();
-    pipeline.execute(INSERT, params![ids, documents, keys, values]);
+    params![ids, documents, keys, values]
 }
 
 /// Adds the deletion of all rows of these documents.

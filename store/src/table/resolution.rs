@@ -2,6 +2,7 @@
 //!
 //! It reads `dms.ReferentialIdentity`, `dms.Descriptor` and `dms.Document`.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use millstream_schema::plan::ResourceKeyId;
@@ -51,15 +52,19 @@ pub enum Subject {
     Uuid(Uuid),
 }
 
-/// Adds the resolution of referenced documents and of the subject.
+/// Adds the resolution of referenced documents and of the subjects of one or more writes. Each id is asked for once.
 pub fn resolve(
     pipeline: &mut Pipeline<'_>,
-    referential_ids: Vec<Uuid>,
-    subject: Subject,
+    referential_ids: impl IntoIterator<Item = Uuid>,
+    subjects: impl IntoIterator<Item = Subject>,
 ) -> StatementRef<ResolutionRow> {
-    let (identities, uuids) = match subject {
-        Subject::Identity(id) => (vec![id], Vec::new()),
-        Subject::Uuid(uuid) => (Vec::new(), vec![uuid]),
-    };
-    pipeline.add(RESOLVE.as_str(), params![referential_ids, identities, uuids])
+    let referential_ids: BTreeSet<Uuid> = referential_ids.into_iter().collect();
+    let (mut identities, mut uuids) = (Vec::new(), Vec::new());
+    for subject in subjects {
+        match subject {
+            Subject::Identity(id) => identities.push(id),
+            Subject::Uuid(uuid) => uuids.push(uuid),
+        }
+    }
+    pipeline.add(RESOLVE.as_str(), params![Vec::from_iter(referential_ids), identities, uuids])
 }

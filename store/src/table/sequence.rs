@@ -8,6 +8,7 @@ use crate::transaction::pipeline::{Pipeline, StatementRef, params};
 
 const NEWEST_SQL: &str = sql!("sequence_newest_version.sql");
 const DRAW_DOCUMENT: &str = sql!("sequence_draw_document.sql");
+const DRAW_DOCUMENTS: &str = sql!("sequence_draw_documents.sql");
 const DRAW_VERSION: &str = sql!("sequence_draw_version.sql");
 const DRAW_VERSIONS: &str = sql!("sequence_draw_versions.sql");
 
@@ -29,6 +30,20 @@ row_struct! {
         /// The version.
         pub version: i64 = "Version",
     }
+}
+
+row_struct! {
+    /// A drawn DocumentId.
+    #[derive(Debug, Clone, Copy)]
+    pub struct DrawnId {
+        /// The id.
+        pub document_id: i64 = "DocumentId",
+    }
+}
+
+/// Adds the draw of `count` DocumentIds, ascending.
+pub fn draw_ids(pipeline: &mut Pipeline<'_>, count: usize) -> StatementRef<DrawnId> {
+    pipeline.add(DRAW_DOCUMENTS, params![i64::try_from(count).unwrap_or(i64::MAX)])
 }
 
 /// Adds the draw of a DocumentId and a version.

@@ -16,16 +16,16 @@ const TURNSTILE_LOCK: i64 = 0x6d73_7475_726e;
 /// Transaction-level advisory lock of the whole database: renames become visible in the order of their versions.
 pub(crate) const RENAME_LOCK: i64 = 0x6d73_7265_6e61;
 
-/// Adds the share locks of a write, through the turnstile; the answer is the locked ids. `current` is the document's id
-/// if it exists already; `delete` also locks its own IdentityLock exclusively (docs/design/rules.md#rule-11).
+/// Adds the share locks of a write, through the turnstile; the answer is the locked ids. `current` are the documents to
+/// be written that exist already; `delete` also locks their own IdentityLock exclusively
+/// (docs/design/rules.md#rule-11).
 pub fn share_locks(
     pipeline: &mut Pipeline<'_>,
     references: Vec<i64>,
-    current: Option<i64>,
+    current: Vec<i64>,
     delete: bool,
 ) -> StatementRef<LockedIdentity> {
     pipeline.execute("SELECT pg_advisory_lock_shared($1)", params![TURNSTILE_LOCK]);
-    let current: Vec<i64> = current.into_iter().collect();
     let locked = identity_lock::lock_shared(pipeline, references, current.clone());
     if delete {
         identity_lock::lock_own(pipeline, current);

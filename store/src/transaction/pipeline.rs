@@ -73,11 +73,10 @@ impl<'c> Pipeline<'c> {
     /// # Errors
     /// [`ErrorKind::OutcomeUnknown`] when the connection broke after a `COMMIT` was sent.
     pub async fn run(self) -> Result<PipelineRows, StoreError> {
-        let mut prepared = Vec::with_capacity(self.steps.len());
-        for (sql, _) in &self.steps {
-            // Before anything is sent: a statement that still had to be prepared would be overtaken by its successors.
-            prepared.push(self.client.prepare_cached(sql).await?);
-        }
+        // Before anything is sent: a statement that still had to be prepared would be overtaken by its successors. Those
+        // that the session does not have yet are prepared in one round trip.
+        let prepared = join_all(self.steps.iter().map(|(sql, _)| self.client.prepare_cached(sql))).await;
+        let prepared: Vec<Statement> = prepared.into_iter().collect::<Result<_, _>>()?;
         let commits = self.steps.iter().any(|(sql, _)| sql == COMMIT);
         // Before anything is sent, too: a statement that cannot be encoded would be missing from the transaction that its
         // successors, the COMMIT among them, complete.

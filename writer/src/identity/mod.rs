@@ -23,6 +23,7 @@ use closure::{Closure, LockedRound};
 use millstream_pipeline::{ChangeKind, NewChange};
 use millstream_store::error::StoreError;
 use millstream_store::table::document::LockedDocument;
+use millstream_store::table::edge::EdgeChange;
 use millstream_store::table::{document, edge, identity as identity_table, sequence};
 use millstream_store::transaction::{WriteTransaction, lock_renames};
 use recompute::Identities;
@@ -110,7 +111,7 @@ impl Rename<'_> {
         let request = self.request;
         let mut pipeline = transaction.pipeline()?;
         let rows = closure::add_document_locks(&mut pipeline, &ids, referrers.to_stamp());
-        let edges = edge::children(&mut pipeline, self.document_id);
+        let edges = edge::children(&mut pipeline, vec![self.document_id]);
         let resolution = request.add_resolution(&mut pipeline);
         let answers = pipeline.run().await?;
         let (members, stamped) = closure::split_documents(answers.rows(rows)?, &ids);
@@ -160,7 +161,8 @@ impl Rename<'_> {
         identity_table::insert(&mut pipeline, identities.rows(request.mapping, closure)?);
         let document = BoundDocument { document_id: self.document_id, flat: request.flat, binding: &seed.binding };
         add_replacements(&mut pipeline, request.resource, &[document]);
-        edge::replace(&mut pipeline, self.document_id, &seed.edges, &seed.binding.edges(request.flat));
+        let new = seed.binding.edges(request.flat);
+        edge::replace(&mut pipeline, [EdgeChange { parent: self.document_id, old: &seed.edges, new }]);
         document::rename(&mut pipeline, ids, own_versions.to_vec());
         let hash = content_hash(request.resource, request.flat, &seed.binding);
         document::set_content_hash(&mut pipeline, self.document_id, hash);

@@ -10,6 +10,7 @@ use millstream_store::connect::Database;
 use millstream_store::error::StoreError;
 use millstream_store::load::heads_by_id;
 use millstream_store::repair::{RepairAction, RowPlan, plan_rows};
+use millstream_store::table::edge::EdgeChange;
 use millstream_store::table::{cache, descriptor, document, edge, identity_lock, sequence, tombstone};
 use millstream_store::transaction::{WriteTransaction, limit_lock_waits, share_locks};
 use std::collections::BTreeSet;
@@ -45,8 +46,8 @@ async fn attempt(
     // The pool of a command has no limit of its own.
     limit_lock_waits(&mut pipeline, options.lock_timeout);
     let inserted = first.lock_missing.then(|| identity_lock::ensure(&mut pipeline, vec![id]));
-    let locks = share_locks(&mut pipeline, first.edges_new.keys().copied().collect(), Some(id), false);
-    let row = document::lock_for_edit(&mut pipeline, id);
+    let locks = share_locks(&mut pipeline, first.edges_new.keys().copied().collect(), vec![id], false);
+    let row = document::lock_for_edit(&mut pipeline, vec![id]);
     let answers = pipeline.run().await?;
     let locked = locked_ids(&answers, Some(locks))?;
     let mut done = Vec::new();
@@ -126,7 +127,8 @@ async fn write(transaction: &WriteTransaction, plan: &RowPlan, new_version: bool
     if let Some(columns) = &plan.descriptor {
         descriptor::set_derived_columns(&mut pipeline, id, columns.uri.clone(), columns.uri_lower.clone(), key);
     }
-    edge::replace(&mut pipeline, id, &plan.edges_old, &plan.edges_new);
+    let (old, new) = (&plan.edges_old, plan.edges_new.clone());
+    edge::replace(&mut pipeline, [EdgeChange { parent: id, old, new }]);
     if let Some(version) = drawn {
         document::stamp(&mut pipeline, vec![id], vec![version]);
         let change = NewChange {

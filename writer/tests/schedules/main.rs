@@ -8,6 +8,7 @@
 //! (ATOMIC) and `verify` finds no difference (IDENTITY, EDGES).
 #![allow(clippy::print_stdout, reason = "tests report progress on stdout")]
 
+mod batches;
 mod explored;
 mod locks;
 mod races;

@@ -6,8 +6,8 @@
 
 use crate::support::{Fixture, Observer, wheel};
 use millstream_projector::cascade::stamp_page;
-use millstream_store::connect::Database;
-use millstream_writer::{EtagMatch, Preconditions, WriteError, Writer, WriterOptions, Written};
+use millstream_store::connect::{ConnectOptions, Database, PoolOptions, SessionSettings};
+use millstream_writer::{BatchOptions, EtagMatch, Preconditions, WriteError, Writer, WriterOptions, Written};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -270,23 +270,44 @@ async fn work_off(database: Database, until: Instant) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_writes_leave_consistent_data() {
+    stress(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_writes_in_batches_leave_consistent_data() {
+    stress(true).await;
+}
+
+/// With batching, all clients share the lanes of each writer.
+async fn stress(batching: bool) {
     let documents = Arc::new(StressDocuments::new().await);
-    let options = documents.fixture.test_database().options().clone().with_application_name("stress");
-    let database = Database::connect(&options, WRITERS as usize + 2).await.expect("a pool");
+    let database = Database::connect(&options_of(&documents.fixture), WRITERS as usize + 2).await.expect("a pool");
     let until = Instant::now() + BUDGET;
     let mut tasks = Vec::new();
+    let writers = [0, 1, 1_000].map(|strict_max| {
+        let options = WriterOptions { strict_max, ..WriterOptions::default() };
+        let writer = Writer::new(database.clone(), Arc::clone(&documents.fixture.mapping), options);
+        let writer = writer.expect("a writer");
+        if !batching {
+            return writer;
+        }
+        let settings = SessionSettings { lock_timeout: Some(Duration::from_millis(250)), ..SessionSettings::default() };
+        let pool = PoolOptions { settings, ..PoolOptions::of_size(2) };
+        let lanes = Database::new(&options_of(&documents.fixture), pool).expect("a pool");
+        let (writer, lanes) = writer.batching(lanes, BatchOptions::default());
+        tokio::spawn(lanes.run());
+        writer
+    });
     for name in 0..WRITERS {
-        let writers = [0, 1, 1_000].map(|strict_max| {
-            let options = WriterOptions { strict_max, ..WriterOptions::default() };
-            Writer::new(database.clone(), Arc::clone(&documents.fixture.mapping), options).expect("a writer")
-        });
         let random = StdRng::seed_from_u64(SEED + name);
-        let client = Client { documents: Arc::clone(&documents), random, writers: writers.into(), name, writes: 0 };
+        let writers = writers.to_vec();
+        let client = Client { documents: Arc::clone(&documents), random, writers, name, writes: 0 };
         tasks.push(tokio::spawn(client.work(until)));
     }
     for _ in 0..2 {
         tasks.push(tokio::spawn(work_off(database.clone(), until)));
     }
+    drop(writers);
     let (mut observer, observations) = observe(&documents, until).await;
     for task in tasks {
         task.await.expect("no task panicked");
@@ -296,6 +317,10 @@ async fn random_writes_leave_consistent_data() {
     documents.fixture.check().await;
     report(&documents, observations);
     assert_eq!(deadlocks(&documents.fixture, database).await, 0, "transactions deadlocked");
+}
+
+fn options_of(fixture: &Fixture) -> ConnectOptions {
+    fixture.test_database().options().clone().with_application_name("stress")
 }
 
 fn report(documents: &StressDocuments, observations: u32) {
