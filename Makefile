@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help install demo test test-services interop lint bench bench-sinks torture chaos fuzz audit
+.PHONY: help install demo test test-services interop lint bench bench-write bench-sinks torture chaos fuzz audit
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ lint: install ## rustfmt, clippy, docs, crate edges, unused dependencies, tidine
 
 bench: install ## measure throughput, lag and memory beside their limits, from one run
 	@scripts/bench
+
+bench-write: install ## measure writes with and without batching, beside COPY of the same rows
+	@scripts/bench-write
 
 bench-sinks: install ## measure every sink beside its limit, and how soon each shows what was written
 	@scripts/bench-sinks

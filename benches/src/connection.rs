@@ -27,7 +27,12 @@ impl Connection {
 
     /// Sends a request and reads the whole response; returns its status.
     pub(crate) async fn request(&mut self, request: &str) -> Result<u16, Failure> {
-        self.stream.write_all(request.as_bytes()).await?;
+        self.request_bytes(request.as_bytes()).await
+    }
+
+    /// Like [`Connection::request`].
+    pub(crate) async fn request_bytes(&mut self, request: &[u8]) -> Result<u16, Failure> {
+        self.stream.write_all(request).await?;
         self.buffer.clear();
         let head = loop {
             if let Some(at) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {

@@ -4,9 +4,9 @@
 //! alternate with its limit, and prints medians and ratios as plain tables. Nothing is asserted.
 //!
 //! `bench [--rounds N] [--documents N]` sets the rounds of each comparison (default 5, preferably odd) and the documents
-//! of an ingest round (default 4,000). `bench sinks` measures the copies outside the database instead (`make
-//! bench-sinks`, see [`sinks`]). The corpus is used where it is available, otherwise the fixtures of the repository.
-#![allow(clippy::print_stdout)] // the tables go to standard output
+//! of an ingest round (default 4,000). `bench write` compares writes with and without batching (`make bench-write`, see
+//! [`mod@write`]). `bench sinks` measures the copies outside the database (`make bench-sinks`, see [`sinks`]). The corpus is used where it is available, otherwise the fixtures of the repository.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // tables go to standard output, progress to standard error
 
 mod connection;
 mod copy;
@@ -20,6 +20,7 @@ mod setup;
 mod sinks;
 mod startup;
 mod table;
+mod write;
 
 use setup::Setup;
 use std::process::ExitCode;
@@ -31,7 +32,12 @@ fn argument(name: &str, default: usize) -> usize {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = if std::env::args().nth(1).is_some_and(|first| first == "sinks") {
+    let job = std::env::args().nth(1).unwrap_or_default();
+    let outcome = if job == "serve" {
+        write::serve(std::env::args().nth(2).is_some_and(|batching| batching == "on")).await
+    } else if job == "write" {
+        write::run(&write_options()).await
+    } else if job == "sinks" {
         let (rounds, documents) = (argument("--rounds", 5), argument("--documents", 20_000));
         let small = std::env::args().any(|argument| argument == "--small");
         let rates_only = std::env::args().any(|argument| argument == "--rates");
@@ -46,6 +52,22 @@ async fn main() -> ExitCode {
             println!("bench: {}", chain.map(ToString::to_string).collect::<Vec<_>>().join(": "));
             ExitCode::FAILURE
         }
+    }
+}
+
+fn write_options() -> write::WriteOptions {
+    let list = |name: &str, all: &[&str]| -> Vec<String> {
+        let given = std::env::args().skip_while(|argument| argument != name).nth(1);
+        let given = given.map(|list| list.split(',').map(str::to_owned).collect());
+        given.unwrap_or_else(|| all.iter().map(|word| (*word).to_owned()).collect())
+    };
+    let part = |name: &String| if name == "whole" { write::Part::Whole } else { write::Part::Writer };
+    write::WriteOptions {
+        rounds: argument("--rounds", 5),
+        documents: argument("--documents", 20_000),
+        connections: list("--connections", &["1", "8", "32", "128"]).iter().filter_map(|n| n.parse().ok()).collect(),
+        parts: list("--parts", &["writer", "whole"]).iter().map(part).collect(),
+        batching: list("--batching", &["off", "on"]).iter().map(|word| word == "on").collect(),
     }
 }
 

@@ -30,6 +30,16 @@ impl Setup {
         for (name, value) in [("shared_buffers", "1GB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "30min")] {
             options.settings.insert(name.to_owned(), value.to_owned());
         }
+        if std::env::args().any(|argument| argument == "--statements") {
+            options.settings.insert("shared_preload_libraries".to_owned(), "pg_stat_statements".to_owned());
+            options.settings.insert("pg_stat_statements.track_planning".to_owned(), "on".to_owned());
+        }
+        // Experiments: MILLSTREAM_BENCH_POSTGRES="name=value,name=value".
+        for setting in std::env::var("MILLSTREAM_BENCH_POSTGRES").unwrap_or_default().split(',') {
+            if let Some((name, value)) = setting.split_once('=') {
+                options.settings.insert(name.to_owned(), value.to_owned());
+            }
+        }
         let cluster = TestCluster::start(options).await;
         let (world, base, more) = match World::corpus() {
             Some(world) => {
