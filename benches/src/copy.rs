@@ -46,6 +46,12 @@ fn tables(setup: &Setup) -> Vec<(String, String)> {
     all
 }
 
+/// The newest document of a database.
+pub(crate) async fn last_document(database: &ConnectOptions) -> Result<i64, Failure> {
+    let session = Session::open(database).await?;
+    Ok(session.query_one("SELECT max(\"DocumentId\") FROM \"dms\".\"Document\"", &[]).await?.get(0))
+}
+
 /// Reads from every table the rows of the documents whose id is above `above`.
 pub(crate) async fn out(setup: &Setup, from: &ConnectOptions, above: i64) -> Result<Vec<TableRows>, Failure> {
     let session = Session::open(from).await?;

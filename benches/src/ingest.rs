@@ -4,7 +4,6 @@ use crate::failure::Failure;
 use crate::process::{Process, binary, check_loaded};
 use crate::setup::Setup;
 use crate::{copy, table};
-use millstream_store::connect::Session;
 use std::process::Stdio;
 use std::time::Instant;
 use tokio::process::Command;
@@ -19,7 +18,7 @@ pub(crate) async fn measure(setup: &Setup, rounds: usize, documents: usize) -> R
         for (at, connections) in CONNECTIONS.iter().enumerate() {
             let name = format!("ingest_{round}_{connections}");
             let database = setup.copy(&name).await?;
-            let above = last_document(&database).await?;
+            let above = copy::last_document(&database).await?;
             let up = Process::start(&setup.launch(&database)?).await?;
             let started = Instant::now();
             let loaded = Command::new(binary()?)
@@ -56,9 +55,4 @@ pub(crate) async fn measure(setup: &Setup, rounds: usize, documents: usize) -> R
         &rows,
     );
     Ok(())
-}
-
-async fn last_document(database: &millstream_store::connect::ConnectOptions) -> Result<i64, Failure> {
-    let session = Session::open(database).await?;
-    Ok(session.query_one("SELECT max(\"DocumentId\") FROM \"dms\".\"Document\"", &[]).await?.get(0))
 }

@@ -67,13 +67,14 @@ fn write_options() -> write::WriteOptions {
         documents: argument("--documents", 20_000),
         connections: list("--connections", &["1", "8", "32", "128"]).iter().filter_map(|n| n.parse().ok()).collect(),
         parts: list("--parts", &["writer", "whole"]).iter().map(part).collect(),
+        statements: std::env::args().any(|argument| argument == "--statements"),
         batching: list("--batching", &["off", "on"]).iter().map(|word| word == "on").collect(),
     }
 }
 
 async fn run() -> Result<(), failure::Failure> {
     let (rounds, documents) = (argument("--rounds", 5), argument("--documents", 4_000));
-    let setup = Setup::create().await?;
+    let setup = Setup::create(false).await?;
     println!("{} · {} base documents · {rounds} rounds · medians", setup.describe(), setup.base_documents);
     ingest::measure(&setup, rounds, documents).await?;
     rebuild::measure(&setup, rounds).await?;

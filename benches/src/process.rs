@@ -50,18 +50,14 @@ pub(crate) fn check_loaded(load: &Output) -> Result<(), Failure> {
     Err(format!("millstream load did not accept all documents ({}):\n{account}{log}", load.status).into())
 }
 
-/// Formats the database as a URL for the environment of the process, never for the command line, which every user of the
-/// machine can read.
-fn url_of(options: &ConnectOptions) -> Result<String, Failure> {
-    let Host::Tcp(host) = options.host() else { return Err("the bench cluster listens on TCP".into()) };
-    let password = String::from_utf8(options.password().unwrap_or_default().to_vec())?;
-    Ok(format!("postgres://{}:{password}@{host}:{}/{}", options.user(), options.port(), options.dbname()))
-}
-
 impl Launch {
-    /// The URL of the database.
+    /// Formats the database as a URL for the environment of the process, never for the command line, which every user of
+    /// the machine can read.
     pub(crate) fn url(&self) -> Result<String, Failure> {
-        url_of(&self.database)
+        let options = &self.database;
+        let Host::Tcp(host) = options.host() else { return Err("the bench cluster listens on TCP".into()) };
+        let password = String::from_utf8(options.password().unwrap_or_default().to_vec())?;
+        Ok(format!("postgres://{}:{password}@{host}:{}/{}", options.user(), options.port(), options.dbname()))
     }
 
     /// Builds a `millstream` command with these settings.
@@ -71,7 +67,7 @@ impl Launch {
         command
             .args(arguments)
             .env("MILLSTREAM_SCHEMA", schema.join(":"))
-            .env("MILLSTREAM_DATABASE_URL", url_of(&self.database)?)
+            .env("MILLSTREAM_DATABASE_URL", self.url()?)
             .env("MILLSTREAM_DATA_DIR", &self.data_dir)
             .env("MILLSTREAM_LOG_LEVEL", "warn")
             .envs(self.settings.iter().map(|(name, value)| (name, value)))

@@ -24,13 +24,13 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// Starts the cluster and fills the template.
-    pub(crate) async fn create() -> Result<Self, Failure> {
+    /// Starts the cluster and fills the template. With `statements` the cluster has pg_stat_statements.
+    pub(crate) async fn create(statements: bool) -> Result<Self, Failure> {
         let mut options = TestCluster::durable_options();
         for (name, value) in [("shared_buffers", "1GB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "30min")] {
             options.settings.insert(name.to_owned(), value.to_owned());
         }
-        if std::env::args().any(|argument| argument == "--statements") {
+        if statements {
             options.settings.insert("shared_preload_libraries".to_owned(), "pg_stat_statements".to_owned());
             options.settings.insert("pg_stat_statements.track_planning".to_owned(), "on".to_owned());
         }

@@ -2,7 +2,7 @@
 //! nothing, it ends there, without a lock and without WAL. Phase 2 is a transaction that locks, reads everything again,
 //! and writes.
 
-use crate::attempt::{AttemptError, abandon};
+use crate::attempt::{AttemptError, abandon, final_error};
 use crate::error::WriteError;
 use crate::identity;
 use crate::identity_rows::identity_rows;
@@ -13,6 +13,7 @@ use crate::rows::{BoundDocument, add_inserts, add_replacements, content_hash};
 use crate::upsert_request::UpsertRequest;
 use millstream_pipeline::ChangeKind;
 use millstream_store::error::StoreError;
+use millstream_store::retry::{RetryPolicy, with_retry};
 use millstream_store::table::document::NewDocument;
 use millstream_store::table::edge::EdgeChange;
 use millstream_store::table::{document, edge, identity as identity_table, identity_lock, sequence};
@@ -23,16 +24,15 @@ use uuid::Uuid;
 /// One POST or PUT.
 pub(crate) struct Upsert<'a>(pub(crate) UpsertRequest<'a>);
 
-/// The document as phase 2 read it under its locks.
-struct LockedCurrent {
-    current: CurrentRow,
-    edges: BTreeMap<i64, bool>,
-    binding: Binding,
-}
-
 impl Upsert<'_> {
+    /// Makes attempts until the write is committed or refused.
+    pub(crate) async fn run(&self, retry: &RetryPolicy) -> Result<Written, WriteError> {
+        let operation = if self.0.route.is_some() { "put" } else { "post" };
+        with_retry(retry, operation, |_| Box::pin(self.attempt())).await.map_err(final_error)
+    }
+
     /// Makes one attempt at the whole write.
-    pub(crate) async fn attempt(&self) -> Result<Written, AttemptError> {
+    async fn attempt(&self) -> Result<Written, AttemptError> {
         let request = &self.0;
         let transaction = WriteTransaction::open(request.database).await?;
         let mut pipeline = transaction.pipeline()?;
@@ -125,8 +125,10 @@ impl Upsert<'_> {
         let locked = locked_ids(&answers, locks)?;
         let gone = answers.count(row) == 0;
         let version = answers.one(draw)?.version;
-        let references = References::of(&answers.rows(edges)?);
-        let locked = match self.recheck_update(document_id, gone, resolved, references, &locked) {
+        let stored = if gone { None } else { Some(References::of(&answers.rows(edges)?)) };
+        let current = resolved.current.as_ref();
+        let bind = || resolved.bind(flat);
+        let locked = match self.0.recheck_edit(document_id, stored, current, bind, |id| locked.contains(id)) {
             Ok(locked) => locked,
             Err(error) => return abandon(transaction, error).await,
         };
@@ -146,37 +148,6 @@ impl Upsert<'_> {
         pipeline.commit();
         let result = pipeline.run().await;
         self.finish(transaction, result, Written { outcome: Outcome::Updated, uuid, version }).await
-    }
-
-    /// Repeats the checks of phase 1 on the rows that phase 2 read under its locks.
-    fn recheck_update(
-        &self,
-        document_id: i64,
-        gone: bool,
-        resolved: Resolved,
-        references: References,
-        locked: &BTreeSet<i64>,
-    ) -> Result<LockedCurrent, AttemptError> {
-        let request = &self.0;
-        if gone {
-            return Err(match request.route {
-                Some(_) => WriteError::NotFound.into(),
-                None => AttemptError::StartOver("the document was deleted meanwhile"),
-            });
-        }
-        let same = |current: &&CurrentRow| {
-            current.document_id == document_id && current.referential_id == request.flat.referential_id
-        };
-        let Some(current) = request.admit(resolved.current.as_ref())?.filter(same).cloned() else {
-            return Err(AttemptError::StartOver("the document's identity changed meanwhile"));
-        };
-        let binding = resolved.bind(request.flat)?;
-        let References { edges, changeable } = references;
-        if changeable.iter().chain(&binding.changeable(request.flat)).all(|id| locked.contains(id)) {
-            Ok(LockedCurrent { current, edges, binding })
-        } else {
-            Err(AttemptError::StartOver("a reference changed while it was being locked"))
-        }
     }
 
     /// Ends the attempt after the last statements, including `COMMIT`, were sent.

@@ -1,15 +1,18 @@
 //! A parsed POST or PUT, and whether it may go on with the document that was found.
 
+use crate::attempt::AttemptError;
 use crate::body::FlatDocument;
 use crate::error::WriteError;
 use crate::options::WriterOptions;
+use crate::references::References;
 use crate::request::Preconditions;
-use crate::resolve::CurrentRow;
+use crate::resolve::{Binding, CurrentRow};
 use millstream_pipeline::{ChangeKind, NewChange};
 use millstream_schema::plan::{Mapping, ResourcePlan};
 use millstream_store::connect::Database;
 use millstream_store::table::resolution::{ResolutionRow, Subject, resolve};
 use millstream_store::transaction::{Pipeline, StatementRef};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// A parsed POST or PUT.
@@ -22,6 +25,15 @@ pub(crate) struct UpsertRequest<'a> {
     /// The route's id: PUT. None: POST.
     pub(crate) route: Option<Uuid>,
     pub(crate) preconditions: &'a Preconditions,
+}
+
+/// A document as phase 2 read it under its locks.
+#[derive(Debug)]
+pub(crate) struct LockedCurrent {
+    pub(crate) current: CurrentRow,
+    /// Its references: child → is identity component.
+    pub(crate) edges: BTreeMap<i64, bool>,
+    pub(crate) binding: Binding,
 }
 
 impl UpsertRequest<'_> {
@@ -61,6 +73,36 @@ impl UpsertRequest<'_> {
             });
         }
         Ok(current)
+    }
+
+    /// Repeats the checks of phase 1 for a document that exists, on what phase 2 read under its locks: its references
+    /// (`None` if it is gone), and its head.
+    pub(crate) fn recheck_edit(
+        &self,
+        document_id: i64,
+        stored: Option<References>,
+        current: Option<&CurrentRow>,
+        bind: impl FnOnce() -> Result<Binding, WriteError>,
+        is_locked: impl Fn(&i64) -> bool,
+    ) -> Result<LockedCurrent, AttemptError> {
+        let Some(References { edges, changeable }) = stored else {
+            return Err(match self.route {
+                Some(_) => WriteError::NotFound.into(),
+                None => AttemptError::StartOver("the document was deleted meanwhile"),
+            });
+        };
+        let same = |current: &&CurrentRow| {
+            current.document_id == document_id && current.referential_id == self.flat.referential_id
+        };
+        let Some(current) = self.admit(current)?.filter(same).cloned() else {
+            return Err(AttemptError::StartOver("the document's identity changed meanwhile"));
+        };
+        let binding = bind()?;
+        if changeable.iter().chain(&binding.changeable(self.flat)).all(is_locked) {
+            Ok(LockedCurrent { current, edges, binding })
+        } else {
+            Err(AttemptError::StartOver("a reference changed while it was being locked"))
+        }
     }
 
     /// Whether any reference of this type leads to a document whose identity can change: only then are locks needed.

@@ -115,7 +115,6 @@ impl Writer {
             route,
             preconditions: when,
         });
-        let operation = if route.is_some() { "put" } else { "post" };
-        with_retry(&self.retry, operation, |_| Box::pin(upsert.attempt())).await.map_err(final_error)
+        upsert.run(&self.retry).await
     }
 }

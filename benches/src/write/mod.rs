@@ -28,6 +28,8 @@ pub(crate) struct WriteOptions {
     /// Only API and writer, without a projector.
     pub(crate) parts: Vec<Part>,
     pub(crate) batching: Vec<bool>,
+    /// Prints the time of each statement.
+    pub(crate) statements: bool,
 }
 
 /// One configuration.
@@ -53,7 +55,7 @@ struct Sample {
 
 /// Runs all configurations and prints the table.
 pub(crate) async fn run(options: &WriteOptions) -> Result<(), Failure> {
-    let setup = Setup::create().await?;
+    let setup = Setup::create(options.statements).await?;
     let documents = Arc::new(setup.more[..options.documents.min(setup.more.len())].to_vec());
     println!(
         "{} · {} base documents · {} documents a round · {} rounds · medians",
@@ -75,8 +77,8 @@ pub(crate) async fn run(options: &WriteOptions) -> Result<(), Failure> {
     for round in 0..options.rounds {
         for (at, case) in cases.iter().enumerate() {
             let database = setup.copy("write").await?;
-            let above = last_document(&database).await?;
-            samples[at].push(measure(&setup, &database, *case, &documents).await?);
+            let above = copy::last_document(&database).await?;
+            samples[at].push(measure(&setup, &database, *case, &documents, options.statements).await?);
             if at == 0 {
                 let rows = copy::out(&setup, &database, above).await?;
                 let limit = setup.copy("write_limit").await?;
@@ -96,13 +98,13 @@ async fn measure(
     database: &ConnectOptions,
     case: Case,
     documents: &Arc<Vec<millstream_testkit::corpus::Document>>,
+    statements: bool,
 ) -> Result<Sample, Failure> {
     let server = Server::start(setup, database, case.part, case.batching).await?;
     let session = Session::open(database).await?;
     let (cluster, own, started) = (setup.cluster.pid(), client_cpu()?, wal_position(&session).await?);
     let (before, before_server) = (cluster_cpu(cluster)?, process_cpu(server.pid()?)?);
-    let counts_statements = std::env::args().any(|argument| argument == "--statements");
-    if counts_statements {
+    if statements {
         statements::start(&session).await?;
     }
     let Load { seconds, latencies_ms, repeats } = load(server.address, documents, case.connections).await?;
@@ -114,7 +116,7 @@ async fn measure(
         postgres: per_document(cluster_cpu(cluster)? - before),
     };
     let written = wal_position(&session).await?;
-    if counts_statements {
+    if statements {
         statements::print(&session, documents.len()).await?;
     }
     let again = load(server.address, documents, case.connections).await?;
@@ -186,9 +188,4 @@ fn print(cases: &[Case], samples: &[Vec<Sample>], limit: f64) {
 
 async fn wal_position(session: &Session) -> Result<f64, Failure> {
     Ok(session.query_one("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8", &[]).await?.get(0))
-}
-
-async fn last_document(database: &ConnectOptions) -> Result<i64, Failure> {
-    let session = Session::open(database).await?;
-    Ok(session.query_one("SELECT max(\"DocumentId\") FROM \"dms\".\"Document\"", &[]).await?.get(0))
 }

@@ -31,7 +31,6 @@ const DELETE: &str = sql!("document_delete.sql");
 const TAKE_IDENTITIES: &str = sql!("document_take_identities.sql");
 const LOCK_FOR_EDIT: &str = sql!("document_lock_for_edit.sql");
 const LOCK_FOR_DELETE: &str = sql!("document_lock_for_delete.sql");
-const LOCK_FOR_RENAME: &str = sql!("document_lock_for_rename.sql");
 
 row_struct! {
     /// A document without its body, as one snapshot sees it.
@@ -216,21 +215,6 @@ pub fn delete(pipeline: &mut Pipeline<'_>, document_id: i64) {
     pipeline.execute(DELETE, params![document_id]);
 }
 
-row_struct! {
-    /// A document whose row the transaction holds against other versions of it.
-    #[derive(Debug, Clone, Copy)]
-    pub struct EditedDocument {
-        /// The document.
-        pub document_id: i64 = "DocumentId",
-    }
-}
-
-/// Adds the locks of documents' rows against other versions of them, taken in ascending order; no row for a document
-/// that does not exist.
-pub fn lock_for_edit(pipeline: &mut Pipeline<'_>, ids: Vec<i64>) -> StatementRef<EditedDocument> {
-    pipeline.add(LOCK_FOR_EDIT, params![ids])
-}
-
 /// Adds the lock of a document's row against everything, foreign-key checks included; no row if the document does not
 /// exist.
 pub fn lock_for_delete(pipeline: &mut Pipeline<'_>, document_id: i64) -> StatementRef<()> {
@@ -250,9 +234,10 @@ row_struct! {
     }
 }
 
-/// Adds the locks of these documents' rows, taken in ascending order.
-pub fn lock_for_rename(pipeline: &mut Pipeline<'_>, ids: Vec<i64>) -> StatementRef<LockedDocument> {
-    pipeline.add(LOCK_FOR_RENAME, params![ids])
+/// Adds the locks of documents' rows against other versions of them, taken in ascending order; no row for a document
+/// that does not exist.
+pub fn lock_for_edit(pipeline: &mut Pipeline<'_>, ids: Vec<i64>) -> StatementRef<LockedDocument> {
+    pipeline.add(LOCK_FOR_EDIT, params![ids])
 }
 
 /// SQL subquery for the DocumentId of the document with a uuid, given as a placeholder.

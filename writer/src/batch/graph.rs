@@ -1,5 +1,7 @@
 //! The order of new documents that refer to each other.
 
+use std::collections::HashSet;
+
 /// A reference from one new document of a batch to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Need {
@@ -42,7 +44,7 @@ pub(super) fn order(documents: &[(usize, Vec<Need>)]) -> Levels {
         .map(|(at, needs)| (*at, needs.iter().copied().filter(|need| need.place != Place::Below).collect()))
         .collect();
     while !open.is_empty() {
-        let waiting: std::collections::HashSet<usize> = open.iter().map(|(at, _)| *at).collect();
+        let waiting: HashSet<usize> = open.iter().map(|(at, _)| *at).collect();
         let is_blocked = |needs: &[Need]| needs.iter().any(|need| waiting.contains(&need.provider));
         let (blocked, ready): (Vec<_>, Vec<_>) = open.into_iter().partition(|(_, needs)| is_blocked(needs));
         open = blocked;

@@ -5,12 +5,10 @@ use super::backlog::{Backlog, BatchLimit};
 use super::context::Context;
 use super::entry::Entry;
 use super::verdict::Verdict;
-use crate::attempt::final_error;
 use crate::error::WriteError;
 use crate::metrics::{BATCH_DOCUMENTS, BATCH_REPEATS, BATCH_SECONDS, LANES_BUSY, SINGLES, WAIT_SECONDS};
 use crate::upsert::Upsert;
 use futures::FutureExt;
-use millstream_store::retry::with_retry;
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -205,10 +203,8 @@ impl Lane {
         let keys = entry.keys().chain(formerly).collect();
         let context = Arc::clone(&self.context);
         let task = self.singles.spawn(async move {
-            let operation = if entry.route.is_some() { "put" } else { "post" };
             let upsert = Upsert(entry.request(&context.singles, &context.mapping, &context.options));
-            let write = with_retry(&context.retry, operation, |_| Box::pin(upsert.attempt()));
-            let written = AssertUnwindSafe(write).catch_unwind().await.map(|written| written.map_err(final_error));
+            let written = AssertUnwindSafe(upsert.run(&context.retry)).catch_unwind().await;
             let panicked = || WriteError::internal("the writer panicked; the log has the message");
             entry.answer(written.unwrap_or_else(|_| Err(panicked())));
         });

@@ -3,14 +3,16 @@
 use super::plan::Plan;
 use super::prepared::{BatchResolution, Edit, Insert};
 use super::verdict::{Verdict, Verdicts};
-use crate::error::WriteError;
-use crate::references::locked_ids;
+use crate::attempt::AttemptError;
+use crate::body::Target;
+use crate::references::{References, locked_ids};
 use crate::resolve::{Binding, CurrentRow, bind};
 use crate::rows::content_hash;
 use crate::upsert::unchanged;
-use crate::upsert_request::UpsertRequest;
+use crate::upsert_request::{LockedCurrent, UpsertRequest};
 use millstream_store::error::StoreError;
-use millstream_store::table::document::{self, EditedDocument, InsertedDocument, NewDocument};
+use millstream_store::retry::Retryable;
+use millstream_store::table::document::{self, InsertedDocument, LockedDocument, NewDocument};
 use millstream_store::table::edge::{self, ChildEdge};
 use millstream_store::table::identity_lock::LockedIdentity;
 use millstream_store::table::resolution::{ResolutionRow, resolve};
@@ -27,7 +29,7 @@ pub(super) struct Added {
 }
 
 struct EditStatements {
-    rows: StatementRef<EditedDocument>,
+    rows: StatementRef<LockedDocument>,
     edges: StatementRef<ChildEdge>,
     versions: StatementRef<DrawnVersion>,
 }
@@ -204,9 +206,10 @@ impl<'p> Locked<'p> {
         if !edit.providers.iter().all(|provider| self.written.contains(provider)) {
             return verdicts.set(edit.at, Verdict::single("reference lost"));
         }
-        match recheck.edit(edit, edges) {
-            Err(verdict) => verdicts.set(edit.at, verdict),
-            Ok((current, edges, binding)) => {
+        match recheck.edit(edit, edges.map(|edges| References::of(&edges))) {
+            Err(AttemptError::Refused(error)) => verdicts.refuse(edit.at, error),
+            Err(error) => verdicts.set(edit.at, Verdict::single(error.retry_reason().unwrap_or("failed"))),
+            Ok(LockedCurrent { current, edges, binding }) => {
                 let request = &recheck.requests[edit.at];
                 let content_hash = content_hash(request.resource, request.flat, &binding);
                 if content_hash == current.content_hash {
@@ -269,38 +272,15 @@ impl Recheck<'_, '_> {
         })
     }
 
-    /// The document as it is now; or what becomes of the write.
-    fn edit(
-        &self,
-        edit: &Edit,
-        edges: Option<Vec<ChildEdge>>,
-    ) -> Result<(CurrentRow, BTreeMap<i64, bool>, Binding), Verdict> {
+    /// The document as it is now, with its stored references (`None` if it is gone).
+    fn edit(&self, edit: &Edit, stored: Option<References>) -> Result<LockedCurrent, AttemptError> {
         let request = &self.requests[edit.at];
-        let Some(edges) = edges else {
-            return Err(match request.route {
-                Some(_) => Verdict::Answer(Err(WriteError::NotFound)),
-                None => Verdict::single("document deleted"),
-            });
-        };
-        let refuse = |error| Verdict::Answer(Err(error));
-        let current = request.admit(self.resolution.current(request)).map_err(refuse)?;
-        let same = |current: &&CurrentRow| {
-            current.document_id == edit.document_id && current.referential_id == request.flat.referential_id
-        };
-        let Some(current) = current.filter(same) else { return Err(Verdict::single("identity changed")) };
         // New documents of the batch are found where phase 1 found them: no other session sees them yet.
         let of_batch = edit.binding.targets(request.flat).filter(|(_, found)| self.is_new(found.document_id));
         let of_batch: HashMap<_, _> = of_batch.map(|(target, found)| (target.referential_id, found)).collect();
-        let binding = bind(request.flat, |target| {
-            self.resolution.target(target).or(of_batch.get(&target.referential_id).copied())
-        })
-        .map_err(refuse)?;
-        let now = edges.iter().filter(|edge| edge.is_changeable).map(|edge| edge.child);
+        let find = |target: &Target| self.resolution.target(target).or(of_batch.get(&target.referential_id).copied());
         let is_locked = |id: &i64| self.locked.contains(id) || self.is_new(*id);
-        if !now.chain(binding.changeable(request.flat)).all(|id| is_locked(&id)) {
-            return Err(Verdict::single("reference changed"));
-        }
-        let edges = edges.iter().map(|edge| (edge.child, edge.is_identity_component)).collect();
-        Ok((current.clone(), edges, binding))
+        let current = self.resolution.current(request);
+        request.recheck_edit(edit.document_id, stored, current, || bind(request.flat, find), is_locked)
     }
 }

@@ -113,7 +113,7 @@ pub(crate) fn add_document_locks(
     stamped: &[i64],
 ) -> StatementRef<LockedDocument> {
     let all: Vec<i64> = ids.iter().chain(stamped).copied().collect();
-    document::lock_for_rename(pipeline, all)
+    document::lock_for_edit(pipeline, all)
 }
 
 /// Splits the rows of [`add_document_locks`] into those of the closure and those of the referrers.

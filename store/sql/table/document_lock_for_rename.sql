@@ -1,5 +1,0 @@
-SELECT "DocumentId", "DocumentUuid", "ResourceKeyId"
-  FROM "dms"."Document"
- WHERE "DocumentId" = ANY($1::int8[])
- ORDER BY "DocumentId"
-   FOR NO KEY UPDATE
